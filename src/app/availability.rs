@@ -1,0 +1,133 @@
+//! Whether a command can be done now, and if not, why not in words.
+//! Asked before a key counts and for every word of the key line; changes nothing.
+
+use super::act;
+use super::command::Command;
+use super::model::Model;
+use super::place::PaneId;
+use super::subject::Subject;
+use crate::config::Service;
+use crate::domain::container::Group;
+use crate::domain::order::Access;
+
+/// `not now: {words}`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal(pub String);
+
+impl Refusal {
+    fn new(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
+    match command {
+        Command::Restart | Command::Toggle | Command::Pause | Command::Kill | Command::Remove => {
+            writable(model)?;
+            act::targets(model).map(drop)
+        }
+        Command::Shell => {
+            writable(model)?;
+            shell(model)
+        }
+        Command::Inspect => match model.subject() {
+            Some(Subject::Container(_)) => Ok(()),
+            _ => Err(Refusal::new("select a container first")),
+        },
+        Command::Logs if crate::panes::logs::can_open(model) => Ok(()),
+        Command::Logs => act::containers_of_subject(model).map(drop),
+        Command::Build => {
+            writable(model)?;
+            part(service(model)?, |service| service.build.is_some(), "build")
+        }
+        Command::Test => {
+            writable(model)?;
+            part(service(model)?, |service| !service.tests.is_empty(), "tests")
+        }
+        Command::Deploy | Command::Rollback => {
+            writable(model)?;
+            part(service(model)?, |service| service.deploy.is_some(), "deploy")
+        }
+        Command::Push | Command::Pipeline => Err(Refusal::new(
+            "pushing and whole pipelines come with a later version",
+        )),
+        Command::Cancel => act::run_to_cancel(model).map(drop),
+        Command::Recover => {
+            writable(model)?;
+            act::run_to_recover(model).map(drop)
+        }
+        Command::Copy => match model.subject() {
+            Some(_) => Ok(()),
+            None if model.focus == PaneId::Logs => Ok(()),
+            None => Err(Refusal::new("nothing is selected")),
+        },
+        Command::Retry | Command::Measure => match (command, model.subject()) {
+            (Command::Measure, Some(Subject::Host(_))) => writable(model),
+            (Command::Retry, Some(Subject::Host(_))) => Ok(()),
+            _ => Err(Refusal::new("select a host first")),
+        },
+        Command::Mark | Command::Columns | Command::Sort | Command::SortReverse => match model.focus {
+            PaneId::Containers => Ok(()),
+            _ => Err(Refusal::new("this is for the table of containers: press 2")),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn writable(model: &Model) -> Result<(), Refusal> {
+    match model.setup.access {
+        Access::Full => Ok(()),
+        Access::ReadOnly => Err(Refusal::new("started with --read-only")),
+    }
+}
+
+fn shell(model: &Model) -> Result<(), Refusal> {
+    let Some(Subject::Container(key)) = model.subject() else {
+        return Err(Refusal::new("select a container first"));
+    };
+    act::live(model, &key.host)?;
+    match model.fleet.row(&key) {
+        Some(row) if row.container.state.is_running() => Ok(()),
+        Some(row) => Err(Refusal::new(format!("it is {}", row.container.state.word()))),
+        None => Err(Refusal::new("it is gone")),
+    }
+}
+
+/// The service of the configuration that the selection belongs to.
+pub fn service(model: &Model) -> Result<&Service, Refusal> {
+    let name = match model.subject() {
+        Some(Subject::Group(group)) => group_service(group),
+        Some(Subject::Container(key)) => model
+            .fleet
+            .row(&key)
+            .and_then(|row| group_service(row.container.group())),
+        Some(Subject::Run(id)) => model.runs.get(&id).map(|run| run.service.clone()),
+        Some(Subject::Host(_)) | None => None,
+    };
+    let Some(name) = name else {
+        return Err(Refusal::new("this belongs to no service of the configuration"));
+    };
+    model
+        .setup
+        .config
+        .service(&name)
+        .ok_or_else(|| Refusal::new(format!("{name} is not in the configuration")))
+}
+
+fn group_service(group: Group) -> Option<crate::domain::ids::ServiceName> {
+    match group {
+        Group::Service { name, .. } => Some(name),
+        Group::Compose { .. } | Group::None => None,
+    }
+}
+
+fn part(service: &Service, has: fn(&Service) -> bool, what: &str) -> Result<(), Refusal> {
+    if has(service) {
+        Ok(())
+    } else {
+        Err(Refusal::new(format!(
+            "{} has no [{what}] in the configuration",
+            service.name
+        )))
+    }
+}

@@ -1,0 +1,192 @@
+//! One table of everything a person can ask of the screen: name in the configuration, word of the key line,
+//! default keys and the user's text. Keymap, key line, help, palette, `pilothouse keys` and the man page read it.
+
+use crokey::{KeyCombination, key};
+
+use super::place::Place;
+
+/// Variant, configuration name, word in the key line, default keys, place; the doc comment is the user's text.
+macro_rules! commands {
+    ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, $short:literal on [$($key:expr),*] in $place:ident; )+) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Command { $( $(#[doc = $doc])+ $variant, )+ }
+
+        impl Command {
+            /// In the order of the help page.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// As `[keys]` and the palette call it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// The word beside its key in the key line.
+            #[must_use]
+            pub fn short(self) -> &'static str {
+                match self { $(Self::$variant => $short),+ }
+            }
+
+            /// What it does, for people.
+            #[must_use]
+            pub fn doc(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start()),+ }
+            }
+
+            #[must_use]
+            pub fn place(self) -> Place {
+                match self { $(Self::$variant => Place::$place),+ }
+            }
+
+            /// Without the user's changes.
+            #[must_use]
+            pub fn default_keys(self) -> &'static [KeyCombination] {
+                match self {
+                    $(Self::$variant => {
+                        const KEYS: &[KeyCombination] = &[$($key),*];
+                        KEYS
+                    }),+
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    /// Move up
+    Up = "up", "up" on [key!(up), key!(k)] in Everywhere;
+    /// Move down
+    Down = "down", "down" on [key!(down), key!(j)] in Everywhere;
+    /// Move to the first
+    Top = "top", "top" on [key!(home), key!(g)] in Everywhere;
+    /// Move to the last; in logs also follow again
+    Bottom = "bottom", "bottom" on [key!(end), key!(shift-g)] in Everywhere;
+    /// Move up a page
+    PageUp = "page-up", "page up" on [key!(pageup), key!(ctrl-b)] in Everywhere;
+    /// Move down a page
+    PageDown = "page-down", "page down" on [key!(pagedown), key!(ctrl-f)] in Everywhere;
+    /// Move up half a page
+    HalfUp = "half-up", "half up" on [key!(ctrl-u)] in Everywhere;
+    /// Move down half a page
+    HalfDown = "half-down", "half down" on [key!(ctrl-d)] in Everywhere;
+    /// Go left in what is wider than the screen
+    Left = "left", "left" on [key!(left), key!(h)] in Everywhere;
+    /// Go right in what is wider than the screen
+    Right = "right", "right" on [key!(right)] in Everywhere;
+    /// Open what is selected; on a host that waits for a person, lend it the terminal
+    Open = "open", "open" on [key!(enter)] in Everywhere;
+    /// Clear the notice, then the filter, then go back
+    Back = "back", "back" on [key!(esc)] in Everywhere;
+    /// Filter the rows, or search the text; a leading ! inverts
+    Filter = "filter", "filter" on [key!('/')] in Everywhere;
+    /// Type a command by its name
+    Palette = "palette", "command" on [key!(':')] in Everywhere;
+    /// Which keys count here
+    Help = "help", "help" on [key!('?'), key!(f1)] in Everywhere;
+    /// Go to the next pane
+    NextPane = "next-pane", "next page" on [key!(tab)] in Everywhere;
+    /// Go to the pane before
+    PreviousPane = "previous-pane", "previous page" on [key!(shift-backtab)] in Everywhere;
+    /// Show this pane alone, or all of them again
+    Zoom = "zoom", "full screen" on [key!(f)] in Everywhere;
+    /// Go to the services
+    GoServices = "services", "services" on [key!(1)] in Everywhere;
+    /// Go to the containers
+    GoContainers = "containers", "containers" on [key!(2)] in Everywhere;
+    /// Go to what is wrong
+    GoProblems = "problems", "problems" on [key!(3)] in Everywhere;
+    /// Go to the logs
+    GoLogs = "log-pane", "logs" on [key!(4)] in Everywhere;
+    /// Go to the hosts
+    GoHosts = "hosts", "hosts" on [key!(5)] in Everywhere;
+    /// Go to the pipeline of the service
+    GoPipeline = "stages", "pipeline" on [key!(6)] in Everywhere;
+    /// Go to the runs
+    GoRuns = "runs", "runs" on [key!(7)] in Everywhere;
+    /// Read the notices of this session again
+    Notices = "notices", "notices" on [] in Everywhere;
+    /// Draw the screen anew
+    Redraw = "redraw", "redraw" on [key!(ctrl-l)] in Everywhere;
+    /// Stop for now and go back to the shell (fg continues)
+    Suspend = "suspend", "suspend" on [key!(ctrl-z)] in Everywhere;
+    /// Quit; runs go on
+    Quit = "quit", "quit" on [key!(q)] in Everywhere;
+
+    /// Read the logs of what is selected
+    Logs = "logs", "logs" on [key!(l)] in Fleet;
+    /// Open a shell in the container
+    Shell = "shell", "shell" on [key!(e)] in Fleet;
+    /// Show everything about the container
+    Inspect = "inspect", "inspect" on [key!(i)] in Fleet;
+    /// Restart the container
+    Restart = "restart", "restart" on [key!(r)] in Fleet;
+    /// Start or stop the container
+    Toggle = "start-stop", "start/stop" on [key!(s)] in Fleet;
+    /// Pause the container, or let it go on
+    Pause = "pause", "pause" on [key!(z)] in Fleet;
+    /// Kill the container (SIGKILL)
+    Kill = "kill", "kill" on [key!(shift-k)] in Fleet;
+    /// Remove the container; never its volumes
+    Remove = "remove", "remove" on [key!(shift-d)] in Fleet;
+    /// Mark the row: actions then take all that is marked
+    Mark = "mark", "mark" on [key!(space)] in Fleet;
+    /// Copy the name of what is selected
+    Copy = "copy", "copy" on [key!(y)] in Fleet;
+    /// Show stopped containers too, or only what runs
+    All = "all", "all" on [key!(a)] in Fleet;
+    /// Show other columns
+    Columns = "columns", "columns" on [key!(c)] in Fleet;
+    /// Sort by the next column
+    Sort = "sort", "sort" on [key!(o)] in Fleet;
+    /// Sort the other way round
+    SortReverse = "sort-reverse", "reverse" on [key!(shift-o)] in Fleet;
+    /// Try a lost host now
+    Retry = "retry", "retry" on [key!(ctrl-r)] in Fleet;
+    /// Ask the host for its load and disk
+    Measure = "measure", "measure" on [key!(shift-m)] in Fleet;
+    /// Build the service's image
+    Build = "build", "build" on [key!(b)] in Fleet;
+    /// Run the service's tests in the image that was built
+    Test = "test", "test" on [key!(t)] in Fleet;
+    /// Push the image to its registry
+    Push = "push", "push" on [key!(p)] in Fleet;
+    /// Show the plan to deploy the service; it is confirmed there
+    Deploy = "deploy", "deploy" on [key!(d)] in Fleet;
+    /// Show the plan to go back to the release before
+    Rollback = "rollback", "roll back" on [key!(shift-r)] in Fleet;
+    /// Build, test, push and deploy
+    Pipeline = "pipeline", "pipeline" on [key!(shift-p)] in Fleet;
+    /// Cancel the run: what it changed is taken back
+    Cancel = "cancel", "cancel" on [key!(x)] in Fleet;
+    /// Finish or take back what a run left whose process died
+    Recover = "recover", "recover" on [key!(shift-x)] in Fleet;
+
+    /// Go to the next match
+    NextMatch = "next-match", "next" on [key!(n)] in Reading;
+    /// Go to the match before
+    PreviousMatch = "previous-match", "previous" on [key!(shift-n)] in Reading;
+    /// Wrap long lines, or cut them
+    Wrap = "wrap", "wrap" on [key!(w)] in Reading;
+
+    /// Show a shorter time of logs
+    ShorterRange = "shorter-range", "shorter" on [key!('<')] in Logs;
+    /// Show a longer time of logs
+    LongerRange = "longer-range", "longer" on [key!('>')] in Logs;
+    /// Follow new lines, or stay here
+    Follow = "follow", "follow" on [key!(shift-f)] in Logs;
+    /// Show the time of each line, or not
+    Timestamps = "timestamps", "time" on [key!(t)] in Logs;
+    /// Show JSON lines as level, message and fields, or as they came
+    Json = "json", "json" on [key!(shift-j)] in Logs;
+    /// Mark the line
+    MarkLine = "mark-line", "mark" on [key!(m)] in Logs;
+    /// Save what is shown to a file
+    Save = "save", "save" on [key!(ctrl-s)] in Logs;
+}
+
+impl Command {
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|command| command.name() == name)
+    }
+}

@@ -1,0 +1,260 @@
+//! Everything the screen knows: the fleet, the runs, every pane's state, what lies over them.
+//! Written by `update` alone; drawing only reads it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::keymap::Keymap;
+use super::layer::Layer;
+use super::layout::{Layout, Size, Slot, Wishes};
+use super::notices::Notices;
+use super::orders::Orders;
+use super::place::PaneId;
+use super::question::Question;
+use super::subject::Subject;
+use super::watch::Watch;
+use crate::config::Config;
+use crate::domain::container::State;
+use crate::domain::fleet::Fleet;
+use crate::domain::ids::{HostName, RunId};
+use crate::domain::logs::FollowId;
+use crate::domain::order::Access;
+use crate::domain::run::{RunStatus, RunView};
+use crate::domain::units::Now;
+use crate::panes::{
+    containers::Containers, detail::DetailPage, hosts::Hosts, logs::Logs, pipeline::Pipeline, plan::PlanPage,
+    problems::Problems, runs::Runs, services::Services,
+};
+
+/// What is known before the first event.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub config: Arc<Config>,
+    pub access: Access,
+    /// The header says so.
+    pub demo: bool,
+    /// Login of the person and the machine, as runs name them: `ops-a@bastion-1`.
+    pub actor: String,
+    pub size: Size,
+}
+
+#[derive(Debug)]
+pub struct Model {
+    pub setup: Setup,
+    pub keymap: Keymap,
+    pub now: Now,
+    pub size: Size,
+    pub fleet: Fleet,
+    /// Every run of the state folder that was told of.
+    pub runs: BTreeMap<RunId, RunView>,
+    pub focus: PaneId,
+    /// The focused pane alone although there is room for more.
+    pub zoomed: bool,
+    /// Where `Esc` goes back to, last one last.
+    pub trail: Vec<PaneId>,
+    pub layer: Option<Layer>,
+    pub notices: Notices,
+    pub orders: Orders,
+    pub watch: Watch,
+    pub services: Services,
+    pub containers: Containers,
+    pub problems: Problems,
+    pub logs: Logs,
+    pub hosts: Hosts,
+    pub pipeline: Pipeline,
+    pub run_list: Runs,
+    pub detail: DetailPage,
+    pub plan: PlanPage,
+    /// Ids given out so far: follows and orders never share one and never reuse one.
+    ids: u64,
+    /// What is derived from fleet and runs is older than they are.
+    pub(super) stale: bool,
+    pub(super) redraw: Redraw,
+}
+
+/// When the screen has to be drawn again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redraw {
+    No,
+    /// Nobody waits for it: figures that change all the time.
+    By(Duration),
+    Now,
+}
+
+impl Model {
+    #[must_use]
+    pub fn new(setup: Setup, now: Now) -> Self {
+        let (keymap, faults) = Keymap::new(&setup.config.keys);
+        let names = setup.config.hosts.iter().map(|host| host.name.clone());
+        let mut notices = Notices::default();
+        for fault in &faults {
+            notices.fault(now.wall, &fault.fault);
+        }
+        Self {
+            keymap,
+            now,
+            size: setup.size,
+            fleet: Fleet::new(names, now.wall),
+            runs: BTreeMap::new(),
+            focus: PaneId::Services,
+            zoomed: false,
+            trail: Vec::new(),
+            layer: None,
+            notices,
+            orders: Orders::default(),
+            watch: Watch::default(),
+            services: Services::default(),
+            containers: Containers::default(),
+            problems: Problems::default(),
+            logs: Logs::new(&setup.config.looks),
+            hosts: Hosts::default(),
+            pipeline: Pipeline::default(),
+            run_list: Runs::default(),
+            detail: DetailPage::default(),
+            plan: PlanPage::default(),
+            ids: 0,
+            stale: true,
+            redraw: Redraw::Now,
+            setup,
+        }
+    }
+
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        let notice = self.notices.current().is_some();
+        Layout::new(
+            self.size,
+            Wishes {
+                focus: self.focus,
+                zoomed: self.zoomed,
+                notice,
+                hosts: u16::try_from(self.fleet.hosts().len()).unwrap_or(u16::MAX),
+                pipeline: crate::panes::pipeline::wanted_height(self),
+                containers: crate::panes::containers::wanted_height(self),
+            },
+        )
+    }
+
+    /// Are several panes side by side?
+    #[must_use]
+    pub fn in_room(&self) -> bool {
+        self.layout().rule.is_some()
+    }
+
+    /// Where the pane is drawn now, if it is.
+    #[must_use]
+    pub fn slot(&self, pane: PaneId) -> Option<Slot> {
+        self.layout().slot(pane).copied()
+    }
+
+    /// Rows of the pane's body; those it would have alone while it is not drawn.
+    #[must_use]
+    pub fn height_of(&self, pane: PaneId) -> usize {
+        let height = self
+            .slot(pane)
+            .map_or_else(|| self.size.height.saturating_sub(2), |slot| slot.body.height);
+        usize::from(height)
+    }
+
+    /// Focuses the pane; `Esc` comes back from there.
+    pub fn go(&mut self, pane: PaneId) {
+        if self.focus != pane {
+            self.trail.retain(|earlier| *earlier != pane);
+            self.trail.push(self.focus);
+            self.focus = pane;
+        }
+    }
+
+    /// Goes where we came from. False when there is nowhere to go.
+    pub fn back(&mut self) -> bool {
+        match self.trail.pop() {
+            Some(pane) => {
+                self.focus = pane;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn ask(&mut self, question: Question) {
+        self.layer = Some(Layer::Question(Box::new(question)));
+    }
+
+    /// An answer to the key just pressed: gone with the next one.
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.notices.answer(self.now.wall, text);
+    }
+
+    #[must_use]
+    pub fn next_order(&mut self) -> crate::domain::order::OrderId {
+        self.ids += 1;
+        crate::domain::order::OrderId(self.ids)
+    }
+
+    #[must_use]
+    pub fn next_follow(&mut self) -> FollowId {
+        self.ids += 1;
+        FollowId(self.ids)
+    }
+
+    /// What a command would act on.
+    #[must_use]
+    pub fn subject(&self) -> Option<Subject> {
+        crate::panes::subject(self, self.focus)
+    }
+
+    #[must_use]
+    pub fn is_protected(&self, host: &HostName) -> bool {
+        self.setup.config.host(host).is_some_and(|host| host.protected)
+    }
+
+    /// Runs whose process died before they closed.
+    pub fn dead_runs(&self) -> impl Iterator<Item = &RunView> {
+        self.runs.values().filter(|run| run.status == RunStatus::Dead)
+    }
+
+    /// Is something on the screen that is other in a second: a young age, a countdown, a run?
+    pub(super) fn tells_seconds(&self) -> bool {
+        const YOUNG: Duration = Duration::from_mins(1);
+        let now = self.now.wall;
+        let young = |state: &State| match state {
+            State::Running { since } | State::Paused { since } | State::Restarting { since, .. } => {
+                since.is_some_and(|since| since.until(now) <= YOUNG)
+            }
+            State::Exited { at, .. } => at.is_some_and(|at| at.until(now) <= YOUNG),
+            State::Created | State::Removing | State::Dead => false,
+        };
+        self.runs.values().any(RunView::is_open)
+            || self.fleet.hosts().any(|(_, host)| !host.link.is_live())
+            || self.fleet.rows().any(|(_, row)| young(&row.container.state))
+            || matches!(self.focus, PaneId::Detail | PaneId::Plan)
+    }
+
+    /// When `update` wants a tick although the second is not over.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Duration> {
+        self.watch.due()
+    }
+
+    /// Has to be drawn again when?
+    #[must_use]
+    pub fn redraw(&self) -> Redraw {
+        self.redraw
+    }
+
+    /// Something shown has changed: draw at once.
+    pub(crate) fn changed(&mut self) {
+        self.redraw = Redraw::Now;
+    }
+
+    /// Something shown has changed that nobody waits for: draw within the given time.
+    pub(crate) fn changed_by(&mut self, within: Duration) {
+        let by = self.now.uptime + within;
+        self.redraw = match self.redraw {
+            Redraw::No => Redraw::By(by),
+            Redraw::By(earlier) => Redraw::By(earlier.min(by)),
+            Redraw::Now => Redraw::Now,
+        };
+    }
+}

@@ -1,0 +1,102 @@
+//! What the program has to say: answers to keys, results, faults.
+//! A result stays until somebody has looked at it; an answer to a key goes with the next key.
+
+use std::collections::VecDeque;
+
+use crate::domain::fault::Fault;
+use crate::domain::units::Stamp;
+
+/// More would be an own log; that is a file.
+const KEPT: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Not now, and why.
+    Answer,
+    Done,
+    Bad,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub at: Stamp,
+    pub tone: Tone,
+    pub text: String,
+    pub hint: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Notices {
+    /// Oldest first.
+    kept: VecDeque<Notice>,
+    /// How many of the newest were not looked at.
+    unread: usize,
+}
+
+impl Notices {
+    pub fn answer(&mut self, at: Stamp, text: impl Into<String>) {
+        self.push(at, Tone::Answer, text.into(), None);
+    }
+
+    pub fn done(&mut self, at: Stamp, text: impl Into<String>) {
+        self.push(at, Tone::Done, text.into(), None);
+    }
+
+    pub fn fault(&mut self, at: Stamp, fault: &Fault) {
+        self.push(at, Tone::Bad, fault.to_string(), fault.hint.clone());
+    }
+
+    fn push(&mut self, at: Stamp, tone: Tone, text: String, hint: Option<String>) {
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Notice { at, tone, text, hint });
+        self.unread = (self.unread + 1).min(self.kept.len());
+    }
+
+    /// The newest that was not looked at, and how many more there are.
+    #[must_use]
+    pub fn current(&self) -> Option<(&Notice, usize)> {
+        let more = self.unread.checked_sub(1)?;
+        self.kept.back().map(|notice| (notice, more))
+    }
+
+    /// A key was pressed: an answer to an earlier key has served, and is not kept.
+    pub fn key_pressed(&mut self) {
+        while self.unread > 0 && self.kept.back().is_some_and(|notice| notice.tone == Tone::Answer) {
+            self.kept.pop_back();
+            self.unread -= 1;
+        }
+    }
+
+    /// All were looked at. Were there any?
+    pub fn dismiss(&mut self) -> bool {
+        std::mem::take(&mut self.unread) > 0
+    }
+
+    /// Newest first.
+    #[must_use]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Notice> {
+        self.kept.iter().rev()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_goes_with_the_next_key_and_a_result_stays_until_dismissed() {
+        let mut notices = Notices::default();
+        notices.done(Stamp(0), "stopped api");
+        notices.answer(Stamp(1), "select a container first");
+        notices.key_pressed();
+        assert_eq!(
+            notices.current().map(|(notice, _)| notice.text.as_str()),
+            Some("stopped api")
+        );
+        assert!(notices.dismiss());
+        assert!(notices.current().is_none());
+        assert_eq!(notices.iter().len(), 1);
+    }
+}

@@ -1,0 +1,148 @@
+//! A question before something changes: it names its target, its default is No, and Enter alone never confirms.
+//! The answer applies to what was named when it was asked, whatever is selected by then.
+
+use std::time::Duration;
+
+use crokey::{KeyCombination, key};
+
+use super::input::{Line, typed};
+use crate::domain::ids::{ContainerKey, RunId};
+use crate::domain::order::Verb;
+use crate::domain::plan::RunRequest;
+
+/// What was typed before a person can have read the question is no answer to it.
+pub const QUIET: Duration = Duration::from_millis(300);
+
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// `Restart shop.r42.1 on web-1?`
+    pub title: String,
+    /// What follows from a yes, or should be known first.
+    pub details: Vec<String>,
+    pub answer: Answer,
+    pub intent: Intent,
+    quiet_until: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// `y`
+    YesNo,
+    /// This word, then Enter.
+    Typed { word: String, line: Line },
+}
+
+/// What a yes does. Targets are named here, so nothing that moves meanwhile matters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    Act { verb: Verb, targets: Vec<ContainerKey> },
+    Launch(RunRequest),
+    Cancel(RunId),
+    Recover(RunId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Pending,
+    Yes,
+    No,
+}
+
+impl Question {
+    #[must_use]
+    pub fn yes_no(title: String, intent: Intent, uptime: Duration) -> Self {
+        Self {
+            title,
+            details: Vec::new(),
+            answer: Answer::YesNo,
+            intent,
+            quiet_until: uptime + QUIET,
+        }
+    }
+
+    #[must_use]
+    pub fn typed(title: String, word: String, intent: Intent, uptime: Duration) -> Self {
+        let line = Line::default();
+        Self {
+            answer: Answer::Typed { word, line },
+            ..Self::yes_no(title, intent, uptime)
+        }
+    }
+
+    #[must_use]
+    pub fn details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+
+    pub fn key(&mut self, key: KeyCombination, uptime: Duration) -> Verdict {
+        if key == key!(esc) {
+            return Verdict::No;
+        }
+        if uptime < self.quiet_until {
+            // A burst (a paste, a cat on the keyboard) has to end first.
+            self.quiet_until = self.quiet_until.max(uptime + QUIET / 3);
+            return Verdict::Pending;
+        }
+        match &mut self.answer {
+            Answer::YesNo => match typed(key) {
+                Some('y' | 'Y') => Verdict::Yes,
+                Some('n' | 'N' | 'q') => Verdict::No,
+                _ if key == key!(enter) => Verdict::No,
+                _ => Verdict::Pending,
+            },
+            Answer::Typed { word, line } if key == key!(enter) => match line.text() {
+                text if text == word => Verdict::Yes,
+                "" => Verdict::No,
+                _ => Verdict::Pending,
+            },
+            Answer::Typed { line, .. } => {
+                line.key(key);
+                Verdict::Pending
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cancel() -> Intent {
+        Intent::Cancel(RunId::parse("r1").unwrap())
+    }
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn enter_alone_never_confirms() {
+        let mut question = Question::yes_no("Sure?".into(), cancel(), seconds(0.0));
+        assert_eq!(question.key(key!(enter), seconds(9.0)), Verdict::No);
+        let mut question = Question::typed("Sure?".into(), "shop".into(), cancel(), seconds(0.0));
+        assert_eq!(question.key(key!(enter), seconds(9.0)), Verdict::No);
+    }
+
+    #[test]
+    fn what_was_typed_before_it_could_be_read_is_discarded() {
+        let mut question = Question::yes_no("Sure?".into(), cancel(), seconds(1.0));
+        assert_eq!(question.key(key!(y), seconds(1.1)), Verdict::Pending);
+        assert_eq!(question.key(key!(y), seconds(1.29)), Verdict::Pending);
+        assert_eq!(
+            question.key(key!(y), seconds(1.35)),
+            Verdict::Pending,
+            "the burst goes on"
+        );
+        assert_eq!(question.key(key!(y), seconds(2.0)), Verdict::Yes);
+    }
+
+    #[test]
+    fn a_protected_target_needs_its_whole_name() {
+        let mut question = Question::typed("Sure?".into(), "ab".into(), cancel(), seconds(0.0));
+        assert_eq!(question.key(key!(a), seconds(1.0)), Verdict::Pending);
+        assert_eq!(question.key(key!(enter), seconds(1.0)), Verdict::Pending);
+        assert_eq!(question.key(key!(b), seconds(1.0)), Verdict::Pending);
+        assert_eq!(question.key(key!(enter), seconds(1.0)), Verdict::Yes);
+    }
+}

@@ -1,0 +1,412 @@
+//! The only writer of the model: what happened goes in, what must happen outside comes out.
+//! Never waits, reads no clock, draws nothing.
+
+use std::time::Duration;
+
+use crokey::{KeyCombination, key};
+
+use super::act;
+use super::availability::{Refusal, availability};
+use super::command::Command;
+use super::cursor::Motion;
+use super::effect::{Effect, Save};
+use super::layer::{Layer, LineEdit, Purpose};
+use super::model::{Model, Redraw};
+use super::msg::Msg;
+use super::orders;
+use super::palette::Palette;
+use super::place::PaneId;
+use super::question::Verdict;
+use super::watch;
+use crate::domain::event::{Event, HostEvent};
+use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
+use crate::domain::order::Order;
+use crate::domain::run::{RunKind, RunStatus};
+use crate::domain::units::Now;
+use crate::panes;
+
+/// Figures change every second on every host: one frame shows them all.
+const FIGURES_WITHIN: Duration = Duration::from_millis(250);
+
+#[must_use]
+pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
+    let before = std::mem::replace(&mut model.now, now);
+    match msg {
+        Msg::Key(pressed) => {
+            refresh(model);
+            model.changed();
+            key_pressed(model, pressed)
+        }
+        Msg::Paste(text) => {
+            model.changed();
+            pasted(model, &text);
+            Vec::new()
+        }
+        Msg::Resized(size) => {
+            model.size = size;
+            model.stale = true;
+            model.changed();
+            Vec::new()
+        }
+        Msg::Event(event) => happened(model, event),
+        Msg::Tick => tick(model, before),
+        Msg::Frame => {
+            refresh(model);
+            model.redraw = Redraw::No;
+            if panes::logs::advance(model) {
+                model.changed();
+            }
+            watch::settle(model)
+        }
+    }
+}
+
+/// Brings what is derived up to date with fleet and runs.
+fn refresh(model: &mut Model) {
+    if std::mem::take(&mut model.stale) {
+        panes::refresh(model);
+    }
+}
+
+/// Draws only if something shown tells seconds, or a minute has begun: a quiet fleet costs nothing.
+fn tick(model: &mut Model, before: Now) -> Vec<Effect> {
+    let minute = |now: Now| now.wall.seconds().div_euclid(60);
+    if minute(before) != minute(model.now) || model.tells_seconds() {
+        model.changed_by(Duration::ZERO);
+    }
+    let mut effects = panes::tick(model);
+    if model.watch.due().is_some() {
+        effects.extend(watch::settle(model));
+    }
+    effects
+}
+
+fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
+    match event {
+        Event::Host(name, event) => {
+            match event {
+                HostEvent::Samples(_) | HostEvent::Load(_) => model.changed_by(FIGURES_WITHIN),
+                HostEvent::Link(_)
+                | HostEvent::Engine(_)
+                | HostEvent::Listed(_)
+                | HostEvent::Changed(_)
+                | HostEvent::Removed(_)
+                | HostEvent::Inspected(_)
+                | HostEvent::Happened(_) => model.changed(),
+            }
+            model.stale = true;
+            let effects = panes::before_host_event(model, &name, &event);
+            model.fleet.apply(&name, event);
+            effects
+        }
+        Event::Logs(id, batch) => {
+            panes::logs::lines(model, id, batch);
+            model.changed();
+            Vec::new()
+        }
+        Event::Run(run) => {
+            model.changed();
+            model.stale = true;
+            let was_dead = model
+                .runs
+                .get(&run.id)
+                .is_some_and(|before| before.status == RunStatus::Dead);
+            if run.status == RunStatus::Dead && !was_dead {
+                let what = format!("finish {} {}", run.kind.word(), run.subject());
+                let fault = Fault::new(what, "its process died; X recovers it");
+                model.notices.fault(model.now.wall, &fault);
+            }
+            let effects = panes::run_changed(model, &run);
+            model.runs.insert(run.id.clone(), *run);
+            effects
+        }
+        Event::Planned(id, plan) => {
+            model.changed();
+            panes::plan::planned(model, id, plan)
+        }
+        Event::Done(id, result) => {
+            model.changed();
+            orders::done(model, id, result);
+            Vec::new()
+        }
+    }
+}
+
+fn pasted(model: &mut Model, text: &str) {
+    match &mut model.layer {
+        Some(Layer::Palette(palette)) => {
+            palette.line.paste(text);
+            palette.typed(PALETTE_ROWS);
+        }
+        Some(Layer::Line(edit)) => {
+            edit.line.paste(text);
+            line_changed(model);
+        }
+        // A pasted text never answers a question, and is no row of keystrokes either.
+        Some(Layer::Question(_) | Layer::Help { .. } | Layer::Notices { .. }) | None => {}
+    }
+}
+
+/// Rows of the palette that are shown at once.
+pub const PALETTE_ROWS: usize = 12;
+
+fn key_pressed(model: &mut Model, pressed: KeyCombination) -> Vec<Effect> {
+    if pressed == key!(ctrl - c) {
+        return vec![Effect::Leave];
+    }
+    model.notices.key_pressed();
+    match model.layer.take() {
+        None => match model.keymap.meaning(model.focus, pressed) {
+            Some(command) => command_given(model, command),
+            None => Vec::new(),
+        },
+        Some(Layer::Question(question)) => question_key(model, *question, pressed),
+        Some(Layer::Palette(palette)) => palette_key(model, palette, pressed),
+        Some(Layer::Line(edit)) => line_key(model, edit, pressed),
+        Some(Layer::Help { top }) => {
+            let rows = super::help::rows(model).len();
+            if let Some(top) = scrolled(model, pressed, top, rows) {
+                model.layer = Some(Layer::Help { top });
+            }
+            Vec::new()
+        }
+        Some(Layer::Notices { top }) => {
+            let rows = model.notices.iter().len();
+            if let Some(top) = scrolled(model, pressed, top, rows) {
+                model.layer = Some(Layer::Notices { top });
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// A page of text over everything: motions move it, any other key closes it.
+fn scrolled(model: &Model, pressed: KeyCombination, top: usize, rows: usize) -> Option<usize> {
+    let motion = Motion::of(model.keymap.meaning(model.focus, pressed)?)?;
+    let height = usize::from(model.size.height.saturating_sub(2));
+    let last = rows.saturating_sub(height);
+    Some(motion.from(top, last + 1, height))
+}
+
+fn question_key(
+    model: &mut Model,
+    mut question: super::question::Question,
+    pressed: KeyCombination,
+) -> Vec<Effect> {
+    // The page beneath may be longer than the screen: what types nothing may move it.
+    let moves = [key!(up), key!(down), key!(pageup), key!(pagedown)].contains(&pressed);
+    if moves && let Some(command) = model.keymap.meaning(PaneId::Plan, pressed) {
+        let effects = panes::command(model, command);
+        model.layer = Some(Layer::Question(Box::new(question)));
+        return effects;
+    }
+    match question.key(pressed, model.now.uptime) {
+        Verdict::Pending => {
+            model.layer = Some(Layer::Question(Box::new(question)));
+            Vec::new()
+        }
+        Verdict::Yes => act::carry_out(model, question.intent),
+        Verdict::No => {
+            model.say("nothing was done");
+            if model.focus == PaneId::Plan {
+                model.back();
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn palette_key(model: &mut Model, mut palette: Box<Palette>, pressed: KeyCombination) -> Vec<Effect> {
+    if pressed == key!(esc) {
+        return Vec::new();
+    }
+    if pressed == key!(enter) {
+        let found = palette.found();
+        if let Some(command) = palette.cursor.key().or(found.first()) {
+            return command_given(model, *command);
+        }
+        model.say(format!("no command {:?}", palette.line.text()));
+        return Vec::new();
+    }
+    if pressed == key!(up) || pressed == key!(ctrl - p) {
+        palette.step(PALETTE_ROWS, Motion::Up);
+    } else if pressed == key!(down) || pressed == key!(ctrl - n) || pressed == key!(tab) {
+        palette.step(PALETTE_ROWS, Motion::Down);
+    } else if palette.line.key(pressed) {
+        palette.typed(PALETTE_ROWS);
+    }
+    model.layer = Some(Layer::Palette(palette));
+    Vec::new()
+}
+
+fn line_key(model: &mut Model, mut edit: Box<LineEdit>, pressed: KeyCombination) -> Vec<Effect> {
+    if pressed == key!(esc) {
+        if let Purpose::Filter(pane) = edit.purpose {
+            panes::set_filter(model, pane, "");
+        }
+        return Vec::new();
+    }
+    if pressed == key!(enter) {
+        return match edit.purpose {
+            Purpose::Filter(pane) => {
+                panes::filter_entered(model, pane);
+                Vec::new()
+            }
+            Purpose::SaveLogs => {
+                let text = panes::logs::text_to_save(model);
+                let path = std::path::PathBuf::from(edit.line.text());
+                let id = model.next_order();
+                model
+                    .orders
+                    .expect(id, Some(format!("saved to {}", path.display())));
+                vec![Effect::Save(id, Save { path, text })]
+            }
+        };
+    }
+    let moves = pressed == key!(up) || pressed == key!(down);
+    if moves && let Some(command) = model.keymap.meaning(model.focus, pressed) {
+        model.layer = Some(Layer::Line(edit));
+        return panes::command(model, command);
+    }
+    edit.line.key(pressed);
+    model.layer = Some(Layer::Line(edit));
+    line_changed(model);
+    Vec::new()
+}
+
+fn line_changed(model: &mut Model) {
+    if let Some(Layer::Line(edit)) = &model.layer
+        && let Purpose::Filter(pane) = edit.purpose
+    {
+        let text = edit.line.text().to_owned();
+        panes::set_filter(model, pane, &text);
+    }
+}
+
+/// A command, from its key or from the palette.
+#[must_use]
+pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
+    if let Err(Refusal(words)) = availability(model, command) {
+        model.say(format!("{}: {words}", command.short()));
+        return Vec::new();
+    }
+    match command {
+        Command::Quit => vec![Effect::Leave],
+        Command::Suspend => vec![Effect::Suspend],
+        Command::Redraw => vec![Effect::Redraw],
+        Command::Help => layer(model, Layer::Help { top: 0 }),
+        Command::Notices => layer(model, Layer::Notices { top: 0 }),
+        Command::Palette => {
+            let mut palette = Box::<Palette>::default();
+            palette.typed(PALETTE_ROWS);
+            layer(model, Layer::Palette(palette))
+        }
+        Command::Filter => {
+            let line = super::input::Line::new(&panes::filter(model, model.focus));
+            let purpose = Purpose::Filter(model.focus);
+            layer(model, Layer::Line(Box::new(LineEdit { purpose, line })))
+        }
+        Command::Back => back(model),
+        Command::Zoom => {
+            model.zoomed = !model.zoomed;
+            Vec::new()
+        }
+        Command::NextPane => step_ring(model, 1),
+        Command::PreviousPane => step_ring(model, PaneId::RING.len() - 1),
+        Command::GoServices => go(model, PaneId::Services),
+        Command::GoContainers => go(model, PaneId::Containers),
+        Command::GoProblems => go(model, PaneId::Problems),
+        Command::GoLogs => go(model, PaneId::Logs),
+        Command::GoHosts => go(model, PaneId::Hosts),
+        Command::GoPipeline => go(model, PaneId::Pipeline),
+        Command::GoRuns => go(model, PaneId::Runs),
+        Command::Logs => panes::logs::open(model),
+        Command::Inspect => panes::detail::inspect(model),
+        Command::Shell => act::shell(model),
+        Command::Restart | Command::Toggle | Command::Pause | Command::Kill | Command::Remove => {
+            act::ask(model, command)
+        }
+        Command::Build => act::pipeline(model, RunKind::Build),
+        Command::Test => act::pipeline(model, RunKind::Test),
+        Command::Push => act::pipeline(model, RunKind::Push),
+        Command::Deploy => act::pipeline(model, RunKind::Deploy),
+        Command::Rollback => act::pipeline(model, RunKind::Rollback),
+        Command::Pipeline => act::pipeline(model, RunKind::Pipeline),
+        Command::Cancel => act::ask_cancel(model),
+        Command::Recover => act::ask_recover(model),
+        Command::Retry => host_order(model, Order::Retry),
+        Command::Measure => host_order(model, Order::Measure),
+        Command::Copy => {
+            let text = panes::copied(model);
+            model.say(format!("copied {text}"));
+            vec![Effect::Copy(text)]
+        }
+        Command::Up
+        | Command::Down
+        | Command::Top
+        | Command::Bottom
+        | Command::PageUp
+        | Command::PageDown
+        | Command::HalfUp
+        | Command::HalfDown
+        | Command::Left
+        | Command::Right
+        | Command::Open
+        | Command::Mark
+        | Command::All
+        | Command::Columns
+        | Command::Sort
+        | Command::SortReverse
+        | Command::NextMatch
+        | Command::PreviousMatch
+        | Command::Wrap
+        | Command::ShorterRange
+        | Command::LongerRange
+        | Command::Follow
+        | Command::Timestamps
+        | Command::Json
+        | Command::MarkLine
+        | Command::Save => panes::command(model, command),
+    }
+}
+
+fn layer(model: &mut Model, layer: Layer) -> Vec<Effect> {
+    model.layer = Some(layer);
+    Vec::new()
+}
+
+fn go(model: &mut Model, pane: PaneId) -> Vec<Effect> {
+    model.go(pane);
+    panes::entered(model, pane)
+}
+
+fn step_ring(model: &mut Model, by: usize) -> Vec<Effect> {
+    let ring = PaneId::RING;
+    let at = ring.iter().position(|pane| *pane == model.focus).unwrap_or(0);
+    match ring.get((at + by) % ring.len()) {
+        Some(pane) => go(model, *pane),
+        None => Vec::new(),
+    }
+}
+
+/// First what is nearest: the notice, then what the pane has to clear, then the way here.
+fn back(model: &mut Model) -> Vec<Effect> {
+    if model.notices.dismiss() || panes::clear(model) {
+        return Vec::new();
+    }
+    let left = model.focus;
+    if !model.back() && model.focus != PaneId::Services {
+        model.focus = PaneId::Services;
+    }
+    panes::left(model, left)
+}
+
+fn host_order(model: &mut Model, order: fn(HostName) -> Order) -> Vec<Effect> {
+    let Some(super::subject::Subject::Host(host)) = model.subject() else {
+        return Vec::new();
+    };
+    let id = model.next_order();
+    model.orders.expect(id, None);
+    vec![Effect::Order(id, order(host))]
+}

@@ -1,0 +1,233 @@
+//! What may be typed on the command line.
+//! Only says what was typed; what it means is decided by the command's own file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+
+/// A control room in the terminal for container fleets
+#[derive(Debug, Parser)]
+#[command(name = "pilothouse", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Read this configuration instead of the user's
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only these hosts of the configuration (may be given several times)
+    #[arg(long = "host", global = true, value_name = "NAME", value_parser = HostName::parse)]
+    pub hosts: Vec<HostName>,
+    /// Send no request that changes anything: no start, stop, exec, build or deploy
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed, everything as before · 2 usage or configuration · \
+3 a host could not be reached · 4 locked by somebody else · 5 needs a human · 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The control room on a simulated fleet: needs nothing, harms nothing
+    Demo,
+    /// Check the configuration and whether every host answers
+    Check(Output),
+    /// List the hosts
+    Hosts(Output),
+    /// List the containers of all hosts
+    Ps(Ps),
+    /// Show logs of containers or services, merged by time
+    Logs(Logs),
+    /// Build a service's image on its build host
+    Build(RunArgs),
+    /// Run a service's tests in containers of its image
+    Test(RunArgs),
+    /// Put a release of a service on its hosts
+    Deploy(RunArgs),
+    /// Go back to the release before, or to a named one
+    Rollback(RollbackArgs),
+    /// List runs, or show one
+    Runs(Runs),
+    /// Follow a run until it ends; exits with its code
+    Follow(Follow),
+    /// Ask a run to stop and undo what it did; a second time: to stop where it is
+    Cancel(OneRun),
+    /// Finish or revert what a dead run left
+    Recover(Recover),
+    /// Take away a service's lock that nobody holds any more
+    Unlock(Unlock),
+    /// List every key and command
+    Keys(Output),
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, …
+        shell: Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+    /// The runner of one run; started by the program itself
+    #[command(name = "__run", hide = true)]
+    Runner {
+        /// The run's folder
+        dir: PathBuf,
+    },
+    /// ssh, ended with its parent; started by the program itself
+    #[command(name = "__ssh", hide = true, disable_help_flag = true)]
+    Ssh {
+        /// Given to ssh as it is
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Output {
+    /// Print JSON, one document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// Also what is not running
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only containers whose name, image, host or service contains this; a leading `!` inverts
+    pub filter: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Containers (name or id, `host/name` where it is on several) or services
+    #[arg(required = true, value_name = "TARGET")]
+    pub targets: Vec<String>,
+    /// Go on with what is written from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// So many last lines of each container
+    #[arg(short = 'n', long, default_value_t = 100, conflicts_with_all = ["since", "all"])]
+    pub tail: u32,
+    /// Only what is younger: `90s`, `15m`, `2h`
+    #[arg(long, value_parser = duration, conflicts_with = "all")]
+    pub since: Option<Duration>,
+    /// All there is
+    #[arg(long)]
+    pub all: bool,
+    /// Begin every line with its time
+    #[arg(short, long)]
+    pub timestamps: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// A service of the configuration
+    #[arg(value_parser = ServiceName::parse)]
+    pub service: ServiceName,
+    /// The image's tag instead of the last build's
+    #[arg(long, conflicts_with = "image")]
+    pub tag: Option<String>,
+    /// The image: a reference, an id, or `repo@sha256:…`
+    #[arg(long)]
+    pub image: Option<String>,
+    #[command(flatten)]
+    pub how: HowToRun,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// A service of the configuration
+    #[arg(value_parser = ServiceName::parse)]
+    pub service: ServiceName,
+    /// The release to go back to: `r41`
+    #[arg(long, value_parser = release)]
+    pub to: Option<ReleaseNumber>,
+    #[command(flatten)]
+    pub how: HowToRun,
+}
+
+#[derive(Debug, Args)]
+pub struct HowToRun {
+    /// Why, for the history
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Print what would be done and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Do not ask, also where a host is protected: the service's name, once more
+    #[arg(long, value_name = "SERVICE")]
+    pub confirm: Option<String>,
+    /// Return once the run has begun, and print its id
+    #[arg(long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// Show this run
+    #[arg(value_parser = RunId::parse)]
+    pub id: Option<RunId>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Follow {
+    /// The run
+    #[arg(value_parser = RunId::parse)]
+    pub id: RunId,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct OneRun {
+    /// The run
+    #[arg(value_parser = RunId::parse)]
+    pub id: RunId,
+}
+
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// The run; all dead ones without it
+    #[arg(value_parser = RunId::parse)]
+    pub id: Option<RunId>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Unlock {
+    /// A service of the configuration
+    #[arg(value_parser = ServiceName::parse)]
+    pub service: ServiceName,
+    /// Why, for the history
+    #[arg(long)]
+    pub reason: String,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text
+        .parse()
+        .map_err(|error| format!("{error}; try `90s`, `15m` or `2h`"))?;
+    Duration::try_from(span).map_err(|_negative| "a time span can't be negative".to_owned())
+}
+
+fn release(text: &str) -> Result<ReleaseNumber, String> {
+    text.strip_prefix('r')
+        .unwrap_or(text)
+        .parse()
+        .map(ReleaseNumber)
+        .map_err(|error| format!("{error}; a release is written `r41`"))
+}

@@ -1,0 +1,123 @@
+//! `pilothouse hosts` and `pilothouse check`: what each host says of itself, and whether it answers.
+
+use serde::Serialize;
+
+use super::args::Output;
+use super::out::{self, Exit};
+use super::reach::{self, Answer};
+use super::setup::Setup;
+use crate::domain::fault::Fault;
+use crate::domain::host::Engine;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    endpoint: String,
+    tags: &'a [String],
+    protected: bool,
+    engine: Option<&'a Engine>,
+    running: Option<usize>,
+    containers: Option<usize>,
+    fault: Option<&'a Fault>,
+}
+
+impl<'a> Row<'a> {
+    fn of(answer: &'a Answer) -> Self {
+        let listed = answer.result.as_ref().ok();
+        let count = |wanted: fn(&crate::domain::container::Container) -> bool| {
+            listed.map(|(_, containers)| containers.iter().filter(|container| wanted(container)).count())
+        };
+        Self {
+            name: answer.host.name.as_str(),
+            endpoint: answer.host.endpoint.to_string(),
+            tags: &answer.host.tags,
+            protected: answer.host.protected,
+            engine: listed.map(|(daemon, _)| daemon.engine()),
+            running: count(|container| container.state.is_running()),
+            containers: count(|container| !container.is_housekeeping()),
+            fault: answer.result.as_ref().err(),
+        }
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let known = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+        let count = |(running, all)| format!("{running} of {all}");
+        [
+            self.name.to_owned(),
+            if self.fault.is_some() {
+                "unreachable"
+            } else {
+                "live"
+            }
+            .to_owned(),
+            known(
+                self.engine
+                    .map(|engine| format!("{:?} {}", engine.kind, engine.version)),
+            ),
+            known(self.engine.map(|engine| engine.api.clone())),
+            known(self.running.zip(self.containers).map(count)),
+            self.endpoint.clone(),
+        ]
+    }
+}
+
+/// `pilothouse hosts`
+pub(super) async fn hosts(setup: &Setup, output: Output) -> Exit {
+    let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    print(&answers, output);
+    reach::say_missing(&answers)
+}
+
+fn print(answers: &[Answer], output: Output) {
+    let rows: Vec<Row> = answers.iter().map(Row::of).collect();
+    if output.json {
+        out::json(&rows);
+    } else {
+        let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+        out::table(["HOST", "LINK", "ENGINE", "API", "RUNNING", "ENDPOINT"], &cells);
+    }
+}
+
+/// `pilothouse check`: the configuration was read already, or we would not be here.
+pub(super) async fn check(setup: &Setup, output: Output) -> Exit {
+    let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    if output.json {
+        print(&answers, output);
+        return reach::say_missing(&answers);
+    }
+    for source in &setup.config.sources {
+        out::line(&format!("configuration  {}", source.display()));
+    }
+    out::line(&format!("services       {}", setup.config.services.len()));
+    for answer in &answers {
+        let verdict = match &answer.result {
+            Ok((daemon, containers)) => {
+                let engine = daemon.engine();
+                format!(
+                    "{:?} {}, API {}, {} containers",
+                    engine.kind,
+                    engine.version,
+                    engine.api,
+                    containers.len()
+                )
+            }
+            Err(fault) => fault.why.clone(),
+        };
+        out::line(&format!("host           {}  {verdict}", answer.host.name));
+    }
+    say_twins(&answers);
+    reach::say_missing(&answers)
+}
+
+/// Two hosts that are one daemon would be deployed to twice.
+fn say_twins(answers: &[Answer]) {
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for answer in answers {
+        let Ok((daemon, _)) = &answer.result else { continue };
+        let id = daemon.engine().daemon_id.as_str();
+        match seen.iter().find(|(other, _)| *other == id && !id.is_empty()) {
+            Some((_, first)) => out::words(&format!("{} and {first} are one daemon", answer.host.name)),
+            None => seen.push((id, answer.host.name.as_str())),
+        }
+    }
+}

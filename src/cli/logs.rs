@@ -1,0 +1,182 @@
+//! `pilothouse logs`: lines of any containers on any hosts, merged by time.
+//! Their own output goes to stdout and stderr as it did there; what had to be skipped is said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use super::args::Logs;
+use super::out::{self, Exit};
+use super::reach::{self, Answer};
+use super::setup::Setup;
+use crate::domain::container::{Container, Group};
+use crate::domain::fault::Fault;
+use crate::domain::ids::{ContainerId, ContainerKey, HostName};
+use crate::domain::logs::{LogBatch, LogLine, LogRange, Stream};
+use crate::domain::units::Stamp;
+use crate::hosts::Daemon;
+use crate::hosts::logs::{self, Mode};
+use crate::ui::ansi;
+
+/// A container whose lines are wanted, and what stands before each of them.
+struct Target {
+    daemon: Daemon,
+    id: ContainerId,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at: Stamp,
+    host: &'a HostName,
+    container: &'a str,
+    stream: Stream,
+    text: &'a str,
+}
+
+pub(super) async fn logs(setup: &Setup, asked: &Logs) -> Exit {
+    let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    let missing = reach::say_missing(&answers);
+    let targets = match resolve(&asked.targets, &answers) {
+        Ok(targets) => targets,
+        Err(fault) => {
+            out::fault(&fault);
+            return if missing == Exit::Done {
+                Exit::Usage
+            } else {
+                missing
+            };
+        }
+    };
+    let names: BTreeMap<ContainerKey, String> = targets
+        .iter()
+        .map(|target| {
+            (
+                ContainerKey {
+                    host: target.daemon.name().clone(),
+                    id: target.id.clone(),
+                },
+                target.name.clone(),
+            )
+        })
+        .collect();
+    let range = match (asked.all, asked.since) {
+        (true, _) => LogRange::All,
+        (false, Some(span)) => LogRange::Last(span),
+        (false, None) => LogRange::Tail(asked.tail),
+    };
+    let mode = if asked.follow { Mode::Follow } else { Mode::Once };
+    let mut stream = logs::read(
+        targets
+            .into_iter()
+            .map(|target| (target.daemon, target.id))
+            .collect(),
+        range,
+        mode,
+    );
+    loop {
+        tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => return Exit::Interrupted,
+            batch = stream.next() => match batch {
+                Some(batch) if print(&batch, &names, asked) => {}
+                // All were read to their end, or nobody reads us any more.
+                Some(_) | None => return missing,
+            },
+        }
+    }
+}
+
+/// False when nobody reads any more.
+fn print(batch: &LogBatch, names: &BTreeMap<ContainerKey, String>, asked: &Logs) -> bool {
+    if batch.skipped > 0 {
+        out::words(&format!("… {} lines skipped", batch.skipped));
+    }
+    batch.lines.iter().all(|line| one(line, names, asked).is_ok())
+}
+
+fn one(line: &LogLine, names: &BTreeMap<ContainerKey, String>, asked: &Logs) -> std::io::Result<()> {
+    let name = names
+        .get(&*line.source)
+        .map_or_else(|| line.source.id.short(), String::as_str);
+    if asked.output.json {
+        let line = Line {
+            at: line.at,
+            host: &line.source.host,
+            container: name,
+            stream: line.stream,
+            text: &line.text,
+        };
+        return out::json_line(&line);
+    }
+    let time = if asked.timestamps {
+        format!("{} ", out::time(line.at))
+    } else {
+        String::new()
+    };
+    let source = if names.len() > 1 {
+        format!("{} {} ", line.source.host, name)
+    } else {
+        String::new()
+    };
+    let text = ansi::clean(&line.text);
+    match line.stream {
+        Stream::Out | Stream::Console => out::written(&format!("{time}{source}{text}")),
+        Stream::Err | Stream::Notice => {
+            out::words(&format!("{time}{source}{text}"));
+            Ok(())
+        }
+    }
+}
+
+/// Each word is a container's name, an id or its beginning, `host/name`, or a service; all that it fits are meant.
+fn resolve(words: &[String], answers: &[Answer]) -> Result<Vec<Target>, Fault> {
+    let mut seen = BTreeSet::new();
+    let mut targets = Vec::new();
+    for word in words {
+        let mut fits = 0;
+        for (daemon, container) in answers
+            .iter()
+            .filter_map(|answer| answer.result.as_ref().ok())
+            .flat_map(|(daemon, all)| all.iter().map(move |container| (daemon, container)))
+        {
+            if !means(word, daemon.name(), container) {
+                continue;
+            }
+            fits += 1;
+            if seen.insert((daemon.name().clone(), container.id.clone())) {
+                let name = container.name.to_string();
+                targets.push(Target {
+                    daemon: daemon.clone(),
+                    id: container.id.clone(),
+                    name,
+                });
+            }
+        }
+        if fits == 0 {
+            return Err(Fault::new(
+                format!("find {word:?}"),
+                "no container or service is called so on the hosts that answer",
+            )
+            .hint("`pilothouse ps --all` lists them"));
+        }
+    }
+    Ok(targets)
+}
+
+fn means(word: &str, host: &HostName, container: &Container) -> bool {
+    let (on, name) = match word.split_once('/') {
+        Some((on, name)) => (Some(on), name),
+        None => (None, word),
+    };
+    let service = match container.group() {
+        Group::Service { name, .. } => Some(name.to_string()),
+        Group::Compose { service, .. } => Some(service.to_string()),
+        Group::None => None,
+    };
+    let by_id = name.len() >= 6 && container.id.as_str().starts_with(name);
+    on.is_none_or(|on| on == host.as_str())
+        && (by_id
+            || *container.name == *name
+            || (service.as_deref() == Some(name) && !container.is_housekeeping()))
+}

@@ -1,0 +1,154 @@
+//! The command line: what may be typed, and the commands that need no screen.
+//! Data goes to stdout, words to stderr; the exit code says how it went.
+
+pub mod args;
+pub mod out;
+mod setup;
+mod reach;
+mod hosts;
+mod ps;
+mod logs;
+mod plan;
+mod room;
+mod folder;
+mod run;
+mod runs;
+mod keys;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use clap::Parser;
+
+use crate::app::keymap::{KeyFault, Keymap};
+use crate::config::{self, Config, ConfigFault, OwnLog};
+use crate::domain::run::RunKind;
+use crate::domain::units::Stamp;
+use crate::hosts::ssh;
+use crate::observe;
+use args::{Cli, Command};
+use out::Exit;
+use setup::Setup;
+
+/// Parses, does, and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => dispatch(cli),
+        Err(error) => {
+            // Help and version are no errors; where even they can't be printed there is nobody to tell.
+            drop(error.print());
+            if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Done.into()
+            }
+        }
+    }
+}
+
+/// First what needs no configuration, then the rest around it.
+fn dispatch(mut cli: Cli) -> ExitCode {
+    match cli.command.take() {
+        Some(Command::Ssh { arguments }) => ssh::hold(arguments),
+        Some(Command::Runner { dir }) => runner(&dir),
+        Some(Command::Completions { shell }) => keys::completions(shell).into(),
+        Some(Command::Man) => keys::man().into(),
+        Some(Command::Keys(output)) => match configuration(&cli) {
+            Ok(config) => keys::keys(&config, output).into(),
+            Err(exit) => exit.into(),
+        },
+        Some(Command::Demo) => {
+            runtime().map_or_else(Exit::into, |runtime| runtime.block_on(room::demo(&cli)).into())
+        }
+        command => match Setup::read(&cli).and_then(|setup| Ok((setup, runtime()?))) {
+            Ok((setup, runtime)) => runtime.block_on(around(setup, command)).into(),
+            Err(exit) => exit.into(),
+        },
+    }
+}
+
+/// A command around its setup; without a command, the control room.
+async fn around(setup: Setup, command: Option<Command>) -> Exit {
+    let Some(command) = command else {
+        return room::open(setup).await;
+    };
+    match command {
+        Command::Check(output) => hosts::check(&setup, output).await,
+        Command::Hosts(output) => hosts::hosts(&setup, output).await,
+        Command::Ps(asked) => ps::ps(&setup, &asked).await,
+        Command::Logs(asked) => logs::logs(&setup, &asked).await,
+        Command::Build(asked) => run::forward(&setup, RunKind::Build, asked).await,
+        Command::Test(asked) => run::forward(&setup, RunKind::Test, asked).await,
+        Command::Deploy(asked) => run::forward(&setup, RunKind::Deploy, asked).await,
+        Command::Rollback(asked) => run::back(&setup, asked).await,
+        Command::Runs(asked) => runs::list(&setup, &asked),
+        Command::Follow(asked) => runs::follow(&setup, &asked).await,
+        Command::Cancel(asked) => runs::cancel(&setup, &asked.id),
+        Command::Recover(asked) => runs::recover(&setup, &asked).await,
+        Command::Unlock(asked) => runs::unlock(&setup, &asked).await,
+        // Carried out before there was a setup.
+        Command::Demo
+        | Command::Keys(_)
+        | Command::Completions { .. }
+        | Command::Man
+        | Command::Runner { .. }
+        | Command::Ssh { .. } => Exit::Usage,
+    }
+}
+
+/// A run of its own: it logs beside its journal, and goes on without a log if it must.
+fn runner(dir: &Path) -> ExitCode {
+    let log = dir.is_dir().then(|| observe::start(dir, &OwnLog::default()));
+    let code = crate::runs::runner(dir);
+    drop(log);
+    code
+}
+
+/// Everything runs on this one thread: a control room should cost next to nothing.
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            out::words(&format!("could not start: {error}"));
+            Exit::Failed
+        })
+}
+
+/// The configuration as it stands; all its faults are said before the exit code comes back.
+fn configuration(cli: &Cli) -> Result<Config, Exit> {
+    let request = config::Request {
+        explicit: cli.config.clone(),
+        env: &env,
+    };
+    config::load(&request).map_err(|faults| refused(&faults))
+}
+
+fn refused(faults: &[ConfigFault]) -> Exit {
+    for fault in faults {
+        out::words(&fault.to_string());
+    }
+    Exit::Usage
+}
+
+/// What `[keys]` may hold only the table of commands knows; `pilothouse keys` shows it all the same.
+fn with_known_keys(config: Config) -> Result<Config, Exit> {
+    let (_, faults) = Keymap::new(&config.keys);
+    if faults.is_empty() {
+        return Ok(config);
+    }
+    let place = |fault: KeyFault| config.fault_of_keys(&fault.command, fault.fault);
+    let faults: Vec<ConfigFault> = faults.into_iter().map(place).collect();
+    Err(refused(&faults))
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// This machine's clock.
+fn now() -> Stamp {
+    SystemTime::now().into()
+}

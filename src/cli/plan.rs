@@ -1,0 +1,92 @@
+//! A plan in words, and the question that follows it.
+//! Without a terminal nothing is asked: what was not said on the command line is not assumed.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use super::args::HowToRun;
+use super::out;
+use crate::domain::plan::PlanView;
+use crate::domain::units::short_span;
+
+/// The plan for people, to stdout.
+pub(super) fn print(plan: &PlanView) {
+    let kind = plan.request.kind.word();
+    let hosts: Vec<&str> = plan.hosts.iter().map(|(host, _)| host.as_str()).collect();
+    out::line(&format!(
+        "{kind} {} on {}",
+        plan.request.service,
+        hosts.join(", ")
+    ));
+    for (host, from) in &plan.hosts {
+        let from = from.map_or_else(|| "nothing".to_owned(), |release| release.to_string());
+        let to = plan
+            .to
+            .map_or_else(String::new, |release| format!(" → {release}"));
+        out::line(&format!("  {:<9}{host}: {from}{to}", ""));
+    }
+    out::line(&format!("  {:<9}{}", "image", plan.image));
+    let sections = [
+        ("changes", &plan.changes),
+        ("order", &plan.order),
+        ("tests", &plan.tests),
+        ("undo", &plan.undo),
+        ("▲", &plan.warnings),
+    ];
+    for (title, lines) in sections {
+        for (index, line) in lines.iter().enumerate() {
+            out::line(&format!("  {:<9}{line}", if index == 0 { title } else { "" }));
+        }
+    }
+    if let Some(estimate) = plan.estimate {
+        out::line(&format!("  {:<9}about {}", "time", short_span(estimate)));
+    }
+    plan.refusals.iter().for_each(out::fault);
+}
+
+/// What became of the question.
+pub(super) enum Answer {
+    Yes,
+    No,
+    /// Nobody could be asked; the words say which option was missing.
+    NotAsked(String),
+}
+
+/// A protected host wants the service's name; anything else wants `--yes` or a `y`.
+pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
+    let service = plan.request.service.as_str();
+    let protected: Vec<&str> = plan
+        .protected
+        .iter()
+        .map(crate::domain::ids::HostName::as_str)
+        .collect();
+    if how.confirm.as_deref() == Some(service) || (how.yes && protected.is_empty()) {
+        return Answer::Yes;
+    }
+    if let Some(other) = &how.confirm {
+        return Answer::NotAsked(format!("--confirm says {other:?}, the service is {service:?}"));
+    }
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Answer::NotAsked(if protected.is_empty() {
+            "say --yes where nobody can be asked".to_owned()
+        } else {
+            format!("{} is protected: say --confirm {service}", protected.join(", "))
+        });
+    }
+    let (question, wanted): (String, &[&str]) = if protected.is_empty() {
+        (
+            format!("{} {service}? Type yes: ", plan.request.kind.word()),
+            &["y", "yes"],
+        )
+    } else {
+        (
+            format!("{} is protected. Type {service}: ", protected.join(", ")),
+            &[service],
+        )
+    };
+    out::ask(&question);
+    let mut answer = String::new();
+    match io::stdin().lock().read_line(&mut answer) {
+        Ok(_) if wanted.contains(&answer.trim()) => Answer::Yes,
+        Ok(_) | Err(_) => Answer::No,
+    }
+}

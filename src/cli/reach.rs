@@ -1,0 +1,58 @@
+//! All hosts of the configuration asked at once, for a command without a screen.
+//! A host that can't be reached hides nothing of the others: it is named on stderr and in the exit code.
+
+use tokio::task::JoinSet;
+
+use super::out::{self, Exit};
+use crate::config;
+use crate::domain::container::Container;
+use crate::domain::fault::Fault;
+use crate::domain::order::Access;
+use crate::hosts::connect::{Daemon, Unreached, connect};
+
+/// What one host answered.
+pub(super) struct Answer {
+    pub(super) host: config::Host,
+    pub(super) result: Result<(Daemon, Vec<Container>), Fault>,
+}
+
+/// Connects to every host and lists its containers, all at once; in the order of the configuration.
+pub(super) async fn everything(hosts: &[config::Host], access: Access) -> Vec<Answer> {
+    let mut asked = JoinSet::new();
+    for (place, host) in hosts.iter().cloned().enumerate() {
+        asked.spawn(async move {
+            (
+                place,
+                Answer {
+                    result: ask(&host, access).await,
+                    host,
+                },
+            )
+        });
+    }
+    let mut answers = asked.join_all().await;
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+async fn ask(host: &config::Host, access: Access) -> Result<(Daemon, Vec<Container>), Fault> {
+    let daemon = connect(host, access).await.map_err(Unreached::fault)?;
+    let containers = daemon.containers().await?;
+    Ok((daemon, containers))
+}
+
+/// Names those that did not answer on stderr; the exit code that follows.
+pub(super) fn say_missing(answers: &[Answer]) -> Exit {
+    let faults: Vec<&Fault> = answers
+        .iter()
+        .filter_map(|answer| answer.result.as_ref().err())
+        .collect();
+    for fault in &faults {
+        out::fault(fault);
+    }
+    if faults.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Unreachable
+    }
+}

@@ -1,0 +1,232 @@
+//! `build`, `test`, `deploy`, `rollback`: plan, question, launch, and following it to its end.
+//! Ending this command never ends the run: it is a process of its own.
+
+use std::collections::BTreeMap;
+
+use super::args::{HowToRun, RollbackArgs, RunArgs};
+use super::out::{self, Exit};
+use super::plan::{self, Answer};
+use super::setup::Setup;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{HostName, RunId};
+use crate::domain::plan::RunRequest;
+use crate::domain::run::{Cell, Outcome, RunKind, RunStatus, RunView};
+use crate::domain::units::short_span;
+use crate::release::preflight::LOCKED;
+use crate::runs;
+
+pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exit {
+    let image = asked.image.or(asked.tag);
+    let request = RunRequest {
+        kind,
+        service: asked.service,
+        environment: None,
+        image,
+        to: None,
+        reason: asked.how.reason.clone(),
+    };
+    run(setup, request, &asked.how).await
+}
+
+pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
+    let request = RunRequest {
+        kind: RunKind::Rollback,
+        service: asked.service,
+        environment: None,
+        image: None,
+        to: asked.to,
+        reason: asked.how.reason.clone(),
+    };
+    run(setup, request, &asked.how).await
+}
+
+async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
+    if setup.config.service(&request.service).is_none() {
+        let known: Vec<&str> = setup
+            .config
+            .services
+            .iter()
+            .map(|service| service.name.as_str())
+            .collect();
+        let fault = Fault::new(
+            format!("find the service {}", request.service),
+            "the configuration has no such service",
+        );
+        out::fault(&fault.hint(if known.is_empty() {
+            "it has none".to_owned()
+        } else {
+            format!("it has {}", known.join(", "))
+        }));
+        return Exit::Usage;
+    }
+    let plan = match runs::plan(&setup.state, &setup.config, &request, setup.access).await {
+        Ok(plan) => plan,
+        Err(fault) => return failed(&fault),
+    };
+    if how.dry_run {
+        if how.output.json {
+            out::json(&plan);
+        } else {
+            plan::print(&plan);
+        }
+        return if plan.refusals.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Failed
+        };
+    }
+    if !plan.refusals.is_empty() {
+        plan.refusals.iter().for_each(out::fault);
+        let is_locked = |refusal: &Fault| refusal.why.starts_with(LOCKED);
+        return if plan.refusals.iter().all(is_locked) {
+            Exit::Locked
+        } else {
+            Exit::Failed
+        };
+    }
+    if matches!(
+        request.kind,
+        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline
+    ) {
+        if how.confirm.is_none() && !how.yes {
+            plan::print(&plan);
+        }
+        match plan::confirm(&plan, how) {
+            Answer::Yes => {}
+            Answer::No => {
+                out::words("not confirmed: nothing was done");
+                return Exit::Failed;
+            }
+            Answer::NotAsked(missing) => {
+                out::words(&format!("not confirmed: {missing}"));
+                return Exit::Usage;
+            }
+        }
+    }
+    if let Err(fault) = setup.may_change(request.kind.word()) {
+        return failed(&fault);
+    }
+    match runs::launch(&setup.state, &setup.config, &request, runs::who(&super::env)).await {
+        Ok(id) if how.detach => {
+            out::line(id.as_str());
+            Exit::Done
+        }
+        Ok(id) => follow(setup, &id, how.output.json).await,
+        Err(fault) => failed(&fault),
+    }
+}
+
+fn failed(fault: &Fault) -> Exit {
+    out::fault(fault);
+    Exit::Failed
+}
+
+/// Words about each cell as it changes, to stderr; the whole run as JSON at its end if that was asked for.
+pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
+    let mut told = Told::default();
+    let mut last = None;
+    let show = |view: &RunView| {
+        told.tell(view);
+        last = Some(view.clone());
+    };
+    let followed = tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => {
+            out::words(&format!("the run goes on: pilothouse follow {id}, or pilothouse cancel {id}"));
+            return Exit::Interrupted;
+        }
+        followed = runs::follow(&setup.state, id, show) => followed,
+    };
+    match followed {
+        Ok(code) => {
+            if let Some(view) = &last {
+                out::words(&ending(view));
+                if json {
+                    out::json(view);
+                }
+            }
+            Exit::of_run(code)
+        }
+        Err(fault) => failed(&fault),
+    }
+}
+
+/// The run's end in words.
+pub(super) fn ending(view: &RunView) -> String {
+    let subject = format!("{} {}", view.kind.word(), view.subject());
+    match &view.status {
+        RunStatus::Running => format!("{subject} goes on"),
+        RunStatus::Dead => format!(
+            "{subject}: its runner died; finish or revert it: pilothouse recover {}",
+            view.id
+        ),
+        RunStatus::Closed { outcome, at } => {
+            let took = short_span(view.started.until(*at));
+            match outcome {
+                Outcome::Converged => format!("{subject}: done in {took}"),
+                Outcome::Reverted { why, .. } => format!("{subject}: everything is as before: {why}"),
+                Outcome::NeedsHuman { why, differences } => {
+                    let head = format!("{subject} needs a human: {why}");
+                    std::iter::once(&head)
+                        .chain(differences)
+                        .map(String::as_str)
+                        .collect::<Vec<_>>()
+                        .join("\n  ")
+                }
+            }
+        }
+    }
+}
+
+/// What was said already, so that each change is said once.
+#[derive(Default)]
+struct Told {
+    cells: BTreeMap<(usize, Option<HostName>), String>,
+    lines: u64,
+}
+
+impl Told {
+    fn tell(&mut self, view: &RunView) {
+        for (index, stage) in view.stages.iter().enumerate() {
+            for (host, cell) in &stage.cells {
+                let words = cell_words(cell);
+                let key = (index, host.clone());
+                if words.is_empty() || self.cells.get(&key) == Some(&words) {
+                    continue;
+                }
+                let place = host.as_ref().map(|host| format!(" {host}")).unwrap_or_default();
+                out::words(&format!("{:<10}{place}  {words}", stage.name));
+                self.cells.insert(key, words);
+            }
+        }
+        self.output(view);
+    }
+
+    /// The output's lines carry no number: the count of all before and in the view says which are new.
+    fn output(&mut self, view: &RunView) {
+        let total = view.output_skipped + view.output.len() as u64;
+        let new = usize::try_from(total.saturating_sub(self.lines))
+            .unwrap_or(usize::MAX)
+            .min(view.output.len());
+        let lost = total.saturating_sub(self.lines).saturating_sub(new as u64);
+        if lost > 0 {
+            out::words(&format!("  … {lost} lines skipped"));
+        }
+        for line in view.output.iter().skip(view.output.len() - new) {
+            out::words(&format!("  {}", line.text));
+        }
+        self.lines = total;
+    }
+}
+
+fn cell_words(cell: &Cell) -> String {
+    match cell {
+        Cell::Waiting => String::new(),
+        Cell::Running { text, .. } if text.is_empty() => "begun".to_owned(),
+        Cell::Running { text, .. } => text.clone(),
+        Cell::Done { took } => format!("✓ {}", short_span(*took)),
+        Cell::Failed { why, .. } => format!("✗ {why}"),
+        Cell::Undone => "undone".to_owned(),
+        Cell::Skipped => "skipped".to_owned(),
+    }
+}

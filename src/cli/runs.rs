@@ -1,0 +1,119 @@
+//! `runs`, `follow`, `cancel`, `recover`, `unlock`: what became of runs, and what to do about it.
+
+use super::args::{Follow, Recover, Runs, Unlock};
+use super::out::{self, Exit};
+use super::run;
+use super::setup::Setup;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{HostName, RunId};
+use crate::domain::run::{Outcome, RunStatus, RunView};
+use crate::domain::units::short_span;
+use crate::runs::{self, Recovery};
+
+pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
+    let views = match &asked.id {
+        None => runs::list(&setup.state),
+        Some(id) => match runs::view(&setup.state, id) {
+            Ok(view) => vec![view],
+            Err(fault) => return failed(&fault),
+        },
+    };
+    if asked.output.json {
+        out::json(&views);
+        return Exit::Done;
+    }
+    let now = super::now();
+    let rows: Vec<_> = views
+        .iter()
+        .map(|view| {
+            [
+                view.id.to_string(),
+                view.kind.word().to_owned(),
+                view.subject(),
+                view.to.map_or_else(|| "–".to_owned(), |to| to.to_string()),
+                result(view),
+                format!("{} ago", short_span(view.started.until(now))),
+                view.actor.clone(),
+            ]
+        })
+        .collect();
+    out::table(["RUN", "KIND", "SERVICE", "TO", "RESULT", "STARTED", "BY"], &rows);
+    Exit::Done
+}
+
+fn result(view: &RunView) -> String {
+    match &view.status {
+        RunStatus::Running => "running".to_owned(),
+        RunStatus::Dead => "dead: recover it".to_owned(),
+        RunStatus::Closed { outcome, .. } => match outcome {
+            Outcome::Converged => "done".to_owned(),
+            Outcome::Reverted { cancelled: true, .. } => "cancelled".to_owned(),
+            Outcome::Reverted { cancelled: false, .. } => "reverted".to_owned(),
+            Outcome::NeedsHuman { .. } => "needs a human".to_owned(),
+        },
+    }
+}
+
+pub(super) async fn follow(setup: &Setup, asked: &Follow) -> Exit {
+    run::follow(setup, &asked.id, asked.output.json).await
+}
+
+pub(super) fn cancel(setup: &Setup, id: &RunId) -> Exit {
+    let actor = runs::who(&super::env);
+    match runs::cancel(&setup.state, id, &actor.login) {
+        Ok(()) => {
+            out::words(&format!(
+                "asked {id} to stop and undo; a second time: to stop where it is"
+            ));
+            Exit::Done
+        }
+        Err(fault) => failed(&fault),
+    }
+}
+
+pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
+    if let Err(fault) = setup.may_change("recover a run") {
+        return failed(&fault);
+    }
+    match runs::recover(&setup.state, &setup.config, asked.id.clone()).await {
+        Ok(Recovery::Started(id)) => run::follow(setup, &id, asked.output.json).await,
+        Ok(Recovery::Unlocked { run, hosts }) => {
+            let hosts: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
+            out::words(&format!(
+                "run {run} had changed nothing yet: its locks on {} are gone",
+                hosts.join(", ")
+            ));
+            Exit::Done
+        }
+        Ok(Recovery::Nothing) => {
+            out::words("nothing to recover");
+            Exit::Done
+        }
+        Err(fault) => failed(&fault),
+    }
+}
+
+pub(super) async fn unlock(setup: &Setup, asked: &Unlock) -> Exit {
+    if let Err(fault) = setup.may_change("unlock a service") {
+        return failed(&fault);
+    }
+    let by = runs::who(&super::env);
+    match runs::unlock(&setup.config, &asked.service, &asked.reason, &by).await {
+        Ok(removed) if removed.is_empty() => {
+            out::words(&format!("{} is not locked", asked.service));
+            Exit::Done
+        }
+        Ok(removed) => {
+            for (host, words) in &removed {
+                out::words(&format!("{host}: removed the lock of {words}"));
+            }
+            Exit::Done
+        }
+        Err(fault) => failed(&fault),
+    }
+}
+
+fn failed(fault: &Fault) -> Exit {
+    out::fault(fault);
+    Exit::Failed
+}

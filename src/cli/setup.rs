@@ -1,0 +1,83 @@
+//! What every command needs first: the configuration, narrowed to the hosts that were named, and our own log.
+
+use std::path::PathBuf;
+
+use super::args::Cli;
+use super::out::{self, Exit};
+use crate::config::Config;
+use crate::domain::fault::Fault;
+use crate::domain::order::Access;
+use crate::observe;
+use crate::runs;
+
+pub(super) struct Setup {
+    pub(super) config: Config,
+    pub(super) access: Access,
+    pub(super) state: runs::State,
+    /// Logging ends when this is dropped.
+    _log: observe::Observed,
+}
+
+impl Setup {
+    /// Everything that is wrong is said on stderr before the exit code comes back.
+    pub(super) fn read(cli: &Cli) -> Result<Self, Exit> {
+        let config = super::configuration(cli).and_then(super::with_known_keys)?;
+        Self::with(cli, config, own_folder()).map_err(|fault| {
+            out::fault(&fault);
+            Exit::Usage
+        })
+    }
+
+    /// The same around a configuration that was not read from a file.
+    pub(super) fn with(cli: &Cli, mut config: Config, own: Option<PathBuf>) -> Result<Self, Fault> {
+        narrow(&mut config, cli)?;
+        let state = runs::State::open(&config.state, &super::env)?;
+        let log = observe::start(&own.unwrap_or_else(|| state.root().to_path_buf()), &config.log)?;
+        let access = if cli.read_only {
+            Access::ReadOnly
+        } else {
+            Access::Full
+        };
+        Ok(Self {
+            config,
+            access,
+            state,
+            _log: log,
+        })
+    }
+}
+
+impl Setup {
+    /// Runs are processes of their own: with `--read-only` none is started.
+    pub(super) fn may_change(&self, what: &str) -> Result<(), Fault> {
+        match self.access {
+            Access::Full => Ok(()),
+            Access::ReadOnly => Err(Fault::new(what, "this was started with --read-only")),
+        }
+    }
+}
+
+/// Our own log is the user's own, also where runs are shared with colleagues.
+fn own_folder() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "pilothouse")?
+        .state_dir()
+        .map(PathBuf::from)
+}
+
+/// `--host` keeps only the named ones; a name that is not there is a mistake, not an empty room.
+fn narrow(config: &mut Config, cli: &Cli) -> Result<(), Fault> {
+    for name in &cli.hosts {
+        if config.host(name).is_none() {
+            let known: Vec<&str> = config.hosts.iter().map(|host| host.name.as_str()).collect();
+            return Err(Fault::new(
+                format!("find the host {name}"),
+                "the configuration has no such host",
+            )
+            .hint(format!("it has {}", known.join(", "))));
+        }
+    }
+    if !cli.hosts.is_empty() {
+        config.hosts.retain(|host| cli.hosts.contains(&host.name));
+    }
+    Ok(())
+}

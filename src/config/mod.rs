@@ -1,0 +1,124 @@
+//! What the user's TOML says, checked: hosts, services, keys, looks.
+//! Reads text, never a network; every fault of every file is found at once, each with its place.
+
+pub mod host;
+pub mod service;
+pub mod settings;
+pub mod template;
+mod fault;
+mod nearest;
+mod quantity;
+mod address;
+mod machine;
+mod trust;
+mod glob;
+mod source;
+mod section;
+mod context;
+mod discover;
+mod files;
+mod read;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub use fault::ConfigFault;
+pub use host::Host;
+pub use service::Service;
+pub use settings::{Looks, OwnLog, StateDir};
+
+use crate::domain::fault::Fault;
+
+/// Where to look for the configuration.
+pub struct Request<'e> {
+    /// `-c`: this file and no other.
+    pub explicit: Option<PathBuf>,
+    /// The environment: a variable's value, if it is set.
+    pub env: &'e dyn Fn(&str) -> Option<String>,
+}
+
+/// Reads `-c`'s file, else `PILOTHOUSE_CONFIG`'s, else the user's, else `/etc/pilothouse/config.toml`, with all it
+/// includes. Without any file, or with files that name no host, the hosts are this machine's daemons.
+/// On failure: every fault of every file, in the order of files and lines; never none.
+pub fn load(request: &Request<'_>) -> Result<Config, Vec<ConfigFault>> {
+    load_on(request, Path::new("/"))
+}
+
+/// As `load`, with the machine's absolute paths under `root`.
+fn load_on(request: &Request<'_>, root: &Path) -> Result<Config, Vec<ConfigFault>> {
+    let machine = machine::Machine {
+        env: request.env,
+        root,
+    };
+    let faults = fault::Faults::default();
+    let sources = match files::first(request, &machine) {
+        Some(first) => files::read_all(&first, &machine, &faults),
+        None => Vec::new(),
+    };
+    let config = read::configuration(&sources, &machine, &faults);
+    let mut faults = faults.into_vec();
+    if faults.is_empty() {
+        return Ok(config);
+    }
+    let order = |fault: &ConfigFault| {
+        let file = config.sources.iter().position(|file| *file == fault.file);
+        (file.unwrap_or(usize::MAX), fault.line, fault.column)
+    };
+    faults.sort_by_key(order);
+    faults.dedup();
+    Err(faults)
+}
+
+/// Where something stands: file, line, column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: PathBuf,
+    pub line: u32,
+    pub column: u32,
+}
+
+/// The whole configuration, after includes, defaults and checks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// In the order of the files; names are unique.
+    pub hosts: Vec<Host>,
+    /// In the order of the files; names are unique.
+    pub services: Vec<Service>,
+    /// Command name → keys, as written; `app::keymap` reads them.
+    pub keys: BTreeMap<String, Vec<String>>,
+    /// Where each of these stands: what is wrong with it only `app::keymap` knows.
+    pub key_places: BTreeMap<String, Place>,
+    pub looks: Looks,
+    pub state: StateDir,
+    pub log: OwnLog,
+    /// The files it came from; empty without any.
+    pub sources: Vec<PathBuf>,
+}
+
+impl Config {
+    /// What is wrong with the keys of a command, said where they stand.
+    #[must_use]
+    pub fn fault_of_keys(&self, command: &str, fault: Fault) -> ConfigFault {
+        let place = self.key_places.get(command);
+        ConfigFault {
+            file: place.map_or_else(|| PathBuf::from("[keys]"), |place| place.file.clone()),
+            line: place.map_or(0, |place| place.line),
+            column: place.map_or(0, |place| place.column),
+            what: format!("`{command}`: {}", fault.why),
+            hint: fault.hint,
+        }
+    }
+
+    #[must_use]
+    pub fn service(&self, name: &crate::domain::ids::ServiceName) -> Option<&Service> {
+        self.services.iter().find(|service| service.name == *name)
+    }
+
+    #[must_use]
+    pub fn host(&self, name: &crate::domain::ids::HostName) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.name == *name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! `[services.deploy]`: where a service runs, how it is replaced, when it counts as good.
+//! Refuses what cannot work on any daemon; the rest is the plan's business.
+
+use std::time::Duration;
+
+use super::super::fault::Wrong;
+use super::super::nearest::nearest;
+use super::super::quantity::span;
+use super::super::section::{Section, Value};
+use super::super::service::{Deploy, Gate, Strategy};
+use super::stages::find;
+use super::{Known, spec};
+use crate::domain::ids::HostName;
+
+/// More on one host is a mistake: they would be named, listed and stopped one by one.
+const MOST_REPLICAS: u32 = 100;
+/// The current one and the one before it: without that there is nothing to roll back to.
+const KEEP: std::ops::RangeInclusive<u32> = 2..=50;
+const DEFAULT_KEEP: u32 = 3;
+
+pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
+    let hosts = section.need("hosts").and_then(|value| hosts(&value, known));
+    let strategy = match section.take("strategy") {
+        Some(value) => value.one_of(&[("recreate", Strategy::Recreate)]),
+        None => Some(Strategy::default()),
+    };
+    let replicas = section.take("replicas");
+    let count = match &replicas {
+        Some(value) => value.whole(1..=MOST_REPLICAS),
+        None => Some(1),
+    };
+    let keep = match section.take("keep") {
+        Some(value) => value.whole(KEEP),
+        None => Some(DEFAULT_KEEP),
+    };
+    let gate = match section.take("health") {
+        Some(value) => gate(&value),
+        None => Some(Gate::default()),
+    };
+    let spec = spec::read(section);
+    if let (Some(value), Some(2..)) = (&replicas, count)
+        && let Some(port) = spec.ports.first()
+    {
+        value.fault(
+            Wrong::new(format!(
+                "several replicas on one host cannot all publish port {}",
+                port.outside
+            ))
+            .hint("one replica on each host, or no published port"),
+        );
+    }
+    Some(Deploy {
+        hosts: hosts?,
+        strategy: strategy?,
+        replicas: count?,
+        keep: keep?,
+        spec,
+        gate: gate?,
+    })
+}
+
+/// `health = { for = "3s", within = "60s" }`
+fn gate(value: &Value<'_>) -> Option<Gate> {
+    let mut section = value.section("`health`")?;
+    let default = Gate::default();
+    let mut take = |key, default: Duration| match section.take(key) {
+        Some(value) => value.parsed(span),
+        None => Some(default),
+    };
+    let (steady, within) = (take("for", default.steady), take("within", default.within));
+    section.finish();
+    let gate = Gate {
+        steady: steady?,
+        within: within?,
+    };
+    if gate.within <= gate.steady {
+        value.fault(Wrong::new(
+            "`within` is not longer than `for`: it could never be good in time",
+        ));
+        return None;
+    }
+    Some(gate)
+}
+
+/// Names and `tag:…`, in the order of the configuration, each once.
+fn hosts(value: &Value<'_>, known: &Known) -> Option<Vec<HostName>> {
+    let items = value.list()?;
+    if items.is_empty() {
+        value.fault(Wrong::new("`hosts` is empty: there is nowhere to run it"));
+        return None;
+    }
+    let mut wanted: Vec<HostName> = Vec::new();
+    let mut all_found = true;
+    for item in items {
+        let found = item.parsed(|text| match text.strip_prefix("tag:") {
+            Some(tag) => tagged(tag, known),
+            None => Ok(vec![find(text, known)?]),
+        });
+        all_found &= found.is_some();
+        wanted.extend(found.unwrap_or_default());
+    }
+    let ordered = known.hosts.iter().map(|(name, _)| name);
+    let ordered: Vec<HostName> = ordered.filter(|name| wanted.contains(name)).cloned().collect();
+    all_found.then_some(ordered)
+}
+
+fn tagged(tag: &str, known: &Known) -> Result<Vec<HostName>, Wrong> {
+    let tagged = known
+        .hosts
+        .iter()
+        .filter(|(_, tags)| tags.iter().any(|t| t == tag));
+    let found: Vec<HostName> = tagged.map(|(name, _)| name.clone()).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let mut tags: Vec<&str> = known
+        .hosts
+        .iter()
+        .flat_map(|(_, tags)| tags)
+        .map(String::as_str)
+        .collect();
+    tags.sort_unstable();
+    tags.dedup();
+    let wrong = Wrong::new(format!("no host has the tag {tag:?}"));
+    Err(match nearest(tag, tags.iter().copied()) {
+        Some(meant) => wrong.hint(format!("did you mean `tag:{meant}`?")),
+        None if tags.is_empty() => wrong.hint("no host has any tag"),
+        None => wrong.hint(format!("there are {}", tags.join(", "))),
+    })
+}

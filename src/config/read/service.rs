@@ -1,0 +1,124 @@
+//! `[[services]]`: what is shipped. Its stages and its deploy are read beside this.
+//! Says what contradicts itself; whether a daemon can do it is asked later.
+
+use super::super::fault::Wrong;
+use super::super::section::Section;
+use super::super::service::Service;
+use super::{Known, Names, deploy, stages};
+use crate::domain::ids::ServiceName;
+
+pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) -> Option<Service> {
+    let name = section.need("name").and_then(|value| {
+        let name = value.parsed(|text| Ok(ServiceName::parse(text)?))?;
+        names.claim("service", name.as_str(), &value);
+        Some(name)
+    });
+    let image = section.need("image").and_then(|value| value.parsed(repository));
+    let build = section.take("build");
+    let has_build = build.is_some();
+    let build = build.and_then(|value| {
+        let mut section = value.section("[services.build]")?;
+        let build = stages::build(&mut section, known);
+        section.finish();
+        build
+    });
+    let mut tests = Vec::new();
+    if let Some(value) = section.take("tests") {
+        let mut names = Names::default();
+        for mut section in value.sections("services.tests") {
+            let host = build.as_ref().map(|build| &build.host);
+            tests.extend(stages::test(&mut section, known, host, has_build, &mut names));
+            section.finish();
+        }
+    }
+    let deploy = section.take("deploy").and_then(|value| {
+        let mut section = value.section("[services.deploy]")?;
+        let deploy = deploy::read(&mut section, known);
+        section.finish();
+        deploy
+    });
+    Some(Service {
+        name: name?,
+        image: image?,
+        build,
+        tests,
+        deploy,
+    })
+}
+
+/// `registry.internal:5000/team/shop`, without tag or digest.
+/// <https://github.com/distribution/reference>
+fn repository(text: &str) -> Result<String, Wrong> {
+    let wrong = |what: &str| Wrong::new(format!("{text:?} {what}"));
+    if text.contains('@') {
+        return Err(wrong("holds a digest").hint("the repository alone: each run decides which image"));
+    }
+    let (registry, path) = match text.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
+        Some(_) | None => (None, text),
+    };
+    if let Some((repository, _)) = path.split_once(':') {
+        let repository = match registry {
+            Some(registry) => format!("{registry}/{repository}"),
+            None => repository.to_owned(),
+        };
+        return Err(wrong("holds a tag").hint(format!("\"{repository}\": each run decides which tag")));
+    }
+    let is_part = |part: &str| {
+        let ends = [part.chars().next(), part.chars().last()];
+        ends.iter()
+            .all(|c| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+            && part
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_' | '-'))
+    };
+    let registry_fine = registry.is_none_or(|registry| {
+        !registry.starts_with(':')
+            && registry
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'))
+    });
+    if text.len() > 255 || !registry_fine || !path.split('/').all(is_part) {
+        return Err(wrong("is no image name")
+            .hint("lower-case letters, digits, `.`, `_`, `-` between `/`: `registry:5000/team/shop`"));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_a_repository_without_tag_or_digest() {
+        for text in [
+            "shop",
+            "team/shop",
+            "registry.internal:5000/team/shop",
+            "localhost/shop",
+            "localhost:5000/a/b/c",
+        ] {
+            assert_eq!(repository(text).unwrap(), text);
+        }
+        for text in [
+            "",
+            "Shop",
+            "shop:v1",
+            "r:5000/shop:v1",
+            "shop@sha256:00",
+            "a//b",
+            "-shop",
+            "shop/",
+            "sh op",
+        ] {
+            assert!(repository(text).is_err(), "{text}");
+        }
+        assert!(
+            repository("r:5000/shop:v1")
+                .unwrap_err()
+                .hint
+                .unwrap()
+                .contains("\"r:5000/shop\"")
+        );
+    }
+}

@@ -1,0 +1,377 @@
+//! How a replica runs: the keys of `[services.deploy]` that become a container.
+//! Reads texts as `docker run` knows them; refuses what would surprise on a far daemon.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::fault::Wrong;
+use super::super::quantity::{size, span};
+use super::super::section::{Section, Value};
+use super::super::service::{Mount, Publish, Restart, Secret, Spec};
+use super::stages::{command, name_of_label, name_of_variable, pairs};
+
+/// Docker's own.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Docker refuses less.
+const LEAST_MEMORY: u64 = 6 << 20;
+
+pub(super) fn read(section: &mut Section<'_>) -> Spec {
+    let mut words = |key| {
+        section
+            .take(key)
+            .and_then(|value| command(&value))
+            .unwrap_or_default()
+    };
+    let (program, entrypoint) = (words("command"), words("entrypoint"));
+    let env = section
+        .take("env")
+        .and_then(|value| pairs(&value, &name_of_variable))
+        .unwrap_or_default();
+    let secrets = section
+        .take("secrets")
+        .map(|value| secrets(&value, &env))
+        .unwrap_or_default();
+    let ports = each(section.take("ports"), publish, "port", |port| {
+        format!(
+            "{}:{}/{}",
+            port.address.as_deref().unwrap_or("*"),
+            port.outside,
+            port.protocol
+        )
+    });
+    let volumes = each(section.take("volumes"), mount, "mount at", |mount| {
+        mount.target.clone()
+    });
+    let networks = each(section.take("networks"), network, "network", Clone::clone);
+    let labels = section
+        .take("labels")
+        .and_then(|value| pairs(&value, &name_of_label))
+        .unwrap_or_default();
+    let user = section
+        .take("user")
+        .and_then(|value| value.word().map(str::to_owned));
+    let memory = section.take("memory").and_then(|value| value.parsed(memory));
+    let cpus = section.take("cpus").and_then(|value| cpus(&value));
+    let restart = section
+        .take("restart")
+        .and_then(|value| value.parsed(restart))
+        .unwrap_or_default();
+    let stop_signal = section.take("stop_signal").and_then(|value| value.parsed(signal));
+    let stop_grace = section
+        .take("stop_grace")
+        .and_then(|value| value.parsed(span))
+        .unwrap_or(STOP_GRACE);
+    let ephemeral = section
+        .take("ephemeral")
+        .and_then(|value| value.truth())
+        .unwrap_or_default();
+    Spec {
+        command: program,
+        entrypoint,
+        env,
+        secrets,
+        ports,
+        volumes,
+        networks,
+        labels,
+        user,
+        memory,
+        cpus,
+        restart,
+        stop_signal,
+        stop_grace,
+        ephemeral,
+    }
+}
+
+/// A list of texts, each made into something; two that `key` calls the same are a fault.
+fn each<T>(
+    value: Option<Value<'_>>,
+    parse: fn(&str) -> Result<T, Wrong>,
+    what: &str,
+    key: impl Fn(&T) -> String,
+) -> Vec<T> {
+    let mut found: Vec<T> = Vec::new();
+    for item in value.and_then(|value| value.list()).unwrap_or_default() {
+        let Some(thing) = item.parsed(parse) else { continue };
+        if found.iter().any(|other| key(other) == key(&thing)) {
+            item.fault(Wrong::new(format!("a second {what} {}", key(&thing))));
+        }
+        found.push(thing);
+    }
+    found
+}
+
+/// `8080:80`, `127.0.0.1:8080:80/udp`, `[::1]:8080:80`
+fn publish(text: &str) -> Result<Publish, Wrong> {
+    let wrong = || {
+        Wrong::new(format!("{text:?} is no port to publish"))
+            .hint("`8080:80`, outside first; `127.0.0.1:8080:80`; `53:53/udp`")
+    };
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    if !matches!(protocol, "tcp" | "udp" | "sctp") {
+        return Err(wrong());
+    }
+    let (rest, inside) = ports.rsplit_once(':').ok_or_else(|| {
+        Wrong::new(format!("{text:?} does not say the port outside"))
+            .hint("a port chosen by chance would change with every release: `8080:80`")
+    })?;
+    let (address, outside) = match rest.rsplit_once(':') {
+        Some((address, outside)) => (Some(address), outside),
+        None => (None, rest),
+    };
+    let address = match address {
+        Some(address) => {
+            let bare = address
+                .strip_prefix('[')
+                .and_then(|a| a.strip_suffix(']'))
+                .unwrap_or(address);
+            let parsed: std::net::IpAddr = bare.parse().ok().ok_or_else(wrong)?;
+            Some(parsed.to_string())
+        }
+        None => None,
+    };
+    let port = |digits: &str| {
+        digits
+            .parse::<u16>()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or_else(wrong)
+    };
+    Ok(Publish {
+        address,
+        outside: port(outside)?,
+        inside: port(inside)?,
+        protocol: protocol.to_owned(),
+    })
+}
+
+/// `data:/var/lib/data`, `/etc/shop:/etc/shop:ro`
+fn mount(text: &str) -> Result<Mount, Wrong> {
+    let wrong = |what: &str| {
+        Wrong::new(format!("{text:?} {what}")).hint("`data:/var/lib/data` or `/etc/shop:/etc/shop:ro`")
+    };
+    let mut parts = text.split(':');
+    let (source, target, mode) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let Some(target) = target else {
+        return Err(wrong("says no place in the container"));
+    };
+    if parts.next().is_some() {
+        return Err(wrong("has more than three parts"));
+    }
+    let read_only = match mode {
+        None | Some("rw") => false,
+        Some("ro") => true,
+        Some(_) => return Err(wrong("ends in neither `ro` nor `rw`")),
+    };
+    if !target.starts_with('/') || target.len() < 2 {
+        return Err(wrong("has no absolute place in the container"));
+    }
+    if source.starts_with('.') || source.starts_with('~') {
+        return Err(wrong("is relative, but the folder is one of the far host"));
+    }
+    if !source.starts_with('/') && !is_name(source) {
+        return Err(wrong("begins with neither a volume's name nor an absolute path"));
+    }
+    Ok(Mount {
+        source: source.to_owned(),
+        target: target.to_owned(),
+        read_only,
+    })
+}
+
+fn network(text: &str) -> Result<String, Wrong> {
+    if is_name(text) && text.len() > 1 {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new(format!("{text:?} is no network's name")).hint("letters, digits, `_`, `.`, `-`"))
+    }
+}
+
+/// As Docker names volumes and networks.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+}
+
+pub(super) fn memory(text: &str) -> Result<u64, Wrong> {
+    let bytes = size(text)?;
+    if bytes < LEAST_MEMORY {
+        return Err(Wrong::new(format!("{text:?} is less than Docker allows")).hint("at least `6M`"));
+    }
+    Ok(bytes)
+}
+
+fn cpus(value: &Value<'_>) -> Option<f64> {
+    let cpus = value.number()?;
+    if (0.01..=4096.0).contains(&cpus) {
+        return Some(cpus);
+    }
+    value.fault(Wrong::new("`cpus` must be from 0.01 to 4096 cores"));
+    None
+}
+
+fn restart(text: &str) -> Result<Restart, Wrong> {
+    match text {
+        "always" => Ok(Restart::Always),
+        "no" => Ok(Restart::No),
+        "on-failure" => Ok(Restart::OnFailure(0)),
+        "unless-stopped" => Err(
+            Wrong::new("`unless-stopped` stays down after a crash of the daemon")
+                .hint("`always`: what Pilothouse retires is told not to come back"),
+        ),
+        _ => text
+            .strip_prefix("on-failure:")
+            .and_then(|times| times.parse().ok())
+            .map(Restart::OnFailure)
+            .ok_or_else(|| {
+                Wrong::new(format!("{text:?} is no restart policy"))
+                    .hint("`always`, `on-failure`, `on-failure:5` or `no`")
+            }),
+    }
+}
+
+fn signal(text: &str) -> Result<String, Wrong> {
+    let name = text.strip_prefix("SIG").unwrap_or(text);
+    let is_number = text.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
+    let is_name = name.len() >= 2
+        && name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || matches!(c, '+' | '-'));
+    if is_number || is_name {
+        Ok(text.to_owned())
+    } else {
+        Err(Wrong::new(format!("{text:?} is no signal")).hint("`SIGTERM`, `SIGQUIT`, `SIGINT`"))
+    }
+}
+
+/// Where each value comes from; a value itself must never stand in the file.
+fn secrets(value: &Value<'_>, env: &BTreeMap<String, String>) -> BTreeMap<String, Secret> {
+    let mut found = BTreeMap::new();
+    let Some(mut section) = value.section("`secrets`") else {
+        return found;
+    };
+    for item in section.take_all() {
+        if let Err(wrong) = name_of_variable(&item.key) {
+            item.fault(wrong);
+        }
+        if env.contains_key(&item.key) {
+            item.fault(Wrong::new(format!(
+                "`{}` is both in `env` and in `secrets`",
+                item.key
+            )));
+        }
+        if let Some(secret) = secret(&item) {
+            found.insert(item.key.clone(), secret);
+        }
+    }
+    section.finish();
+    found
+}
+
+fn secret(value: &Value<'_>) -> Option<Secret> {
+    const WAYS: &str =
+        "{ command = [\"pass\", \"shop/api\"] }, { env = \"API_KEY\" } or { file = \"/run/key\" }";
+    if value.is_text() {
+        value.fault(Wrong::new(format!("the secret `{}` must not stand in the file", value.key)).hint(WAYS));
+        return None;
+    }
+    let mut section = value.section(format!("the secret `{}`", value.key))?;
+    let by_command = section.take("command");
+    let by_env = section.take("env");
+    let by_file = section.take("file");
+    section.finish();
+    match (by_command, by_env, by_file) {
+        (Some(argv), None, None) => {
+            if let Some(distrust) = &value.place.source.distrust {
+                argv.fault(
+                    Wrong::new(format!(
+                        "a command in a file that others may change is not run: {}",
+                        distrust.why
+                    ))
+                    .hint(distrust.remedy.clone()),
+                );
+            }
+            Some(Secret::Command(command(&argv)?))
+        }
+        (None, Some(name), None) => Some(Secret::Env(name.word()?.to_owned())),
+        (None, None, Some(path)) => Some(Secret::File(path.path()?)),
+        (_, _, _) => {
+            value.fault(
+                Wrong::new(format!(
+                    "the secret `{}` must come from exactly one place",
+                    value.key
+                ))
+                .hint(WAYS),
+            );
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_outside_first_with_address_and_protocol() {
+        let port = publish("127.0.0.1:8080:80/udp").unwrap();
+        assert_eq!(
+            (port.address.as_deref(), port.outside, port.inside),
+            (Some("127.0.0.1"), 8080, 80)
+        );
+        assert_eq!(publish("[::1]:8080:80").unwrap().address.as_deref(), Some("::1"));
+        assert_eq!(publish("8080:80").unwrap().protocol, "tcp");
+        for text in [
+            "80",
+            "",
+            "0:80",
+            "8080:99999",
+            "a:80",
+            "8080:80/icmp",
+            "host:8080:80",
+            "1:2:3:4",
+        ] {
+            assert!(publish(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mount_is_a_volume_or_an_absolute_path_of_the_far_host() {
+        assert!(mount("/etc/shop:/etc/shop:ro").unwrap().read_only);
+        assert!(!mount("data:/var/lib/data").unwrap().read_only);
+        for text in [
+            "data",
+            "./x:/x",
+            "~/x:/x",
+            "data:relative",
+            "a:/b:z",
+            "a:/b:ro:c",
+            ":/x",
+            "a/b:/x",
+            "a:/",
+        ] {
+            assert!(mount(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn unless_stopped_is_refused_with_its_reason() {
+        assert_eq!(restart("on-failure:5").unwrap(), Restart::OnFailure(5));
+        assert!(restart("unless-stopped").unwrap_err().what.contains("crash"));
+        assert!(restart("on-failure:x").is_err() && restart("sometimes").is_err());
+    }
+
+    #[test]
+    fn signals_are_names_or_numbers() {
+        for text in ["SIGTERM", "QUIT", "SIGRTMIN+3", "9"] {
+            assert_eq!(signal(text).unwrap(), text);
+        }
+        for text in ["", "sigterm", "0", "65", "SIG"] {
+            assert!(signal(text).is_err(), "{text}");
+        }
+    }
+}

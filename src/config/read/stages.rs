@@ -1,0 +1,213 @@
+//! `[services.build]` and `[[services.tests]]`: where and how an image is made and proven.
+//! Does not look whether the folders are there: they may come with the next checkout.
+
+use std::collections::BTreeMap;
+use std::path::{Component, PathBuf};
+use std::time::Duration;
+
+use super::super::fault::Wrong;
+use super::super::nearest::nearest;
+use super::super::quantity::span;
+use super::super::section::{Section, Value};
+use super::super::service::{Build, Test};
+use super::super::template;
+use super::spec::memory;
+use super::{Known, Names};
+use crate::domain::ids::HostName;
+
+/// Long enough for a compiler on a cold cache; a build that hangs is noticed the same hour.
+const BUILD_LIMIT: Duration = Duration::from_mins(30);
+const TEST_LIMIT: Duration = Duration::from_mins(10);
+/// Less than this is a mistaken unit.
+const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
+
+pub(super) fn build(section: &mut Section<'_>, known: &Known) -> Option<Build> {
+    let host = host(section, known, None);
+    let here = section.place.source.folder.clone();
+    let context = section.take("context").map_or(Some(here), |value| value.path());
+    let dockerfile = match section.take("dockerfile") {
+        Some(value) => dockerfile(&value),
+        None => Some(PathBuf::from("Dockerfile")),
+    };
+    let target = section.take("target").and_then(|value| value.word());
+    let args = section
+        .take("args")
+        .and_then(|value| pairs(&value, &|name| name_of_variable(name)));
+    let labels = section
+        .take("labels")
+        .and_then(|value| pairs(&value, &|name| name_of_label(name)));
+    let tag = match section.take("tag") {
+        Some(value) => value.parsed(template::check),
+        None => Some("{time}".to_owned()),
+    };
+    let timeout = limit(section, BUILD_LIMIT);
+    Some(Build {
+        host: host?,
+        context: context?,
+        dockerfile: dockerfile?,
+        target: target.map(str::to_owned),
+        args: args.unwrap_or_default(),
+        labels: labels.unwrap_or_default(),
+        tag: tag?,
+        timeout: timeout?,
+    })
+}
+
+pub(super) fn test(
+    section: &mut Section<'_>,
+    known: &Known,
+    build_host: Option<&HostName>,
+    has_build: bool,
+    names: &mut Names,
+) -> Option<Test> {
+    let name = section.need("name").and_then(|value| {
+        let name = value.parsed(|text| {
+            // It becomes a part of container names and of `tests.unit` in the pipeline.
+            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if text.is_empty() || text.len() > 40 || !text.chars().all(allowed) {
+                return Err(Wrong::new(format!("{text:?} is not allowed"))
+                    .hint("letters, digits, `-` and `_`, at most 40"));
+            }
+            Ok(text.to_owned())
+        })?;
+        names.claim("test of this service", &name, &value);
+        Some(name)
+    });
+    // A build with a fault of its own has said so already.
+    let host = match (build_host, has_build) {
+        (None, true) if !section.has("host") => {
+            section.take("host");
+            None
+        }
+        (fallback, _) => host(section, known, fallback),
+    };
+    let command = section
+        .take("command")
+        .map_or(Some(Vec::new()), |value| command(&value));
+    let env = section
+        .take("env")
+        .and_then(|value| pairs(&value, &|name| name_of_variable(name)));
+    let memory = section.take("memory").and_then(|value| value.parsed(memory));
+    let timeout = limit(section, TEST_LIMIT);
+    Some(Test {
+        name: name?,
+        host: host?,
+        command: command?,
+        env: env.unwrap_or_default(),
+        memory,
+        timeout: timeout?,
+    })
+}
+
+/// The host that a stage names; else the fallback, else the only one there is.
+fn host(section: &mut Section<'_>, known: &Known, fallback: Option<&HostName>) -> Option<HostName> {
+    let Some(value) = section.take("host") else {
+        let host = fallback.or_else(|| known.alone());
+        if host.is_none() && !section.place.source.broken {
+            section.fault(Wrong::new("it names no `host`").hint("needed where there is more than one"));
+        }
+        return host.cloned();
+    };
+    value.parsed(|text| find(text, known))
+}
+
+pub(super) fn find(text: &str, known: &Known) -> Result<HostName, Wrong> {
+    if let Some((name, _)) = known.hosts.iter().find(|(name, _)| name.as_str() == text) {
+        return Ok(name.clone());
+    }
+    let wrong = Wrong::new(format!("no host is called {text:?}"));
+    let names: Vec<&str> = known.hosts.iter().map(|(name, _)| name.as_str()).collect();
+    Err(match nearest(text, names.iter().copied()) {
+        Some(meant) => wrong.hint(format!("did you mean `{meant}`?")),
+        None if names.is_empty() => wrong.hint("there is no [[hosts]] yet"),
+        None => wrong.hint(format!("there are {}", names.join(", "))),
+    })
+}
+
+/// Within the context: Docker is sent nothing from outside it.
+fn dockerfile(value: &Value<'_>) -> Option<PathBuf> {
+    value.parsed(|text| {
+        let path = PathBuf::from(text);
+        let inside = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        if text.is_empty() || !inside {
+            return Err(Wrong::new(format!("{text:?} is not within the context"))
+                .hint("a path relative to `context`, without `..`"));
+        }
+        Ok(path)
+    })
+}
+
+fn limit(section: &mut Section<'_>, default: Duration) -> Option<Duration> {
+    let Some(value) = section.take("timeout") else {
+        return Some(default);
+    };
+    value.parsed(|text| {
+        let limit = span(text)?;
+        if limit < SHORTEST_LIMIT {
+            return Err(Wrong::new(format!(
+                "{text:?} is too short for anything to finish"
+            )));
+        }
+        Ok(limit)
+    })
+}
+
+/// Arguments as they are handed over, never through a shell.
+pub(super) fn command(value: &Value<'_>) -> Option<Vec<String>> {
+    if value.is_text() {
+        let text = value.text()?;
+        value.fault(
+            Wrong::new(format!("`{}` must be a list of arguments", value.key))
+                .hint(format!("[\"sh\", \"-c\", {text:?}] where a shell is wanted")),
+        );
+        return None;
+    }
+    let words = value.texts()?;
+    if words.first().is_none_or(String::is_empty) {
+        value.fault(Wrong::new(format!("`{}` names no program", value.key)));
+        return None;
+    }
+    Some(words)
+}
+
+/// A table of texts under names that `allowed` accepts.
+pub(super) fn pairs(
+    value: &Value<'_>,
+    allowed: &dyn Fn(&str) -> Result<(), Wrong>,
+) -> Option<BTreeMap<String, String>> {
+    let mut section = value.section(format!("`{}`", value.key))?;
+    let mut found = BTreeMap::new();
+    for item in section.take_all() {
+        if let Err(wrong) = allowed(&item.key) {
+            item.fault(wrong);
+        }
+        if let Some(text) = item.text() {
+            found.insert(item.key.clone(), text.to_owned());
+        }
+    }
+    section.finish();
+    Some(found)
+}
+
+pub(super) fn name_of_variable(name: &str) -> Result<(), Wrong> {
+    let mut chars = name.chars();
+    let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if first && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-')) {
+        return Ok(());
+    }
+    Err(Wrong::new(format!("{name:?} cannot be a variable's name")).hint("letters, digits and `_`"))
+}
+
+pub(super) fn name_of_label(name: &str) -> Result<(), Wrong> {
+    if name.starts_with("pilothouse.") {
+        return Err(
+            Wrong::new(format!("{name:?} is one of Pilothouse's own labels")).hint("choose another name")
+        );
+    }
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=') {
+        return Err(Wrong::new(format!("{name:?} cannot be a label's name")));
+    }
+    Ok(())
+}

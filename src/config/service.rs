@@ -1,0 +1,145 @@
+//! What is shipped: how it is built and tested, how and where it runs.
+//! A spec that deploys is serialisable: it goes into plans, ledgers and hashes, never with a secret's value.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{HostName, ServiceName};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Service {
+    pub name: ServiceName,
+    /// Repository without a tag: `registry.internal:5000/shop`.
+    pub image: String,
+    pub build: Option<Build>,
+    /// In order.
+    pub tests: Vec<Test>,
+    pub deploy: Option<Deploy>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Build {
+    pub host: HostName,
+    /// Absolute: relative ones are taken from the file that names them.
+    pub context: PathBuf,
+    /// Within the context.
+    pub dockerfile: PathBuf,
+    pub target: Option<String>,
+    pub args: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+    /// A template: `{git.short}`, `{git.branch}`, `{run.number}`, `{time}`.
+    pub tag: String,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Test {
+    pub name: String,
+    pub host: HostName,
+    /// Instead of the image's own.
+    pub command: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    /// What it may use; a test that needs more fails as "out of memory".
+    pub memory: Option<u64>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// Resolved from names and `tag:…`, in the order of the configuration, each once.
+    pub hosts: Vec<HostName>,
+    pub strategy: Strategy,
+    /// On each host.
+    pub replicas: u32,
+    /// Kept committed releases, the current one counted.
+    pub keep: u32,
+    pub spec: Spec,
+    pub gate: Gate,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// All hosts at once, the old stopped before the new is started.
+    #[default]
+    Recreate,
+}
+
+/// How a replica runs; hashed into the label `pilothouse.spec`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    pub command: Vec<String>,
+    pub entrypoint: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, Secret>,
+    /// `8080:80`, `127.0.0.1:8080:80/udp`
+    pub ports: Vec<Publish>,
+    /// `data:/var/lib/data`, `/etc/shop:/etc/shop:ro`
+    pub volumes: Vec<Mount>,
+    pub networks: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    pub user: Option<String>,
+    pub memory: Option<u64>,
+    /// Cores.
+    pub cpus: Option<f64>,
+    /// The policy of a committed replica; never `unless-stopped` (it stays down after a daemon crash).
+    pub restart: Restart,
+    pub stop_signal: Option<String>,
+    pub stop_grace: Duration,
+    /// An image with `VOLUME` and no declared mount may start empty.
+    pub ephemeral: bool,
+}
+
+/// A value that is never written down: where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Secret {
+    Command(Vec<String>),
+    Env(String),
+    File(PathBuf),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    pub address: Option<String>,
+    pub outside: u16,
+    pub inside: u16,
+    pub protocol: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// A volume's name or an absolute path.
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    #[default]
+    Always,
+    OnFailure(u32),
+    No,
+}
+
+/// When a new replica counts as good: running without a restart, and healthy where a check is declared,
+/// for at least `steady`, within `within`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    pub steady: Duration,
+    pub within: Duration,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self {
+            steady: Duration::from_secs(3),
+            within: Duration::from_mins(1),
+        }
+    }
+}

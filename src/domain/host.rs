@@ -1,0 +1,97 @@
+//! One daemon as the fleet sees it: its link, its engine, its load.
+//! Plain data; who fills it is `hosts::actor`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::units::{Bytes, Stamp};
+
+/// The state of the connection to a daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Link {
+    /// Being reached for the first time.
+    Connecting { since: Stamp },
+    /// Answering; `latency` is the last ping's round trip.
+    Live { since: Stamp, latency: Option<Duration> },
+    /// Was or should be there, and is not; its rows stay, marked stale. Tried again at `retry_at`.
+    Lost {
+        since: Stamp,
+        why: Fault,
+        retry_at: Option<Stamp>,
+    },
+    /// Only a person can go on (passphrase, FIDO touch, second factor): `Enter` lends the terminal to ssh.
+    NeedsPerson { since: Stamp, why: Fault },
+}
+
+impl Link {
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Live { .. })
+    }
+}
+
+/// What kind of engine answers behind Docker's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    Docker,
+    Podman,
+    /// `pilothouse demo`'s: nothing real runs there.
+    Simulated,
+}
+
+/// What a daemon said of itself (`GET /version`, `GET /info`) when it was reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    pub kind: EngineKind,
+    /// `20.10.24`
+    pub version: String,
+    /// The API version negotiated with it: `1.41`.
+    pub api: String,
+    /// Docker's own id of the daemon: two hosts with one id are one daemon.
+    pub daemon_id: String,
+    /// The host name the daemon runs under.
+    pub hostname: String,
+    pub os: String,
+    /// As Go and images say it: `amd64`, `arm64`.
+    pub arch: String,
+    pub kernel: String,
+    pub cpus: u32,
+    pub memory: Bytes,
+    pub storage_driver: String,
+    pub logging_driver: String,
+    /// 1 or 2.
+    pub cgroup: u8,
+    pub data_root: String,
+}
+
+/// A figure that may be unknown, then with the reason; never a guess.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Reading<T> {
+    Known(T),
+    Unknown { why: String },
+}
+
+impl<T: fmt::Display> fmt::Display for Reading<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(value) => value.fmt(f),
+            Self::Unknown { .. } => f.pad("–"),
+        }
+    }
+}
+
+/// How busy a host is, where that can be had: over ssh from `/proc`, or asked for by exec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostLoad {
+    pub at: Stamp,
+    /// Percent of all its cores together, 0–100.
+    pub cpu: Reading<f32>,
+    /// Used and total, without caches.
+    pub memory: Reading<(Bytes, Bytes)>,
+    /// Used and total of the file system under Docker's data root.
+    pub disk: Reading<(Bytes, Bytes)>,
+}

@@ -1,0 +1,49 @@
+//! What is asked of a run, and what would happen: shown before the key counts.
+//! Made by `runs::plan`; the answer never holds a secret's value.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::ids::{HostName, ReleaseNumber, ServiceName};
+use super::run::RunKind;
+
+/// One run as a person or a pipeline asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunRequest {
+    pub kind: RunKind,
+    pub service: ServiceName,
+    pub environment: Option<String>,
+    /// A tag, an image id or `repo@digest`; absent: what the last build of the service made.
+    pub image: Option<String>,
+    /// Where a rollback goes; absent: the last release committed on all hosts before the present one.
+    pub to: Option<ReleaseNumber>,
+    pub reason: Option<String>,
+}
+
+/// The plan page, `--dry-run` and its `--json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanView {
+    pub request: RunRequest,
+    /// Each host of the service, with the release it runs now.
+    pub hosts: Vec<(HostName, Option<ReleaseNumber>)>,
+    pub to: Option<ReleaseNumber>,
+    /// Reference and image id that will run.
+    pub image: String,
+    pub image_id: Option<String>,
+    /// `PORT 80 → 8080`, `+ FEATURE_BASKET2`, `API_KEY changed`
+    pub changes: Vec<String>,
+    /// What is done, in order, one line a wave or stage.
+    pub order: Vec<String>,
+    pub tests: Vec<String>,
+    /// What undoing will do, and until when it can.
+    pub undo: Vec<String>,
+    pub estimate: Option<Duration>,
+    /// What a person should know before saying yes; none of it stops the run.
+    pub warnings: Vec<String>,
+    /// Why it would not be started; empty when it can be.
+    pub refusals: Vec<Fault>,
+    /// Protected hosts among the targets: the service's name must be typed.
+    pub protected: Vec<HostName>,
+}

@@ -1,0 +1,149 @@
+//! A run as anybody sees it who follows its journal: stages, hosts, times, result.
+//! Made by `runs::follow`; the runner itself is another process.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+use super::units::Stamp;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunKind {
+    Build,
+    Test,
+    Push,
+    Deploy,
+    Rollback,
+    /// Build, test, push, deploy in one.
+    Pipeline,
+}
+
+impl RunKind {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Build => "build",
+            Self::Test => "test",
+            Self::Push => "push",
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Pipeline => "pipeline",
+        }
+    }
+}
+
+/// How a closed run ended. There is no other way for a run that changes hosts to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "result")]
+pub enum Outcome {
+    /// Did what it was for: the fleet is wholly on the new release (or the image is built, the tests passed). Exit 0.
+    Converged,
+    /// Did not, and everything is as it was before, checked. Exit 1; 130 when it was cancelled.
+    Reverted { why: String, cancelled: bool },
+    /// Neither could be reached or proven: exactly these differences are left. Exit 5.
+    NeedsHuman { why: String, differences: Vec<String> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RunStatus {
+    /// Its process lives (holds the run's flock).
+    Running,
+    Closed {
+        at: Stamp,
+        outcome: Outcome,
+    },
+    /// Its process died before it closed: `recover` finishes or reverts what it left.
+    Dead,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    pub id: RunId,
+    pub kind: RunKind,
+    pub service: ServiceName,
+    pub environment: Option<String>,
+    /// Login of the person, not the shared account; and the machine.
+    pub actor: String,
+    pub machine: String,
+    pub reason: Option<String>,
+    pub started: Stamp,
+    pub status: RunStatus,
+    /// Being undone: a gate failed, or somebody cancelled.
+    pub undoing: Option<String>,
+    pub from: Option<ReleaseNumber>,
+    pub to: Option<ReleaseNumber>,
+    /// What is shipped, for people: `shop:3f2a91c`, with its id.
+    pub image: String,
+    /// In the order of the plan.
+    pub hosts: Vec<HostName>,
+    /// In the order they are done.
+    pub stages: Vec<StageView>,
+    /// Done steps out of all: the progress bar.
+    pub steps_done: u32,
+    pub steps_total: u32,
+    /// From earlier runs of this kind and service; absent for the first.
+    pub estimate: Option<Duration>,
+    /// The last lines of output, oldest first, cut to what a pane can show.
+    pub output: Vec<RunLine>,
+    /// Output lines before those, not sent.
+    pub output_skipped: u64,
+}
+
+/// A column of the pipeline pane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageView {
+    /// `build`, `test unit`, `image`, `create`, `start`, `gate`, `commit`, `retire`, …
+    pub name: String,
+    /// One cell for the whole stage, or one a host.
+    pub cells: Vec<(Option<HostName>, Cell)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cell {
+    Waiting,
+    /// `text`: what it does now, `starting, 4 s of 60 s`.
+    Running {
+        since: Stamp,
+        text: String,
+    },
+    Done {
+        took: Duration,
+    },
+    Failed {
+        took: Duration,
+        why: String,
+    },
+    /// Was done, and is taken back.
+    Undone,
+    Skipped,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLine {
+    pub at: Stamp,
+    pub stage: String,
+    pub host: Option<HostName>,
+    /// As it came: cleaned when drawn.
+    pub text: String,
+}
+
+impl RunView {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.status {
+            RunStatus::Running | RunStatus::Dead => true,
+            RunStatus::Closed { .. } => false,
+        }
+    }
+
+    /// `shop`, or `shop.staging`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match &self.environment {
+            Some(environment) => format!("{}.{environment}", self.service),
+            None => self.service.to_string(),
+        }
+    }
+}

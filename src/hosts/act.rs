@@ -1,0 +1,153 @@
+//! What a person may tell a container: start, stop, restart, kill, pause, unpause, remove.
+//! Goes through `Daemon::change`, so never read-only; a lost answer is unknown, not failed: it is looked up.
+
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    KillContainerOptions, RemoveContainerOptionsBuilder, RestartContainerOptions, StartContainerOptions,
+    StopContainerOptions,
+};
+use serde_json::Value;
+
+use super::connect::Daemon;
+use super::trouble::engine_words;
+use crate::domain::fault::Fault;
+use crate::domain::ids::ContainerId;
+use crate::domain::order::Verb;
+
+/// What a daemon needs besides the container's own grace: to signal, to unmount, to free its network.
+const MARGIN: Duration = Duration::from_secs(30);
+/// Docker's own where the container has none.
+const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// `name` is for words. Done when the daemon says so, or when looking shows that it was done.
+pub async fn act(daemon: &Daemon, id: &ContainerId, name: Option<&str>, verb: Verb) -> Result<(), Fault> {
+    let docker = daemon.change()?;
+    let what = format!(
+        "{} {} on {}",
+        verb.word(),
+        name.unwrap_or(id.short()),
+        daemon.name()
+    );
+    let grace = match verb {
+        Verb::Stop | Verb::Restart => look(daemon, id).await.and_then(|seen| seen.grace),
+        Verb::Start | Verb::Kill | Verb::Pause | Verb::Unpause | Verb::Remove => None,
+    };
+    let docker = docker
+        .clone()
+        .with_timeout(grace.unwrap_or(DEFAULT_GRACE) + MARGIN);
+    match send(&docker, id.as_str(), verb).await {
+        Ok(()) => Ok(()),
+        Err(fault) if is_unknown(&fault) => match look(daemon, id).await {
+            Some(seen) if verb == Verb::Remove || !seen.is(verb) => Err(Fault::new(
+                what,
+                format!("{}; the container is now {}", engine_words(&fault), seen.word),
+            )
+            .hint("the daemon may still be at it: watch the row before trying again")),
+            Some(_) => Ok(()),
+            None if verb == Verb::Remove => Ok(()),
+            None => Err(Fault::new(
+                what,
+                format!("{}; whether it was done is unknown", engine_words(&fault)),
+            )),
+        },
+        Err(fault) => Err(refused(what, verb, &fault)),
+    }
+}
+
+async fn send(docker: &bollard::Docker, id: &str, verb: Verb) -> Result<(), Error> {
+    match verb {
+        Verb::Start => docker.start_container(id, None::<StartContainerOptions>).await,
+        Verb::Stop => docker.stop_container(id, None::<StopContainerOptions>).await,
+        Verb::Restart => {
+            docker
+                .restart_container(id, None::<RestartContainerOptions>)
+                .await
+        }
+        Verb::Kill => docker.kill_container(id, None::<KillContainerOptions>).await,
+        Verb::Pause => docker.pause_container(id).await,
+        Verb::Unpause => docker.unpause_container(id).await,
+        Verb::Remove => {
+            let gently = RemoveContainerOptionsBuilder::default()
+                .force(false)
+                .v(false)
+                .build();
+            docker.remove_container(id, Some(gently)).await
+        }
+    }
+}
+
+/// No answer does not mean not done.
+fn is_unknown(fault: &Error) -> bool {
+    matches!(
+        fault,
+        Error::RequestTimeoutError | Error::HyperResponseError { .. } | Error::IOError { .. }
+    )
+}
+
+fn refused(what: String, verb: Verb, fault: &Error) -> Fault {
+    let words = engine_words(fault);
+    let hint = match (verb, fault) {
+        (Verb::Remove, Error::DockerResponseServerError { status_code: 409, .. }) => Some("stop it first"),
+        (
+            Verb::Kill | Verb::Pause,
+            Error::DockerResponseServerError {
+                status_code: 409 | 500,
+                ..
+            },
+        ) => Some("it must be running for that"),
+        (_, Error::DockerResponseServerError { status_code: 404, .. }) => Some("it was removed meanwhile"),
+        (Verb::Start, Error::DockerResponseServerError { message, .. })
+            if message.contains("port is already allocated") =>
+        {
+            Some("another container or process of the host has that port")
+        }
+        _ => None,
+    };
+    let refused = Fault::new(what, words);
+    match hint {
+        Some(hint) => refused.hint(hint),
+        None => refused,
+    }
+}
+
+struct Seen {
+    word: String,
+    grace: Option<Duration>,
+}
+
+impl Seen {
+    /// Is it as the verb would leave it?
+    fn is(&self, verb: Verb) -> bool {
+        match verb {
+            Verb::Start | Verb::Unpause => self.word == "running",
+            // Running before and after: nobody can tell.
+            Verb::Restart | Verb::Remove => false,
+            Verb::Stop | Verb::Kill => self.word == "exited",
+            Verb::Pause => self.word == "paused",
+        }
+    }
+}
+
+async fn look(daemon: &Daemon, id: &ContainerId) -> Option<Seen> {
+    let seen: Value = daemon
+        .wire()
+        .get_json(&format!("/containers/{id}/json"), LOOK_LIMIT)
+        .await
+        .ok()?;
+    let text = |path: &str| {
+        seen.pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Some(Seen {
+        word: text("/State/Status"),
+        grace: seen
+            .pointer("/Config/StopTimeout")
+            .and_then(Value::as_u64)
+            .map(Duration::from_secs),
+    })
+}

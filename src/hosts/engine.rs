@@ -1,0 +1,153 @@
+//! What a daemon says of itself, from `GET /version` and `GET /info`.
+//! Docker's JSON stops here.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::trouble::Trouble;
+use super::wire::Wire;
+use crate::domain::host::{Engine, EngineKind};
+use crate::domain::units::Bytes;
+
+/// Both answers together; `/info` counts containers and asks plugins, which takes a loaded daemon seconds.
+const LIMIT: Duration = Duration::from_secs(10);
+/// Docker 19.03, and what Podman 3 offers: older ones miss fields that rows and releases are made of.
+const OLDEST_API: (u32, u32) = (1, 40);
+/// The newest that was compared with what this program reads and writes.
+const NEWEST_API: (u32, u32) = (1, 51);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Version {
+    #[serde(rename = "Version")]
+    number: Option<String>,
+    #[serde(rename = "ApiVersion")]
+    api: Option<String>,
+    os: Option<String>,
+    arch: Option<String>,
+    #[serde(rename = "KernelVersion")]
+    kernel: Option<String>,
+    #[serde(default)]
+    platform: Component,
+    #[serde(default)]
+    components: Vec<Component>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Component {
+    #[serde(default)]
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Facts {
+    #[serde(rename = "ID")]
+    id: Option<String>,
+    name: Option<String>,
+    operating_system: Option<String>,
+    #[serde(rename = "NCPU")]
+    cpus: Option<u32>,
+    mem_total: Option<u64>,
+    driver: Option<String>,
+    logging_driver: Option<String>,
+    cgroup_version: Option<String>,
+    docker_root_dir: Option<String>,
+}
+
+/// Asks both at once; refuses an engine that is too old.
+pub(super) async fn ask(wire: &Wire) -> Result<Engine, Trouble> {
+    let (version, facts) = tokio::try_join!(
+        wire.get_json::<Version>("/version", LIMIT),
+        wire.get_json::<Facts>("/info", LIMIT),
+    )?;
+    engine(version, facts)
+}
+
+fn engine(version: Version, facts: Facts) -> Result<Engine, Trouble> {
+    let offered = version.api.unwrap_or_default();
+    let Some(api) = parse_api(&offered) else {
+        return Err(Trouble::Unreadable(format!(
+            "it names no API version ({offered:?})"
+        )));
+    };
+    let number = version.number.unwrap_or_default();
+    if api < OLDEST_API {
+        return Err(Trouble::Invalid(format!(
+            "its engine {number} is too old: it speaks API {offered}, at least {}.{} (Docker 19.03, Podman 3) is needed",
+            OLDEST_API.0, OLDEST_API.1
+        )));
+    }
+    let api = api.min(NEWEST_API);
+    Ok(Engine {
+        kind: kind(&version.platform, &version.components),
+        version: number,
+        api: format!("{}.{}", api.0, api.1),
+        daemon_id: facts.id.unwrap_or_default(),
+        hostname: facts.name.unwrap_or_default(),
+        os: facts.operating_system.or(version.os).unwrap_or_default(),
+        arch: version.arch.unwrap_or_default(),
+        kernel: version.kernel.unwrap_or_default(),
+        cpus: facts.cpus.unwrap_or_default(),
+        memory: Bytes(facts.mem_total.unwrap_or_default()),
+        storage_driver: facts.driver.unwrap_or_default(),
+        logging_driver: facts.logging_driver.unwrap_or_default(),
+        // Absent before API 1.41, when there was only the first.
+        cgroup: if facts.cgroup_version.as_deref() == Some("2") {
+            2
+        } else {
+            1
+        },
+        data_root: facts.docker_root_dir.unwrap_or_default(),
+    })
+}
+
+fn kind(platform: &Component, components: &[Component]) -> EngineKind {
+    let named = |word: &str| components.iter().any(|component| component.name.contains(word));
+    if platform.name.starts_with("Pilothouse") {
+        EngineKind::Simulated
+    } else if named("Podman") {
+        EngineKind::Podman
+    } else {
+        EngineKind::Docker
+    }
+}
+
+pub(super) fn parse_api(text: &str) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(version: &str) -> Result<Engine, Trouble> {
+        engine(serde_json::from_str(version).unwrap(), Facts::default())
+    }
+
+    #[test]
+    fn an_engine_that_is_too_old_is_refused_with_the_least_that_is_needed() {
+        let refused = from(r#"{"Version":"17.03.2","ApiVersion":"1.27"}"#)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("17.03.2") && refused.contains("1.40"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn the_lower_of_both_newest_versions_is_spoken() {
+        assert_eq!(from(r#"{"ApiVersion":"1.41"}"#).unwrap().api, "1.41");
+        assert_eq!(from(r#"{"ApiVersion":"1.99"}"#).unwrap().api, "1.51");
+    }
+
+    #[test]
+    fn podman_is_known_by_its_components() {
+        let engine = from(r#"{"ApiVersion":"1.41","Components":[{"Name":"Podman Engine"}]}"#).unwrap();
+        assert_eq!(engine.kind, EngineKind::Podman);
+    }
+}

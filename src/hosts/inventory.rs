@@ -1,0 +1,451 @@
+//! The rows of one daemon as they are, reconciled from lists and events by the daemon's own clock.
+//! Decides only. State comes from the event; an older list never overwrites a newer event.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::happening::{EngineEvent, Kind};
+use super::listing::Listing;
+use crate::domain::container::{Container, Health, State};
+use crate::domain::event::{Happening, HostEvent};
+use crate::domain::ids::ContainerId;
+use crate::domain::units::Stamp;
+
+/// A list may tell of a state this much older than its own `Date:`: daemons were seen to answer with the state
+/// from before an event for 45 ms, and the header is cut to the second.
+pub(super) const SLACK: Duration = Duration::from_secs(2);
+/// How long a destroyed container is remembered, so that an older list does not bring it back.
+const GRAVE: Duration = Duration::from_secs(30);
+
+/// Of one container, between its first event and the answer about it; it is asked about again after each.
+const REMEMBERED: usize = 32;
+
+/// What follows from a list or an event.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Step {
+    /// To tell the owner of the model, in this order.
+    pub(super) facts: Vec<HostEvent>,
+    /// To ask about again soon: unknown, or with more to it than the event told.
+    pub(super) refresh: Vec<ContainerId>,
+    /// To ask about once `SLACK` has passed: the list and the events disagreed.
+    pub(super) settle: Vec<ContainerId>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    rows: HashMap<ContainerId, Row>,
+    /// Destroyed lately, and when.
+    gone: HashMap<ContainerId, Stamp>,
+    /// When the first list was taken; before it there is nothing to apply an event to.
+    listed: Option<Stamp>,
+    /// Events that came before the first list of this connection.
+    early: Vec<EngineEvent>,
+    /// Events of containers that are asked about and not yet known: the answer may be older than they are.
+    strangers: HashMap<ContainerId, Vec<EngineEvent>>,
+    /// The last event's moment, and all that happened in just that moment: a stream asked for "since" repeats them.
+    last: Stamp,
+    at_last: Vec<(ContainerId, Kind)>,
+}
+
+#[derive(Debug)]
+struct Row {
+    container: Container,
+    /// The event that last said something about the state, the health, the name.
+    state_at: Stamp,
+    health_at: Stamp,
+    name_at: Stamp,
+    /// The kernel killed something in it since it was started.
+    oom: bool,
+}
+
+impl Row {
+    fn new(container: Container) -> Self {
+        Self {
+            container,
+            state_at: Stamp(0),
+            health_at: Stamp(0),
+            name_at: Stamp(0),
+            oom: false,
+        }
+    }
+
+    fn last_told(&self) -> Stamp {
+        self.state_at.max(self.health_at).max(self.name_at)
+    }
+}
+
+impl Inventory {
+    /// From where the events must be asked for again so that none is missed.
+    pub(super) fn since(&self) -> Option<Stamp> {
+        (self.last > Stamp(0)).then_some(self.last)
+    }
+
+    /// A new connection: events wait for its first list again.
+    pub(super) fn reconnecting(&mut self) {
+        self.listed = None;
+    }
+
+    pub(super) fn running(&self) -> impl Iterator<Item = &ContainerId> {
+        self.rows
+            .iter()
+            .filter(|(_, row)| row.container.state.is_running())
+            .map(|(id, _)| id)
+    }
+
+    pub(super) fn container(&self, id: &ContainerId) -> Option<&Container> {
+        self.rows.get(id).map(|row| &row.container)
+    }
+
+    /// A list of everything. Rows that only events know are kept while the list may be older than they are.
+    pub(super) fn list(&mut self, listing: Listing) -> Step {
+        let mut step = Step::default();
+        let taken = listing.taken;
+        let mut before = std::mem::take(&mut self.rows);
+        for container in listing.containers {
+            if self
+                .gone
+                .get(&container.id)
+                .is_some_and(|&at| is_newer(at, taken))
+            {
+                continue;
+            }
+            let id = container.id.clone();
+            let row = before.remove(&id);
+            self.rows
+                .insert(id, reconcile(row, container, taken, &mut step.settle));
+        }
+        for (id, row) in before {
+            if is_newer(row.last_told(), taken) {
+                step.settle.push(id.clone());
+                self.rows.insert(id, row);
+            }
+        }
+        self.gone.retain(|_, at| at.until(taken) < GRAVE);
+        self.listed = Some(taken);
+        for (id, events) in std::mem::take(&mut self.strangers) {
+            if let Some(row) = self.rows.get_mut(&id) {
+                meet(row, events, taken, &mut step);
+            }
+        }
+        step.facts.push(HostEvent::Listed(
+            self.rows.values().map(|row| row.container.clone()).collect(),
+        ));
+        let mut changed = Vec::new();
+        for event in std::mem::take(&mut self.early) {
+            self.apply(event, &mut step, &mut changed);
+        }
+        self.tell_changes(&mut step, &changed);
+        step
+    }
+
+    /// The answer about some of them; who is asked for and not there is gone.
+    pub(super) fn refreshed(&mut self, asked: &[ContainerId], listing: Listing) -> Step {
+        let mut step = Step::default();
+        let taken = listing.taken;
+        let mut missing: Vec<&ContainerId> = asked.iter().collect();
+        for container in listing.containers {
+            missing.retain(|id| **id != container.id);
+            if self
+                .gone
+                .get(&container.id)
+                .is_some_and(|&at| is_newer(at, taken))
+            {
+                continue;
+            }
+            let id = container.id.clone();
+            let old = self.rows.remove(&id);
+            let was = old.as_ref().map(|row| row.container.clone());
+            let mut row = reconcile(old, container, taken, &mut step.settle);
+            if let Some(events) = self.strangers.remove(&id) {
+                meet(&mut row, events, taken, &mut step);
+            }
+            if was.as_ref() != Some(&row.container) {
+                step.facts
+                    .push(HostEvent::Changed(Box::new(row.container.clone())));
+            }
+            self.rows.insert(id, row);
+        }
+        for id in missing {
+            self.strangers.remove(id);
+            match self.rows.get(id) {
+                Some(row) if is_newer(row.last_told(), taken) => step.settle.push(id.clone()),
+                Some(_) => {
+                    self.rows.remove(id);
+                    step.facts.push(HostEvent::Removed(id.clone()));
+                }
+                None => {}
+            }
+        }
+        step
+    }
+
+    /// Events in the order of the stream. Before the first list they wait for it.
+    pub(super) fn events(&mut self, events: Vec<EngineEvent>) -> Step {
+        let mut step = Step::default();
+        let mut changed = Vec::new();
+        for event in events {
+            if !self.is_new(&event) {
+                continue;
+            }
+            if self.listed.is_none() {
+                self.early.push(event);
+            } else {
+                self.apply(event, &mut step, &mut changed);
+            }
+        }
+        self.tell_changes(&mut step, &changed);
+        step
+    }
+
+    /// A stream that was asked for "since" repeats the last moment.
+    fn is_new(&mut self, event: &EngineEvent) -> bool {
+        let this = (event.id.clone(), event.kind.clone());
+        if event.at < self.last {
+            // Streams were seen out of order by some microseconds; what a reconnect repeats is older than that.
+            return self.last.0 - event.at.0 < 1_000_000 && !self.at_last.contains(&this);
+        }
+        if event.at > self.last {
+            self.last = event.at;
+            self.at_last.clear();
+        }
+        if self.at_last.contains(&this) {
+            return false;
+        }
+        self.at_last.push(this);
+        true
+    }
+
+    fn apply(&mut self, event: EngineEvent, step: &mut Step, changed: &mut Vec<ContainerId>) {
+        step.facts.push(HostEvent::Happened(Happening {
+            id: event.id.clone(),
+            at: event.at,
+            what: event.kind.words(),
+        }));
+        if event.kind == Kind::Destroy {
+            self.gone.insert(event.id.clone(), event.at);
+            self.strangers.remove(&event.id);
+            if self.rows.remove(&event.id).is_some() {
+                changed.retain(|id| *id != event.id);
+                step.facts.push(HostEvent::Removed(event.id));
+            }
+            return;
+        }
+        // However long ago the list was: what comes after it is news.
+        let is_history = self.listed.is_some_and(|taken| event.at <= taken.minus(SLACK));
+        let Some(row) = self.rows.get_mut(&event.id) else {
+            if !is_history && !self.gone.contains_key(&event.id) {
+                if !step.refresh.contains(&event.id) {
+                    step.refresh.push(event.id.clone());
+                }
+                let known = self.strangers.entry(event.id.clone()).or_default();
+                if known.len() < REMEMBERED {
+                    known.push(event);
+                }
+            }
+            return;
+        };
+        let id = event.id.clone();
+        let touched = if is_history {
+            recall(row, &event)
+        } else {
+            advance(row, event, &mut step.refresh)
+        };
+        if touched && !changed.contains(&id) {
+            changed.push(id);
+        }
+    }
+
+    fn tell_changes(&self, step: &mut Step, changed: &[ContainerId]) {
+        let rows = changed.iter().filter_map(|id| self.rows.get(id));
+        step.facts
+            .extend(rows.map(|row| HostEvent::Changed(Box::new(row.container.clone()))));
+    }
+}
+
+/// Could an event of this moment be missing in a list taken then? A moment far ahead is a clock that was set back.
+fn is_newer(event: Stamp, taken: Stamp) -> bool {
+    event > taken.minus(SLACK) && event < taken.plus(GRAVE)
+}
+
+/// What the list says of a container, where no newer event says otherwise.
+fn reconcile(row: Option<Row>, listed: Container, taken: Stamp, settle: &mut Vec<ContainerId>) -> Row {
+    let Some(mut row) = row else {
+        return Row::new(listed);
+    };
+    let known = row.container;
+    let mut next = listed;
+    if is_newer(row.name_at, taken) {
+        next.name = Arc::clone(&known.name);
+    }
+    if is_newer(row.state_at, taken) {
+        if is_refined(&known.state, &next.state) {
+            next.state = exact(known.state, next.state, row.oom, taken);
+        } else {
+            settle.push(next.id.clone());
+            next.state = known.state;
+            next.ports = known.ports;
+        }
+    } else {
+        next.state = exact(known.state, next.state, row.oom, taken);
+    }
+    if is_newer(row.health_at, taken) && known.health != next.health {
+        settle.push(next.id.clone());
+        next.health = known.health;
+    }
+    row.container = next;
+    row
+}
+
+/// The first answer about a container that events were seen of: what is newer in them holds, until it is settled.
+fn meet(row: &mut Row, events: Vec<EngineEvent>, taken: Stamp, step: &mut Step) {
+    let said = row.container.state.clone();
+    for event in events {
+        if is_newer(event.at, taken) {
+            advance(row, event, &mut Vec::new());
+        }
+    }
+    if is_refined(&row.container.state, &said) {
+        row.container.state = exact(row.container.state.clone(), said, row.oom, taken);
+    } else {
+        step.settle.push(row.container.id.clone());
+    }
+}
+
+/// Does the list agree with the event, or say more exactly what it led to?
+fn is_refined(event: &State, listed: &State) -> bool {
+    match (event, listed) {
+        (State::Running { .. }, State::Running { .. })
+        | (State::Paused { .. }, State::Paused { .. })
+        | (State::Created, State::Created)
+        | (State::Exited { .. }, State::Restarting { .. } | State::Removing | State::Dead)
+        | (State::Removing | State::Restarting { .. } | State::Dead, _) => true,
+        (State::Exited { code: told, .. }, State::Exited { code, .. }) => told == code,
+        (State::Running { .. } | State::Paused { .. } | State::Created | State::Exited { .. }, _) => false,
+    }
+}
+
+/// The list's state with the moments already known: a list says "about an hour", an event when.
+fn exact(known: State, listed: State, oom: bool, taken: Stamp) -> State {
+    let keep = |told: Option<Stamp>, said: Option<Stamp>| match (told, said) {
+        (Some(told), Some(said)) if !is_same_span(told.until(taken), said.until(taken)) => Some(said),
+        (told, said) => told.or(said),
+    };
+    match (known, listed) {
+        (State::Running { since: told }, State::Running { since }) => State::Running {
+            since: keep(told, since),
+        },
+        (State::Paused { since: told }, State::Paused { since }) => State::Paused {
+            since: keep(told, since),
+        },
+        (
+            State::Exited {
+                at: told, code: then, ..
+            },
+            State::Exited { code, at, .. },
+        ) if then == code => State::Exited {
+            code,
+            at: keep(told, at),
+            oom,
+        },
+        (_, State::Exited { code, at, .. }) => State::Exited {
+            code,
+            at,
+            oom: oom && code != 0,
+        },
+        (_, listed) => listed,
+    }
+}
+
+/// Docker's words cut a span: "2 hours" is anything up to three, "About a minute" up to two.
+fn is_same_span(told: Duration, said: Duration) -> bool {
+    let slack = Duration::from_secs(3);
+    said <= told + slack && told <= said * 2 + slack
+}
+
+/// An event from before the list only adds what lists do not say: exact moments, and that it was the kernel.
+fn recall(row: &mut Row, event: &EngineEvent) -> bool {
+    let oom_before = row.oom;
+    match (&event.kind, &mut row.container.state) {
+        (Kind::Oom, _) => row.oom = true,
+        (Kind::Start, State::Running { since }) => {
+            row.oom = false;
+            *since = Some(event.at);
+            return true;
+        }
+        (Kind::Start, _) => row.oom = false,
+        (Kind::Die { code: Some(told) }, State::Exited { code, at, oom }) if told == code => {
+            *at = Some(event.at);
+            *oom = row.oom;
+            return true;
+        }
+        _ => {}
+    }
+    oom_before != row.oom && matches!(row.container.state, State::Exited { .. })
+}
+
+/// A new event. True when the row changed.
+fn advance(row: &mut Row, event: EngineEvent, refresh: &mut Vec<ContainerId>) -> bool {
+    let before = row.container.clone();
+    let now = event.at;
+    let mut ask = || {
+        if !refresh.contains(&event.id) {
+            refresh.push(event.id.clone());
+        }
+    };
+    match event.kind {
+        Kind::Create | Kind::Update => ask(),
+        Kind::Start => {
+            row.oom = false;
+            row.state_at = now;
+            row.container.state = State::Running { since: Some(now) };
+            if row.container.health != Health::Unchecked {
+                row.container.health = Health::Starting;
+            }
+            // Its ports, and whether it is checked.
+            ask();
+        }
+        Kind::Die { code } => {
+            row.state_at = now;
+            row.container.state = State::Exited {
+                code: code.unwrap_or(0),
+                at: Some(now),
+                oom: row.oom,
+            };
+            row.container.ports.retain(|port| port.published.is_none());
+            row.container.health = Health::Unchecked;
+            // Its restart policy may be about to start it again.
+            ask();
+        }
+        Kind::Oom => row.oom = true,
+        Kind::Pause => {
+            row.state_at = now;
+            let since = match row.container.state {
+                State::Running { since } | State::Paused { since } => since,
+                _ => None,
+            };
+            row.container.state = State::Paused { since };
+        }
+        Kind::Unpause => {
+            row.state_at = now;
+            let since = match row.container.state {
+                State::Running { since } | State::Paused { since } => since,
+                _ => None,
+            };
+            row.container.state = State::Running { since };
+        }
+        Kind::Rename { to } => {
+            row.name_at = now;
+            row.container.name = to.into();
+        }
+        Kind::Health(health) => {
+            row.health_at = now;
+            row.container.health = health;
+        }
+        Kind::Restart | Kind::Stop | Kind::Kill { .. } | Kind::Destroy => {}
+    }
+    before != row.container
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! A streamed answer cut at line ends: events and statistics come as one JSON object a line.
+//! Holds one line at most, up to a limit; never interprets it.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::trouble::Trouble;
+use super::wire::{Wire, within};
+
+/// A streamed body cut at line ends; one line is held at most, up to a limit.
+pub(super) struct Lines {
+    body: Incoming,
+    /// What came after the last line end.
+    rest: BytesMut,
+    /// Of the last frame, not yet looked at.
+    ahead: Bytes,
+    longest: usize,
+}
+
+impl Lines {
+    fn new(body: Incoming, longest: usize) -> Self {
+        Self {
+            body,
+            rest: BytesMut::new(),
+            ahead: Bytes::new(),
+            longest,
+        }
+    }
+
+    /// Asks for it; the head of the answer must come within the limit, the body when it comes.
+    pub(super) async fn get(
+        wire: &Wire,
+        path: &str,
+        limit: Duration,
+        longest: usize,
+    ) -> Result<Self, Trouble> {
+        let response = within(limit, wire.get(path)).await?;
+        Ok(Self::new(response.into_body(), longest))
+    }
+
+    /// The next line without its end; `None` when the body ended well. Nothing is lost when this is cancelled.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+        loop {
+            if let Some(line) = self.cut() {
+                return Ok(Some(line));
+            }
+            if self.rest.len() > self.longest {
+                return Err(Trouble::TooLarge(self.longest));
+            }
+            match self.body.frame().await {
+                Some(frame) => {
+                    if let Ok(data) = frame.map_err(Trouble::Broken)?.into_data() {
+                        self.ahead = data;
+                    }
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Is another line here already, without waiting?
+    pub(super) fn has_more(&self) -> bool {
+        self.ahead.contains(&b'\n')
+    }
+
+    fn cut(&mut self) -> Option<Bytes> {
+        while let Some(end) = self.ahead.iter().position(|&byte| byte == b'\n') {
+            let piece = self.ahead.split_to(end + 1);
+            let piece = piece.slice(..end);
+            let line = if self.rest.is_empty() {
+                piece
+            } else {
+                self.rest.extend_from_slice(&piece);
+                self.rest.split().freeze()
+            };
+            if !line.trim_ascii().is_empty() {
+                return Some(line);
+            }
+        }
+        self.rest.extend_from_slice(&self.ahead);
+        self.ahead = Bytes::new();
+        None
+    }
+}

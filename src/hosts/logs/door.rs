@@ -1,0 +1,67 @@
+//! The way to a container's daemon, however often its connection is replaced.
+//! The control room's actors keep it open; the command line keeps its own.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
+use crate::hosts::back_off::BackOff;
+use crate::hosts::connect::{self, Daemon, Unreached};
+
+/// An answer to whether the daemon is there at all, before it is opened anew.
+const PING_LIMIT: Duration = Duration::from_secs(4);
+
+#[derive(Clone, Debug)]
+pub(super) enum Door {
+    Actor {
+        host: HostName,
+        daemon: watch::Receiver<Option<Daemon>>,
+    },
+    Own(Daemon),
+}
+
+impl Door {
+    pub(super) fn host(&self) -> &HostName {
+        match self {
+            Self::Actor { host, daemon: _ } => host,
+            Self::Own(daemon) => daemon.name(),
+        }
+    }
+
+    /// The daemon, over the connection for bulk; waits as long as it takes. A fault is the end: nobody will open it again.
+    pub(super) async fn bulk(&mut self) -> Result<Daemon, Fault> {
+        let mut back_off = BackOff::default();
+        loop {
+            let opened = match self {
+                Self::Actor { host, daemon } => {
+                    let open = daemon.wait_for(Option::is_some).await;
+                    let open = open
+                        .map_err(|_closed| Fault::new(format!("reach {host}"), "Pilothouse is closing"))?
+                        .clone();
+                    match open {
+                        Some(daemon) => daemon.bulk().await,
+                        None => continue,
+                    }
+                }
+                Self::Own(daemon) => own(daemon).await,
+            };
+            match opened {
+                Ok(daemon) => return Ok(daemon),
+                Err(Unreached::NeedsPerson(fault)) if matches!(self, Self::Own(_)) => return Err(fault),
+                Err(Unreached::Fault(_) | Unreached::NeedsPerson(_)) => {
+                    tokio::time::sleep(back_off.next(fastrand::f64())).await;
+                }
+            }
+        }
+    }
+}
+
+/// The same connection while it answers, otherwise a new one.
+async fn own(daemon: &mut Daemon) -> Result<Daemon, Unreached> {
+    if daemon.wire().get_bytes("/_ping", PING_LIMIT).await.is_err() {
+        *daemon = connect::connect(daemon.host(), daemon.access()).await?;
+    }
+    daemon.bulk().await
+}

@@ -1,0 +1,414 @@
+//! One container's log: what was written, then what is written, through restarts and lost connections.
+//! Loses nothing and doubles nothing; says in a notice line what it cannot read and why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::door::Door;
+use super::frames::Frames;
+use super::pieces::{Line, Pieces};
+use super::seen::Seen;
+use crate::domain::ids::ContainerKey;
+use crate::domain::logs::{LogLine, LogRange, Stream};
+use crate::domain::units::Stamp;
+use crate::hosts::back_off::BackOff;
+use crate::hosts::connect::Daemon;
+use crate::hosts::happening;
+use crate::hosts::lines::Lines;
+use crate::hosts::listing::{clock, encode, wall_clock};
+use crate::hosts::trouble::Trouble;
+use crate::hosts::wire::within;
+
+/// The head of the answer; reading the tail of a log of gigabytes takes a daemon this long and longer.
+const OPEN_LIMIT: Duration = Duration::from_mins(1);
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+/// Even a range of time is asked for with a tail: the daemon then reads the file from its end.
+const LONGEST_RANGE: u32 = 200_000;
+/// A stopped container is looked at this often in case its start was not told.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// A second connection over ssh with a jump is open within this.
+const REACH_QUIETLY: Duration = Duration::from_secs(15);
+/// Lines handed on together; the rest of a burst waits its turn.
+const BATCH: usize = 256;
+
+/// From a source to the merge.
+#[derive(Debug)]
+pub(super) enum Word {
+    Lines(Vec<LogLine>),
+    /// What was written before is handed on.
+    CaughtUp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// What is there, then the end.
+    Once,
+    /// Then what comes, until nobody listens or the container is gone.
+    Follow,
+}
+
+pub(super) struct Source {
+    pub(super) key: Arc<ContainerKey>,
+    pub(super) door: Door,
+    pub(super) range: LogRange,
+    pub(super) mode: Mode,
+    pub(super) out: mpsc::Sender<Word>,
+}
+
+/// Why a source is over.
+enum Over {
+    /// All was read that was asked for, or nobody listens any more.
+    Quietly,
+    /// The container is gone, or cannot be read.
+    Said(String),
+}
+
+/// One stretch of reading ended.
+enum Stretch {
+    /// The stream ended; the container may have stopped.
+    Ended,
+    Broken(Trouble),
+    Over(Over),
+}
+
+struct Reader {
+    source: Source,
+    seen: Seen,
+    /// Nothing written before this is asked for again, once the range was handed on. By the daemon's clock.
+    floor: Stamp,
+    caught_up: bool,
+    /// The break was said; the next success says nothing.
+    said: bool,
+}
+
+/// What must be known of the container before its log can be read.
+struct Look {
+    has_terminal: bool,
+    is_running: bool,
+    now: Stamp,
+}
+
+impl Source {
+    pub(super) async fn run(self) {
+        let mut reader = Reader {
+            source: self,
+            seen: Seen::default(),
+            floor: Stamp(0),
+            caught_up: false,
+            said: false,
+        };
+        match reader.read_all().await {
+            Over::Quietly => {}
+            Over::Said(words) => {
+                // Whoever listened may be gone by now.
+                drop(reader.notice(words).await);
+            }
+        }
+    }
+}
+
+impl Reader {
+    async fn read_all(&mut self) -> Over {
+        let mut back_off = BackOff::default();
+        loop {
+            let before = self.seen.last();
+            let daemon = match self.reach().await {
+                Ok(daemon) => daemon,
+                Err(over) => return over,
+            };
+            let trouble = match self.read_from(&daemon).await {
+                Stretch::Over(over) => return over,
+                Stretch::Ended => {
+                    if self.seen.last() > before {
+                        back_off.reset();
+                    }
+                    tokio::time::sleep(back_off.next(fastrand::f64()) / 8).await;
+                    continue;
+                }
+                Stretch::Broken(trouble) => trouble,
+            };
+            if trouble.is_final() || self.source.mode == Mode::Once {
+                return Over::Said(format!("could not read the log: {trouble}"));
+            }
+            if self.seen.last() > before {
+                back_off.reset();
+            }
+            if !self.said {
+                self.said = true;
+                let host = self.source.door.host().clone();
+                if let Err(over) = self
+                    .notice(format!("{host} lost ({trouble}), resuming when it is back"))
+                    .await
+                {
+                    return over;
+                }
+            }
+            tokio::time::sleep(back_off.next(fastrand::f64())).await;
+        }
+    }
+
+    /// The daemon; says that it is waited for when that takes long, and does not wait for ever when nothing is followed.
+    async fn reach(&mut self) -> Result<Daemon, Over> {
+        let host = self.source.door.host().clone();
+        if let Ok(reached) = tokio::time::timeout(REACH_QUIETLY, self.source.door.bulk()).await {
+            return reached.map_err(|fault| Over::Said(fault.to_string()));
+        }
+        match self.source.mode {
+            Mode::Once => Err(Over::Said(format!(
+                "could not read the log: {host} does not answer"
+            ))),
+            Mode::Follow => {
+                if !self.said {
+                    self.said = true;
+                    self.notice(format!("waiting for {host}")).await?;
+                }
+                self.source
+                    .door
+                    .bulk()
+                    .await
+                    .map_err(|fault| Over::Said(fault.to_string()))
+            }
+        }
+    }
+
+    /// Until something ends: the stream, the connection, the container.
+    async fn read_from(&mut self, daemon: &Daemon) -> Stretch {
+        let look = match self.look(daemon).await {
+            Ok(look) => look,
+            Err(Trouble::Refused { status: 404, .. }) => {
+                return Stretch::Over(Over::Said("the container is gone".to_owned()));
+            }
+            Err(trouble) => return Stretch::Broken(trouble),
+        };
+        if !self.caught_up {
+            let path = self.path(&self.first_query(look.now));
+            match self.stream(daemon, &path, look.has_terminal).await {
+                Stretch::Ended => {}
+                other => return other,
+            }
+            self.floor = look.now;
+            self.caught_up = true;
+            if self.source.out.send(Word::CaughtUp).await.is_err() {
+                return Stretch::Over(Over::Quietly);
+            }
+        }
+        if self.source.mode == Mode::Once {
+            return Stretch::Over(Over::Quietly);
+        }
+        // What was written up to the floor is handed on; the two seconds are what a daemon's clock is told with.
+        let since = self
+            .seen
+            .since()
+            .unwrap_or_default()
+            .max(self.floor.minus(Duration::from_secs(2)));
+        let path = self.path(&format!("follow=true&since={}", moment(since)));
+        match self.stream(daemon, &path, look.has_terminal).await {
+            Stretch::Ended => {}
+            other => return other,
+        }
+        // A follower is let go when the container stops, sometimes before its last piece was sent.
+        if let Some(since) = self.seen.since() {
+            let path = self.path(&format!("since={}", moment(since)));
+            match self.stream(daemon, &path, look.has_terminal).await {
+                Stretch::Ended => {}
+                other => return other,
+            }
+        }
+        self.wait_for_start(daemon).await
+    }
+
+    fn first_query(&self, now: Stamp) -> String {
+        if let Some(since) = self.seen.since() {
+            return format!("since={}", moment(since));
+        }
+        match self.source.range {
+            LogRange::Tail(lines) => format!("tail={lines}"),
+            LogRange::Last(span) => format!("tail={LONGEST_RANGE}&since={}", moment(now.minus(span))),
+            LogRange::All => "tail=all".to_owned(),
+        }
+    }
+
+    fn path(&self, query: &str) -> String {
+        format!(
+            "/containers/{}/logs?stdout=true&stderr=true&timestamps=true&{query}",
+            self.source.key.id
+        )
+    }
+
+    async fn look(&self, daemon: &Daemon) -> Result<Look, Trouble> {
+        let path = format!("/containers/{}/json", self.source.key.id);
+        let (look, date) = daemon.wire().get_bytes(&path, LOOK_LIMIT).await?;
+        let look: Value =
+            serde_json::from_slice(&look).map_err(|fault| Trouble::Unreadable(fault.to_string()))?;
+        let is = |path: &str| look.pointer(path).and_then(Value::as_bool).unwrap_or(false);
+        Ok(Look {
+            has_terminal: is("/Config/Tty"),
+            is_running: is("/State/Running"),
+            now: clock(date.as_deref()),
+        })
+    }
+
+    async fn stream(&mut self, daemon: &Daemon, path: &str, has_terminal: bool) -> Stretch {
+        self.seen.reopened();
+        let mut body = match within(OPEN_LIMIT, daemon.wire().get(path)).await {
+            Ok(response) => response.into_body(),
+            Err(trouble) => return Stretch::Broken(trouble),
+        };
+        self.said = false;
+        let mut frames = Frames::default();
+        let mut pieces = Pieces::default();
+        let mut lines = Vec::new();
+        loop {
+            let read = next_chunk(&mut body, &self.source.out).await;
+            let chunk = match read {
+                Chunk::Data(data) => data,
+                Chunk::End => {
+                    pieces.end(&mut lines);
+                    return match self.hand_on(&mut lines).await {
+                        Ok(()) => Stretch::Ended,
+                        Err(over) => Stretch::Over(over),
+                    };
+                }
+                Chunk::Broken(trouble) => return Stretch::Broken(trouble),
+                Chunk::Unheard => return Stretch::Over(Over::Quietly),
+            };
+            if has_terminal {
+                pieces.raw(&chunk, &mut lines);
+            } else {
+                frames.push(&chunk);
+                loop {
+                    match frames.next() {
+                        Ok(Some((stream, frame))) => pieces.framed(stream, &frame, &mut lines),
+                        Ok(None) => break,
+                        Err(super::frames::Garbled) => {
+                            return Stretch::Broken(Trouble::Unreadable("no log stream".to_owned()));
+                        }
+                    }
+                }
+            }
+            if let Err(over) = self.hand_on(&mut lines).await {
+                return Stretch::Over(over);
+            }
+        }
+    }
+
+    async fn hand_on(&mut self, lines: &mut Vec<Line>) -> Result<(), Over> {
+        let mut batch = Vec::new();
+        for line in lines.drain(..) {
+            if self.seen.is_new(&line) {
+                batch.push(self.log_line(line));
+            }
+            if batch.len() == BATCH {
+                self.send(std::mem::take(&mut batch)).await?;
+            }
+        }
+        if batch.is_empty() {
+            Ok(())
+        } else {
+            self.send(batch).await
+        }
+    }
+
+    fn log_line(&self, line: Line) -> LogLine {
+        LogLine {
+            at: line.at,
+            source: Arc::clone(&self.source.key),
+            stream: line.stream,
+            text: line.text,
+        }
+    }
+
+    async fn send(&self, lines: Vec<LogLine>) -> Result<(), Over> {
+        self.source
+            .out
+            .send(Word::Lines(lines))
+            .await
+            .map_err(|_closed| Over::Quietly)
+    }
+
+    async fn notice(&self, words: String) -> Result<(), Over> {
+        let at = self.seen.last().unwrap_or_else(wall_clock);
+        let line = LogLine {
+            at,
+            source: Arc::clone(&self.source.key),
+            stream: Stream::Notice,
+            text: words.into(),
+        };
+        self.send(vec![line]).await
+    }
+
+    /// The stream of a stopped container ends; its next start opens it again.
+    async fn wait_for_start(&mut self, daemon: &Daemon) -> Stretch {
+        let filters = serde_json::json!({
+            "type": ["container"], "container": [self.source.key.id.as_str()], "event": ["start", "destroy", "remove"],
+        });
+        let since = wall_clock().minus(Duration::from_secs(10));
+        let path = format!(
+            "/events?since={}&filters={}",
+            moment(since),
+            encode(&filters.to_string())
+        );
+        let mut events = match Lines::get(daemon.wire(), &path, LOOK_LIMIT, happening::LONGEST_LINE).await {
+            Ok(events) => events,
+            Err(trouble) => return Stretch::Broken(trouble),
+        };
+        loop {
+            match self.look(daemon).await {
+                Ok(look) if look.is_running => return Stretch::Ended,
+                Ok(_) => {}
+                Err(Trouble::Refused { status: 404, .. }) => {
+                    return Stretch::Over(Over::Said("the container is gone".to_owned()));
+                }
+                Err(trouble) => return Stretch::Broken(trouble),
+            }
+            let told = tokio::select! {
+                told = tokio::time::timeout(LOOK_EVERY, events.next()) => told,
+                () = self.source.out.closed() => return Stretch::Over(Over::Quietly),
+            };
+            match told {
+                Ok(Ok(Some(_))) | Err(_) => {}
+                Ok(Ok(None)) => {
+                    return Stretch::Broken(Trouble::Unreadable("the event stream ended".to_owned()));
+                }
+                Ok(Err(trouble)) => return Stretch::Broken(trouble),
+            }
+        }
+    }
+}
+
+enum Chunk {
+    Data(bytes::Bytes),
+    End,
+    Broken(Trouble),
+    Unheard,
+}
+
+async fn next_chunk(body: &mut Incoming, out: &mpsc::Sender<Word>) -> Chunk {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = out.closed() => return Chunk::Unheard,
+        };
+        match frame {
+            None => return Chunk::End,
+            Some(Err(fault)) => return Chunk::Broken(Trouble::Broken(fault)),
+            Some(Ok(frame)) => {
+                if let Ok(data) = frame.into_data() {
+                    return Chunk::Data(data);
+                }
+            }
+        }
+    }
+}
+
+/// Seconds and milliseconds, rounded down: what every engine reads.
+fn moment(at: Stamp) -> String {
+    let millis = at.0.max(0) / 1_000_000;
+    format!("{}.{:03}", millis / 1_000, millis % 1_000)
+}

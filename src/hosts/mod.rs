@@ -1,0 +1,195 @@
+//! The daemons of the fleet: reached, watched, asked and told.
+//! Facts go out as events, orders come in as data; nothing here knows the screen.
+
+mod back_off;
+mod pipe;
+mod tls;
+mod wire;
+mod lines;
+pub mod trouble;
+mod engine;
+pub mod ssh;
+pub mod connect;
+mod status_text;
+mod listing;
+mod happening;
+mod inventory;
+mod stats_message;
+mod stats;
+mod mask;
+pub mod inspect;
+pub mod act;
+mod measure;
+pub mod logs;
+mod figures;
+mod tty;
+mod shell;
+mod task;
+mod session;
+mod actor;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use connect::{Daemon, Unreached, connect};
+
+use crate::config::Host;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::event::Event;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{ContainerKey, HostName};
+use crate::domain::order::{Access, Order, OrderId};
+
+/// A bulk action over a whole page of marked rows fits; more is refused, not queued.
+const ORDERS_WAITING: usize = 256;
+
+/// All daemons of the configuration, each with an actor of its own.
+pub struct Hosts {
+    reaches: BTreeMap<HostName, Reach>,
+    /// Logs that are followed; touched only while an order is handed on.
+    desk: Mutex<logs::Desk>,
+    /// Ends shells, which no actor owns.
+    shutdown: CancellationToken,
+    /// Owns the actors.
+    actors: JoinSet<()>,
+}
+
+/// The way to one actor, and past it to its daemon.
+struct Reach {
+    host: Host,
+    orders: mpsc::Sender<(OrderId, Order)>,
+    door: watch::Receiver<Option<Daemon>>,
+}
+
+/// Starts an actor for each host; all reach out at once. They end with `shutdown`.
+///
+/// `facts` are waited for; `bulk` (statistics, logs) may be dropped or make its sender wait.
+#[must_use]
+pub fn start(
+    hosts: Vec<Host>,
+    access: Access,
+    facts: mpsc::Sender<Event>,
+    bulk: mpsc::Sender<Event>,
+    shutdown: CancellationToken,
+) -> Hosts {
+    let mut reaches = BTreeMap::new();
+    let mut actors = JoinSet::new();
+    for host in hosts {
+        let (orders, inbox) = mpsc::channel(ORDERS_WAITING);
+        let (door, through) = watch::channel(None);
+        let actor = actor::Actor {
+            host: host.clone(),
+            access,
+            facts: facts.clone(),
+            bulk: bulk.clone(),
+            orders: inbox,
+            door,
+            shutdown: shutdown.clone(),
+            inventory: inventory::Inventory::default(),
+            watched: Vec::new(),
+            tasks: JoinSet::new(),
+        };
+        actors.spawn(actor.run());
+        reaches.insert(
+            host.name.clone(),
+            Reach {
+                host,
+                orders,
+                door: through,
+            },
+        );
+    }
+    drop(facts);
+    let desk = Mutex::new(logs::Desk::new(bulk));
+    Hosts {
+        reaches,
+        desk,
+        shutdown,
+        actors,
+    }
+}
+
+impl Hosts {
+    /// Hands an order on without waiting. `Event::Done` answers `Act`, `Inspect` and `Measure`; the others are answered
+    /// by what they bring. Refused when the host is unknown or too many orders wait there already.
+    pub fn order(&self, id: OrderId, order: Order) -> Result<(), Fault> {
+        let host = match &order {
+            Order::Act { target: key, .. } | Order::Inspect(key) => &key.host,
+            Order::Watch { host, .. } | Order::Retry(host) | Order::Measure(host) => host,
+            Order::Follow { id, targets, range } => {
+                let mut ways = Vec::with_capacity(targets.len());
+                for key in targets {
+                    ways.push((key.clone(), self.reach(&key.host)?.door.clone()));
+                }
+                self.desk().follow(*id, ways, *range);
+                return Ok(());
+            }
+            Order::Unfollow(id) => {
+                self.desk().unfollow(*id);
+                return Ok(());
+            }
+        };
+        let host = host.clone();
+        self.reach(&host)?
+            .orders
+            .try_send((id, order))
+            .map_err(|refused| {
+                let why = match refused {
+                    mpsc::error::TrySendError::Full(_) => "too many orders are waiting there already",
+                    mpsc::error::TrySendError::Closed(_) => "Pilothouse is closing",
+                };
+                Fault::new(format!("send an order to {host}"), why)
+            })
+    }
+
+    /// An interactive `ssh` for a host that needs a person; run it on the terminal, then order `Retry`.
+    pub fn lend(&self, host: &HostName) -> Result<Command, Fault> {
+        match &self.reach(host)?.host.endpoint {
+            Endpoint::Ssh(ssh) => ssh::lend(ssh),
+            Endpoint::Unix(_) | Endpoint::Tcp { .. } => Err(Fault::new(
+                format!("lend the terminal for {host}"),
+                "it is not reached over ssh",
+            )),
+        }
+    }
+
+    /// Waits until all actors have ended; cancel the token first.
+    pub async fn join(mut self) {
+        drop(self.desk);
+        while let Some(done) = self.actors.join_next().await {
+            task::log_panic(done);
+        }
+        for reach in self.reaches.values() {
+            if let Endpoint::Ssh(ssh) = &reach.host.endpoint {
+                ssh::leave(ssh);
+            }
+        }
+    }
+
+    /// A shell in a running container on the controlling terminal, until it ends; its exit code. The caller puts the
+    /// terminal into raw mode and lets nobody else read it meanwhile. Refused when read-only.
+    pub async fn shell(&self, key: ContainerKey) -> Result<i32, Fault> {
+        let daemon = self.daemon(&key.host).await?;
+        shell::shell(&daemon, &key.id, &self.shutdown).await
+    }
+
+    /// The daemon itself once it is reached; waits for it a moment.
+    pub async fn daemon(&self, host: &HostName) -> Result<Daemon, Fault> {
+        task::through(&mut self.reach(host)?.door.clone(), host).await
+    }
+
+    fn desk(&self) -> MutexGuard<'_, logs::Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reach(&self, host: &HostName) -> Result<&Reach, Fault> {
+        self.reaches
+            .get(host)
+            .ok_or_else(|| Fault::new(format!("find the host {host}"), "it is not in the configuration"))
+    }
+}

@@ -1,0 +1,84 @@
+//! One byte stream to a daemon: a unix socket, a TCP connection, a TLS session on one.
+//! Opens it within a limit; what is said over it is `wire`'s business.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+/// A host that does not answer a SYN or a handshake within this is not there.
+pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// ssh's listening socket takes this many waiting connections before it refuses more (EAGAIN), for a moment.
+const BACKLOG_TRIES: u32 = 20;
+const BACKLOG_WAIT: Duration = Duration::from_millis(10);
+
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Where a daemon's bytes go.
+#[derive(Clone, Debug)]
+pub(super) enum Route {
+    Unix(PathBuf),
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Tls {
+        host: String,
+        port: u16,
+        config: Arc<ClientConfig>,
+    },
+}
+
+impl Route {
+    pub(super) async fn open(&self) -> io::Result<Box<dyn Io>> {
+        match tokio::time::timeout(CONNECT_LIMIT, self.open_unlimited()).await {
+            Ok(opened) => opened,
+            Err(_elapsed) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 5 s")),
+        }
+    }
+
+    async fn open_unlimited(&self) -> io::Result<Box<dyn Io>> {
+        match self {
+            Self::Unix(path) => Ok(Box::new(unix(path).await?)),
+            Self::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await?)),
+            Self::Tls { host, port, config } => {
+                let name = ServerName::try_from(host.clone())
+                    .map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
+                let plain = tcp(host, *port).await?;
+                Ok(Box::new(
+                    TlsConnector::from(Arc::clone(config))
+                        .connect(name, plain)
+                        .await?,
+                ))
+            }
+        }
+    }
+}
+
+async fn unix(path: &PathBuf) -> io::Result<UnixStream> {
+    let mut tries = 0;
+    loop {
+        match UnixStream::connect(path).await {
+            Err(fault) if fault.kind() == io::ErrorKind::WouldBlock && tries < BACKLOG_TRIES => {
+                tries += 1;
+                tokio::time::sleep(BACKLOG_WAIT).await;
+            }
+            opened_or_not => return opened_or_not,
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    // Brackets are how a URL writes an IPv6 address; a resolver does not know them.
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let stream = TcpStream::connect((bare, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

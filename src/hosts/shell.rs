@@ -1,0 +1,235 @@
+//! A shell in a container on the controlling terminal: keys in, output out, the size kept in step.
+//! Leaves nothing running: a dropped connection would not end the shell, so what it started is found and ended.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::connect::Daemon;
+use super::trouble::Trouble;
+use super::tty::Tty;
+use crate::domain::fault::Fault;
+use crate::domain::ids::ContainerId;
+
+/// To create and start an exec; container runtimes take some 100 ms.
+const START_LIMIT: Duration = Duration::from_secs(20);
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// After the output ended the exit code is there at once; a loaded daemon is given this many looks.
+const LOOKS: u32 = 20;
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// bash where there is one. `exec` keeps the process, so the exit code is the shell's own.
+const ANY_SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";
+/// All that carries the mark, which children inherit: hung up first, killed after a second.
+const END_MARKED: &str = r#"marked() { for p in /proc/[0-9]*; do case "$(cat "$p/environ" 2>/dev/null | tr '\000' ' ')" in *"$1"*) [ "${p#/proc/}" = $$ ] || kill "$2" "${p#/proc/}" 2>/dev/null;; esac; done; }
+marked "PILOTHOUSE_SHELL=$0" -HUP; sleep 1; marked "PILOTHOUSE_SHELL=$0" -KILL"#;
+
+/// How a shell on the terminal ended, if not by itself.
+enum Ended {
+    ByItself,
+    /// It never began.
+    NoShell,
+    /// The terminal is gone, or the program ends.
+    LeftAlone,
+}
+
+/// Runs until the shell ends; its exit code. The terminal must be raw, and nobody else may read it.
+pub(super) async fn shell(
+    daemon: &Daemon,
+    container: &ContainerId,
+    shutdown: &CancellationToken,
+) -> Result<i32, Fault> {
+    // Refused here when read-only.
+    daemon.change()?;
+    let what = format!("open a shell in {} on {}", container.short(), daemon.name());
+    let tty = Tty::open().map_err(|fault| Fault::new(&what, fault).hint("is there a terminal?"))?;
+    let mark = format!("{:016x}", fastrand::u64(..));
+    let fault = |trouble: Trouble| explained(&what, &trouble, daemon);
+    let exec = create(daemon, container, &mark).await.map_err(fault)?;
+    // Ends what it started also when this future is dropped.
+    let mut leftovers = Leftovers {
+        daemon: Some(daemon.clone()),
+        container: container.clone(),
+        mark,
+    };
+    let ended = converse(daemon, &exec, &tty, shutdown).await.map_err(fault)?;
+    match ended {
+        Ended::LeftAlone => {
+            leftovers.end().await;
+            Err(Fault::new(what, "the terminal is gone; the shell was ended"))
+        }
+        Ended::NoShell => {
+            leftovers.daemon = None;
+            Err(no_shell(what))
+        }
+        Ended::ByItself => {
+            if let Some(code) = exit_code(daemon, &exec).await.map_err(fault)? {
+                leftovers.daemon = None;
+                return Ok(code);
+            }
+            leftovers.end().await;
+            Err(Fault::new(what, "the connection broke; the shell was ended"))
+        }
+    }
+}
+
+async fn create(daemon: &Daemon, container: &ContainerId, mark: &str) -> Result<String, Trouble> {
+    let term = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());
+    let body = json!({
+        "AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Tty": true,
+        "Cmd": ["sh", "-c", ANY_SHELL],
+        "Env": [format!("PILOTHOUSE_SHELL={mark}"), format!("TERM={term}")],
+    });
+    exec_id(
+        &daemon
+            .wire()
+            .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
+            .await?,
+    )
+}
+
+fn exec_id(answer: &[u8]) -> Result<String, Trouble> {
+    serde_json::from_slice::<Value>(answer)
+        .ok()
+        .and_then(|answer| answer.pointer("/Id")?.as_str().map(str::to_owned))
+        .filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        .ok_or_else(|| Trouble::Unreadable("no exec id".to_owned()))
+}
+
+async fn converse(
+    daemon: &Daemon,
+    exec: &str,
+    tty: &Tty,
+    shutdown: &CancellationToken,
+) -> Result<Ended, Trouble> {
+    let start = json!({ "Detach": false, "Tty": true });
+    let stream = daemon
+        .wire()
+        .upgrade(&format!("/exec/{exec}/start"), &start, START_LIMIT)
+        .await?;
+    let (mut output, mut input) = tokio::io::split(stream);
+    let mut resized = signal(SignalKind::window_change()).map_err(Trouble::Open)?;
+    resize(daemon, exec, tty).await;
+    let (mut typed, mut shown) = (vec![0; 4 << 10], vec![0; 32 << 10]);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(Ended::LeftAlone),
+            read = tty.read(&mut typed) => match read {
+                Ok(count) if count > 0 => {
+                    let keys = typed.get(..count).unwrap_or_default();
+                    if input.write_all(keys).await.is_err() {
+                        return Ok(Ended::ByItself);
+                    }
+                }
+                Ok(_) | Err(_) => return Ok(Ended::LeftAlone),
+            },
+            _ = resized.recv() => resize(daemon, exec, tty).await,
+            read = output.read(&mut shown) => match read {
+                Ok(0) | Err(_) => return Ok(Ended::ByItself),
+                Ok(count) => {
+                    let bytes = shown.get(..count).unwrap_or_default();
+                    // The runtime's words are told as a fault, not painted.
+                    if bytes.starts_with(b"OCI runtime exec failed") {
+                        return Ok(Ended::NoShell);
+                    }
+                    if tty.write_all(bytes).await.is_err() {
+                        return Ok(Ended::LeftAlone);
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// Fails harmlessly for a shell that has just ended.
+async fn resize(daemon: &Daemon, exec: &str, tty: &Tty) {
+    let Ok((columns, rows)) = tty.size() else { return };
+    let path = format!("/exec/{exec}/resize?h={rows}&w={columns}");
+    if let Err(trouble) = daemon.wire().post(&path, &Value::Null, ASK_LIMIT).await {
+        tracing::debug!(%trouble, "resize");
+    }
+}
+
+/// `None` when it still runs though its output ended: the connection broke.
+async fn exit_code(daemon: &Daemon, exec: &str) -> Result<Option<i32>, Trouble> {
+    for _ in 0..LOOKS {
+        let seen: Value = daemon
+            .wire()
+            .get_json(&format!("/exec/{exec}/json"), ASK_LIMIT)
+            .await?;
+        let is_running = seen.pointer("/Running").and_then(Value::as_bool).unwrap_or(false);
+        let code = seen.pointer("/ExitCode").and_then(Value::as_i64);
+        if let (false, Some(code)) = (is_running, code) {
+            return Ok(i32::try_from(code).ok());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(None)
+}
+
+fn no_shell(what: impl Into<String>) -> Fault {
+    Fault::new(what, "there is no shell in it, neither bash nor sh")
+        .hint("its log (l) and its inspection (i) can be read without one")
+}
+
+fn explained(what: &str, trouble: &Trouble, daemon: &Daemon) -> Fault {
+    match trouble {
+        Trouble::Refused { message, .. }
+            if message.contains("executable file not found") || message.contains("no such file") =>
+        {
+            no_shell(what)
+        }
+        Trouble::Refused { status: 409, message } => {
+            Fault::new(what, message).hint("it must be running for that (s)")
+        }
+        other => other.fault(what, &daemon.host().endpoint),
+    }
+}
+
+/// What a shell leaves behind when its connection goes.
+struct Leftovers {
+    /// Absent when there are none.
+    daemon: Option<Daemon>,
+    container: ContainerId,
+    mark: String,
+}
+
+impl Leftovers {
+    async fn end(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            end(daemon, self.container.clone(), self.mark.clone()).await;
+        }
+    }
+}
+
+impl Drop for Leftovers {
+    fn drop(&mut self) {
+        if let (Some(daemon), Ok(runtime)) = (self.daemon.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(end(daemon, self.container.clone(), self.mark.clone()));
+        }
+    }
+}
+
+/// Starts the ending in the container; it goes on there without us.
+async fn end(daemon: Daemon, container: ContainerId, mark: String) {
+    let body = json!({ "AttachStdout": false, "Cmd": ["sh", "-c", END_MARKED, mark] });
+    let ended = async {
+        let exec = exec_id(
+            &daemon
+                .wire()
+                .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
+                .await?,
+        )?;
+        let start = json!({ "Detach": true, "Tty": false });
+        daemon
+            .wire()
+            .post(&format!("/exec/{exec}/start"), &start, START_LIMIT)
+            .await
+    };
+    if let Err(trouble) = ended.await {
+        tracing::warn!(host = %daemon.name(), container = %container.short(), %trouble, "a shell may still run");
+    }
+}

@@ -1,0 +1,69 @@
+//! Our own log: `tracing` into a file of the state folder, bounded in size and age, panics too.
+//! Never writes to the terminal, and never a secret: what is logged is chosen where it is logged.
+
+mod file;
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::OwnLog;
+use crate::domain::fault::Fault;
+use file::LogFile;
+
+/// Lines waiting for the disk; a stuck disk must not eat memory, so what is beyond is dropped (and counted by the appender).
+const WAITING_LINES: usize = 4_096;
+
+/// Files that have not been written for so long are removed at the next start.
+const OLDEST: Duration = Duration::from_hours(30 * 24);
+
+/// Flushes what is waiting when it is dropped: keep it until the end of `main`.
+#[must_use = "the log stops when this is dropped"]
+pub struct Observed {
+    _flush: WorkerGuard,
+}
+
+/// Begins logging to `dir/pilothouse.log` (0600). Fails when the file can't be written or the filter is not one.
+pub fn start(dir: &Path, settings: &OwnLog) -> Result<Observed, Fault> {
+    let filter = EnvFilter::try_new(&settings.level).map_err(|error| {
+        Fault::new(format!("read the log level {:?}", settings.level), error)
+            .hint("try `info` or `pilothouse=debug`")
+    })?;
+    let file = make_private(dir)
+        .and_then(|()| LogFile::open(dir, settings.max_bytes, settings.keep_files, OLDEST))
+        .map_err(|error| Fault::new(format!("write the log in {}", dir.display()), error))?;
+    let (writer, flush) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES)
+        .lossy(true)
+        .finish(file);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(writer)
+        .finish();
+    tracing::subscriber::set_global_default(subscriber)
+        .map_err(|error| Fault::new("begin logging", error))?;
+    log_panics();
+    Ok(Observed { _flush: flush })
+}
+
+/// Made for the user alone if it is not there yet.
+fn make_private(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// A panic is written down before whatever hook was there (the terminal's) has its turn.
+fn log_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        tracing::error!(%place, %backtrace, "panic: {}", panic.payload_as_str().unwrap_or("no message"));
+        before(panic);
+    }));
+}

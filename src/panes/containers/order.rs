@@ -1,0 +1,145 @@
+//! The order of the rows.
+//! Ties are broken by name, host and id, so that equal rows never change places.
+
+use crate::app::Model;
+use crate::domain::container::State;
+use crate::domain::fleet::Row;
+use crate::domain::ids::ContainerKey;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortBy {
+    #[default]
+    Name,
+    Host,
+    State,
+    Cpu,
+    Memory,
+    Age,
+}
+
+impl SortBy {
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Name => Self::Host,
+            Self::Host => Self::State,
+            Self::State => Self::Cpu,
+            Self::Cpu => Self::Memory,
+            Self::Memory => Self::Age,
+            Self::Age => Self::Name,
+        }
+    }
+
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Host => "host",
+            Self::State => "state",
+            Self::Cpu => "cpu",
+            Self::Memory => "mem",
+            Self::Age => "up",
+        }
+    }
+
+    /// Changes all the time by itself.
+    pub(super) fn is_figure(self) -> bool {
+        match self {
+            Self::Cpu | Self::Memory => true,
+            Self::Name | Self::Host | Self::State | Self::Age => false,
+        }
+    }
+}
+
+/// Largest first for figures, worst first for states, youngest first for ages.
+pub(super) fn sorted(model: &Model, keys: Vec<ContainerKey>) -> Vec<ContainerKey> {
+    let pane = &model.containers;
+    let mut rows: Vec<(i64, String, ContainerKey)> = keys
+        .into_iter()
+        .map(|key| match model.fleet.row(&key) {
+            Some(row) => (rank(pane.sort, row), tie(pane.sort, row, &key), key),
+            None => (0, String::new(), key),
+        })
+        .collect();
+    rows.sort();
+    if pane.reverse {
+        rows.reverse();
+    }
+    rows.into_iter().map(|(_, _, key)| key).collect()
+}
+
+fn rank(sort: SortBy, row: &Row) -> i64 {
+    match sort {
+        SortBy::Name | SortBy::Host => 0,
+        SortBy::State => match row.container.state {
+            _ if row.is_unwell() => 0,
+            State::Restarting { .. } | State::Dead => 0,
+            State::Exited { .. } => 4,
+            State::Created | State::Removing => 3,
+            State::Paused { .. } => 1,
+            State::Running { .. } => 2,
+        },
+        SortBy::Cpu => {
+            let recent = row.history.iter().rev().take(5).filter_map(|sample| sample.cpu);
+            let (sum, count) = recent.fold((0.0_f32, 0_u8), |(sum, count), cpu| (sum + cpu, count + 1));
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "tenths of a percent order well enough"
+            )]
+            let mean = (sum / f32::from(count.max(1)) * 10.0) as i64;
+            -mean
+        }
+        SortBy::Memory => -row
+            .history
+            .last()
+            .map_or(0, |sample| i64::try_from(sample.memory.0).unwrap_or(i64::MAX)),
+        SortBy::Age => -super::view::since(&row.container.state).map_or(0, |at| at.0),
+    }
+}
+
+fn tie(sort: SortBy, row: &Row, key: &ContainerKey) -> String {
+    match sort {
+        SortBy::Host => natural(&format!("{}\0{}", key.host, row.container.name)),
+        SortBy::Name | SortBy::State | SortBy::Cpu | SortBy::Memory | SortBy::Age => {
+            natural(&format!("{}\0{}", row.container.name, key.host))
+        }
+    }
+}
+
+/// Numbers in a name count as numbers: `web.10` comes after `web.9`.
+fn natural(name: &str) -> String {
+    let mut ordered = String::with_capacity(name.len() + 10);
+    let mut number = String::new();
+    for c in name.chars() {
+        if c.is_ascii_digit() {
+            number.push(c);
+        } else {
+            flush(&mut number, &mut ordered);
+            ordered.push(c);
+        }
+    }
+    flush(&mut number, &mut ordered);
+    ordered
+}
+
+/// Moves the digits gathered so far over, padded.
+fn flush(number: &mut String, ordered: &mut String) {
+    const DIGITS: usize = 10;
+    if !number.is_empty() {
+        ordered.push_str(&"0".repeat(DIGITS.saturating_sub(number.len())));
+        ordered.push_str(number);
+        number.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tenth_comes_after_the_ninth() {
+        let mut names = ["web.10", "web.9", "api.r7.100", "api.r7.20"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["api.r7.20", "api.r7.100", "web.9", "web.10"]);
+    }
+}

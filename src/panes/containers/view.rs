@@ -1,0 +1,282 @@
+//! How the table of containers looks.
+//! Builds the rows that are seen, no others.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::ColumnSet;
+use crate::app::{Model, PaneId};
+use crate::domain::container::{Container, Health, State};
+use crate::domain::fleet;
+use crate::domain::host::Link;
+use crate::domain::ids::ContainerKey;
+use crate::domain::units::{Stamp, short_span};
+use crate::ui::ansi::clean;
+use crate::ui::spark::spark;
+use crate::ui::table::{Column, Row, Table};
+use crate::ui::theme::Theme;
+
+/// Bars in the CPU column.
+const BARS: usize = 4;
+
+const STATE: &[Column] = &[
+    Column::left("CONTAINER", 13, 32, 0),
+    Column::left("HOST", 6, 14, 1),
+    Column::left("STATE", 10, 14, 0),
+    Column::left("HEALTH", 9, 9, 4),
+    Column::right("CPU", 5, 2),
+    Column::left("", 4, 4, 6),
+    Column::right("MEM", 6, 3),
+    Column::right("LIMIT", 6, 8),
+    Column::left("REL", 4, 6, 5),
+    Column::right("UP", 6, 1),
+];
+
+const IMAGE: &[Column] = &[
+    Column::left("CONTAINER", 14, 30, 0),
+    Column::left("HOST", 6, 12, 1),
+    Column::left("IMAGE", 16, 48, 0),
+    Column::left("PORTS", 10, 24, 2),
+    Column::left("ID", 12, 12, 3),
+    Column::right("AGE", 6, 4),
+];
+
+const TRAFFIC: &[Column] = &[
+    Column::left("CONTAINER", 14, 30, 0),
+    Column::left("HOST", 6, 12, 1),
+    Column::right("NET IN/s", 8, 1),
+    Column::right("OUT/s", 7, 1),
+    Column::right("READ/s", 7, 2),
+    Column::right("WRITE/s", 7, 2),
+    Column::right("PIDS", 5, 3),
+    Column::right("NET IN", 7, 4),
+    Column::right("OUT", 7, 5),
+    Column::right("READ", 7, 6),
+    Column::right("WRITTEN", 7, 7),
+];
+
+pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let pane = &model.containers;
+    let columns = match pane.columns {
+        ColumnSet::State => STATE,
+        ColumnSet::Image => IMAGE,
+        ColumnSet::Traffic => TRAFFIC,
+    };
+    let table = Table {
+        columns,
+        len: pane.rows.len(),
+        top: pane.cursor.top(),
+        selected: (!pane.rows.is_empty()).then(|| pane.cursor.row()),
+        focused: model.focus == PaneId::Containers,
+        header: true,
+    };
+    table.draw(frame.buffer_mut(), area, theme, |index| {
+        pane.rows
+            .get(index)
+            .map_or_else(Row::default, |key| row(model, theme, key))
+    });
+    if pane.rows.is_empty() && area.height > 1 {
+        let words = empty_words(model);
+        frame.buffer_mut().set_stringn(
+            area.x + 4,
+            area.y + 1,
+            words,
+            usize::from(area.width.saturating_sub(4)),
+            theme.dim,
+        );
+    }
+}
+
+fn empty_words(model: &Model) -> &'static str {
+    let listed = model.fleet.hosts().any(|(_, host)| host.listed);
+    if !model.containers.filter.is_empty() {
+        "nothing matches the filter; Esc clears it"
+    } else if model.containers.hidden > 0 {
+        "nothing runs; a shows what is stopped"
+    } else if listed {
+        "no containers"
+    } else {
+        "waiting for the first host to answer"
+    }
+}
+
+fn row<'a>(model: &'a Model, theme: &Theme, key: &ContainerKey) -> Row<'a> {
+    let Some(row) = model.fleet.row(key) else {
+        return Row::default();
+    };
+    let stale = stale_since(model, key);
+    let now = model.now.wall;
+    let container = &row.container;
+    let name = Line::raw(clean(&container.name).into_owned());
+    let host = Line::styled(key.host.to_string(), theme.dim);
+    let mut cells = vec![name, host];
+    match model.containers.columns {
+        ColumnSet::State => cells.extend(state_cells(theme, row, stale, now)),
+        ColumnSet::Image => cells.extend(image_cells(theme, container, now)),
+        ColumnSet::Traffic => cells.extend(traffic_cells(theme, row)),
+    }
+    let quiet = matches!(container.state, State::Exited { .. } | State::Created);
+    Row {
+        sign: sign(theme, row, stale.is_some()),
+        marked: model.containers.is_marked(key),
+        cells,
+        style: if stale.is_some() || quiet {
+            theme.dim
+        } else {
+            Style::new()
+        },
+    }
+}
+
+/// Since when its host is not there, if it is not.
+#[must_use]
+pub fn stale_since(model: &Model, key: &ContainerKey) -> Option<Stamp> {
+    match &model.fleet.host(&key.host)?.link {
+        Link::Live { .. } => None,
+        Link::Lost { since, .. } | Link::NeedsPerson { since, .. } | Link::Connecting { since } => {
+            Some(*since)
+        }
+    }
+}
+
+/// Nothing for what is normal.
+#[must_use]
+pub fn sign<'a>(theme: &Theme, row: &fleet::Row, stale: bool) -> Span<'a> {
+    let glyphs = theme.glyphs;
+    if stale {
+        return Span::styled(glyphs.unknown, theme.warn);
+    }
+    match &row.container.state {
+        State::Restarting { .. } | State::Dead => Span::styled(glyphs.failed, theme.bad),
+        State::Exited { code, oom, .. } if *oom || !matches!(code, 0 | 130 | 143) => {
+            Span::styled(glyphs.failed, theme.bad)
+        }
+        State::Exited { .. } | State::Created => Span::styled(glyphs.stopped, theme.dim),
+        State::Removing => Span::styled(glyphs.changing, theme.busy),
+        State::Paused { .. } => Span::styled(glyphs.changing, theme.warn),
+        State::Running { .. } => match row.container.health {
+            Health::Unhealthy => Span::styled(glyphs.problem, theme.bad),
+            Health::Starting => Span::styled(glyphs.changing, theme.busy),
+            Health::Healthy | Health::Unchecked => Span::raw(" "),
+        },
+    }
+}
+
+fn state_cells(theme: &Theme, row: &fleet::Row, stale: Option<Stamp>, now: Stamp) -> Vec<Line<'static>> {
+    let container = &row.container;
+    let words = match stale {
+        Some(since) => Line::styled(format!("stale {}", short_span(since.until(now))), theme.warn),
+        None => state_words(theme, &container.state),
+    };
+    let runs = container.state.is_running();
+    let health = match container.health {
+        Health::Unhealthy if runs => Line::styled("unhealthy", theme.bad),
+        Health::Starting if runs => Line::styled("starting", theme.busy),
+        Health::Healthy if runs => Line::raw("healthy"),
+        Health::Unchecked | Health::Healthy | Health::Starting | Health::Unhealthy => {
+            Line::styled(theme.glyphs.none, theme.dim)
+        }
+    };
+    let none = || Line::styled(theme.glyphs.none, theme.dim);
+    let sample = row.history.last().filter(|_| runs);
+    let cpu = sample.and_then(|sample| sample.cpu);
+    let bars = row.history.iter().map(|sample| sample.cpu.unwrap_or(0.0));
+    // The scale is the row's own peak, but never finer than 10 %: idling is flat.
+    let top = row
+        .history
+        .iter()
+        .rev()
+        .take(BARS)
+        .filter_map(|sample| sample.cpu)
+        .fold(10.0_f32, f32::max);
+    let limit = row.detail.as_ref().and_then(|detail| detail.memory_limit);
+    vec![
+        words,
+        health,
+        cpu.map_or_else(none, |cpu| Line::raw(percent(cpu))),
+        if cpu.is_some() && stale.is_none() {
+            Line::styled(spark(bars, top, BARS, theme.glyphs), theme.dim)
+        } else {
+            Line::raw("")
+        },
+        sample.map_or_else(none, |sample| Line::raw(sample.memory.to_string())),
+        limit.map_or_else(none, |limit| Line::styled(limit.to_string(), theme.dim)),
+        container
+            .release()
+            .map_or_else(none, |release| Line::raw(release.to_string())),
+        since(&container.state).map_or_else(none, |at| Line::styled(short_span(at.until(now)), theme.dim)),
+    ]
+}
+
+/// `12 %`, and tenths below one percent.
+#[must_use]
+pub fn percent(value: f32) -> String {
+    if value > 0.0 && value < 0.95 {
+        format!("{value:.1} %")
+    } else {
+        format!("{value:.0} %")
+    }
+}
+
+fn state_words(theme: &Theme, state: &State) -> Line<'static> {
+    match state {
+        State::Running { .. } => Line::raw("running"),
+        State::Paused { .. } => Line::styled("paused", theme.warn),
+        State::Created => Line::styled("created", theme.dim),
+        State::Removing => Line::styled("removing", theme.busy),
+        State::Dead => Line::styled("dead", theme.bad),
+        State::Restarting { code: Some(code), .. } => Line::styled(format!("restarting {code}"), theme.bad),
+        State::Restarting { code: None, .. } => Line::styled("restarting", theme.bad),
+        State::Exited { oom: true, .. } => Line::styled("OOM-killed", theme.bad),
+        State::Exited { code, .. } if matches!(code, 0 | 130 | 143) => {
+            Line::styled(format!("exited {code}"), theme.dim)
+        }
+        State::Exited { code, .. } => Line::styled(format!("exited {code}"), theme.bad),
+    }
+}
+
+/// Since when it is as it is.
+#[must_use]
+pub fn since(state: &State) -> Option<Stamp> {
+    match state {
+        State::Running { since } | State::Paused { since } | State::Restarting { since, .. } => *since,
+        State::Exited { at, .. } => *at,
+        State::Created | State::Removing | State::Dead => None,
+    }
+}
+
+fn image_cells(theme: &Theme, container: &Container, now: Stamp) -> Vec<Line<'static>> {
+    let ports: Vec<String> = container
+        .ports
+        .iter()
+        .map(|port| match &port.published {
+            Some((_, outside)) => format!("{outside}{}{}", theme.glyphs.arrow, port.inside),
+            None => port.inside.to_string(),
+        })
+        .collect();
+    vec![
+        Line::raw(clean(&container.image).into_owned()),
+        Line::raw(ports.join(" ")),
+        Line::styled(container.id.short().to_owned(), theme.dim),
+        Line::styled(short_span(container.created.until(now)), theme.dim),
+    ]
+}
+
+fn traffic_cells(theme: &Theme, row: &fleet::Row) -> Vec<Line<'static>> {
+    let Some(sample) = row.history.last().filter(|_| row.container.state.is_running()) else {
+        return vec![Line::styled(theme.glyphs.none, theme.dim); 9];
+    };
+    vec![
+        Line::raw(sample.received.to_string()),
+        Line::raw(sample.sent.to_string()),
+        Line::raw(sample.read.to_string()),
+        Line::raw(sample.written.to_string()),
+        Line::raw(sample.pids.to_string()),
+        Line::styled(sample.received_total.to_string(), theme.dim),
+        Line::styled(sample.sent_total.to_string(), theme.dim),
+        Line::styled(sample.read_total.to_string(), theme.dim),
+        Line::styled(sample.written_total.to_string(), theme.dim),
+    ]
+}

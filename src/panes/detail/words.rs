@@ -1,0 +1,146 @@
+//! What an exit code means, and how a container is, in a sentence.
+//! Says what is known; where several causes are possible it names them.
+
+use crate::domain::container::{Health, State};
+use crate::domain::units::{Bytes, Stamp, short_span};
+
+/// Signals by their number on Linux (`signal(7)`).
+const SIGNALS: [(i32, &str); 15] = [
+    (1, "SIGHUP"),
+    (2, "SIGINT"),
+    (3, "SIGQUIT"),
+    (4, "SIGILL"),
+    (5, "SIGTRAP"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (10, "SIGUSR1"),
+    (11, "SIGSEGV"),
+    (12, "SIGUSR2"),
+    (13, "SIGPIPE"),
+    (14, "SIGALRM"),
+    (15, "SIGTERM"),
+];
+
+/// `exit 137` in words.
+#[must_use]
+pub fn exit_code(code: i32, oom: bool, limit: Option<Bytes>) -> String {
+    if oom {
+        return match limit {
+            Some(limit) => format!("killed by the kernel: out of memory, its limit is {limit}"),
+            None => "killed by the kernel: out of memory".to_owned(),
+        };
+    }
+    match code {
+        0 => "ended by itself without an error".to_owned(),
+        125 => "the engine could not run it".to_owned(),
+        126 => "its command could not be executed: not executable, or for another architecture".to_owned(),
+        127 => "its command was not found in the image".to_owned(),
+        137 => "killed (SIGKILL): by docker kill, by a stop that took too long, or by the kernel".to_owned(),
+        139 => "crashed (SIGSEGV)".to_owned(),
+        134 => "aborted itself (SIGABRT)".to_owned(),
+        143 => "ended as it was asked to (SIGTERM)".to_owned(),
+        130 => "interrupted (SIGINT)".to_owned(),
+        255 => "failed with -1, or its engine lost it".to_owned(),
+        _ => match SIGNALS.iter().find(|(number, _)| code - 128 == *number) {
+            Some((_, name)) => format!("ended by {name}"),
+            None => "failed: what the code means is the program's own".to_owned(),
+        },
+    }
+}
+
+/// How it is, since when.
+#[must_use]
+pub fn state(state: &State, health: Health, limit: Option<Bytes>, now: Stamp) -> String {
+    let since = |at: &Option<Stamp>| {
+        at.map(|at| format!(" for {}", short_span(at.until(now))))
+            .unwrap_or_default()
+    };
+    match state {
+        State::Created => "created, never started".to_owned(),
+        State::Running { since: at } => {
+            let health = match health {
+                Health::Unchecked => ", no health check",
+                Health::Starting => ", health check starting",
+                Health::Healthy => ", healthy",
+                Health::Unhealthy => ", unhealthy",
+            };
+            format!("running{}{health}", since(at))
+        }
+        State::Paused { since: at } => format!("paused{}", since(at)),
+        State::Restarting { code, since: at } => {
+            let code = code
+                .map(|code| {
+                    format!(
+                        ", the last exit code was {code}: {}",
+                        exit_code(code, false, limit)
+                    )
+                })
+                .unwrap_or_default();
+            format!("restarting{}{code}", since(at))
+        }
+        State::Removing => "being removed".to_owned(),
+        State::Exited { code, at, oom } => {
+            let ago = at
+                .map(|at| format!(" {} ago", short_span(at.until(now))))
+                .unwrap_or_default();
+            format!("exited{ago} with code {code}: {}", exit_code(*code, *oom, limit))
+        }
+        State::Dead => "dead: the engine could not remove it wholly".to_owned(),
+    }
+}
+
+/// A happening as the engine named it, with what its code means.
+#[must_use]
+pub fn happening(what: &str) -> String {
+    match what
+        .strip_prefix("die ")
+        .and_then(|code| code.trim().parse().ok())
+    {
+        Some(code) => format!("{what}: {}", exit_code(code, false, None)),
+        None if what == "oom" => "oom: the kernel killed something in it for memory".to_owned(),
+        None => what.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_say_what_they_mean() {
+        let words = |code| exit_code(code, false, None);
+        assert!(words(137).contains("SIGKILL"));
+        assert!(words(143).contains("SIGTERM"));
+        assert!(words(139).contains("SIGSEGV"));
+        assert!(words(127).contains("not found"));
+        assert!(words(126).contains("not executable"));
+        assert_eq!(words(141), "ended by SIGPIPE");
+        assert!(words(3).contains("own"));
+        assert_eq!(
+            exit_code(137, true, Some(Bytes(256 << 20))),
+            "killed by the kernel: out of memory, its limit is 256 M"
+        );
+    }
+
+    #[test]
+    fn a_state_is_a_sentence() {
+        let now = Stamp::from_seconds(1_000);
+        let exited = State::Exited {
+            code: 1,
+            at: Some(Stamp::from_seconds(760)),
+            oom: false,
+        };
+        assert!(
+            state(&exited, Health::Unchecked, None, now).starts_with("exited 4 min ago with code 1: failed")
+        );
+        let running = State::Running {
+            since: Some(Stamp::from_seconds(979)),
+        };
+        assert_eq!(
+            state(&running, Health::Unhealthy, None, now),
+            "running for 21 s, unhealthy"
+        );
+    }
+}

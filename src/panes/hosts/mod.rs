@@ -1,0 +1,111 @@
+//! The hosts: how each is reached, what answers there, how busy it is.
+//! What cannot be known is said with its reason, never guessed.
+
+pub mod view;
+
+use crate::app::cursor::{Cursor, Motion};
+use crate::app::effect::Lend;
+use crate::app::subject::Subject;
+use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::host::Link;
+use crate::domain::ids::HostName;
+use crate::domain::order::Order;
+use crate::panes::containers::{self, Scope};
+
+pub use view::next_try;
+
+pub const HINTS: &[Command] = &[
+    Command::Open,
+    Command::Retry,
+    Command::Measure,
+    Command::GoServices,
+    Command::GoContainers,
+    Command::GoProblems,
+    Command::Palette,
+    Command::Back,
+];
+
+#[derive(Debug, Default)]
+pub struct Hosts {
+    cursor: Cursor<HostName>,
+}
+
+impl Hosts {
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor<HostName> {
+        &self.cursor
+    }
+
+    pub fn select(&mut self, host: HostName) {
+        self.cursor.select(host);
+    }
+}
+
+/// In the order of the configuration.
+#[must_use]
+pub fn names(model: &Model) -> Vec<HostName> {
+    model
+        .setup
+        .config
+        .hosts
+        .iter()
+        .map(|host| host.name.clone())
+        .collect()
+}
+
+#[must_use]
+pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
+    if let Some(motion) = Motion::of(command) {
+        let (names, height) = (names(model), height(model));
+        model.hosts.cursor.step(&names, height, motion);
+        return Vec::new();
+    }
+    if command != Command::Open {
+        return Vec::new();
+    }
+    let Some(name) = model.hosts.cursor.key().cloned() else {
+        return Vec::new();
+    };
+    match model.fleet.host(&name).map(|host| host.link.clone()) {
+        Some(Link::NeedsPerson { .. }) => {
+            let id = model.next_order();
+            model.orders.expect(id, None);
+            vec![Effect::Lend(id, Lend::Host(name))]
+        }
+        Some(Link::Lost { .. }) => {
+            let id = model.next_order();
+            model.say(format!("trying {name} now"));
+            vec![Effect::Order(id, Order::Retry(name))]
+        }
+        Some(Link::Live { .. } | Link::Connecting { .. }) | None => {
+            model.go(PaneId::Containers);
+            containers::show(model, Scope::Host(name));
+            Vec::new()
+        }
+    }
+}
+
+#[must_use]
+pub fn subject(model: &Model) -> Option<Subject> {
+    model.hosts.cursor.key().cloned().map(Subject::Host)
+}
+
+#[must_use]
+pub fn note(_model: &Model) -> String {
+    String::new()
+}
+
+/// Rows of hosts: beside other panes there are no details below them.
+fn height(model: &Model) -> usize {
+    let height = model.height_of(PaneId::Hosts).saturating_sub(1);
+    if model.slot(PaneId::Hosts).is_some_and(|slot| slot.title.is_some()) {
+        height
+    } else {
+        height.saturating_sub(usize::from(view::DETAIL_ROWS))
+    }
+}
+
+pub fn refresh(model: &mut Model) {
+    let (names, height) = (names(model), height(model));
+    model.hosts.cursor.settle(&names, height);
+}

@@ -1,0 +1,316 @@
+//! Logs of any containers across hosts, merged by time: followed, searched, filtered, marked, saved.
+//! Follows by orders; reads no stream itself.
+
+pub mod sources;
+pub mod range;
+pub mod shape;
+pub mod index;
+pub mod patterns;
+pub mod wrap;
+pub mod scroll;
+pub mod state;
+pub mod view;
+mod reading;
+mod export;
+#[cfg(test)]
+mod tests;
+
+use crate::app::input::Line;
+use crate::app::layer::{Layer, LineEdit, Purpose};
+use crate::app::subject::Subject;
+use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::event::HostEvent;
+use crate::domain::ids::HostName;
+use crate::domain::logs::{FollowId, LogBatch};
+use crate::domain::order::Order;
+use scroll::{Page, Step};
+use sources::Scope;
+pub use state::Logs;
+use state::Seek;
+
+pub const HINTS: &[Command] = &[
+    Command::Filter,
+    Command::NextMatch,
+    Command::ShorterRange,
+    Command::LongerRange,
+    Command::Follow,
+    Command::Timestamps,
+    Command::Wrap,
+    Command::Json,
+    Command::MarkLine,
+    Command::Copy,
+    Command::Save,
+    Command::Back,
+];
+
+/// Columns that one step to the side goes.
+const PAN: isize = 16;
+
+/// `l`: follows what is selected and shows it.
+#[must_use]
+pub fn open(model: &mut Model) -> Vec<Effect> {
+    let scope = scope_of(model, model.focus);
+    model.go(PaneId::Logs);
+    match scope {
+        Some(scope) => read(model, scope),
+        None => Vec::new(),
+    }
+}
+
+/// Is there something here whose logs can be read? Of a service also before it has a container.
+#[must_use]
+pub fn can_open(model: &Model) -> bool {
+    scope_of(model, model.focus).is_some()
+}
+
+/// The marked containers, what is selected, or the service of the run.
+fn scope_of(model: &Model, pane: PaneId) -> Option<Scope> {
+    let marked = model.containers.marked();
+    if pane == PaneId::Containers && !marked.is_empty() {
+        return Some(Scope::Containers(marked));
+    }
+    match crate::panes::subject(model, pane)? {
+        Subject::Container(key) => Some(Scope::Containers(vec![key])),
+        Subject::Group(group) => Some(Scope::Group(group)),
+        Subject::Run(id) => model.runs.get(&id).map(|run| {
+            Scope::Group(crate::domain::container::Group::Service {
+                name: run.service.clone(),
+                environment: run.environment.as_deref().map(Into::into),
+            })
+        }),
+        Subject::Host(_) => None,
+    }
+}
+
+fn read(model: &mut Model, scope: Scope) -> Vec<Effect> {
+    let id = model.next_follow();
+    let orders = model.logs.open(scope, &model.fleet, id);
+    effects(model, orders)
+}
+
+fn effects(model: &mut Model, orders: Vec<Order>) -> Vec<Effect> {
+    let mut effects = Vec::with_capacity(orders.len());
+    for order in orders {
+        let id = model.next_order();
+        model.orders.expect(id, None);
+        effects.push(Effect::Order(id, order));
+    }
+    effects
+}
+
+/// The page that lines are shown on now.
+fn page(model: &Model) -> Page {
+    let size = model.size;
+    let (width, height) = match model.slot(PaneId::Logs) {
+        Some(slot) => (slot.body.width, slot.body.height),
+        None => (size.width, size.height.saturating_sub(2)),
+    };
+    Page {
+        rows: usize::from(height),
+        columns: usize::from(width),
+    }
+}
+
+#[must_use]
+pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
+    let page = page(model);
+    let logs = &mut model.logs;
+    match command {
+        Command::Up => logs.step(Step::Up, page),
+        Command::Down => logs.step(Step::Down, page),
+        Command::Top => logs.step(Step::Top, page),
+        Command::Bottom => logs.step(Step::End, page),
+        Command::PageUp => logs.step(Step::Back(page.rows.max(1)), page),
+        Command::PageDown => logs.step(Step::Forward(page.rows.max(1)), page),
+        Command::HalfUp => logs.step(Step::Back((page.rows / 2).max(1)), page),
+        Command::HalfDown => logs.step(Step::Forward((page.rows / 2).max(1)), page),
+        Command::Left => logs.pan(-PAN),
+        Command::Right => logs.pan(PAN),
+        Command::Follow => logs.toggle_following(page),
+        Command::Timestamps => logs.toggle_timestamps(),
+        Command::Wrap => logs.toggle_wrap(),
+        Command::Json => logs.toggle_json(),
+        Command::MarkLine | Command::Mark => logs.mark(page),
+        Command::NextMatch => seek(model, Seek::Later, page),
+        Command::PreviousMatch => seek(model, Seek::Earlier, page),
+        Command::ShorterRange => return range(model, logs_range(model).shorter()),
+        Command::LongerRange => return range(model, logs_range(model).longer()),
+        Command::Save => ask_file_name(model),
+        Command::Open => {
+            return match subject(model) {
+                Some(Subject::Container(_)) => crate::panes::detail::open(model),
+                _ => Vec::new(),
+            };
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn logs_range(model: &Model) -> range::Range {
+    model.logs.range()
+}
+
+fn range(model: &mut Model, range: range::Range) -> Vec<Effect> {
+    if range == model.logs.range() {
+        model.say(format!("{} is as far as it goes", range.word()));
+        return Vec::new();
+    }
+    let id = model.next_follow();
+    let orders = model.logs.set_range(range, id);
+    effects(model, orders)
+}
+
+fn seek(model: &mut Model, seek: Seek, page: Page) {
+    if model.logs.patterns().highlight().is_none() {
+        model.say("nothing is searched for: / begins a search");
+    } else if !model.logs.seek(seek, page) && !model.logs.is_seeking() {
+        model.say(match seek {
+            Seek::Later => "no later match",
+            Seek::Earlier => "no earlier match",
+        });
+    }
+}
+
+fn ask_file_name(model: &mut Model) {
+    let line = Line::new(&model.logs.file_name(model.now.wall));
+    let purpose = Purpose::SaveLogs;
+    model.layer = Some(Layer::Line(Box::new(LineEdit { purpose, line })));
+}
+
+pub fn lines(model: &mut Model, id: FollowId, batch: LogBatch) {
+    if !crate::panes::detail::receive(model, id, &batch) {
+        model.logs.receive(id, batch);
+    }
+}
+
+/// Before a frame: some of the lines that filter and search have not seen yet. Is there more to do?
+pub fn advance(model: &mut Model) -> bool {
+    let page = page(model);
+    model.logs.advance(page)
+}
+
+/// The container of the line one is at; the only one there is.
+#[must_use]
+pub fn subject(model: &Model) -> Option<Subject> {
+    let logs = &model.logs;
+    if let Some(line) = logs.cursor().and_then(|number| logs.ring().get(number)) {
+        return Some(Subject::Container(line.source.as_ref().clone()));
+    }
+    match logs.sources().keys().as_slice() {
+        [only] => Some(Subject::Container(only.clone())),
+        _ => None,
+    }
+}
+
+/// `shop.r42.* on 3 hosts · 15 m · 2 hidden · following`
+#[must_use]
+pub fn note(model: &Model) -> String {
+    let logs = &model.logs;
+    let patterns = logs.patterns();
+    if let Some(why) = patterns.bad() {
+        return format!("no pattern: {why}");
+    }
+    if logs.scope().is_none() {
+        return String::new();
+    }
+    let mut words = vec![logs.sources().title(), logs.range().word().to_owned()];
+    let texts = patterns.texts();
+    if let Some(keep) = &texts.keep {
+        words.push(format!("only /{keep}"));
+    }
+    match (&texts.hide, patterns.hidden()) {
+        (Some(hide), hidden) => words.push(format!("/{hide} hidden: {hidden}")),
+        (None, 0) => {}
+        (None, hidden) => words.push(format!("hidden: {hidden}")),
+    }
+    if let (Some(search), Some(found)) = (&texts.search, patterns.found()) {
+        let more = if patterns.is_complete(logs.ring()) {
+            ""
+        } else {
+            "+"
+        };
+        words.push(format!("/{search}: {}{more}", found.len()));
+    }
+    if logs.marked() > 0 {
+        words.push(format!("{} marked", logs.marked()));
+    }
+    if logs.is_following() {
+        words.push("following".to_owned());
+    } else if logs.is_behind() {
+        words.push("stays, newer below".to_owned());
+    }
+    if logs.ring().skipped() > 0 {
+        words.push(format!("{} lines gone", logs.ring().skipped()));
+    }
+    words.join(" · ")
+}
+
+/// A search begins with an empty line: `n` repeats the old one.
+#[must_use]
+pub fn search(_model: &Model) -> String {
+    String::new()
+}
+
+pub fn set_search(model: &mut Model, text: &str) {
+    let page = page(model);
+    model.logs.typed(text, page);
+}
+
+pub fn search_entered(model: &mut Model) {
+    let page = page(model);
+    model.logs.entered(page);
+}
+
+pub fn clear(model: &mut Model) -> bool {
+    model.logs.clear_one()
+}
+
+/// By a number key or `Tab`: what was selected before, unless something is read already.
+#[must_use]
+pub fn entered(model: &mut Model) -> Vec<Effect> {
+    if model.logs.scope().is_some() {
+        return Vec::new();
+    }
+    let before = model.trail.last().copied().filter(|pane| *pane != PaneId::Logs);
+    match before.and_then(|pane| scope_of(model, pane)) {
+        Some(scope) => read(model, scope),
+        None => Vec::new(),
+    }
+}
+
+/// Nothing is followed that nobody sees.
+#[must_use]
+pub fn left(model: &mut Model) -> Vec<Effect> {
+    if model.slot(PaneId::Logs).is_some() {
+        return Vec::new();
+    }
+    let orders = model.logs.close();
+    effects(model, orders)
+}
+
+#[must_use]
+pub fn copied(model: &Model) -> String {
+    model.logs.copied().unwrap_or_default()
+}
+
+#[must_use]
+pub fn text_to_save(model: &Model) -> String {
+    model.logs.saved()
+}
+
+/// Containers that were created meanwhile join.
+#[must_use]
+pub fn tick(model: &mut Model) -> Vec<Effect> {
+    if model.logs.scope().is_none() {
+        return Vec::new();
+    }
+    let id = model.next_follow();
+    let orders = model.logs.join(&model.fleet, id).into_iter().collect();
+    effects(model, orders)
+}
+
+#[must_use]
+pub fn host_event(_model: &mut Model, _host: &HostName, _event: &HostEvent) -> Vec<Effect> {
+    Vec::new()
+}

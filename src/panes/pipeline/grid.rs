@@ -1,0 +1,301 @@
+//! Stages × hosts of a run as rows of words that fit a width; what does not fit is said at the edges.
+//! The stage under way is always in sight.
+
+use crate::domain::ids::HostName;
+use crate::domain::run::{Cell, RunView, StageView};
+use crate::domain::units::{Stamp, short_span};
+use crate::panes::page::{Row, Tone};
+use crate::ui::ansi::{clean, fit, pad, width};
+use crate::ui::theme::Glyphs;
+
+/// Longer host names are cut.
+const WIDEST_HOST: usize = 16;
+
+/// What is wanted of the grid.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    pub now: Stamp,
+    pub columns: usize,
+    /// Rows for hosts, at least one.
+    pub hosts: usize,
+    pub selected: Option<&'a HostName>,
+    pub glyphs: &'static Glyphs,
+}
+
+/// The hosts of the run in its order, and those that only a stage of it knows.
+#[must_use]
+pub fn hosts(run: &RunView) -> Vec<&HostName> {
+    let mut hosts: Vec<&HostName> = run.hosts.iter().collect();
+    for host in run
+        .stages
+        .iter()
+        .flat_map(|stage| &stage.cells)
+        .filter_map(|(host, _)| host.as_ref())
+    {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// A heading, then a row for each host.
+#[must_use]
+pub fn rows(run: &RunView, wish: Wish<'_>) -> Vec<Row> {
+    let all = hosts(run);
+    let label = all
+        .iter()
+        .map(|host| host.as_str().len())
+        .max()
+        .unwrap_or(0)
+        .min(WIDEST_HOST);
+    let room = wish.columns.saturating_sub(label + 4);
+    let window = Window::new(run, room, wish);
+    let mut page = vec![window.heading(run, label, wish.glyphs)];
+    let shown = wish.hosts.max(1);
+    let first = first_row(run, &all, shown, wish.selected);
+    for (index, host) in all.iter().enumerate().skip(first).take(shown) {
+        page.push(window.row(run, host, index == 0, label, wish));
+    }
+    let (above, below) = (first, all.len().saturating_sub(first + shown));
+    if above + below > 0 {
+        let up = wish.glyphs.up;
+        let down = wish.glyphs.down;
+        page.push(vec![(
+            Tone::Dim,
+            format!("  +{above} {up}  +{below} {down} hosts"),
+        )]);
+    }
+    page
+}
+
+/// The selected host, else the first that something happens on, is in sight.
+fn first_row(run: &RunView, all: &[&HostName], shown: usize, selected: Option<&HostName>) -> usize {
+    let is_busy = |host: &HostName| {
+        run.stages
+            .iter()
+            .flat_map(|stage| &stage.cells)
+            .any(|(on, cell)| {
+                on.as_ref() == Some(host) && matches!(cell, Cell::Running { .. } | Cell::Failed { .. })
+            })
+    };
+    let wanted = match selected {
+        Some(selected) => all.iter().position(|host| *host == selected),
+        None => all.iter().position(|host| is_busy(host)),
+    };
+    let last = all.len().saturating_sub(shown);
+    wanted.map_or(0, |row| (row + 1).saturating_sub(shown)).min(last)
+}
+
+/// The stages that are shown, each with its columns.
+struct Window {
+    first: usize,
+    widths: Vec<usize>,
+    gap: usize,
+    before: usize,
+    after: usize,
+}
+
+impl Window {
+    fn new(run: &RunView, room: usize, wish: Wish<'_>) -> Self {
+        let widths: Vec<usize> = run.stages.iter().map(|stage| wanted(stage, wish)).collect();
+        let gap = if widths.iter().sum::<usize>() + widths.len() * 2 <= room {
+            2
+        } else {
+            1
+        };
+        let fits = |first: usize, room: usize| {
+            let mut taken = 0;
+            widths
+                .iter()
+                .skip(first)
+                .take_while(|wide| {
+                    taken += *wide + gap;
+                    taken <= room + gap
+                })
+                .count()
+        };
+        let whole = fits(0, room);
+        if whole == widths.len() {
+            return Self {
+                first: 0,
+                widths,
+                gap,
+                before: 0,
+                after: 0,
+            };
+        }
+        // Room for what the edges say.
+        let room = room.saturating_sub(10);
+        let active = active(run);
+        let mut first = 0;
+        while first < active && first + fits(first, room) <= active {
+            first += 1;
+        }
+        let count = fits(first, room).max(1);
+        let after = widths.len().saturating_sub(first + count);
+        let widths = widths.into_iter().skip(first).take(count).collect();
+        Self {
+            first,
+            widths,
+            gap,
+            before: first,
+            after,
+        }
+    }
+
+    fn stages<'a>(&self, run: &'a RunView) -> impl Iterator<Item = (&'a StageView, usize)> {
+        run.stages.iter().skip(self.first).zip(self.widths.clone())
+    }
+
+    fn heading(&self, run: &RunView, label: usize, glyphs: &Glyphs) -> Row {
+        let before = if self.before > 0 {
+            format!("+{}", self.before)
+        } else {
+            String::new()
+        };
+        let mut row = vec![(Tone::Dim, pad(&before, label + 2, glyphs.ellipsis))];
+        for (stage, wide) in self.stages(run) {
+            let name = pad(&clean(&stage.name), wide, glyphs.ellipsis);
+            let tone = if stage
+                .cells
+                .iter()
+                .any(|(_, cell)| matches!(cell, Cell::Running { .. }))
+            {
+                Tone::Busy
+            } else {
+                Tone::Dim
+            };
+            row.push((tone, format!("{name}{}", " ".repeat(self.gap))));
+        }
+        if self.after > 0 {
+            row.push((Tone::Dim, format!("+{} {}", self.after, glyphs.more)));
+        }
+        row
+    }
+
+    fn row(&self, run: &RunView, host: &HostName, is_first: bool, label: usize, wish: Wish<'_>) -> Row {
+        let chosen = wish.selected == Some(host);
+        let tone = if chosen { Tone::Accent } else { Tone::Text };
+        let sign = if chosen { wish.glyphs.cursor } else { " " };
+        let name = pad(host.as_str(), label, wish.glyphs.ellipsis);
+        let mut row = vec![(tone, format!("{sign}{name} "))];
+        let cells: Vec<(Option<&Cell>, usize)> = self
+            .stages(run)
+            .map(|(stage, wide)| (cell_of(stage, host, is_first), wide))
+            .collect();
+        let end: usize = cells.iter().map(|(_, wide)| wide + self.gap).sum();
+        let mut free = 0;
+        let mut at = 0;
+        for (index, (cell, wide)) in cells.iter().enumerate() {
+            let own = wide + self.gap;
+            at += own;
+            if free >= own {
+                // What the cell before says goes on here.
+                free -= own;
+                continue;
+            }
+            let (tone, text) = said(*cell, wish);
+            let rest = cells.get(index + 1..).unwrap_or_default();
+            let more: usize = if is_long(*cell) {
+                rest.iter()
+                    .take_while(|(cell, _)| is_quiet(*cell))
+                    .map(|(_, wide)| wide + self.gap)
+                    .sum()
+            } else {
+                0
+            };
+            let needed = width(&text).saturating_sub(*wide);
+            let taken = if needed == 0 {
+                0
+            } else {
+                next_stop(rest, needed, more, self.gap)
+            };
+            let room = if at + taken >= end {
+                // Up to the edge of the page: margin, sign, name and a blank are before the cells.
+                wish.columns.saturating_sub(label + 3 + at - own)
+            } else {
+                wide + taken
+            };
+            let text = fit(&text, room, wish.glyphs.ellipsis).into_owned();
+            let blank = (own + taken).saturating_sub(width(&text));
+            row.push((tone, format!("{text}{}", " ".repeat(blank))));
+            free = taken;
+        }
+        row
+    }
+}
+
+/// Whole cells to the right that so many columns need, at most `most`.
+fn next_stop(rest: &[(Option<&Cell>, usize)], needed: usize, most: usize, gap: usize) -> usize {
+    let mut taken = 0;
+    for (_, wide) in rest {
+        if taken >= needed || taken >= most {
+            break;
+        }
+        taken += wide + gap;
+    }
+    taken.min(most)
+}
+
+/// A cell of the whole stage stands with the first host.
+fn cell_of<'a>(stage: &'a StageView, host: &HostName, is_first: bool) -> Option<&'a Cell> {
+    let own = stage.cells.iter().find(|(on, _)| on.as_ref() == Some(host));
+    let whole = || stage.cells.iter().find(|(on, _)| on.is_none() && is_first);
+    own.or_else(whole).map(|(_, cell)| cell)
+}
+
+fn is_quiet(cell: Option<&Cell>) -> bool {
+    matches!(cell, None | Some(Cell::Waiting | Cell::Skipped))
+}
+
+/// What it says may go on over quiet cells.
+fn is_long(cell: Option<&Cell>) -> bool {
+    matches!(cell, Some(Cell::Running { .. } | Cell::Failed { .. }))
+}
+
+/// Wide enough for its name and for what is done; what is said at length goes over its neighbours.
+fn wanted(stage: &StageView, wish: Wish<'_>) -> usize {
+    let cells = stage.cells.iter().map(|(_, cell)| match cell {
+        Cell::Done { .. } => width(&said(Some(cell), wish).1),
+        _ => 1,
+    });
+    cells.chain([width(&clean(&stage.name))]).max().unwrap_or(1)
+}
+
+/// The first stage that is not over.
+fn active(run: &RunView) -> usize {
+    let is_over = |stage: &StageView| {
+        stage
+            .cells
+            .iter()
+            .all(|(_, cell)| matches!(cell, Cell::Done { .. } | Cell::Skipped | Cell::Undone))
+    };
+    let last = run.stages.len().saturating_sub(1);
+    run.stages
+        .iter()
+        .position(|stage| !is_over(stage))
+        .unwrap_or(last)
+}
+
+fn said(cell: Option<&Cell>, wish: Wish<'_>) -> (Tone, String) {
+    let glyphs = wish.glyphs;
+    match cell {
+        None => (Tone::Dim, String::new()),
+        Some(Cell::Waiting) => (Tone::Dim, glyphs.waiting.to_owned()),
+        Some(Cell::Skipped) => (Tone::Dim, glyphs.none.to_owned()),
+        Some(Cell::Undone) => (Tone::Warn, glyphs.undone.to_owned()),
+        Some(Cell::Done { took }) => (Tone::Ok, format!("{} {}", glyphs.done, short_span(*took))),
+        Some(Cell::Running { since, text }) => {
+            let text = clean(text);
+            let span = short_span(since.until(wish.now));
+            let words = match text.as_ref() {
+                "" => span,
+                text if text.chars().any(|c| c.is_ascii_digit()) => text.to_owned(),
+                text => format!("{text}, {span}"),
+            };
+            (Tone::Busy, format!("{} {words}", glyphs.changing))
+        }
+        Some(Cell::Failed { took: _, why }) => (Tone::Bad, format!("{} {}", glyphs.failed, clean(why))),
+    }
+}

@@ -1,0 +1,270 @@
+//! The stages of a service's run on its hosts, its output, the runs before it.
+//! Shows what the journal says; a run goes on whoever looks.
+
+pub mod grid;
+pub mod view;
+pub mod words;
+
+use crate::app::subject::Subject;
+use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::container::Group;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{HostName, RunId};
+use crate::domain::plan::RunRequest;
+use crate::domain::run::{Outcome, RunLine, RunStatus, RunView};
+
+pub const HINTS: &[Command] = &[
+    Command::Cancel,
+    Command::Recover,
+    Command::Logs,
+    Command::Build,
+    Command::Test,
+    Command::Deploy,
+    Command::Rollback,
+    Command::Back,
+];
+
+/// More hosts than this are scrolled in the room.
+const HOSTS_IN_ROOM: usize = 8;
+
+/// Rows of output in the room.
+const OUTPUT_IN_ROOM: usize = 3;
+
+#[derive(Clone, Debug, Default)]
+pub struct Pipeline {
+    /// Asked to be seen: by `Enter` in the runs, or because it was just started here.
+    chosen: Option<RunId>,
+    /// Just asked for; its run is shown as soon as it is there.
+    awaited: Option<RunRequest>,
+    /// Only this host's output.
+    host: Option<HostName>,
+    /// Lines of output below the page.
+    back: usize,
+}
+
+impl Pipeline {
+    #[must_use]
+    pub fn host(&self) -> Option<&HostName> {
+        self.host.as_ref()
+    }
+
+    #[must_use]
+    pub fn back(&self) -> usize {
+        self.back
+    }
+
+    #[must_use]
+    pub fn awaited(&self) -> Option<&RunRequest> {
+        self.awaited.as_ref()
+    }
+}
+
+/// The run that is shown: the chosen one, unless the service selected in the room is another; then its latest.
+#[must_use]
+pub fn shown(model: &Model) -> Option<&RunView> {
+    let chosen = model.pipeline.chosen.as_ref().and_then(|id| model.runs.get(id));
+    let selected = match model.focus {
+        PaneId::Pipeline | PaneId::Runs => None,
+        _ => crate::panes::subject(model, PaneId::Services),
+    };
+    let Some(Subject::Group(Group::Service { name, environment })) = selected else {
+        return chosen.or_else(|| latest(model));
+    };
+    let is_its = |run: &&RunView| run.service == name && run.environment.as_deref() == environment.as_deref();
+    chosen.filter(is_its).or_else(|| {
+        model
+            .runs
+            .values()
+            .filter(is_its)
+            .max_by_key(|run| (run.is_open(), run.started))
+    })
+}
+
+/// An open run, else the newest.
+fn latest(model: &Model) -> Option<&RunView> {
+    model.runs.values().max_by_key(|run| (run.is_open(), run.started))
+}
+
+/// All runs of the same service and environment, oldest first.
+#[must_use]
+pub fn same_subject<'a>(model: &'a Model, run: &RunView) -> Vec<&'a RunView> {
+    let mut runs: Vec<&RunView> = model
+        .runs
+        .values()
+        .filter(|other| other.service == run.service && other.environment == run.environment)
+        .collect();
+    runs.sort_by_key(|run| run.started);
+    runs
+}
+
+/// What the run said, of the chosen host if there is one.
+#[must_use]
+pub fn output<'a>(model: &Model, run: &'a RunView) -> Vec<&'a RunLine> {
+    let host = model.pipeline.host.as_ref();
+    run.output
+        .iter()
+        .filter(|line| host.is_none() || line.host.is_none() || line.host.as_ref() == host)
+        .collect()
+}
+
+/// Rows wanted in the room for what is selected; 0 when there is nothing to show.
+#[must_use]
+pub fn wanted_height(model: &Model) -> u16 {
+    let Some(run) = shown(model) else {
+        return 0;
+    };
+    let hosts = grid::hosts(run).len();
+    let scrolled = usize::from(hosts > HOSTS_IN_ROOM);
+    let rows = 3 + hosts.clamp(1, HOSTS_IN_ROOM) + scrolled + 1 + OUTPUT_IN_ROOM;
+    u16::try_from(rows).unwrap_or(u16::MAX)
+}
+
+/// A run was just asked for: show it as soon as it is there.
+pub fn show(model: &mut Model, request: &RunRequest) {
+    model.go(PaneId::Pipeline);
+    model.pipeline = Pipeline {
+        awaited: Some(request.clone()),
+        ..Pipeline::default()
+    };
+}
+
+/// `Enter` on a run of any age.
+pub fn open(model: &mut Model, run: RunId) {
+    model.go(PaneId::Pipeline);
+    model.pipeline = Pipeline {
+        chosen: Some(run),
+        ..Pipeline::default()
+    };
+}
+
+#[must_use]
+pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
+    let Some(run) = shown(model) else {
+        return Vec::new();
+    };
+    let hosts: Vec<HostName> = grid::hosts(run).into_iter().cloned().collect();
+    let lines = output(model, run).len();
+    let page = model
+        .height_of(PaneId::Pipeline)
+        .saturating_sub(hosts.len() + 5)
+        .max(1);
+    let pipeline = &mut model.pipeline;
+    let at = pipeline
+        .host
+        .as_ref()
+        .and_then(|host| hosts.iter().position(|other| other == host));
+    match command {
+        Command::Up => {
+            pipeline.host = at
+                .and_then(|row| row.checked_sub(1))
+                .and_then(|row| hosts.get(row))
+                .cloned();
+            pipeline.back = 0;
+        }
+        Command::Down => {
+            let row = at.map_or(0, |row| row + 1).min(hosts.len().saturating_sub(1));
+            pipeline.host = hosts.get(row).cloned();
+            pipeline.back = 0;
+        }
+        Command::PageUp | Command::HalfUp => {
+            pipeline.back = (pipeline.back + page).min(lines.saturating_sub(1));
+        }
+        Command::PageDown | Command::HalfDown => pipeline.back = pipeline.back.saturating_sub(page),
+        Command::Top => pipeline.back = lines.saturating_sub(1),
+        Command::Bottom => pipeline.back = 0,
+        Command::Left => turn(model, true),
+        Command::Right => turn(model, false),
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// To the run of the service before this one, or after it.
+fn turn(model: &mut Model, earlier: bool) {
+    let Some(run) = shown(model) else {
+        return;
+    };
+    let runs = same_subject(model, run);
+    let at = runs.iter().position(|other| other.id == run.id).unwrap_or(0);
+    let to = if earlier { at.checked_sub(1) } else { Some(at + 1) };
+    match to.and_then(|to| runs.get(to)) {
+        Some(run) => {
+            model.pipeline.chosen = Some(run.id.clone());
+            model.pipeline.back = 0;
+        }
+        None if earlier => model.say("there is no earlier run of it"),
+        None => model.say("this is its latest run"),
+    }
+}
+
+#[must_use]
+pub fn subject(model: &Model) -> Option<Subject> {
+    shown(model).map(|run| Subject::Run(run.id.clone()))
+}
+
+#[must_use]
+pub fn note(model: &Model) -> String {
+    match shown(model) {
+        None => String::new(),
+        Some(run) => format!("{} {}", run.kind.word(), run.id),
+    }
+}
+
+pub fn clear(model: &mut Model) -> bool {
+    model.pipeline.back = 0;
+    model.pipeline.host.take().is_some()
+}
+
+pub fn refresh(model: &mut Model) {
+    let gone = |id: &RunId| !model.runs.contains_key(id);
+    if model.pipeline.chosen.as_ref().is_some_and(gone) {
+        model.pipeline.chosen = None;
+    }
+}
+
+/// The old state is still in `model.runs`.
+#[must_use]
+pub fn run_changed(model: &mut Model, run: &RunView) -> Vec<Effect> {
+    let before = model.runs.get(&run.id);
+    let is_new = before.is_none();
+    let was_open = before.is_some_and(RunView::is_open);
+    let awaited = model.pipeline.awaited.as_ref().is_some_and(|request| {
+        request.kind == run.kind && request.service == run.service && request.environment == run.environment
+    });
+    if is_new && awaited && run.is_open() {
+        model.pipeline.awaited = None;
+        model.pipeline.chosen = Some(run.id.clone());
+    }
+    if was_open && let RunStatus::Closed { outcome, .. } = &run.status {
+        tell(model, run, outcome);
+    }
+    Vec::new()
+}
+
+/// How a run ended that was seen under way; read until dismissed.
+fn tell(model: &mut Model, run: &RunView, outcome: &Outcome) {
+    let now = model.now.wall;
+    let what = format!("{} {}", run.kind.word(), run.subject());
+    match outcome {
+        Outcome::Converged => model
+            .notices
+            .done(now, format!("{what}: {}", words::achieved(run))),
+        Outcome::Reverted { why, cancelled: true } => {
+            model
+                .notices
+                .done(now, format!("{what}: cancelled, all is as before ({why})"));
+        }
+        Outcome::Reverted {
+            why,
+            cancelled: false,
+        } => {
+            let hint = "all is as it was before; Enter on the run in runs shows its output";
+            model.notices.fault(now, &Fault::new(what, why).hint(hint));
+        }
+        Outcome::NeedsHuman { why, .. } => {
+            let hint = "what is left is listed on the page of the run";
+            let fault = Fault::new(format!("bring {what} to an end"), why).hint(hint);
+            model.notices.fault(now, &fault);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! How a run looks: what and how far, stages × hosts, the runs before, the output below.
+//! What there is no room for goes from the bottom up: output, strip, hosts.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::grid::Wish;
+use super::{grid, output, same_subject, shown, words};
+use crate::app::Model;
+use crate::domain::run::{Outcome, RunLine, RunStatus, RunView};
+use crate::panes::page::view::draw_row;
+use crate::panes::page::{Row, Tone, row};
+use crate::ui::ansi::{clean, width};
+use crate::ui::clock;
+use crate::ui::theme::Theme;
+
+pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let buffer = frame.buffer_mut();
+    let height = usize::from(area.height);
+    let Some(run) = shown(model) else {
+        for (y, line) in (area.y..area.y + area.height).zip(nothing(model)) {
+            draw_row(&line, theme, buffer, Rect { y, height: 1, ..area });
+        }
+        return;
+    };
+    let mut page = vec![
+        words::title(run),
+        words::progress(run, model.now.wall, theme.glyphs),
+    ];
+    if let RunStatus::Closed {
+        outcome: Outcome::NeedsHuman { differences, .. },
+        ..
+    } = &run.status
+    {
+        page.extend(differences.iter().map(|left| row(Tone::Bad, format!("  {left}"))));
+    }
+    let hosts = grid::hosts(run).len().max(1);
+    // A heading, a line for what is not shown, and on a page of some height the strip.
+    let room = height.saturating_sub(page.len() + 2).max(1);
+    let wish = Wish {
+        now: model.now.wall,
+        columns: usize::from(area.width),
+        hosts: if hosts > room {
+            room.saturating_sub(1).max(1)
+        } else {
+            hosts.min(share(height, hosts))
+        },
+        selected: model.pipeline.host(),
+        glyphs: theme.glyphs,
+    };
+    if height > page.len() + hosts + 8 {
+        page.push(Row::new());
+    }
+    page.extend(grid::rows(run, wish));
+    if height > page.len() {
+        page.push(words::strip(
+            &same_subject(model, run),
+            model.now.wall,
+            theme.glyphs,
+        ));
+    }
+    let mut y = area.y;
+    for line in page.into_iter().take(height) {
+        draw_row(&line, theme, buffer, Rect { y, height: 1, ..area });
+        y += 1;
+    }
+    let rest = Rect {
+        y,
+        height: (area.y + area.height).saturating_sub(y),
+        ..area
+    };
+    if rest.height >= 2 {
+        draw_output(model, run, theme, buffer, rest);
+    }
+}
+
+/// Hosts that leave at least a third of the page to the output.
+fn share(height: usize, hosts: usize) -> usize {
+    hosts.min((height * 2 / 3).saturating_sub(4)).max(1)
+}
+
+fn nothing(model: &Model) -> Vec<Row> {
+    let words = match model.pipeline.awaited() {
+        Some(request) => format!("{} {} is being started …", request.kind.word(), request.service),
+        None => "No run yet: b builds, t tests, d deploys the service that is selected.".to_owned(),
+    };
+    vec![row(Tone::Dim, words)]
+}
+
+fn draw_output(model: &Model, run: &RunView, theme: &Theme, buffer: &mut Buffer, area: Rect) {
+    let lines = output(model, run);
+    let of = model
+        .pipeline
+        .host()
+        .map_or_else(|| "output".to_owned(), |host| format!("output of {host}"));
+    let columns = usize::from(area.width);
+    let rule = theme.glyphs.line;
+    let head = format!("{rule} {of} ");
+    let fill = rule.repeat(columns.saturating_sub(width(&head) + 2));
+    let head_area = Rect { height: 1, ..area };
+    draw_row(&row(Tone::Dim, format!("{head}{fill}")), theme, buffer, head_area);
+    let height = usize::from(area.height - 1);
+    let end = lines
+        .len()
+        .saturating_sub(model.pipeline.back().min(lines.len().saturating_sub(1)));
+    let first = end.saturating_sub(height);
+    let mut y = area.y + 1;
+    if first == 0 && run.output_skipped > 0 && end < height {
+        let words = format!("{} earlier lines are in the run's folder", run.output_skipped);
+        draw_row(
+            &row(Tone::Dim, words),
+            theme,
+            buffer,
+            Rect { y, height: 1, ..area },
+        );
+        y += 1;
+    }
+    let room = usize::from((area.y + area.height).saturating_sub(y));
+    for line in lines.iter().take(end).skip(end.saturating_sub(room)) {
+        draw_row(&said(line, columns), theme, buffer, Rect { y, height: 1, ..area });
+        y += 1;
+    }
+    if lines.is_empty() && y < area.y + area.height {
+        draw_row(
+            &row(Tone::Dim, "nothing was said yet"),
+            theme,
+            buffer,
+            Rect { y, height: 1, ..area },
+        );
+    }
+}
+
+fn said(line: &RunLine, columns: usize) -> Row {
+    let mut row = Vec::new();
+    if columns >= 60 {
+        let host = line
+            .host
+            .as_ref()
+            .map(|host| format!(" {host}"))
+            .unwrap_or_default();
+        row.push((
+            Tone::Dim,
+            format!("{}{host} {} ", clock::time(line.at), line.stage),
+        ));
+    }
+    row.push((Tone::Text, clean(&line.text).into_owned()));
+    row
+}

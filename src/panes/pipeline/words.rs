@@ -1,0 +1,193 @@
+//! A run in words: how far, how long still, how it ended, what the runs before it came to.
+//! Words and tones only.
+
+use std::time::Duration;
+
+use crate::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use crate::domain::units::{Stamp, long_span, short_span};
+use crate::panes::page::{Row, Tone};
+use crate::ui::theme::Glyphs;
+
+/// Runs in the strip.
+const STRIP: usize = 10;
+
+/// `deploy shop  r41 → r42  shop:3f2a91c`
+#[must_use]
+pub fn title(run: &RunView) -> Row {
+    let mut row = vec![(Tone::Accent, format!("{} {}", run.kind.word(), run.subject()))];
+    match (run.from, run.to) {
+        (Some(from), Some(to)) => row.push((Tone::Text, format!("  {from} → {to}"))),
+        (None, Some(to)) => row.push((Tone::Text, format!("  {to}"))),
+        (Some(from), None) => row.push((Tone::Text, format!("  from {from}"))),
+        (None, None) => {}
+    }
+    if !run.image.is_empty() {
+        row.push((Tone::Dim, format!("  {}", run.image)));
+    }
+    let who = if run.machine.is_empty() {
+        run.actor.clone()
+    } else {
+        format!("{}@{}", run.actor, run.machine)
+    };
+    row.push((Tone::Dim, format!("  by {who}")));
+    if let Some(reason) = &run.reason {
+        row.push((Tone::Dim, format!("  “{reason}”")));
+    }
+    row
+}
+
+/// `▓▓▓▓░░░░ 58 %  ~24 s left`, or how it ended.
+#[must_use]
+pub fn progress(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
+    match &run.status {
+        RunStatus::Running => running(run, now, glyphs),
+        RunStatus::Dead => vec![
+            (Tone::Bad, format!("{} its process died", glyphs.failed)),
+            (
+                Tone::Text,
+                "  X recovers: finishes or takes back what it left".to_owned(),
+            ),
+        ],
+        RunStatus::Closed { at, outcome } => closed(run, *at, outcome, now, glyphs),
+    }
+}
+
+fn running(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
+    const BAR: u32 = 10;
+    let (done, total) = (run.steps_done.min(run.steps_total), run.steps_total.max(1));
+    let full = done * BAR / total;
+    let bar: String = (0..BAR)
+        .map(|cell| if cell < full { glyphs.full } else { glyphs.empty })
+        .collect();
+    let percent = u64::from(done) * 100 / u64::from(total);
+    let spent = run.started.until(now);
+    let mut row = vec![(Tone::Busy, bar), (Tone::Text, format!(" {percent} %"))];
+    if let Some(why) = &run.undoing {
+        return vec![
+            (
+                Tone::Warn,
+                format!("{} taking back what was done: ", glyphs.undone),
+            ),
+            (Tone::Text, format!("{why}  {}", long_span(spent))),
+        ];
+    }
+    row.push((Tone::Dim, format!("  {}", remaining(run.estimate, spent))));
+    row
+}
+
+/// What is left by the estimate; an estimate that is wrong says so.
+#[must_use]
+pub fn remaining(estimate: Option<Duration>, spent: Duration) -> String {
+    match estimate {
+        None => format!("{} so far", long_span(spent)),
+        Some(usual) if spent > usual => {
+            format!(
+                "{} so far, taking longer than usual ({})",
+                long_span(spent),
+                long_span(usual)
+            )
+        }
+        Some(usual) => format!("~{} left", long_span(usual.saturating_sub(spent))),
+    }
+}
+
+fn closed(run: &RunView, at: Stamp, outcome: &Outcome, now: Stamp, glyphs: &Glyphs) -> Row {
+    let took = long_span(run.started.until(at));
+    let ago = short_span(at.until(now));
+    let when = (Tone::Dim, format!("  took {took}, {ago} ago"));
+    match outcome {
+        Outcome::Converged => vec![(Tone::Ok, format!("{} {}", glyphs.done, achieved(run))), when],
+        Outcome::Reverted { why, cancelled } => {
+            let word = if *cancelled { "cancelled" } else { "reverted" };
+            let as_before = if changes_hosts(run.kind) {
+                ", everything is as it was before"
+            } else {
+                ""
+            };
+            vec![
+                (Tone::Warn, format!("{} {word}{as_before}: ", glyphs.undone)),
+                (Tone::Text, why.clone()),
+                when,
+            ]
+        }
+        Outcome::NeedsHuman { why, .. } => vec![
+            (Tone::Bad, format!("{} needs a human: ", glyphs.failed)),
+            (Tone::Text, why.clone()),
+            when,
+        ],
+    }
+}
+
+fn changes_hosts(kind: RunKind) -> bool {
+    match kind {
+        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => true,
+        RunKind::Build | RunKind::Test | RunKind::Push => false,
+    }
+}
+
+/// What a run that reached its end has done.
+#[must_use]
+pub fn achieved(run: &RunView) -> &'static str {
+    match run.kind {
+        RunKind::Build => "built",
+        RunKind::Test => "tests passed",
+        RunKind::Push => "pushed",
+        RunKind::Deploy | RunKind::Pipeline => "converged: new everywhere",
+        RunKind::Rollback => "converged: back everywhere",
+    }
+}
+
+/// One glyph for how a run stands.
+#[must_use]
+pub fn sign(run: &RunView, glyphs: &Glyphs) -> (Tone, &'static str) {
+    match &run.status {
+        RunStatus::Running => (Tone::Busy, glyphs.changing),
+        RunStatus::Dead
+        | RunStatus::Closed {
+            outcome: Outcome::NeedsHuman { .. },
+            ..
+        } => (Tone::Bad, glyphs.failed),
+        RunStatus::Closed {
+            outcome: Outcome::Converged,
+            ..
+        } => (Tone::Ok, glyphs.done),
+        RunStatus::Closed {
+            outcome: Outcome::Reverted { .. },
+            ..
+        } => match run.kind {
+            RunKind::Build | RunKind::Test | RunKind::Push => (Tone::Bad, glyphs.failed),
+            RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => (Tone::Warn, glyphs.undone),
+        },
+    }
+}
+
+/// The last runs of the service, oldest first, and the last release that was good.
+#[must_use]
+pub fn strip(runs: &[&RunView], now: Stamp, glyphs: &Glyphs) -> Row {
+    let mut row = vec![(Tone::Dim, "runs ".to_owned())];
+    for run in runs.iter().skip(runs.len().saturating_sub(STRIP)) {
+        let (tone, sign) = sign(run, glyphs);
+        row.push((tone, format!(" {sign}")));
+    }
+    let good = runs.iter().rev().find_map(|run| match (&run.status, run.kind) {
+        (
+            RunStatus::Closed {
+                at,
+                outcome: Outcome::Converged,
+            },
+            RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline,
+        ) => Some((run, *at)),
+        _ => None,
+    });
+    if let Some((run, at)) = good {
+        let release = run
+            .to
+            .map_or_else(|| "release".to_owned(), |release| release.to_string());
+        let ago = short_span(at.until(now));
+        row.push((
+            Tone::Dim,
+            format!("   last good {release}, {ago} ago, {}", run.actor),
+        ));
+    }
+    row
+}

@@ -1,0 +1,146 @@
+//! What a deploy or a rollback would do, shown before the key counts.
+//! The answer is a question over it: a typed name where a host is protected, `y` otherwise, never Enter alone.
+
+pub mod content;
+pub mod view;
+
+use crate::app::cursor::Motion;
+use crate::app::question::{Intent, Question};
+use crate::app::subject::Subject;
+use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::fault::Fault;
+use crate::domain::order::OrderId;
+use crate::domain::plan::{PlanView, RunRequest};
+use crate::domain::run::RunKind;
+use crate::panes::page::{Reader, Row};
+
+pub const HINTS: &[Command] = &[Command::Back];
+
+#[derive(Clone, Debug, Default)]
+pub struct PlanPage {
+    pub state: PlanState,
+    reader: Reader,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum PlanState {
+    #[default]
+    Empty,
+    /// The hosts are being read.
+    Asked(OrderId, RunRequest),
+    Shown(Box<PlanView>),
+    /// There is no plan, and why.
+    Failed(RunRequest, Fault),
+}
+
+impl PlanPage {
+    #[must_use]
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+/// `d` or `R`: asks for the plan and shows the page.
+#[must_use]
+pub fn open(model: &mut Model, request: RunRequest) -> Vec<Effect> {
+    let id = model.next_order();
+    model.go(PaneId::Plan);
+    model.plan = PlanPage {
+        state: PlanState::Asked(id, request.clone()),
+        reader: Reader::default(),
+    };
+    vec![Effect::Plan(id, request)]
+}
+
+/// The answer: shown, and asked about unless something refuses it. An answer to a plan that was left is of no
+/// consequence.
+#[must_use]
+pub fn planned(model: &mut Model, id: OrderId, plan: Result<Box<PlanView>, Fault>) -> Vec<Effect> {
+    let PlanState::Asked(asked, request) = &model.plan.state else {
+        return Vec::new();
+    };
+    if *asked != id || model.focus != PaneId::Plan {
+        return Vec::new();
+    }
+    match plan {
+        Err(fault) => model.plan.state = PlanState::Failed(request.clone(), fault),
+        Ok(plan) => {
+            if plan.refusals.is_empty() {
+                let question = question(&plan, model.now.uptime);
+                model.ask(question);
+            }
+            model.plan.state = PlanState::Shown(plan);
+        }
+    }
+    Vec::new()
+}
+
+fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
+    let service = content::subject(&plan.request);
+    let hosts: Vec<String> = plan.hosts.iter().map(|(host, _)| host.to_string()).collect();
+    let hosts = hosts.join(", ");
+    let title = match plan.request.kind {
+        RunKind::Rollback => match plan.to {
+            Some(to) => format!("Roll {service} back to {to} on {hosts}?"),
+            None => format!("Roll {service} back on {hosts}?"),
+        },
+        kind => format!("{} {service} to {hosts}?", content::capital(kind.word())),
+    };
+    let intent = Intent::Launch(plan.request.clone());
+    let protected: Vec<&str> = plan
+        .protected
+        .iter()
+        .map(crate::domain::ids::HostName::as_str)
+        .collect();
+    if protected.is_empty() {
+        return Question::yes_no(title, intent, uptime);
+    }
+    let verb = if protected.len() == 1 { "is" } else { "are" };
+    let why = format!("{} {verb} protected", protected.join(", "));
+    Question::typed(title, plan.request.service.to_string(), intent, uptime).details(vec![why])
+}
+
+#[must_use]
+pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
+    let (columns, height) = size(model);
+    if let Some(motion) = Motion::of(command) {
+        let rows = rows(model, columns).len();
+        model.plan.reader.step(motion, rows, height);
+    }
+    Vec::new()
+}
+
+/// Columns and rows that are left beside the question.
+fn size(model: &Model) -> (usize, usize) {
+    let height = model
+        .height_of(PaneId::Plan)
+        .saturating_sub(view::question_rows(model));
+    (usize::from(model.size.width), height)
+}
+
+#[must_use]
+pub fn rows(model: &Model, columns: usize) -> Vec<Row> {
+    content::rows(&model.plan.state, columns, model.now.wall)
+}
+
+#[must_use]
+pub fn subject(_model: &Model) -> Option<Subject> {
+    None
+}
+
+#[must_use]
+pub fn note(model: &Model) -> String {
+    match &model.plan.state {
+        PlanState::Empty => String::new(),
+        PlanState::Asked(..) => "reading the hosts".to_owned(),
+        PlanState::Shown(plan) if !plan.refusals.is_empty() => "cannot be started".to_owned(),
+        PlanState::Shown(_) => "nothing is done yet".to_owned(),
+        PlanState::Failed(..) => "no plan".to_owned(),
+    }
+}
+
+#[must_use]
+pub fn left(model: &mut Model) -> Vec<Effect> {
+    model.plan = PlanPage::default();
+    Vec::new()
+}

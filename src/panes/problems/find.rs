@@ -1,0 +1,250 @@
+//! Problems found in the fleet and among the runs.
+//! A pure reading: it asks nobody and remembers nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::app::Model;
+use crate::app::act::key_of;
+use crate::app::subject::Subject;
+use crate::domain::container::{Health, State};
+use crate::domain::fleet::{HostEntry, Row};
+use crate::domain::host::{Link, Reading};
+use crate::domain::ids::HostName;
+use crate::domain::run::{Outcome, RunStatus, RunView};
+use crate::domain::units::{Stamp, short_span};
+use crate::panes::containers::is_expected_stop;
+use crate::panes::detail::words::exit_code;
+
+/// Started again and again within this is a loop.
+const LOOP_WINDOW: Duration = Duration::from_mins(10);
+const LOOP_STARTS: usize = 3;
+/// Of a file system; above it builds and databases begin to fail.
+const DISK_FULL: u64 = 90;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gravity {
+    Bad,
+    Warn,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    pub gravity: Gravity,
+    pub subject: Subject,
+    /// `api.r17.4`
+    pub name: String,
+    /// Where, if the name does not say.
+    pub place: String,
+    /// `restart loop, 6 in 10 min`
+    pub what: String,
+    pub since: Option<Stamp>,
+    pub evidence: String,
+}
+
+/// Worst first, then the newest.
+pub(super) fn find(model: &Model) -> Vec<Problem> {
+    let mut found: Vec<Problem> = model.runs.values().filter_map(run).collect();
+    for (name, host) in model.fleet.hosts() {
+        found.extend(link(model, name, host));
+        found.extend(disk(name, host));
+    }
+    found.extend(twins(model));
+    let running = crate::panes::containers::running_groups(model);
+    for (host, row) in model.fleet.rows() {
+        if !is_expected_stop(&row.container, &running) {
+            found.extend(container(model, host, row));
+        }
+    }
+    found.sort_by(|a, b| {
+        let newest = b.since.cmp(&a.since);
+        a.gravity
+            .cmp(&b.gravity)
+            .then(newest)
+            .then_with(|| a.name.cmp(&b.name))
+    });
+    found
+}
+
+fn run(run: &RunView) -> Option<Problem> {
+    let (what, evidence) = match &run.status {
+        RunStatus::Dead => (
+            "its process died",
+            "X finishes it if that is proven safe, else takes back what it changed".to_owned(),
+        ),
+        RunStatus::Closed {
+            outcome: Outcome::NeedsHuman { why, differences },
+            ..
+        } => ("needs a person", format!("{why}: {}", differences.join(", "))),
+        RunStatus::Running | RunStatus::Closed { .. } => return None,
+    };
+    Some(Problem {
+        gravity: Gravity::Bad,
+        subject: Subject::Run(run.id.clone()),
+        name: format!("{} {}", run.kind.word(), run.subject()),
+        place: run.actor.clone(),
+        what: what.to_owned(),
+        since: Some(run.started),
+        evidence,
+    })
+}
+
+fn link(model: &Model, name: &HostName, host: &HostEntry) -> Option<Problem> {
+    let now = model.now.wall;
+    let (gravity, what, since, evidence) = match &host.link {
+        Link::Live { .. } | Link::Connecting { .. } => return None,
+        Link::Lost { since, why, retry_at } => {
+            let next = retry_at.map(|at| format!("; {}", crate::panes::hosts::next_try(now, at)));
+            let evidence = format!("{}{}", why.why, next.unwrap_or_default());
+            let what = format!("lost {} ago", short_span(since.until(now)));
+            (Gravity::Bad, what, *since, evidence)
+        }
+        Link::NeedsPerson { since, why } => {
+            let what = "waits for you: Enter in hosts".to_owned();
+            (Gravity::Warn, what, *since, why.why.clone())
+        }
+    };
+    Some(Problem {
+        gravity,
+        subject: Subject::Host(name.clone()),
+        name: name.to_string(),
+        place: String::new(),
+        what,
+        since: Some(since),
+        evidence,
+    })
+}
+
+fn disk(name: &HostName, host: &HostEntry) -> Option<Problem> {
+    let Reading::Known((used, total)) = &host.load.as_ref()?.disk else {
+        return None;
+    };
+    let percent = used.0.saturating_mul(100) / total.0.max(1);
+    (percent >= DISK_FULL).then(|| Problem {
+        gravity: Gravity::Warn,
+        subject: Subject::Host(name.clone()),
+        name: name.to_string(),
+        place: String::new(),
+        what: format!("disk {percent} %"),
+        since: None,
+        evidence: format!("{used} of {total} used where Docker keeps its data"),
+    })
+}
+
+/// One daemon under two names: its containers are counted and acted on twice.
+fn twins(model: &Model) -> Vec<Problem> {
+    let mut daemons: BTreeMap<&str, Vec<&HostName>> = BTreeMap::new();
+    for (name, host) in model.fleet.hosts() {
+        if let Some(engine) = host.engine.as_ref().filter(|engine| !engine.daemon_id.is_empty()) {
+            daemons.entry(&engine.daemon_id).or_default().push(name);
+        }
+    }
+    let twin = |names: Vec<&HostName>| {
+        let mut names = names.into_iter();
+        let first = names.next()?;
+        let other = names.next()?;
+        Some(Problem {
+            gravity: Gravity::Warn,
+            subject: Subject::Host(other.clone()),
+            name: other.to_string(),
+            place: String::new(),
+            what: format!("the same daemon as {first}"),
+            since: None,
+            evidence: "everything there is shown twice; remove one of them from the configuration".to_owned(),
+        })
+    };
+    daemons.into_values().filter_map(twin).collect()
+}
+
+fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
+    let now = model.now.wall;
+    let starts = row.restarts_since(now.minus(LOOP_WINDOW));
+    let looping = starts >= LOOP_STARTS;
+    let detail = row.detail.as_ref();
+    let limit = detail.and_then(|detail| detail.memory_limit);
+    let loop_words = || match (starts, detail.map(|detail| detail.restarts)) {
+        (0, Some(restarts)) if restarts > 0 => format!("restart loop, {restarts} times so far"),
+        (0, _) => "restart loop".to_owned(),
+        (starts, _) => format!("restart loop, {starts} in 10 min"),
+    };
+    let exit = |code: i32, oom: bool| {
+        let error = detail
+            .and_then(|detail| detail.error.clone())
+            .filter(|error| !error.is_empty());
+        error.unwrap_or_else(|| format!("exit {code}: {}", exit_code(code, oom, limit)))
+    };
+    let last_exit = || {
+        let died = row
+            .happenings
+            .iter()
+            .rev()
+            .find(|happening| happening.what.starts_with("die"));
+        died.map_or_else(
+            || "it ended again and again".to_owned(),
+            |happening| match happening
+                .what
+                .strip_prefix("die ")
+                .and_then(|code| code.parse().ok())
+            {
+                Some(code) => exit(
+                    code,
+                    row.happenings.iter().any(|happening| happening.what == "oom"),
+                ),
+                None => happening.what.clone(),
+            },
+        )
+    };
+    let (gravity, what, since, evidence) = match &row.container.state {
+        State::Restarting { code, since } => {
+            let evidence = code.map_or_else(last_exit, |code| exit(code, false));
+            (Gravity::Bad, loop_words(), *since, evidence)
+        }
+        State::Dead => (
+            Gravity::Bad,
+            "dead".to_owned(),
+            None,
+            "the daemon could not remove it wholly".to_owned(),
+        ),
+        State::Exited { code, at, oom } => {
+            let what = if *oom {
+                "out of memory".to_owned()
+            } else {
+                format!("exited {code}")
+            };
+            (Gravity::Bad, what, *at, exit(*code, *oom))
+        }
+        State::Running { since } if looping => (Gravity::Bad, loop_words(), *since, last_exit()),
+        State::Running { .. } if row.container.health == Health::Unhealthy => {
+            let at = row
+                .happenings
+                .iter()
+                .rev()
+                .find(|happening| happening.what.contains("unhealthy"));
+            (
+                Gravity::Bad,
+                "unhealthy".to_owned(),
+                at.map(|at| at.at),
+                probe(row),
+            )
+        }
+        State::Created | State::Running { .. } | State::Paused { .. } | State::Removing => return None,
+    };
+    Some(Problem {
+        gravity,
+        subject: Subject::Container(key_of(host, row)),
+        name: row.container.name.to_string(),
+        place: host.to_string(),
+        what,
+        since,
+        evidence,
+    })
+}
+
+/// The last words of the health check.
+fn probe(row: &Row) -> String {
+    let last = row.detail.as_ref().and_then(|detail| detail.probes.last());
+    match last {
+        Some(probe) => format!("health check, exit {}: {}", probe.exit, probe.output.trim()),
+        None => "its health check fails; Enter shows what it says".to_owned(),
+    }
+}

@@ -1,0 +1,137 @@
+//! The runs there were: who, what, when, with what result. The newest first.
+//! Lists them; a run itself is the pipeline's.
+
+pub mod view;
+
+use crate::app::cursor::{Cursor, Motion};
+use crate::app::filter::RowFilter;
+use crate::app::subject::Subject;
+use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::ids::RunId;
+use crate::domain::run::{Outcome, RunStatus, RunView};
+
+pub const HINTS: &[Command] = &[
+    Command::Open,
+    Command::Cancel,
+    Command::Recover,
+    Command::Filter,
+    Command::Logs,
+    Command::Back,
+];
+
+#[derive(Clone, Debug, Default)]
+pub struct Runs {
+    pub filter: RowFilter,
+    pub cursor: Cursor<RunId>,
+    /// What is shown, the newest first.
+    pub rows: Vec<RunId>,
+}
+
+#[must_use]
+pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
+    let height = page(model);
+    if let Some(motion) = Motion::of(command) {
+        let list = &mut model.run_list;
+        list.cursor.step(&list.rows, height, motion);
+    } else if command == Command::Open
+        && let Some(run) = model.run_list.cursor.key().cloned()
+    {
+        crate::panes::pipeline::open(model, run);
+    }
+    Vec::new()
+}
+
+/// Rows below the heading.
+fn page(model: &Model) -> usize {
+    model.height_of(PaneId::Runs).saturating_sub(1)
+}
+
+#[must_use]
+pub fn subject(model: &Model) -> Option<Subject> {
+    model.run_list.cursor.key().cloned().map(Subject::Run)
+}
+
+#[must_use]
+pub fn note(model: &Model) -> String {
+    let list = &model.run_list;
+    let count = match (list.rows.len(), model.runs.len()) {
+        (shown, all) if shown < all => format!("{shown} of {all} runs"),
+        (_, all) => format!("{all} runs"),
+    };
+    if list.filter.is_empty() {
+        count
+    } else {
+        format!("{count} · filter: {}", list.filter.text())
+    }
+}
+
+#[must_use]
+pub fn filter(model: &Model) -> String {
+    model.run_list.filter.text().to_owned()
+}
+
+pub fn set_filter(model: &mut Model, text: &str) {
+    model.run_list.filter = RowFilter::new(text);
+    refresh(model);
+}
+
+pub fn clear(model: &mut Model) -> bool {
+    let had = !model.run_list.filter.text().is_empty();
+    set_filter(model, "");
+    had
+}
+
+pub fn refresh(model: &mut Model) {
+    let filter = &model.run_list.filter;
+    let mut runs: Vec<&RunView> = model
+        .runs
+        .values()
+        .filter(|run| {
+            let (subject, result) = (run.subject(), result(run));
+            let release = run.to.map(|to| to.to_string()).unwrap_or_default();
+            let reason = run.reason.as_deref().unwrap_or_default();
+            filter.admits(&[
+                &subject,
+                run.kind.word(),
+                &run.actor,
+                &run.machine,
+                &result,
+                &release,
+                reason,
+            ])
+        })
+        .collect();
+    runs.sort_by(|one, other| {
+        other
+            .started
+            .cmp(&one.started)
+            .then_with(|| other.id.cmp(&one.id))
+    });
+    let rows: Vec<RunId> = runs.into_iter().map(|run| run.id.clone()).collect();
+    let height = page(model);
+    let list = &mut model.run_list;
+    list.rows = rows;
+    list.cursor.settle(&list.rows, height);
+}
+
+/// How it ended or stands, in words.
+#[must_use]
+pub fn result(run: &RunView) -> String {
+    match &run.status {
+        RunStatus::Running if run.undoing.is_some() => "taking back".to_owned(),
+        RunStatus::Running => {
+            let percent = u64::from(run.steps_done) * 100 / u64::from(run.steps_total.max(1));
+            format!("{} %", percent.min(100))
+        }
+        RunStatus::Dead => "died: X recovers".to_owned(),
+        RunStatus::Closed { outcome, .. } => match outcome {
+            Outcome::Converged => "done".to_owned(),
+            Outcome::Reverted { cancelled: true, .. } => "cancelled".to_owned(),
+            Outcome::Reverted {
+                why,
+                cancelled: false,
+            } => format!("reverted: {why}"),
+            Outcome::NeedsHuman { why, .. } => format!("needs a human: {why}"),
+        },
+    }
+}

@@ -1,0 +1,91 @@
+//! How the runs look: a table, the newest on top.
+//! Builds the visible rows only.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::result;
+use crate::app::{Model, PaneId};
+use crate::domain::run::{RunStatus, RunView};
+use crate::domain::units::{long_span, short_span};
+use crate::panes::page::view::style;
+use crate::panes::pipeline::words::sign;
+use crate::ui::ansi::clean;
+use crate::ui::clock;
+use crate::ui::table::{Column, Row, Table};
+use crate::ui::theme::Theme;
+
+const COLUMNS: [Column; 8] = [
+    Column::left("SERVICE", 8, 20, 0),
+    Column::left("WHAT", 8, 8, 0),
+    Column::left("RELEASE", 9, 12, 4),
+    Column::left("RESULT", 13, 48, 0),
+    Column::left("WHO", 10, 22, 2),
+    Column::right("AGO", 6, 1),
+    Column::right("TOOK", 10, 3),
+    Column::left("STARTED", 16, 16, 5),
+];
+
+pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let list = &model.run_list;
+    let buffer = frame.buffer_mut();
+    if list.rows.is_empty() {
+        let words = if model.runs.is_empty() {
+            "No run yet: b builds, t tests, d deploys the service that is selected."
+        } else {
+            "No run matches the filter; Esc takes it away."
+        };
+        let room = usize::from(area.width).saturating_sub(2);
+        buffer.set_stringn(area.x + 1, area.y, words, room, theme.dim);
+        return;
+    }
+    let table = Table {
+        columns: &COLUMNS,
+        len: list.rows.len(),
+        top: list.cursor.top(),
+        selected: Some(list.cursor.row()),
+        focused: model.focus == PaneId::Runs,
+        header: true,
+    };
+    table.draw(buffer, area, theme, |index| {
+        let run = list.rows.get(index).and_then(|id| model.runs.get(id));
+        run.map(|run| cells(model, run, theme)).unwrap_or_default()
+    });
+}
+
+fn cells<'a>(model: &Model, run: &RunView, theme: &Theme) -> Row<'a> {
+    let (tone, glyph) = sign(run, theme.glyphs);
+    let took = match &run.status {
+        RunStatus::Closed { at, .. } => long_span(run.started.until(*at)),
+        RunStatus::Running => long_span(run.started.until(model.now.wall)),
+        RunStatus::Dead => theme.glyphs.none.to_owned(),
+    };
+    let release = match (run.from, run.to) {
+        (Some(from), Some(to)) => format!("{from} {} {to}", theme.glyphs.arrow),
+        (None, Some(to)) => to.to_string(),
+        (_, None) => theme.glyphs.none.to_owned(),
+    };
+    let who = if run.machine.is_empty() {
+        run.actor.clone()
+    } else {
+        format!("{}@{}", run.actor, run.machine)
+    };
+    let text = |text: &str, style: Style| Line::styled(clean(text).into_owned(), style);
+    Row {
+        sign: Span::styled(glyph, style(tone, theme)),
+        marked: false,
+        cells: vec![
+            text(&run.subject(), theme.text),
+            text(run.kind.word(), theme.text),
+            text(&release, theme.text),
+            text(&result(run), style(tone, theme)),
+            text(&who, theme.text),
+            text(&short_span(run.started.until(model.now.wall)), theme.dim),
+            text(&took, theme.dim),
+            text(&clock::day(run.started), theme.dim),
+        ],
+        style: Style::new(),
+    }
+}

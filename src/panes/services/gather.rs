@@ -1,0 +1,152 @@
+//! The rows of the services page, counted from the fleet, the configuration and the runs.
+//! Decides nothing but their order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::app::Model;
+use crate::app::act::key_of;
+use crate::domain::container::{Group, State};
+use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
+use crate::domain::units::Bytes;
+use crate::panes::containers::{is_expected_stop, running_groups};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServiceRow {
+    pub group: Group,
+    pub running: Vec<ContainerKey>,
+    /// How many should run, where the configuration says so.
+    pub wanted: Option<u32>,
+    pub hosts: BTreeSet<HostName>,
+    /// Of the running ones.
+    pub releases: BTreeSet<ReleaseNumber>,
+    /// Containers that are not as they should be.
+    pub unwell: usize,
+    /// Its latest run.
+    pub run: Option<RunId>,
+    /// That run is under way.
+    pub busy: bool,
+    /// Of all running ones together; absent unless all of them are watched.
+    pub cpu: Option<f32>,
+    pub memory: Option<Bytes>,
+}
+
+impl ServiceRow {
+    fn new(group: Group) -> Self {
+        Self {
+            group,
+            running: Vec::new(),
+            wanted: None,
+            hosts: BTreeSet::new(),
+            releases: BTreeSet::new(),
+            unwell: 0,
+            run: None,
+            busy: false,
+            cpu: None,
+            memory: None,
+        }
+    }
+
+    /// Fewer run than should, or one is unwell.
+    #[must_use]
+    pub fn is_problem(&self) -> bool {
+        let short = |wanted: u32| self.running.len() < usize::try_from(wanted).unwrap_or(usize::MAX);
+        self.unwell > 0 || (self.wanted.is_some_and(short) && !self.running.is_empty())
+    }
+}
+
+/// Problems first, then what is under way, then by name; what belongs to no service last.
+pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
+    let mut rows: BTreeMap<Group, ServiceRow> = BTreeMap::new();
+    let row_of = |group: Group| (group.clone(), ServiceRow::new(group));
+    for service in &model.setup.config.services {
+        let group = Group::Service {
+            name: service.name.clone(),
+            environment: None,
+        };
+        let (group, mut row) = row_of(group);
+        row.wanted = service
+            .deploy
+            .as_ref()
+            .map(|deploy| deploy.replicas * u32::try_from(deploy.hosts.len()).unwrap_or(u32::MAX));
+        rows.insert(group, row);
+    }
+    let running: BTreeSet<Group> = running_groups(model);
+    for (host, row) in model.fleet.rows() {
+        let container = &row.container;
+        if container.is_housekeeping() {
+            continue;
+        }
+        let group = container.group();
+        let entry = rows
+            .entry(group.clone())
+            .or_insert_with(|| ServiceRow::new(group));
+        if container.state.is_running() {
+            entry.running.push(key_of(host, row));
+            entry.hosts.insert(host.clone());
+            entry.releases.extend(container.release());
+        }
+        let restarting = matches!(container.state, State::Restarting { .. });
+        if restarting || (row.is_unwell() && !is_expected_stop(container, &running)) {
+            entry.unwell += 1;
+        }
+    }
+    for run in model.runs.values() {
+        let group = Group::Service {
+            name: run.service.clone(),
+            environment: run.environment.as_deref().map(Into::into),
+        };
+        if let Some(row) = rows.get_mut(&group) {
+            row.run = Some(run.id.clone());
+            row.busy = run.is_open();
+        }
+    }
+    let mut rows: Vec<ServiceRow> = rows
+        .into_values()
+        .filter(|row| admitted(model, row))
+        .map(|row| with_figures(model, row))
+        .collect();
+    rows.sort_by_key(|row| {
+        let rank = match (row.is_problem(), row.busy) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 2,
+        };
+        (row.group == Group::None, rank, super::name_of(&row.group))
+    });
+    rows
+}
+
+fn admitted(model: &Model, row: &ServiceRow) -> bool {
+    let filter = &model.services.filter;
+    if filter.is_empty() {
+        return true;
+    }
+    let name = super::name_of(&row.group);
+    let hosts: Vec<&str> = row.hosts.iter().map(HostName::as_str).collect();
+    let state = if row.is_problem() { "problem" } else { "" };
+    filter.admits(&[&name, &hosts.join(" "), state])
+}
+
+fn with_figures(model: &Model, mut row: ServiceRow) -> ServiceRow {
+    let mut cpu = Some(0.0_f32);
+    let mut memory = Some(0_u64);
+    for key in &row.running {
+        let watched = model.watch.is_asked(key);
+        let sample = model
+            .fleet
+            .row(key)
+            .and_then(|row| row.history.last())
+            .filter(|_| watched);
+        cpu = cpu
+            .zip(sample.and_then(|sample| sample.cpu))
+            .map(|(sum, cpu)| sum + cpu);
+        memory = memory
+            .zip(sample)
+            .map(|(sum, sample)| sum.saturating_add(sample.memory.0));
+    }
+    if !row.running.is_empty() {
+        row.cpu = cpu;
+        row.memory = memory.map(Bytes);
+    }
+    row
+}

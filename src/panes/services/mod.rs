@@ -1,0 +1,165 @@
+//! The services: those of the configuration and those that labels tell of, problems first.
+//! The page one lands on; in the room its selection is what the other panes show.
+
+mod gather;
+pub mod view;
+
+use crate::app::cursor::{Cursor, Motion};
+use crate::app::filter::RowFilter;
+use crate::app::subject::Subject;
+use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::container::Group;
+use crate::domain::ids::ContainerKey;
+use crate::panes::containers::{self, Scope};
+
+pub use gather::ServiceRow;
+
+pub const HINTS: &[Command] = &[
+    Command::Build,
+    Command::Test,
+    Command::Deploy,
+    Command::Rollback,
+    Command::Cancel,
+    Command::Logs,
+    Command::Open,
+    Command::Filter,
+    Command::GoContainers,
+    Command::GoProblems,
+    Command::Palette,
+];
+
+#[derive(Debug, Default)]
+pub struct Services {
+    pub filter: RowFilter,
+    rows: Vec<ServiceRow>,
+    cursor: Cursor<Group>,
+}
+
+impl Services {
+    #[must_use]
+    pub fn rows(&self) -> &[ServiceRow] {
+        &self.rows
+    }
+
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor<Group> {
+        &self.cursor
+    }
+
+    /// The selected service.
+    #[must_use]
+    pub fn selected(&self) -> Option<&ServiceRow> {
+        let group = self.cursor.key()?;
+        self.rows.iter().find(|row| row.group == *group)
+    }
+
+    fn groups(&self) -> Vec<Group> {
+        self.rows.iter().map(|row| row.group.clone()).collect()
+    }
+}
+
+#[must_use]
+pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
+    if let Some(motion) = Motion::of(command) {
+        let height = height(model);
+        let groups = model.services.groups();
+        model.services.cursor.step(&groups, height, motion);
+        follow(model);
+    } else if command == Command::Open
+        && let Some(group) = model.services.cursor.key().cloned()
+    {
+        model.go(PaneId::Containers);
+        containers::show(model, Scope::Group(group));
+    } else if command == Command::All {
+        model.containers.all = !model.containers.all;
+        refresh(model);
+        containers::refresh(model);
+    }
+    Vec::new()
+}
+
+/// In the room the containers shown are the selected service's.
+fn follow(model: &mut Model) {
+    if model.focus == PaneId::Services
+        && model.in_room()
+        && let Some(group) = model.services.cursor.key().cloned()
+    {
+        containers::show(model, Scope::Group(group));
+    }
+}
+
+#[must_use]
+pub fn subject(model: &Model) -> Option<Subject> {
+    model.services.cursor.key().cloned().map(Subject::Group)
+}
+
+#[must_use]
+pub fn note(model: &Model) -> String {
+    match model.services.filter.text() {
+        "" => String::new(),
+        text => format!("filter: {text}"),
+    }
+}
+
+pub fn set_filter(model: &mut Model, text: &str) {
+    model.services.filter = RowFilter::new(text);
+    refresh(model);
+}
+
+pub fn clear(model: &mut Model) -> bool {
+    let filtered = !model.services.filter.text().is_empty();
+    if filtered {
+        set_filter(model, "");
+    }
+    filtered
+}
+
+/// Rows below the header.
+fn height(model: &Model) -> usize {
+    model.height_of(PaneId::Services).saturating_sub(1)
+}
+
+pub fn refresh(model: &mut Model) {
+    let rows = gather::gather(model);
+    let height = height(model);
+    model.services.rows = rows;
+    let groups = model.services.groups();
+    model.services.cursor.settle(&groups, height);
+    follow(model);
+}
+
+/// Statistics for the services seen are asked for as far as a screen's worth of containers goes, the selected one first.
+#[must_use]
+pub fn on_screen(model: &Model) -> Vec<ContainerKey> {
+    let pane = &model.services;
+    let height = height(model);
+    let mut budget = height.max(8);
+    let seen = pane.rows.iter().skip(pane.cursor.top()).take(height);
+    let mut keys = Vec::new();
+    for row in pane.selected().into_iter().chain(seen) {
+        if row.running.is_empty() || row.running.len() > budget || keys.contains(&row.running) {
+            continue;
+        }
+        budget -= row.running.len();
+        keys.push(row.running.clone());
+    }
+    keys.into_iter().flatten().collect()
+}
+
+/// As the table names it.
+#[must_use]
+pub fn name_of(group: &Group) -> String {
+    match group {
+        Group::Service {
+            name,
+            environment: None,
+        } => name.to_string(),
+        Group::Service {
+            name,
+            environment: Some(environment),
+        } => format!("{name}.{environment}"),
+        Group::Compose { project, service } if service.is_empty() => project.to_string(),
+        Group::Compose { project, service } => format!("{project}/{service}"),
+        Group::None => "(no service)".to_owned(),
+    }
+}

@@ -1,0 +1,152 @@
+//! How the services look: a wide table on a page of its own, a narrow one beside the others.
+//! Builds the rows that are seen, no others.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::ServiceRow;
+use crate::app::{Model, PaneId};
+use crate::domain::run::{Outcome, RunStatus, RunView};
+use crate::domain::units::short_span;
+use crate::panes::containers::view::percent;
+use crate::ui::ansi::clean;
+use crate::ui::table::{Column, Row, Table};
+use crate::ui::theme::Theme;
+
+const WIDE: &[Column] = &[
+    Column::left("SERVICE", 12, 28, 0),
+    Column::left("RELEASE", 9, 11, 1),
+    Column::right("REPLICAS", 8, 0),
+    Column::right("HOSTS", 5, 3),
+    Column::right("CPU", 5, 2),
+    Column::right("MEM", 6, 2),
+    Column::left("LAST RUN", 12, 30, 1),
+];
+
+const NARROW: &[Column] = &[
+    Column::left("SERVICE", 9, 20, 0),
+    Column::left("RELEASE", 7, 9, 1),
+    Column::right("RUN", 5, 0),
+];
+
+/// Narrower than this there is a pane beside.
+const NARROW_BELOW: u16 = 44;
+
+pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let pane = &model.services;
+    let narrow = area.width < NARROW_BELOW;
+    let table = Table {
+        columns: if narrow { NARROW } else { WIDE },
+        len: pane.rows.len(),
+        top: pane.cursor.top(),
+        selected: (!pane.rows.is_empty()).then(|| pane.cursor.row()),
+        focused: model.focus == PaneId::Services,
+        header: true,
+    };
+    table.draw(frame.buffer_mut(), area, theme, |index| {
+        pane.rows.get(index).map_or_else(Row::default, |row| Row {
+            sign: sign(theme, row),
+            cells: if narrow {
+                narrow_cells(theme, row)
+            } else {
+                wide_cells(model, theme, row)
+            },
+            ..Row::default()
+        })
+    });
+    if pane.rows.is_empty() && area.height > 1 {
+        let listed = model.fleet.hosts().any(|(_, host)| host.listed);
+        let words = match (pane.filter.is_empty(), listed) {
+            (false, _) => "nothing matches the filter; Esc clears it",
+            (true, true) => "no containers, and no service in the configuration",
+            (true, false) => "waiting for the first host to answer",
+        };
+        let columns = usize::from(area.width.saturating_sub(4));
+        frame
+            .buffer_mut()
+            .set_stringn(area.x + 4, area.y + 1, words, columns, theme.dim);
+    }
+}
+
+fn sign<'a>(theme: &Theme, row: &ServiceRow) -> Span<'a> {
+    if row.busy {
+        Span::styled(theme.glyphs.changing, theme.busy)
+    } else if row.is_problem() {
+        Span::styled(theme.glyphs.problem, theme.bad)
+    } else {
+        Span::raw(" ")
+    }
+}
+
+fn name(row: &ServiceRow) -> Line<'static> {
+    Line::raw(clean(&super::name_of(&row.group)).into_owned())
+}
+
+fn release(theme: &Theme, row: &ServiceRow) -> Line<'static> {
+    let mut releases = row.releases.iter();
+    match (releases.next(), releases.next_back()) {
+        (None, _) => Line::styled(theme.glyphs.none, theme.dim),
+        (Some(only), None) => Line::raw(only.to_string()),
+        (Some(first), Some(last)) => {
+            Line::styled(format!("{first} {} {last}", theme.glyphs.arrow), theme.warn)
+        }
+    }
+}
+
+fn replicas(theme: &Theme, row: &ServiceRow) -> Line<'static> {
+    let style = if row.is_problem() { theme.bad } else { theme.text };
+    match row.wanted {
+        Some(wanted) => Line::styled(format!("{} of {wanted}", row.running.len()), style),
+        None => Line::styled(row.running.len().to_string(), style),
+    }
+}
+
+fn narrow_cells(theme: &Theme, row: &ServiceRow) -> Vec<Line<'static>> {
+    let style = if row.is_problem() { theme.bad } else { theme.text };
+    let count = match row.wanted {
+        Some(wanted) => format!("{}/{wanted}", row.running.len()),
+        None => row.running.len().to_string(),
+    };
+    vec![name(row), release(theme, row), Line::styled(count, style)]
+}
+
+fn wide_cells(model: &Model, theme: &Theme, row: &ServiceRow) -> Vec<Line<'static>> {
+    let none = || Line::styled(theme.glyphs.none, theme.dim);
+    let run = row.run.as_ref().and_then(|id| model.runs.get(id));
+    vec![
+        name(row),
+        release(theme, row),
+        replicas(theme, row),
+        Line::raw(row.hosts.len().to_string()),
+        row.cpu.map_or_else(none, |cpu| Line::raw(percent(cpu))),
+        row.memory
+            .map_or_else(none, |memory| Line::raw(memory.to_string())),
+        run.map_or_else(none, |run| last_run(model, theme, run)),
+    ]
+}
+
+/// `deploy ✓ 2 d, ops-b`, or `deploy 58 %, ops-a` while it is under way.
+fn last_run(model: &Model, theme: &Theme, run: &RunView) -> Line<'static> {
+    let glyphs = theme.glyphs;
+    let who = clean(&run.actor).into_owned();
+    let mut spans = vec![Span::raw(format!("{} ", run.kind.word()))];
+    match &run.status {
+        RunStatus::Running => {
+            let done = run.steps_done * 100 / run.steps_total.max(1);
+            spans.push(Span::styled(format!("{done} %"), theme.busy));
+            spans.push(Span::styled(format!(", {who}"), theme.dim));
+        }
+        RunStatus::Dead => spans.push(Span::styled("died: X recovers", theme.bad)),
+        RunStatus::Closed { at, outcome } => {
+            spans.push(match outcome {
+                Outcome::Converged => Span::styled(glyphs.done, theme.ok),
+                Outcome::Reverted { .. } => Span::styled(glyphs.undone, theme.warn),
+                Outcome::NeedsHuman { .. } => Span::styled(glyphs.failed, theme.bad),
+            });
+            let ago = short_span(at.until(model.now.wall));
+            spans.push(Span::styled(format!(" {ago}, {who}"), theme.dim));
+        }
+    }
+    Line::from(spans)
+}

@@ -1,0 +1,354 @@
+//! What the hosts' facts make of a plan: number, image, snapshot, what is woken or made, what is kept.
+//! Made once, under the locks; written into the journal and into every lock before anything is changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::HostFacts;
+use super::ledger::{Ledger, LedgerEntry, LedgerResult};
+use super::plan::Plan;
+use super::replica::Replica;
+use super::snapshot::Snapshot;
+use super::spec;
+use crate::config::service::Spec;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{ContainerId, HostName, ImageId, ReleaseNumber};
+use crate::domain::run::RunKind;
+use crate::domain::units::Stamp;
+
+/// Facts of every host that answered, the builder's included.
+pub type Facts = BTreeMap<HostName, HostFacts>;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    pub release: ReleaseNumber,
+    pub from: Option<ReleaseNumber>,
+    pub image: Picked,
+    pub spec: Spec,
+    pub spec_hash: String,
+    /// Lock order: sorted by the daemons' ids. The first one's ledger decides whether the run is committed.
+    pub order: Vec<HostName>,
+    pub snapshot: Snapshot,
+    /// Kept containers that a rollback starts again, by host.
+    pub wake: BTreeMap<HostName, Vec<ContainerId>>,
+    /// Hosts where new containers are made.
+    pub make: BTreeSet<HostName>,
+    /// New containers on each of those hosts.
+    pub replicas: u32,
+    /// Releases whose containers stay.
+    pub keep: BTreeSet<ReleaseNumber>,
+    /// What a person should know; none of it stops the run.
+    pub notes: Vec<String>,
+}
+
+/// The one image of the run, and a host that has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picked {
+    pub id: ImageId,
+    pub reference: String,
+    pub on: HostName,
+}
+
+impl Decision {
+    /// Only after `preflight::refusals` found nothing; the fault says what cannot be decided.
+    pub fn make(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<Self, Fault> {
+        let decided = match plan.kind {
+            RunKind::Rollback => Self::back(plan, order, facts)?,
+            RunKind::Deploy | RunKind::Build | RunKind::Test | RunKind::Push | RunKind::Pipeline => {
+                Self::forth(plan, order, facts)?
+            }
+        };
+        Ok(decided)
+    }
+
+    fn forth(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<Self, Fault> {
+        let deploy = plan
+            .deploy()
+            .ok_or_else(|| Fault::new(format!("deploy {}", plan.subject), "it has no [services.deploy]"))?;
+        let image = pick(plan, facts)?;
+        let history = history(order, facts);
+        let highest = replicas(order, facts)
+            .filter_map(|replica| replica.release)
+            .chain(
+                order
+                    .iter()
+                    .filter_map(|host| facts.get(host)?.ledger.read()?.highest()),
+            )
+            .max();
+        let release = ReleaseNumber(highest.map_or(1, |number| number.0.saturating_add(1)));
+        let from = current(order, facts, history.as_ref());
+        let mut decision = Self {
+            release,
+            from,
+            image,
+            spec_hash: hash(&deploy.spec, plan)?,
+            spec: deploy.spec.clone(),
+            order: order.to_vec(),
+            snapshot: snapshot(order, facts),
+            wake: BTreeMap::new(),
+            make: order.iter().cloned().collect(),
+            replicas: deploy.replicas,
+            keep: BTreeSet::new(),
+            notes: notes(order, facts, history.as_ref()),
+        };
+        decision.keep = decision.kept(deploy.keep, history.as_ref());
+        Ok(decision)
+    }
+
+    fn back(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<Self, Fault> {
+        let what = || format!("roll back {}", plan.subject);
+        let deploy = plan
+            .deploy()
+            .ok_or_else(|| Fault::new(what(), "it has no [services.deploy]"))?;
+        let history = history(order, facts);
+        let from = current(order, facts, history.as_ref());
+        let release = destination(plan, order, facts, history.as_ref(), from)?;
+        let entry = history.as_ref().and_then(|ledger| ledger.release(release));
+        let mut wake = BTreeMap::new();
+        let mut make = BTreeSet::new();
+        let mut notes = notes(order, facts, history.as_ref());
+        for host in order {
+            let kept: Vec<ContainerId> = of(host, facts)
+                .iter()
+                .filter(|replica| replica.release == Some(release))
+                .map(|replica| replica.id.clone())
+                .collect();
+            if kept.is_empty() {
+                notes.push(format!(
+                    "{host} keeps no container of {release}: it is created again from the ledger, with today's secrets"
+                ));
+                make.insert(host.clone());
+            } else {
+                wake.insert(host.clone(), kept);
+            }
+        }
+        let kept_image = order
+            .iter()
+            .flat_map(|host| of(host, facts).iter().map(move |replica| (host, replica)))
+            .find(|(_, replica)| replica.release == Some(release))
+            .and_then(|(host, replica)| Some((host.clone(), ImageId::parse(&replica.image).ok()?)));
+        let image = match (entry, kept_image) {
+            (Some(entry), kept) => Picked {
+                id: entry.image.clone(),
+                reference: entry.reference.clone(),
+                on: facts
+                    .iter()
+                    .find(|(_, seen)| seen.images.contains(&entry.image))
+                    .map(|(host, _)| host.clone())
+                    .or(kept.map(|(host, _)| host))
+                    .ok_or_else(|| {
+                        Fault::new(
+                            what(),
+                            format!("no host has the image {} any more", entry.image.short()),
+                        )
+                    })?,
+            },
+            (None, Some((on, id))) => Picked {
+                reference: id.short().to_owned(),
+                id,
+                on,
+            },
+            (None, None) => {
+                return Err(Fault::new(
+                    what(),
+                    format!("neither ledger nor container of {release} is left"),
+                ));
+            }
+        };
+        let spec = entry.map_or_else(|| deploy.spec.clone(), |entry| entry.spec.clone());
+        let spec_hash = match entry {
+            Some(entry) => entry.spec_hash.clone(),
+            None => hash(&spec, plan)?,
+        };
+        let mut decision = Self {
+            release,
+            from,
+            image,
+            spec,
+            spec_hash,
+            order: order.to_vec(),
+            snapshot: snapshot(order, facts),
+            wake,
+            make,
+            replicas: deploy.replicas,
+            keep: BTreeSet::new(),
+            notes,
+        };
+        decision.keep = decision.kept(deploy.keep, history.as_ref());
+        Ok(decision)
+    }
+
+    /// The new one, the one before, and the last committed ones up to `keep`.
+    fn kept(&self, keep: u32, history: Option<&Ledger>) -> BTreeSet<ReleaseNumber> {
+        let mut kept: BTreeSet<ReleaseNumber> =
+            [Some(self.release), self.from].into_iter().flatten().collect();
+        let wanted = usize::try_from(keep).unwrap_or(usize::MAX);
+        for entry in history.iter().flat_map(|ledger| ledger.committed().rev()) {
+            if kept.len() >= wanted {
+                break;
+            }
+            kept.insert(entry.release);
+        }
+        kept
+    }
+
+    /// The run in the history of its hosts.
+    #[must_use]
+    pub fn ledger_entry(&self, plan: &Plan, at: Stamp, result: LedgerResult) -> LedgerEntry {
+        LedgerEntry {
+            at,
+            run: plan.run.clone(),
+            kind: plan.kind,
+            actor: plan.by.login.clone(),
+            machine: plan.by.machine.clone(),
+            reason: plan.reason.clone(),
+            from: self.from,
+            release: self.release,
+            image: self.image.id.clone(),
+            reference: self.image.reference.clone(),
+            spec: self.spec.clone(),
+            spec_hash: self.spec_hash.clone(),
+            hosts: self.order.clone(),
+            result,
+        }
+    }
+}
+
+fn of<'a>(host: &HostName, facts: &'a Facts) -> &'a [Replica] {
+    facts.get(host).map_or(&[], |seen| seen.replicas.as_slice())
+}
+
+fn replicas<'a>(order: &'a [HostName], facts: &'a Facts) -> impl Iterator<Item = &'a Replica> {
+    order.iter().flat_map(|host| of(host, facts))
+}
+
+fn snapshot(order: &[HostName], facts: &Facts) -> Snapshot {
+    Snapshot {
+        hosts: order
+            .iter()
+            .map(|host| (host.clone(), of(host, facts).to_vec()))
+            .collect(),
+    }
+}
+
+fn hash(spec: &Spec, plan: &Plan) -> Result<String, Fault> {
+    spec::hash(spec, &plan.seals).map_err(|error| Fault::new("hash the specification", error))
+}
+
+/// The builder's answer counts before the targets': that is where a tag is given.
+fn pick(plan: &Plan, facts: &Facts) -> Result<Picked, Fault> {
+    plan.builder
+        .iter()
+        .chain(&plan.targets)
+        .find_map(|host| {
+            let image = facts.get(host)?.image.as_ref()?;
+            Some(Picked {
+                id: image.id.clone(),
+                reference: plan.image.clone(),
+                on: host.clone(),
+            })
+        })
+        .ok_or_else(|| {
+            let places: Vec<&str> = facts.keys().map(HostName::as_str).collect();
+            Fault::new(
+                format!("find the image {}", plan.image),
+                format!("it is not on {}", places.join(", ")),
+            )
+            .hint("build it first, or name one that is there with --image")
+        })
+}
+
+/// The longest history that any of the hosts keeps: a host that lost its own takes another's.
+#[must_use]
+pub fn history(order: &[HostName], facts: &Facts) -> Option<Ledger> {
+    order
+        .iter()
+        .filter_map(|host| facts.get(host)?.ledger.read())
+        .max_by_key(|ledger| (ledger.entries.last().map(|entry| entry.at), ledger.entries.len()))
+        .cloned()
+}
+
+/// The release that is active: what was committed last; without a history, the newest that is up.
+fn current(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Option<ReleaseNumber> {
+    history
+        .and_then(|ledger| ledger.committed().next_back())
+        .map(|entry| entry.release)
+        .or_else(|| {
+            replicas(order, facts)
+                .filter(|replica| replica.state.is_up())
+                .filter_map(|replica| replica.release)
+                .max()
+        })
+}
+
+/// The last release before the present one that was committed on all hosts; never merely the second newest.
+fn destination(
+    plan: &Plan,
+    order: &[HostName],
+    facts: &Facts,
+    history: Option<&Ledger>,
+    from: Option<ReleaseNumber>,
+) -> Result<ReleaseNumber, Fault> {
+    let what = || format!("roll back {}", plan.subject);
+    let everywhere = |entry: &&LedgerEntry| order.iter().all(|host| entry.hosts.contains(host));
+    if let Some(wanted) = plan.to {
+        let known = history.is_some_and(|ledger| {
+            ledger
+                .committed()
+                .filter(everywhere)
+                .any(|entry| entry.release == wanted)
+        });
+        if Some(wanted) == from {
+            return Err(Fault::new(what(), format!("{wanted} is what runs now")));
+        }
+        return if known {
+            Ok(wanted)
+        } else {
+            Err(Fault::new(
+                what(),
+                format!("{wanted} was never committed on all of its hosts"),
+            ))
+        };
+    }
+    let from = from.ok_or_else(|| Fault::new(what(), "it was never released here"))?;
+    let by_history = history.and_then(|ledger| {
+        ledger
+            .committed()
+            .filter(everywhere)
+            .map(|entry| entry.release)
+            .filter(|release| *release < from)
+            .max()
+    });
+    let by_labels = || {
+        replicas(order, facts)
+            .filter(|replica| replica.release == Some(from))
+            .find_map(|replica| replica.previous)
+    };
+    by_history.or_else(by_labels).ok_or_else(|| {
+        Fault::new(
+            what(),
+            format!("no release before {from} was committed on all of its hosts"),
+        )
+    })
+}
+
+fn notes(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Vec<String> {
+    let mut notes = Vec::new();
+    if history.is_some() {
+        for host in order {
+            if facts.get(host).is_some_and(|seen| seen.ledger.read().is_none()) {
+                notes.push(format!("{host} lost its ledger: it gets another host's copy"));
+            }
+        }
+    }
+    let active: BTreeSet<ReleaseNumber> = replicas(order, facts)
+        .filter(|replica| replica.state.is_up())
+        .filter_map(|replica| replica.release)
+        .collect();
+    if active.len() > 1 {
+        let names: Vec<String> = active.iter().map(ToString::to_string).collect();
+        notes.push(format!("SPLIT: {} run at once", names.join(" and ")));
+    }
+    notes
+}

@@ -1,0 +1,316 @@
+//! What a stage has to do on one host, given what is there: the smallest list that gets it where the stage promises.
+//! Asked again after the deeds, an empty list is the proof; asked after a crash, it is the recovery.
+
+use super::decision::Decision;
+use super::plan::Plan;
+use super::replica::{Policy, Replica, Up};
+use super::snapshot;
+use super::stage::Stage;
+use crate::domain::ids::{ContainerId, HostName};
+
+/// One request that changes one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Create {
+        name: String,
+    },
+    Start {
+        id: ContainerId,
+        name: String,
+    },
+    Stop {
+        id: ContainerId,
+        name: String,
+    },
+    Policy {
+        id: ContainerId,
+        name: String,
+        policy: Policy,
+    },
+    /// Never forced, never with volumes.
+    Remove {
+        id: ContainerId,
+        name: String,
+    },
+}
+
+impl Deed {
+    /// As in "could not {…}".
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Create { name } => format!("create {name}"),
+            Self::Start { name, .. } => format!("start {name}"),
+            Self::Stop { name, .. } => format!("stop {name}"),
+            Self::Policy { name, policy, .. } => format!("set the restart policy of {name} to {policy}"),
+            Self::Remove { name, .. } => format!("remove {name}"),
+        }
+    }
+}
+
+/// One host of one release.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    pub plan: &'a Plan,
+    pub decision: &'a Decision,
+    pub host: &'a HostName,
+}
+
+impl<'a> Scene<'a> {
+    fn before(&self) -> &'a [Replica] {
+        self.decision.snapshot.of(self.host)
+    }
+
+    fn was(&self, replica: &Replica) -> Option<&'a Replica> {
+        self.before().iter().find(|was| was.id == replica.id)
+    }
+
+    /// Is it part of what this run brings up?
+    #[must_use]
+    pub fn is_new(&self, replica: &Replica) -> bool {
+        let woken = self
+            .decision
+            .wake
+            .get(self.host)
+            .is_some_and(|ids| ids.contains(&replica.id));
+        woken || self.is_made(replica)
+    }
+
+    fn is_made(&self, replica: &Replica) -> bool {
+        replica.run.as_deref() == Some(self.plan.run.as_str()) && self.was(replica).is_none()
+    }
+
+    /// What the run brings up, of what is there.
+    pub fn new_ones<'r>(&self, now: &'r [Replica]) -> impl Iterator<Item = &'r Replica> {
+        let scene = *self;
+        now.iter().filter(move |replica| scene.is_new(replica))
+    }
+
+    /// What was up before and has to be as good as it was after a revert.
+    pub fn old_ones<'r>(&self, now: &'r [Replica]) -> impl Iterator<Item = &'r Replica> {
+        let scene = *self;
+        now.iter()
+            .filter(move |replica| scene.was(replica).is_some_and(|was| was.state.is_up()))
+    }
+
+    /// The names that this run makes here.
+    fn names(&self) -> Vec<String> {
+        if !self.decision.make.contains(self.host) {
+            return Vec::new();
+        }
+        (1..=self.decision.replicas)
+            .map(|n| self.plan.subject.replica_name(self.decision.release, n))
+            .collect()
+    }
+
+    /// What `stage` has to do here; empty when it is as the stage promises.
+    #[must_use]
+    pub fn deeds(&self, stage: &Stage, now: &[Replica]) -> Vec<Deed> {
+        match stage {
+            Stage::Create => self.create(now),
+            Stage::Stop => self.stop_old(now),
+            Stage::Start => self.start_new(now),
+            Stage::Settle => {
+                let mut deeds = self.stop_old(now);
+                deeds.extend(self.start_new(now));
+                deeds
+            }
+            Stage::Promote => self.promote(now),
+            Stage::Retire => self.retire(now),
+            Stage::CleanUp => self.clean_up(now),
+            Stage::Halt => self.halt(now),
+            Stage::Restore => self.restore(now),
+            Stage::Remove => self.remove(now),
+            Stage::Build
+            | Stage::Test(_)
+            | Stage::Connect
+            | Stage::Lock
+            | Stage::Preflight
+            | Stage::Pin
+            | Stage::Image
+            | Stage::Gate
+            | Stage::Commit
+            | Stage::Inquire
+            | Stage::Regate
+            | Stage::Check
+            | Stage::Copy
+            | Stage::Prove
+            | Stage::Record
+            | Stage::Unlock => Vec::new(),
+        }
+    }
+
+    fn create(&self, now: &[Replica]) -> Vec<Deed> {
+        self.names()
+            .into_iter()
+            .filter(|name| {
+                !now.iter()
+                    .any(|replica| self.is_made(replica) && replica.name == *name)
+            })
+            .map(|name| Deed::Create { name })
+            .collect()
+    }
+
+    /// With its restart policy untouched: until the commit a reboot starts it.
+    fn stop_old(&self, now: &[Replica]) -> Vec<Deed> {
+        now.iter()
+            .filter(|replica| !self.is_new(replica) && replica.state.is_up())
+            .map(stop)
+            .collect()
+    }
+
+    fn start_new(&self, now: &[Replica]) -> Vec<Deed> {
+        self.new_ones(now)
+            .filter(|replica| replica.state != Up::Running)
+            .map(start)
+            .collect()
+    }
+
+    fn promote(&self, now: &[Replica]) -> Vec<Deed> {
+        let last = Policy::from(&self.decision.spec.restart);
+        self.new_ones(now)
+            .filter(|replica| replica.policy != last)
+            .map(|replica| policy(replica, last))
+            .collect()
+    }
+
+    fn retire(&self, now: &[Replica]) -> Vec<Deed> {
+        let old = || now.iter().filter(|replica| !self.is_new(replica));
+        old()
+            .filter(|replica| replica.policy != Policy::No)
+            .map(|replica| policy(replica, Policy::No))
+            .chain(old().filter(|replica| replica.state.is_up()).map(stop))
+            .collect()
+    }
+
+    fn clean_up(&self, now: &[Replica]) -> Vec<Deed> {
+        now.iter()
+            .filter(|replica| {
+                !self.is_new(replica)
+                    && !replica.state.is_up()
+                    && replica
+                        .release
+                        .is_some_and(|release| !self.decision.keep.contains(&release))
+            })
+            .map(remove)
+            .collect()
+    }
+
+    fn halt(&self, now: &[Replica]) -> Vec<Deed> {
+        self.new_ones(now)
+            .filter(|replica| {
+                replica.state.is_up() && !self.was(replica).is_some_and(|was| was.state.is_up())
+            })
+            .map(stop)
+            .collect()
+    }
+
+    fn restore(&self, now: &[Replica]) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        for replica in now {
+            let Some(was) = self.was(replica) else { continue };
+            if replica.policy != was.policy {
+                deeds.push(policy(replica, was.policy));
+            }
+            if was.state.is_up() && !replica.state.is_up() {
+                deeds.push(start(replica));
+            }
+            if !was.state.is_up() && replica.state.is_up() {
+                deeds.push(stop(replica));
+            }
+        }
+        deeds
+    }
+
+    /// Never forced: what is still up because an earlier stage failed is stopped first.
+    fn remove(&self, now: &[Replica]) -> Vec<Deed> {
+        let mut deeds = Vec::new();
+        for replica in now {
+            if !self.is_made(replica) || replica.state == Up::Removing {
+                continue;
+            }
+            if replica.state.is_up() {
+                deeds.push(stop(replica));
+            }
+            deeds.push(remove(replica));
+        }
+        deeds
+    }
+
+    /// What is not as it was before the run; empty is what `reverted` means.
+    #[must_use]
+    pub fn differences(&self, now: &[Replica]) -> Vec<String> {
+        snapshot::differences(self.host, self.before(), now)
+    }
+
+    /// What keeps this host from being on the new release; empty is what `converged` means.
+    /// A kept container with a restart policy is said, and does not count: the next run retires it.
+    #[must_use]
+    pub fn unproven(&self, now: &[Replica]) -> Vec<String> {
+        let host = self.host;
+        let mut found: Vec<String> = self
+            .create(now)
+            .into_iter()
+            .filter_map(|deed| match deed {
+                Deed::Create { name } => Some(format!("{host}: {name} is not there")),
+                Deed::Start { .. } | Deed::Stop { .. } | Deed::Policy { .. } | Deed::Remove { .. } => None,
+            })
+            .collect();
+        if let Some(woken) = self.decision.wake.get(host) {
+            for id in woken {
+                if !now.iter().any(|replica| replica.id == *id) {
+                    found.push(format!("{host}: the kept container {} is gone", id.short()));
+                }
+            }
+        }
+        let last = Policy::from(&self.decision.spec.restart);
+        for replica in now {
+            if self.is_new(replica) {
+                if replica.state != Up::Running {
+                    found.push(format!("{host}: {} is {}", replica.name, replica.state));
+                }
+                if replica.policy != last {
+                    found.push(format!(
+                        "{host}: {} has restart policy {}, not {last}",
+                        replica.name, replica.policy
+                    ));
+                }
+            } else if replica.state.is_up() {
+                found.push(format!(
+                    "{host}: {} of the old release is {}",
+                    replica.name, replica.state
+                ));
+            }
+        }
+        found
+    }
+}
+
+fn start(replica: &Replica) -> Deed {
+    Deed::Start {
+        id: replica.id.clone(),
+        name: replica.name.clone(),
+    }
+}
+
+fn stop(replica: &Replica) -> Deed {
+    Deed::Stop {
+        id: replica.id.clone(),
+        name: replica.name.clone(),
+    }
+}
+
+fn policy(replica: &Replica, policy: Policy) -> Deed {
+    Deed::Policy {
+        id: replica.id.clone(),
+        name: replica.name.clone(),
+        policy,
+    }
+}
+
+fn remove(replica: &Replica) -> Deed {
+    Deed::Remove {
+        id: replica.id.clone(),
+        name: replica.name.clone(),
+    }
+}

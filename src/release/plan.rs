@@ -1,0 +1,82 @@
+//! What a run is asked to do, with everything known before a host was looked at.
+//! Written as the first record of the journal; what the hosts add to it is the `Decision`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::spec::Seals;
+use super::subject::Subject;
+use crate::config::Service;
+use crate::config::service::Deploy;
+use crate::domain::ids::{HostName, ReleaseNumber, RunId};
+use crate::domain::run::RunKind;
+use crate::domain::units::Stamp;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub run: RunId,
+    pub kind: RunKind,
+    pub subject: Subject,
+    pub by: Actor,
+    pub reason: Option<String>,
+    pub started: Stamp,
+    /// The hosts that are changed, or where is built and tested; in the order of the configuration.
+    pub targets: Vec<HostName>,
+    /// Looked at for the image first, if it can be reached: where the service is built.
+    pub builder: Option<HostName>,
+    /// The reference to resolve, once: `shop:latest` (the last build), `shop:v3`, `sha256:…`.
+    pub image: String,
+    /// Tags that a build gives, the last one being the pointer that `image` follows by default.
+    pub tags: Vec<String>,
+    /// Labels of a built image.
+    pub labels: BTreeMap<String, String>,
+    /// What a person should know before it begins.
+    pub notes: Vec<String>,
+    /// Where a rollback goes, if it was said.
+    pub to: Option<ReleaseNumber>,
+    pub service: Service,
+    pub seals: Seals,
+}
+
+/// The person, not the shared account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    pub login: String,
+    pub machine: String,
+    /// `SSH_CONNECTION`, where there is one.
+    pub via: Option<String>,
+}
+
+impl Plan {
+    #[must_use]
+    pub fn deploy(&self) -> Option<&Deploy> {
+        self.service.deploy.as_ref()
+    }
+
+    #[must_use]
+    pub fn test_names(&self) -> Vec<String> {
+        self.service.tests.iter().map(|test| test.name.clone()).collect()
+    }
+
+    /// Every host it talks to.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostName> {
+        let mut hosts = self.targets.clone();
+        if let Some(builder) = &self.builder
+            && !hosts.contains(builder)
+        {
+            hosts.push(builder.clone());
+        }
+        hosts
+    }
+
+    /// Replaces containers on its targets, under their locks.
+    #[must_use]
+    pub fn is_release(&self) -> bool {
+        match self.kind {
+            RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline => true,
+            RunKind::Build | RunKind::Test => false,
+        }
+    }
+}

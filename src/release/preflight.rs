@@ -1,0 +1,281 @@
+//! Why a release would not be started, found before anything is changed.
+//! Each refusal is exact: the thing, the host, the reason, the remedy.
+
+use super::decision::{Decision, Facts};
+use super::facts::{HostFacts, LedgerSeen, TakenPort};
+use super::plan::Plan;
+use super::replica::{Policy, Up};
+use crate::config::service::{Publish, Spec};
+use crate::domain::fault::Fault;
+use crate::domain::host::{Engine, EngineKind};
+use crate::domain::ids::HostName;
+use crate::domain::run::RunKind;
+
+/// How the refusal begins when somebody else holds the lock: the command line exits by it with a code of its own.
+pub const LOCKED: &str = "it is locked";
+
+/// Docker 19.03: the oldest on which every request of a release was tried.
+const OLDEST_API: (u32, u32) = (1, 40);
+
+/// Everything that speaks against it, host by host; empty when it can be started.
+#[must_use]
+pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
+    let mut found = same_daemon(plan, order, facts);
+    for host in order {
+        let Some(seen) = facts.get(host) else {
+            found.push(refuse(plan, host, "it was not looked at"));
+            continue;
+        };
+        found.extend(engine(plan, host, &seen.engine));
+        found.extend(replicas(plan, host, seen));
+        found.extend(ledger(plan, host, &seen.ledger));
+        for lock in &seen.locks {
+            let left = lock.is_stale() || lock.name != plan.subject.lock_name();
+            found.push(if left {
+                let why = format!("a run was left unfinished there: {}", lock.described());
+                refuse(plan, host, why).hint(format!("pilothouse recover {}", lock.run))
+            } else {
+                refuse(plan, host, format!("{LOCKED}: {}", lock.described()))
+            });
+        }
+    }
+    if !found.is_empty() {
+        return found;
+    }
+    match Decision::make(plan, order, facts) {
+        Ok(decision) => {
+            for host in order.iter().filter(|host| decision.make.contains(*host)) {
+                if let Some(seen) = facts.get(host) {
+                    found.extend(places(plan, host, seen, &decision.spec));
+                    found.extend(image(plan, host, seen, &decision, facts));
+                }
+            }
+            if plan.kind == RunKind::Rollback {
+                found.extend(woken_ports(plan, facts, &decision));
+            }
+            if decision.replicas > 1 && !decision.spec.ports.is_empty() && !decision.make.is_empty() {
+                found.push(Fault::new(
+                    format!("deploy {}", plan.subject),
+                    format!(
+                        "{} replicas on one host cannot publish the same port",
+                        decision.replicas
+                    ),
+                ));
+            }
+        }
+        Err(fault) => found.push(fault),
+    }
+    found
+}
+
+fn refuse(plan: &Plan, host: &HostName, why: impl std::fmt::Display) -> Fault {
+    Fault::new(format!("{} {} on {host}", plan.kind.word(), plan.subject), why)
+}
+
+fn same_daemon(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for (n, host) in order.iter().enumerate() {
+        for other in order.iter().skip(n + 1) {
+            let id = |name| {
+                facts
+                    .get(name)
+                    .map(|seen: &HostFacts| seen.engine.daemon_id.as_str())
+            };
+            if let (Some(one), Some(two)) = (id(host), id(other))
+                && !one.is_empty()
+                && one == two
+            {
+                found.push(refuse(plan, host, format!("{other} is the same daemon")));
+            }
+        }
+    }
+    found
+}
+
+fn engine(plan: &Plan, host: &HostName, engine: &Engine) -> Vec<Fault> {
+    let mut found = Vec::new();
+    let mut parts = engine.api.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let api = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    match engine.kind {
+        EngineKind::Podman => found.push(
+            refuse(
+                plan,
+                host,
+                "Podman cannot change a container's restart policy, so a reboot would start the wrong release",
+            )
+            .hint("release on Docker hosts; Podman hosts can be watched, built and tested on"),
+        ),
+        EngineKind::Docker | EngineKind::Simulated if api < OLDEST_API => found.push(refuse(
+            plan,
+            host,
+            format!("its API {} is too old, {}.{} is needed", engine.api, OLDEST_API.0, OLDEST_API.1),
+        )),
+        EngineKind::Docker | EngineKind::Simulated => {}
+    }
+    found
+}
+
+fn replicas(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for name in &seen.strangers {
+        found.push(
+            refuse(
+                plan,
+                host,
+                format!("{name} runs this service's image and nobody released it"),
+            )
+            .hint("stop and remove it, or release it as a service of its own"),
+        );
+    }
+    for replica in &seen.replicas {
+        if replica.release.is_none() {
+            found.push(refuse(
+                plan,
+                host,
+                format!(
+                    "{} is labelled as this service's and has no release",
+                    replica.name
+                ),
+            ));
+        }
+        if replica.state == Up::Paused {
+            found.push(refuse(plan, host, format!("{} is paused", replica.name)).hint("unpause it first"));
+        }
+        if replica.state == Up::Removing {
+            found.push(refuse(
+                plan,
+                host,
+                format!("{} is being removed right now", replica.name),
+            ));
+        }
+        if replica.state.is_up() && replica.policy == Policy::UnlessStopped {
+            found.push(
+                refuse(
+                    plan,
+                    host,
+                    format!(
+                        "{} has restart policy unless-stopped: it stays down after a daemon crash",
+                        replica.name
+                    ),
+                )
+                .hint(format!("docker update --restart=always {}", replica.name)),
+            );
+        }
+    }
+    found
+}
+
+fn ledger(plan: &Plan, host: &HostName, ledger: &LedgerSeen) -> Option<Fault> {
+    match ledger {
+        LedgerSeen::Missing | LedgerSeen::Read(_) => None,
+        LedgerSeen::Newer { schema } => Some(
+            refuse(
+                plan,
+                host,
+                format!("its ledger was written by a newer Pilothouse (schema {schema})"),
+            )
+            .hint("use that version"),
+        ),
+        LedgerSeen::Unreadable { why } => {
+            Some(refuse(plan, host, format!("its ledger cannot be read: {why}")))
+        }
+    }
+}
+
+fn places(plan: &Plan, host: &HostName, seen: &HostFacts, spec: &Spec) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for wanted in &spec.ports {
+        if let Some(taken) = seen.taken.iter().find(|taken| clash(wanted, taken)) {
+            found.push(refuse(
+                plan,
+                host,
+                format!(
+                    "port {}/{} is taken by {}",
+                    wanted.outside, wanted.protocol, taken.by
+                ),
+            ));
+        }
+    }
+    for network in spec.networks.iter().filter(|name| !seen.networks.contains(*name)) {
+        found.push(
+            refuse(plan, host, format!("there is no network {network}"))
+                .hint(format!("docker network create {network}")),
+        );
+    }
+    for mount in &spec.volumes {
+        if !mount.source.starts_with('/') && !seen.volumes.contains(&mount.source) {
+            found.push(
+                refuse(plan, host, format!("there is no volume {}", mount.source))
+                    .hint(format!("docker volume create {}", mount.source)),
+            );
+        }
+    }
+    found
+}
+
+fn clash(wanted: &Publish, taken: &TakenPort) -> bool {
+    let any = |address: &str| matches!(address, "" | "0.0.0.0" | "::");
+    let address = wanted.address.as_deref().unwrap_or_default();
+    wanted.outside == taken.port
+        && wanted.protocol == taken.protocol
+        && (any(address) || any(&taken.address) || address == taken.address)
+}
+
+/// A woken container binds the ports it had: its spec is the ledger's.
+fn woken_ports(plan: &Plan, facts: &Facts, decision: &Decision) -> Vec<Fault> {
+    decision
+        .wake
+        .keys()
+        .filter_map(|host| Some((host, facts.get(host)?)))
+        .flat_map(|(host, seen)| {
+            decision
+                .spec
+                .ports
+                .iter()
+                .filter_map(move |wanted| seen.taken.iter().find(|taken| clash(wanted, taken)))
+                .map(move |taken| {
+                    refuse(
+                        plan,
+                        host,
+                        format!("port {}/{} is taken by {}", taken.port, taken.protocol, taken.by),
+                    )
+                })
+        })
+        .collect()
+}
+
+fn image(plan: &Plan, host: &HostName, seen: &HostFacts, decision: &Decision, facts: &Facts) -> Vec<Fault> {
+    let mut found = Vec::new();
+    let Some(image) = facts
+        .values()
+        .filter_map(|seen| seen.image.as_ref())
+        .find(|image| image.id == decision.image.id)
+    else {
+        return found;
+    };
+    if image.architecture != seen.engine.arch {
+        found.push(refuse(
+            plan,
+            host,
+            format!(
+                "the image is for {}, the host is {}",
+                image.architecture, seen.engine.arch
+            ),
+        ));
+    }
+    if !decision.spec.ephemeral {
+        for path in &image.volumes {
+            if !decision.spec.volumes.iter().any(|mount| mount.target == *path) {
+                found.push(
+                    refuse(
+                        plan,
+                        host,
+                        format!("the image declares VOLUME {path} and no mount is declared: each release would start empty"),
+                    )
+                    .hint("declare a volume for it, or say `ephemeral = true`"),
+                );
+            }
+        }
+    }
+    found
+}

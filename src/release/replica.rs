@@ -1,0 +1,114 @@
+//! One container of a service as a release sees it: what is compared, started, stopped, kept.
+//! Taken from an inspection, never from memory.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::service::Restart;
+use crate::domain::container::Health;
+use crate::domain::ids::{ContainerId, ReleaseNumber};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    pub id: ContainerId,
+    pub name: String,
+    /// Absent: its labels do not say, so nobody released it.
+    pub release: Option<ReleaseNumber>,
+    /// The release before it, as its labels say.
+    pub previous: Option<ReleaseNumber>,
+    /// The run that created it.
+    pub run: Option<String>,
+    pub image: String,
+    pub state: Up,
+    /// As the daemon writes it; empty if it never ran.
+    pub started_at: String,
+    pub restarts: u64,
+    pub health: Health,
+    pub policy: Policy,
+    /// The daemon's own words when it could not start it.
+    pub error: Option<String>,
+}
+
+/// Docker's states as far as a release tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Up {
+    Created,
+    Running,
+    Paused,
+    /// Its restart policy is at work: it wants to be up.
+    Restarting,
+    Exited {
+        code: i64,
+        oom: bool,
+    },
+    Dead,
+    Removing,
+}
+
+impl Up {
+    /// Holds ports and would have to be stopped.
+    #[must_use]
+    pub fn is_up(self) -> bool {
+        match self {
+            Self::Running | Self::Paused | Self::Restarting => true,
+            Self::Created | Self::Exited { .. } | Self::Dead | Self::Removing => false,
+        }
+    }
+
+    /// What a comparison compares: a crash loop is seen now running, now restarting, and an exit code is history.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running | Self::Restarting => "running",
+            Self::Paused => "paused",
+            Self::Exited { .. } => "exited",
+            Self::Dead => "dead",
+            Self::Removing => "removing",
+        }
+    }
+}
+
+impl fmt::Display for Up {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited { code, oom: false } => write!(f, "exited with code {code}"),
+            Self::Exited { code, oom: true } => write!(f, "killed for memory (code {code})"),
+            Self::Restarting => f.write_str("restarting"),
+            other => f.write_str(other.word()),
+        }
+    }
+}
+
+/// A restart policy as the daemon keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    No,
+    Always,
+    UnlessStopped,
+    OnFailure(u32),
+}
+
+impl From<&Restart> for Policy {
+    fn from(restart: &Restart) -> Self {
+        match restart {
+            Restart::Always => Self::Always,
+            Restart::OnFailure(times) => Self::OnFailure(*times),
+            Restart::No => Self::No,
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::No => f.write_str("no"),
+            Self::Always => f.write_str("always"),
+            Self::UnlessStopped => f.write_str("unless-stopped"),
+            Self::OnFailure(times) => write!(f, "on-failure:{times}"),
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! One run as a pure state machine: facts in, actions out, until it is converged, reverted or needs a human.
+//! Decides only: each step that must be taken is returned, none is taken here.
+//!
+//! A stage is a barrier: its steps run at once on all hosts (locks one after the other), and the next stage begins
+//! when all have answered. Before the commit any trouble turns the run back, after it the only way is on.
+
+mod resume;
+mod trouble;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decision::{Decision, Facts};
+use super::deeds::Scene;
+use super::plan::Plan;
+use super::preflight;
+use super::record::{Entry, Failure, Finding};
+use super::stage::{Stage, Step, Way, road};
+use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
+use crate::domain::run::{Outcome, RunKind};
+
+pub use resume::Left;
+
+/// What the world tells the run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fact {
+    Did(Step, Finding),
+    Failed(Step, Failure),
+    /// Its lease could not be renewed for so long that somebody may take the lock.
+    HostLost(HostName, String),
+    /// Somebody wants it undone; the second time: stopped where it is.
+    Cancelled(String),
+}
+
+/// What the run asks for. In order: what is written comes before what is done after it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    Write(Entry),
+    Do(Step),
+    /// End what can be ended early of the steps under way; each still answers.
+    Interrupt,
+    /// The last one.
+    Close {
+        outcome: Outcome,
+        exit: u8,
+    },
+    /// A recovery that cannot know enough now: the run stays open, to be recovered later.
+    Leave {
+        why: String,
+        exit: u8,
+    },
+}
+
+pub struct Run {
+    plan: Plan,
+    way: Way,
+    /// The stages of this way, and which of them is under way.
+    road: Vec<Stage>,
+    at: usize,
+    /// Asked for and not answered.
+    pending: BTreeSet<Step>,
+    /// The next host to lock: one after the other, so that two runs never hold half each.
+    next_lock: usize,
+    daemons: BTreeMap<HostName, String>,
+    /// Hosts in lock order, once all daemons are known.
+    order: Vec<HostName>,
+    facts: Facts,
+    decision: Option<Decision>,
+    /// Hosts where a lock of ours may be.
+    touched: BTreeSet<HostName>,
+    lost: BTreeMap<HostName, String>,
+    committed: bool,
+    trouble: Option<Trouble>,
+    /// Not as promised, in the end.
+    differences: Vec<String>,
+    /// Left to do, and no reason to call the run failed.
+    pending_work: Vec<String>,
+    /// Stop where it is: what the reason is.
+    halted: Option<String>,
+    cancels: u8,
+    closed: bool,
+}
+
+/// The first thing that went wrong on the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trouble {
+    why: String,
+    exit: u8,
+    cancelled: bool,
+}
+
+impl Run {
+    #[must_use]
+    pub fn new(plan: Plan) -> Self {
+        let stages = road(plan.kind, Way::Out, &plan.test_names());
+        Self {
+            plan,
+            way: Way::Out,
+            road: stages,
+            at: 0,
+            pending: BTreeSet::new(),
+            next_lock: 0,
+            daemons: BTreeMap::new(),
+            order: Vec::new(),
+            facts: Facts::new(),
+            decision: None,
+            touched: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            committed: false,
+            trouble: None,
+            differences: Vec::new(),
+            pending_work: Vec::new(),
+            halted: None,
+            cancels: 0,
+            closed: false,
+        }
+    }
+
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    #[must_use]
+    pub fn decision(&self) -> Option<&Decision> {
+        self.decision.as_ref()
+    }
+
+    #[must_use]
+    pub fn way(&self) -> Way {
+        self.way
+    }
+
+    /// Hosts in lock order; empty until every daemon is known.
+    #[must_use]
+    pub fn order(&self) -> &[HostName] {
+        &self.order
+    }
+
+    /// Why it turned back, for the ledgers.
+    #[must_use]
+    pub fn trouble(&self) -> &str {
+        self.trouble.as_ref().map_or("", |trouble| trouble.why.as_str())
+    }
+
+    /// What is left to do after a converged run, for people.
+    #[must_use]
+    pub fn pending_work(&self) -> &[String] {
+        &self.pending_work
+    }
+
+    /// The first actions.
+    #[must_use]
+    pub fn start(&mut self) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.enter(&mut actions);
+        self.go_on(&mut actions);
+        actions
+    }
+
+    #[must_use]
+    pub fn on(&mut self, fact: Fact) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if self.closed {
+            return actions;
+        }
+        match fact {
+            Fact::Did(step, finding) => {
+                if self.pending.remove(&step) {
+                    self.learn(&step, finding);
+                }
+            }
+            Fact::Failed(step, failure) => {
+                if self.pending.remove(&step) {
+                    self.failed(&step, &failure, &mut actions);
+                }
+            }
+            Fact::HostLost(host, why) => self.lose(&host, &why, &mut actions),
+            Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
+        }
+        self.go_on(&mut actions);
+        actions
+    }
+
+    fn learn(&mut self, step: &Step, finding: Finding) {
+        match finding {
+            Finding::Daemon { id } => {
+                self.daemons.insert(step.host.clone(), id);
+            }
+            Finding::Facts(facts) => {
+                self.facts.insert(step.host.clone(), *facts);
+            }
+            Finding::Committed { yes, superseded } => {
+                self.committed = yes;
+                if superseded {
+                    self.halted =
+                        Some("a later run was committed since: what this one left is void".to_owned());
+                }
+            }
+            Finding::Replicas(now) => self.compare(step, &now),
+            Finding::Nothing | Finding::Lock { .. } | Finding::Image { .. } => {}
+        }
+        if step.stage == Stage::Commit {
+            self.committed = true;
+        }
+    }
+
+    fn compare(&mut self, step: &Step, now: &[super::replica::Replica]) {
+        let found = match (&self.decision, &step.stage) {
+            (Some(decision), stage) => {
+                let scene = Scene {
+                    plan: &self.plan,
+                    decision,
+                    host: &step.host,
+                };
+                match stage {
+                    Stage::Check => scene.differences(now),
+                    Stage::Prove => scene.unproven(now),
+                    _ => Vec::new(),
+                }
+            }
+            (None, Stage::Check) => super::snapshot::differences(&step.host, &[], now),
+            (None, _) => Vec::new(),
+        };
+        self.differences.extend(found);
+    }
+
+    /// Walks on while nothing is waited for.
+    fn go_on(&mut self, actions: &mut Vec<Action>) {
+        while self.pending.is_empty() && !self.closed {
+            if let Some(why) = self.halted.clone() {
+                self.close_halted(&why, actions);
+                return;
+            }
+            if self.way == Way::Out && self.committed {
+                self.turn(Way::On, "committed".to_owned(), actions);
+                continue;
+            }
+            if self.way == Way::Out && self.trouble.is_some() {
+                let why = self.trouble().to_owned();
+                self.turn(Way::Back, why, actions);
+                continue;
+            }
+            if self.another_lock(actions) {
+                continue;
+            }
+            let done = self.road.get(self.at).cloned();
+            if let Some(stage) = done {
+                self.stage_ended(&stage, actions);
+                if self.way == Way::Out && self.trouble.is_some() {
+                    continue;
+                }
+                self.at += 1;
+                self.enter(actions);
+            } else {
+                self.way_ended(actions);
+            }
+        }
+    }
+
+    /// Locks are taken one host after the other.
+    fn another_lock(&mut self, actions: &mut Vec<Action>) -> bool {
+        if self.road.get(self.at) != Some(&Stage::Lock) {
+            return false;
+        }
+        while let Some(host) = self.order.get(self.next_lock).cloned() {
+            self.next_lock += 1;
+            if !self.lost.contains_key(&host) {
+                self.touched.insert(host.clone());
+                self.ask(Stage::Lock, host, actions);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn ask(&mut self, stage: Stage, host: HostName, actions: &mut Vec<Action>) {
+        let step = Step { stage, host };
+        self.pending.insert(step.clone());
+        actions.push(Action::Do(step));
+    }
+
+    fn enter(&mut self, actions: &mut Vec<Action>) {
+        let Some(stage) = self.road.get(self.at).cloned() else {
+            return;
+        };
+        for host in self.hosts_of(&stage) {
+            if !self.lost.contains_key(&host) {
+                self.ask(stage.clone(), host, actions);
+            }
+        }
+    }
+
+    fn hosts_of(&self, stage: &Stage) -> Vec<HostName> {
+        match stage {
+            Stage::Connect | Stage::Preflight => match (self.way, &self.decision) {
+                (Way::Ask, Some(decision)) => decision.order.clone(),
+                (Way::Ask, None) => self.plan.targets.clone(),
+                (Way::Out | Way::Back | Way::On, _) => self.plan.hosts(),
+            },
+            // `another_lock` gives them out.
+            Stage::Lock => Vec::new(),
+            Stage::Build => self.plan.targets.first().cloned().into_iter().collect(),
+            Stage::Test(name) => self
+                .plan
+                .service
+                .tests
+                .iter()
+                .filter(|test| test.name == *name)
+                .map(|test| test.host.clone())
+                .take(1)
+                .collect(),
+            Stage::Commit | Stage::Inquire => self.order.first().cloned().into_iter().collect(),
+            Stage::Copy => self.order.iter().skip(1).cloned().collect(),
+            Stage::Unlock => self.touched.iter().cloned().collect(),
+            _ if self.plan.is_release() => self.order.clone(),
+            _ => self.plan.targets.clone(),
+        }
+    }
+
+    /// What is made of a stage once all its steps were done.
+    fn stage_ended(&mut self, stage: &Stage, actions: &mut Vec<Action>) {
+        match (stage, self.way) {
+            (Stage::Connect, Way::Out | Way::Ask) if self.plan.is_release() => self.sort(),
+            (Stage::Preflight, Way::Out) => self.decide(actions),
+            _ => {}
+        }
+    }
+
+    /// The order of the locks: by daemon id, the same for everybody whatever they call their hosts.
+    fn sort(&mut self) {
+        if let Some(decision) = &self.decision {
+            self.order.clone_from(&decision.order);
+            return;
+        }
+        let mut order: Vec<HostName> = self
+            .plan
+            .targets
+            .iter()
+            .filter(|host| self.daemons.contains_key(*host))
+            .cloned()
+            .collect();
+        order.sort_by(|one, two| (self.daemons.get(one), one).cmp(&(self.daemons.get(two), two)));
+        for (one, two) in order.iter().zip(order.iter().skip(1)) {
+            let id = self.daemons.get(one);
+            if id == self.daemons.get(two) && id.is_some_and(|id| !id.is_empty()) && self.trouble.is_none() {
+                let fault = Fault::new(
+                    format!("{} {}", self.plan.kind.word(), self.plan.subject),
+                    format!("{one} and {two} are the same daemon"),
+                );
+                self.trouble = Some(Trouble {
+                    why: fault.to_string(),
+                    exit: 2,
+                    cancelled: false,
+                });
+            }
+        }
+        self.order = order;
+    }
+
+    fn decide(&mut self, actions: &mut Vec<Action>) {
+        let refusals = preflight::refusals(&self.plan, &self.order, &self.facts);
+        let decided = match refusals.as_slice() {
+            [] => Decision::make(&self.plan, &self.order, &self.facts).map_err(|fault| vec![fault]),
+            _ => Err(refusals),
+        };
+        match decided {
+            Ok(decision) => {
+                actions.push(Action::Write(Entry::Decided(Box::new(decision.clone()))));
+                self.decision = Some(decision);
+            }
+            Err(faults) => {
+                let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                self.trouble = Some(Trouble {
+                    why: words.join("; "),
+                    exit: 1,
+                    cancelled: false,
+                });
+            }
+        }
+    }
+
+    fn turn(&mut self, way: Way, why: String, actions: &mut Vec<Action>) {
+        self.way = way;
+        self.at = 0;
+        self.road = match (way, &self.decision) {
+            // Nothing was changed yet but the locks.
+            (Way::Back, None) if self.plan.is_release() => vec![Stage::Unlock],
+            _ => road(self.plan.kind, way, &[]),
+        };
+        actions.push(Action::Write(Entry::Turned { way, why }));
+        self.enter(actions);
+    }
+
+    fn way_ended(&mut self, actions: &mut Vec<Action>) {
+        match self.way {
+            Way::Ask if self.committed => self.turn(Way::On, "it was committed".to_owned(), actions),
+            Way::Ask => {
+                let why = "its process ended before the commit".to_owned();
+                self.trouble.get_or_insert(Trouble {
+                    why: why.clone(),
+                    exit: 1,
+                    cancelled: false,
+                });
+                self.turn(Way::Back, why, actions);
+            }
+            Way::Out if self.plan.is_release() => {
+                // The commit is the last stage on this way: without it there is nothing to call done.
+                self.halt("the commit was not reached".to_owned(), actions);
+            }
+            Way::Out | Way::Back | Way::On => self.close(actions),
+        }
+    }
+
+    /// Does this kind of run change the fleet when it succeeds?
+    fn is_build_or_test(&self) -> bool {
+        matches!(self.plan.kind, RunKind::Build | RunKind::Test)
+    }
+}

@@ -1,0 +1,67 @@
+//! A run that an earlier process left, taken up by a later one from its journal or from a lock on a host.
+//! The journal says what was decided; whether it was committed is asked of the first host's ledger.
+
+use super::{Run, Stage, Way, road};
+use crate::release::decision::Decision;
+use crate::release::plan::Plan;
+use crate::release::record::{Entry, Record};
+
+/// What is known of a run that was left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Left {
+    pub plan: Plan,
+    /// Absent: nothing was changed but locks.
+    pub decision: Option<Decision>,
+    /// The journal itself saw the commit done.
+    pub committed: bool,
+    /// It was closed, as needing a human at most.
+    pub closed: bool,
+}
+
+impl Left {
+    /// From a journal; `None` where not even the plan was written.
+    #[must_use]
+    pub fn read(records: &[Record]) -> Option<Self> {
+        let mut left: Option<Self> = None;
+        for record in records {
+            match (&record.entry, &mut left) {
+                (Entry::Opened(plan), None) => {
+                    left = Some(Self {
+                        plan: (**plan).clone(),
+                        decision: None,
+                        committed: false,
+                        closed: false,
+                    });
+                }
+                (Entry::Decided(decision), Some(left)) => left.decision = Some((**decision).clone()),
+                (Entry::Done { step, .. }, Some(left)) if step.stage == Stage::Commit => {
+                    left.committed = true;
+                }
+                (Entry::Closed { .. }, Some(left)) => left.closed = true,
+                (Entry::Resumed { .. }, Some(left)) => left.closed = false,
+                _ => {}
+            }
+        }
+        left
+    }
+}
+
+impl Run {
+    /// Asks first, then goes back or on.
+    #[must_use]
+    pub fn resumed(left: Left) -> Self {
+        let mut run = Self::new(left.plan);
+        run.way = Way::Ask;
+        run.road = match &left.decision {
+            None => vec![Stage::Connect],
+            Some(_) => road(run.plan.kind, Way::Ask, &[]),
+        };
+        if run.plan.is_release() {
+            // Where the earlier process got to is not known: a lock of it, or more, may be on every target.
+            run.touched = run.plan.targets.iter().cloned().collect();
+        }
+        run.decision = left.decision;
+        run.committed = left.committed;
+        run
+    }
+}

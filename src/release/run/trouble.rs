@@ -1,0 +1,153 @@
+//! What a run makes of a step that failed, a host that was lost, and a person who wants it undone.
+//! Before the commit it turns back; after it, it goes on and says what was left.
+
+use super::{Action, Entry, Run, Stage, Step, Trouble, Way};
+use crate::domain::ids::HostName;
+use crate::release::record::{Failure, FailureKind};
+
+impl Run {
+    pub(super) fn failed(&mut self, step: &Step, failure: &Failure, actions: &mut Vec<Action>) {
+        if failure.kind == FailureKind::Fenced {
+            self.halt(format!("{}: {}", step.host, failure.fault.why), actions);
+            return;
+        }
+        let said = failure.fault.to_string();
+        match self.way {
+            Way::Out => self.failed_out(step, failure, said, actions),
+            Way::Ask => match (&step.stage, failure.kind) {
+                (Stage::Connect, _) if self.can_do_without(&step.host) => {
+                    self.lose(&step.host, &said, actions);
+                }
+                (_, FailureKind::Locked) => self.leave(said, 4, actions),
+                _ => self.leave(said, 3, actions),
+            },
+            Way::Back => match &step.stage {
+                // What counts is the comparison with the snapshot that follows.
+                Stage::Halt | Stage::Restore | Stage::Remove => {
+                    if failure.kind == FailureKind::Unreachable {
+                        self.lose(&step.host, &said, actions);
+                    }
+                }
+                Stage::Record => self.pending_work.push(said),
+                _ => self.differences.push(format!("{}: {said}", step.host)),
+            },
+            Way::On => match &step.stage {
+                // What counts is the proof that follows.
+                Stage::Settle | Stage::Promote => {
+                    if failure.kind == FailureKind::Unreachable {
+                        self.lose(&step.host, &said, actions);
+                    }
+                }
+                Stage::Copy | Stage::Retire | Stage::CleanUp => self.pending_work.push(said),
+                _ => self.differences.push(format!("{}: {said}", step.host)),
+            },
+        }
+    }
+
+    pub(super) fn failed_out(
+        &mut self,
+        step: &Step,
+        failure: &Failure,
+        said: String,
+        actions: &mut Vec<Action>,
+    ) {
+        if step.stage == Stage::Connect && self.can_do_without(&step.host) {
+            self.lost.insert(step.host.clone(), said);
+            return;
+        }
+        if step.stage == Stage::Commit && failure.kind == FailureKind::Unreachable {
+            // Neither revert nor finish may be guessed.
+            self.halt(
+                format!("whether it was committed cannot be known: {said}"),
+                actions,
+            );
+            return;
+        }
+        let exit = match failure.kind {
+            FailureKind::Unreachable => 3,
+            FailureKind::Locked => 4,
+            FailureKind::Refused | FailureKind::Fenced | FailureKind::Interrupted => 1,
+        };
+        if self.trouble.is_none() {
+            actions.push(Action::Interrupt);
+            self.trouble = Some(Trouble {
+                why: said,
+                exit,
+                cancelled: false,
+            });
+        }
+    }
+
+    /// The builder, where nothing runs: another host may have the image.
+    pub(super) fn can_do_without(&self, host: &HostName) -> bool {
+        match self.way {
+            Way::Out => !self.plan.targets.contains(host),
+            Way::Ask => self.decision.as_ref().and_then(|decision| decision.order.first()) != Some(host),
+            Way::Back | Way::On => false,
+        }
+    }
+
+    pub(super) fn lose(&mut self, host: &HostName, why: &str, actions: &mut Vec<Action>) {
+        if self.lost.contains_key(host) {
+            return;
+        }
+        actions.push(Action::Write(Entry::Lost {
+            host: host.clone(),
+            why: why.to_owned(),
+        }));
+        let committing = self
+            .pending
+            .iter()
+            .any(|step| step.host == *host && step.stage == Stage::Commit);
+        self.pending.retain(|step| step.host != *host);
+        self.lost.insert(host.clone(), why.to_owned());
+        if committing {
+            self.halt(
+                format!("whether it was committed cannot be known: {why}"),
+                actions,
+            );
+        } else if self.way == Way::Out && self.trouble.is_none() {
+            actions.push(Action::Interrupt);
+            self.trouble = Some(Trouble {
+                why: format!("{host} was lost: {why}"),
+                exit: 3,
+                cancelled: false,
+            });
+        }
+    }
+
+    pub(super) fn cancelled(&mut self, by: &str, actions: &mut Vec<Action>) {
+        self.cancels = self.cancels.saturating_add(1);
+        if self.cancels > 1 {
+            self.halt(format!("stopped where it was by {by}"), actions);
+            return;
+        }
+        match self.way {
+            Way::Out => {
+                if self.trouble.is_none() {
+                    actions.push(Action::Interrupt);
+                    self.trouble = Some(Trouble {
+                        why: format!("cancelled by {by}"),
+                        exit: 130,
+                        cancelled: true,
+                    });
+                }
+            }
+            // It is on its way back already, or committed: there only the way on is left.
+            Way::Ask | Way::Back | Way::On => {}
+        }
+    }
+
+    pub(super) fn halt(&mut self, why: String, actions: &mut Vec<Action>) {
+        if self.halted.is_none() {
+            actions.push(Action::Interrupt);
+            self.halted = Some(why);
+        }
+    }
+
+    pub(super) fn leave(&mut self, why: String, exit: u8, actions: &mut Vec<Action>) {
+        self.closed = true;
+        self.pending.clear();
+        actions.push(Action::Leave { why, exit });
+    }
+}

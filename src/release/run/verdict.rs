@@ -1,0 +1,81 @@
+//! How a run ends: one of three results, each only when it is proven.
+//! What could not be looked at counts as a difference.
+
+use super::{Action, Entry, Run, Way};
+use crate::domain::run::Outcome;
+use crate::release::ledger::LedgerResult;
+
+impl Run {
+    /// What the ledgers of a run that was not committed will say.
+    #[must_use]
+    pub fn ledger_result(&self) -> LedgerResult {
+        let why = self.trouble().to_owned();
+        if self.differences.is_empty() && self.lost.keys().all(|host| !self.touched.contains(host)) {
+            LedgerResult::Reverted { why }
+        } else {
+            LedgerResult::NeedsHuman { why }
+        }
+    }
+
+    pub(super) fn close(&mut self, actions: &mut Vec<Action>) {
+        for host in &self.touched {
+            if let Some(why) = self.lost.get(host) {
+                self.differences
+                    .push(format!("{host}: unknown since it was lost ({why})"));
+            }
+        }
+        let succeeded = match self.way {
+            Way::On => true,
+            Way::Out => self.is_build_or_test(),
+            Way::Ask | Way::Back => false,
+        };
+        let trouble = self.trouble.clone();
+        let why = trouble
+            .as_ref()
+            .map_or_else(|| "it was committed".to_owned(), |trouble| trouble.why.clone());
+        let (outcome, exit) = if !self.differences.is_empty() {
+            let differences = std::mem::take(&mut self.differences);
+            (Outcome::NeedsHuman { why, differences }, 5)
+        } else if succeeded {
+            (Outcome::Converged, 0)
+        } else {
+            let cancelled = trouble.as_ref().is_some_and(|trouble| trouble.cancelled);
+            let exit = trouble.map_or(1, |trouble| trouble.exit);
+            (Outcome::Reverted { why, cancelled }, exit)
+        };
+        self.end(outcome, exit, actions);
+    }
+
+    /// Stopped where it is: the locks stay, so that nobody builds on it before it was recovered.
+    pub(super) fn close_halted(&mut self, why: &str, actions: &mut Vec<Action>) {
+        let at = self
+            .road
+            .get(self.at)
+            .map_or_else(|| "the end".to_owned(), ToString::to_string);
+        let mut differences = std::mem::take(&mut self.differences);
+        if self.decision.is_some() {
+            differences.push(format!("it was stopped at {at}; nothing was undone since"));
+        }
+        for host in &self.touched {
+            differences.push(format!("{host}: the lock of this run may be left"));
+        }
+        let why = why.to_owned();
+        if differences.is_empty() {
+            // No lock was asked for yet: there is nothing that could be left.
+            let cancelled = self.cancels > 0;
+            let exit = if cancelled { 130 } else { 1 };
+            self.end(Outcome::Reverted { why, cancelled }, exit, actions);
+        } else {
+            self.end(Outcome::NeedsHuman { why, differences }, 5, actions);
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome, exit: u8, actions: &mut Vec<Action>) {
+        self.closed = true;
+        actions.push(Action::Write(Entry::Closed {
+            outcome: outcome.clone(),
+            exit,
+        }));
+        actions.push(Action::Close { outcome, exit });
+    }
+}

@@ -1,0 +1,152 @@
+//! What tells one way of running a service from another: its hash, and the differences in words.
+//! A secret counts by a short hash of its value, so that a change shows and the value does not.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::config::service::Spec;
+
+/// By the secret's name: a short hash of its value.
+pub type Seals = BTreeMap<String, String>;
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
+}
+
+/// Forty bits: enough to see a change, too few to confirm a guess with certainty.
+#[must_use]
+pub fn seal(name: &str, value: &str) -> String {
+    let digest = Sha256::digest(format!("{name}\0{value}"));
+    hex(&digest).chars().take(10).collect()
+}
+
+/// The label `pilothouse.spec`.
+pub fn hash(spec: &Spec, seals: &Seals) -> Result<String, serde_json::Error> {
+    let text = serde_json::to_string(&(spec, seals))?;
+    Ok(hex(&Sha256::digest(text)).chars().take(16).collect())
+}
+
+/// `PORT 80 → 8080`, `+ FEATURE`, `- OLD`, `ports 8080:80 → 9090:80`: what the plan page shows.
+/// Values of variables whose names look secret are never shown.
+#[must_use]
+pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
+    use crate::domain::detail::shown_value;
+    let mut found = Vec::new();
+    for (name, value) in &after.env {
+        match before.env.get(name) {
+            None => found.push(format!("+ {name}")),
+            Some(old) if old != value => {
+                found.push(format!(
+                    "{name} {} → {}",
+                    shown_value(name, old),
+                    shown_value(name, value)
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in before.env.keys().filter(|name| !after.env.contains_key(*name)) {
+        found.push(format!("- {name}"));
+    }
+    for (name, source) in &after.secrets {
+        match before.secrets.get(name) {
+            None => found.push(format!("+ {name} (secret)")),
+            Some(old) if old != source => found.push(format!("{name} (secret) comes from elsewhere")),
+            Some(_) => {}
+        }
+    }
+    for name in before
+        .secrets
+        .keys()
+        .filter(|name| !after.secrets.contains_key(*name))
+    {
+        found.push(format!("- {name} (secret)"));
+    }
+    let mut other = |what: &str, old: String, new: String| {
+        if old != new {
+            found.push(format!("{what} {} → {}", or_none(&old), or_none(&new)));
+        }
+    };
+    other("command", before.command.join(" "), after.command.join(" "));
+    other(
+        "entrypoint",
+        before.entrypoint.join(" "),
+        after.entrypoint.join(" "),
+    );
+    other("ports", ports(before), ports(after));
+    other("volumes", volumes(before), volumes(after));
+    other("networks", before.networks.join(" "), after.networks.join(" "));
+    other(
+        "user",
+        before.user.clone().unwrap_or_default(),
+        after.user.clone().unwrap_or_default(),
+    );
+    other("memory", number(before.memory), number(after.memory));
+    other("cpus", number(before.cpus), number(after.cpus));
+    other(
+        "restart",
+        format!("{:?}", before.restart),
+        format!("{:?}", after.restart),
+    );
+    found
+}
+
+fn or_none(text: &str) -> &str {
+    if text.is_empty() { "none" } else { text }
+}
+
+fn number(value: Option<impl ToString>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn ports(spec: &Spec) -> String {
+    let all: Vec<String> = spec
+        .ports
+        .iter()
+        .map(|port| format!("{}:{}/{}", port.outside, port.inside, port.protocol))
+        .collect();
+    all.join(" ")
+}
+
+fn volumes(spec: &Spec) -> String {
+    let all: Vec<String> = spec
+        .volumes
+        .iter()
+        .map(|mount| format!("{}:{}", mount.source, mount.target))
+        .collect();
+    all.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_told_in_words_and_secret_values_are_not() {
+        let mut before = Spec::default();
+        before.env.insert("PORT".to_owned(), "80".to_owned());
+        before.env.insert("DB_PASSWORD".to_owned(), "one".to_owned());
+        let mut after = before.clone();
+        after.env.insert("PORT".to_owned(), "8080".to_owned());
+        after.env.insert("DB_PASSWORD".to_owned(), "two".to_owned());
+        after.env.insert("FEATURE".to_owned(), "on".to_owned());
+        assert_eq!(
+            changes(&before, &after),
+            ["DB_PASSWORD •••••• → ••••••", "+ FEATURE", "PORT 80 → 8080"]
+        );
+    }
+
+    #[test]
+    fn another_secret_is_another_spec() {
+        let spec = Spec::default();
+        let one = Seals::from([("KEY".to_owned(), seal("KEY", "a"))]);
+        let two = Seals::from([("KEY".to_owned(), seal("KEY", "b"))]);
+        assert_ne!(hash(&spec, &one).unwrap(), hash(&spec, &two).unwrap());
+    }
+}

@@ -1,0 +1,205 @@
+//! The stages of a run and their steps: a step is one stage on one host, the smallest thing journaled.
+//! Says which stages there are and in which order they are walked; what a step does on its host is `deeds`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::HostName;
+use crate::domain::run::RunKind;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    Build,
+    /// By the test's name.
+    Test(String),
+    Connect,
+    Lock,
+    Preflight,
+    /// The decision is written into every lock, so that any machine can recover from the hosts alone.
+    Pin,
+    Image,
+    Create,
+    Stop,
+    Start,
+    Gate,
+    Commit,
+
+    /// Recovery asks the ledger of the first host in lock order whether the run was committed.
+    Inquire,
+
+    /// New replicas stop.
+    Halt,
+    /// What ran before runs again, the same containers.
+    Restore,
+    /// And is as good as it was.
+    Regate,
+    /// New containers go.
+    Remove,
+    /// The host is compared with the snapshot.
+    Check,
+
+    /// After the commit: old down, new up, whatever a crash in between left.
+    Settle,
+    /// The other hosts' ledgers.
+    Copy,
+    Promote,
+    Retire,
+    /// The host is compared with what was decided.
+    Prove,
+    CleanUp,
+
+    /// The result of a run that was not committed goes into the ledgers.
+    Record,
+    Unlock,
+}
+
+impl Stage {
+    /// Does it change anything on a host? Then the lock is looked at first.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Image
+            | Self::Pin
+            | Self::Create
+            | Self::Stop
+            | Self::Start
+            | Self::Commit
+            | Self::Halt
+            | Self::Restore
+            | Self::Remove
+            | Self::Settle
+            | Self::Copy
+            | Self::Promote
+            | Self::Retire
+            | Self::CleanUp
+            | Self::Record
+            | Self::Unlock => true,
+            Self::Build
+            | Self::Test(_)
+            | Self::Connect
+            | Self::Lock
+            | Self::Preflight
+            | Self::Gate
+            | Self::Inquire
+            | Self::Regate
+            | Self::Check
+            | Self::Prove => false,
+        }
+    }
+
+    /// May it be ended early when the run turns back? What changes a container is always finished.
+    #[must_use]
+    pub fn can_be_interrupted(&self) -> bool {
+        matches!(self, Self::Build | Self::Test(_) | Self::Image | Self::Gate)
+    }
+
+    /// The column of the pipeline pane that it belongs to, if people are shown it at all.
+    #[must_use]
+    pub fn column(&self) -> Option<String> {
+        let word = match self {
+            Self::Test(name) => return Some(format!("test {name}")),
+            Self::Build => "build",
+            Self::Connect | Self::Lock => "lock",
+            Self::Preflight | Self::Pin => "preflight",
+            Self::Image => "image",
+            Self::Create | Self::Remove => "create",
+            Self::Stop | Self::Restore | Self::Regate => "stop",
+            Self::Start | Self::Halt => "start",
+            Self::Gate => "gate",
+            Self::Commit | Self::Copy => "commit",
+            Self::Settle | Self::Promote | Self::Retire | Self::Prove | Self::CleanUp => "retire",
+            Self::Inquire | Self::Check | Self::Record | Self::Unlock => return None,
+        };
+        Some(word.to_owned())
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Test(name) => write!(f, "test {name}"),
+            Self::Build => f.write_str("build"),
+            Self::Connect => f.write_str("connect"),
+            Self::Lock => f.write_str("lock"),
+            Self::Preflight => f.write_str("preflight"),
+            Self::Pin => f.write_str("pin"),
+            Self::Image => f.write_str("image"),
+            Self::Create => f.write_str("create"),
+            Self::Stop => f.write_str("stop"),
+            Self::Start => f.write_str("start"),
+            Self::Gate => f.write_str("gate"),
+            Self::Commit => f.write_str("commit"),
+            Self::Inquire => f.write_str("inquire"),
+            Self::Halt => f.write_str("halt"),
+            Self::Restore => f.write_str("restore"),
+            Self::Regate => f.write_str("gate of the old"),
+            Self::Remove => f.write_str("remove"),
+            Self::Check => f.write_str("check"),
+            Self::Settle => f.write_str("settle"),
+            Self::Copy => f.write_str("copy"),
+            Self::Promote => f.write_str("promote"),
+            Self::Retire => f.write_str("retire"),
+            Self::Prove => f.write_str("prove"),
+            Self::CleanUp => f.write_str("clean up"),
+            Self::Record => f.write_str("record"),
+            Self::Unlock => f.write_str("unlock"),
+        }
+    }
+}
+
+/// One stage on one host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Step {
+    pub stage: Stage,
+    pub host: HostName,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.stage, self.host)
+    }
+}
+
+/// Which way a run goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// Towards the commit.
+    Out,
+    /// A later process asks what an earlier one left.
+    Ask,
+    /// To the snapshot.
+    Back,
+    /// Committed: only forward.
+    On,
+}
+
+/// The stages of a run of this kind on this way, in order; each is a barrier for all its hosts.
+#[must_use]
+pub fn road(kind: RunKind, way: Way, tests: &[String]) -> Vec<Stage> {
+    use Stage::{
+        Build, Check, CleanUp, Commit, Connect, Copy, Create, Gate, Halt, Image, Inquire, Lock, Pin,
+        Preflight, Promote, Prove, Record, Regate, Remove, Restore, Retire, Settle, Start, Stop, Test,
+        Unlock,
+    };
+    match (kind, way) {
+        (RunKind::Build, Way::Out) => vec![Connect, Build],
+        (RunKind::Build | RunKind::Test, Way::Ask) => vec![Connect],
+        (RunKind::Build, Way::Back | Way::On) | (RunKind::Test, Way::On) => Vec::new(),
+        (RunKind::Test, Way::Out) => [Connect, Image]
+            .into_iter()
+            .chain(tests.iter().cloned().map(Test))
+            .collect(),
+        (RunKind::Test, Way::Back) => vec![Remove, Check],
+        (RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline, way) => match way {
+            Way::Out => vec![
+                Connect, Lock, Preflight, Pin, Image, Create, Stop, Start, Gate, Commit,
+            ],
+            Way::Ask => vec![Connect, Lock, Inquire],
+            Way::Back => vec![Halt, Restore, Regate, Remove, Check, Record, Unlock],
+            Way::On => vec![Settle, Copy, Promote, Retire, Prove, CleanUp, Unlock],
+        },
+    }
+}

@@ -1,0 +1,56 @@
+//! What a release is of: a service, in an environment or in none; and the names that follow from it.
+//! Names are made here only, so that a lock, a ledger and a replica can never be mistaken for each other's.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::container::label;
+use crate::domain::ids::{ReleaseNumber, ServiceName};
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    pub service: ServiceName,
+    pub environment: Option<String>,
+}
+
+impl Subject {
+    /// `shop.r42.1`, or `shop.staging.r42.1`: never renamed, never reused.
+    #[must_use]
+    pub fn replica_name(&self, release: ReleaseNumber, n: u32) -> String {
+        format!("{self}.{release}.{n}")
+    }
+
+    #[must_use]
+    pub fn lock_name(&self) -> String {
+        format!("pilothouse.lock.{self}")
+    }
+
+    /// What a stale lock is called once somebody took it; `id` is the stale container's own.
+    #[must_use]
+    pub fn taken_lock_name(&self, id: &str) -> String {
+        format!("pilothouse.lock.{self}.taken-{id}")
+    }
+
+    /// The never-started container and the volume it mounts.
+    #[must_use]
+    pub fn ledger_name(&self) -> String {
+        format!("pilothouse.ledger.{self}")
+    }
+
+    /// Does a container with these labels belong to this service in this environment?
+    #[must_use]
+    pub fn owns<'a>(&self, label_of: impl Fn(&str) -> Option<&'a str>) -> bool {
+        label_of(label::SERVICE) == Some(self.service.as_str())
+            && label_of(label::ENVIRONMENT) == self.environment.as_deref()
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.environment {
+            Some(environment) => write!(f, "{}.{environment}", self.service),
+            None => self.service.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Drives a run: what the state machine asks for is done, what came of it is told back, until it is closed.
+//! Decides nothing; beside the steps it keeps the leases and listens for who wants it undone.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::hands::Hands;
+use super::{cancel, lease};
+use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
+use crate::domain::run::Outcome;
+use crate::release::record::{Entry, Failure, FailureKind, Finding};
+use crate::release::run::{Action, Fact, Run};
+use crate::release::stage::{Stage, Step};
+
+/// A person notices no difference to at once.
+const LISTEN: Duration = Duration::from_millis(200);
+
+/// How the driving ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Closed {
+        outcome: Outcome,
+        exit: u8,
+    },
+    /// Open still: it can be recovered later.
+    Left {
+        why: String,
+        exit: u8,
+    },
+}
+
+type Answer = (Step, Result<Result<Finding, Failure>, Fault>);
+
+pub struct Driver {
+    run: Run,
+    hands: Arc<Hands>,
+    dir: PathBuf,
+    steps: JoinSet<Answer>,
+    under_way: BTreeMap<Step, AbortHandle>,
+    leases: JoinSet<()>,
+    wishes: usize,
+}
+
+impl Driver {
+    #[must_use]
+    pub fn new(run: Run, hands: Hands, dir: PathBuf) -> Self {
+        Self {
+            run,
+            hands: Arc::new(hands),
+            dir,
+            steps: JoinSet::new(),
+            under_way: BTreeMap::new(),
+            leases: JoinSet::new(),
+            wishes: 0,
+        }
+    }
+
+    /// The error is the journal's: without it nothing more may be done. `stopped` resolves when the system ends us.
+    pub async fn drive(mut self, mut stopped: mpsc::Receiver<&'static str>) -> Result<Ended, Fault> {
+        // One message a host at most.
+        let (lost, mut losses) = mpsc::channel::<(HostName, String)>(64);
+        let mut actions: VecDeque<Action> = self.run.start().into();
+        let mut listen = tokio::time::interval(LISTEN);
+        loop {
+            while let Some(action) = actions.pop_front() {
+                if let Some(ended) = self.carry(action, &lost)? {
+                    return Ok(ended);
+                }
+            }
+            let fact = tokio::select! {
+                biased;
+                Some(answer) = self.steps.join_next() => self.answered(answer)?,
+                Some((host, why)) = losses.recv() => Some(Fact::HostLost(host, why)),
+                Some(by) = stopped.recv() => Some(Fact::Cancelled(by.to_owned())),
+                _ = listen.tick() => self.wished(),
+            };
+            if let Some(fact) = fact {
+                self.note_lock(&fact, &lost);
+                actions.extend(self.run.on(fact));
+            }
+        }
+    }
+
+    fn carry(
+        &mut self,
+        action: Action,
+        lost: &mpsc::Sender<(HostName, String)>,
+    ) -> Result<Option<Ended>, Fault> {
+        match action {
+            Action::Write(entry) => self.write(entry)?,
+            Action::Do(step) => self.begin(step),
+            Action::Interrupt => self.hands.interrupt.cancel(),
+            Action::Close { outcome, exit } => return Ok(Some(Ended::Closed { outcome, exit })),
+            Action::Leave { why, exit } => return Ok(Some(Ended::Left { why, exit })),
+        }
+        if lost.is_closed() {
+            tracing::debug!("nobody keeps leases any more");
+        }
+        Ok(None)
+    }
+
+    fn write(&mut self, entry: Entry) -> Result<(), Fault> {
+        match &entry {
+            Entry::Decided(decision) => self.hands.decided((**decision).clone()),
+            Entry::Turned { way, .. } => self.hands.turned(*way),
+            Entry::Lost { host, .. } => {
+                // No more steps there, also none that is under way.
+                let gone = self.under_way.iter().filter(|(step, _)| step.host == *host);
+                for (_, handle) in gone {
+                    handle.abort();
+                }
+            }
+            Entry::Opened(_)
+            | Entry::Resumed { .. }
+            | Entry::Intent(_)
+            | Entry::Done { .. }
+            | Entry::Failed { .. }
+            | Entry::Text { .. }
+            | Entry::Closed { .. } => {}
+        }
+        self.hands.pen.write(entry)
+    }
+
+    fn begin(&mut self, step: Step) {
+        if step.stage == Stage::Record {
+            self.hands.will_record(self.run.ledger_result());
+        }
+        let hands = Arc::clone(&self.hands);
+        let doing = step.clone();
+        let handle = self.steps.spawn(async move {
+            let answer = hands.take(&doing).await;
+            (doing, answer)
+        });
+        self.under_way.insert(step, handle);
+    }
+
+    fn answered(&mut self, answer: Result<Answer, tokio::task::JoinError>) -> Result<Option<Fact>, Fault> {
+        match answer {
+            Ok((step, done)) => {
+                self.under_way.remove(&step);
+                Ok(Some(match done? {
+                    Ok(finding) => Fact::Did(step, finding),
+                    Err(failure) => Fact::Failed(step, failure),
+                }))
+            }
+            // Ended by us because its host was lost: the machine does not wait for it any more.
+            Err(error) if error.is_cancelled() => Ok(None),
+            // A panic in a step: which one is found by whose task has finished.
+            Err(error) => {
+                let panicked = self
+                    .under_way
+                    .iter()
+                    .find(|(_, handle)| handle.is_finished())
+                    .map(|(step, _)| step.clone());
+                Ok(panicked.map(|step| {
+                    self.under_way.remove(&step);
+                    let fault =
+                        Fault::new(step.to_string(), format!("a fault of Pilothouse itself: {error}"));
+                    Fact::Failed(step, Failure::of(FailureKind::Refused, fault))
+                }))
+            }
+        }
+    }
+
+    /// A lock that was taken is kept alive from then on.
+    fn note_lock(&mut self, fact: &Fact, lost: &mpsc::Sender<(HostName, String)>) {
+        if let Fact::Did(step, Finding::Lock { .. }) = fact {
+            let hands = Arc::clone(&self.hands);
+            self.leases
+                .spawn(lease::keep(hands, step.host.clone(), lost.clone()));
+        }
+    }
+
+    fn wished(&mut self) -> Option<Fact> {
+        let wishes = cancel::wishes(&self.dir);
+        let next = wishes.get(self.wishes)?;
+        self.wishes += 1;
+        Some(Fact::Cancelled(next.clone()))
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading runs: one, all of a state folder, or one as it goes.
+//! Reads what is appended, never the whole again; a damaged journal is left out and logged.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::output::Tail;
+use super::state::{State, is_alive};
+use super::view::Fold;
+use super::{journal, state};
+use crate::domain::fault::Fault;
+use crate::domain::ids::RunId;
+use crate::domain::run::{RunKind, RunView};
+
+/// How often a followed journal is looked at: a person sees no difference to at once.
+const LOOK: Duration = Duration::from_millis(100);
+/// Runs that are shown; older ones are on disk.
+const SHOWN: usize = 100;
+
+/// One run being read.
+#[derive(Debug)]
+pub struct Reader {
+    dir: PathBuf,
+    offset: u64,
+    fold: Option<Fold>,
+    tail: Tail,
+    was_alive: bool,
+}
+
+impl Reader {
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            offset: 0,
+            fold: None,
+            tail: Tail::default(),
+            was_alive: false,
+        }
+    }
+
+    /// What was added is taken in; is anything other than the last time?
+    pub fn read(&mut self) -> Result<bool, Fault> {
+        let path = journal::path(&self.dir);
+        let fault = |error: std::io::Error| Fault::new(format!("read {}", path.display()), error);
+        if !self.is_open() && std::fs::metadata(&path).is_ok_and(|seen| seen.len() == self.offset) {
+            // Closed: only a recovery could write to it again.
+            return Ok(false);
+        }
+        let mut changed = false;
+        let mut bytes = Vec::new();
+        match File::open(&path) {
+            Ok(mut file) => {
+                let length = file.metadata().map_err(fault)?.len();
+                if length > self.offset {
+                    file.seek(SeekFrom::Start(self.offset)).map_err(fault)?;
+                    file.read_to_end(&mut bytes).map_err(fault)?;
+                }
+            }
+            // Its runner has not begun yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(fault(error)),
+        }
+        let (records, whole) = journal::parse(&bytes, &path)?;
+        self.offset += whole;
+        for record in &records {
+            changed = true;
+            match &mut self.fold {
+                None => self.fold = Fold::open(record),
+                Some(fold) => fold.apply(record),
+            }
+        }
+        changed |= self.tail.read(&self.dir);
+        let alive = self.is_open() && is_alive(&self.dir);
+        changed |= alive != self.was_alive;
+        self.was_alive = alive;
+        Ok(changed)
+    }
+
+    /// Not closed: worth looking at again soon.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.fold.as_ref().is_none_or(|fold| fold.exit().is_none())
+    }
+
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.was_alive
+    }
+
+    #[must_use]
+    pub fn exit(&self) -> Option<u8> {
+        self.fold.as_ref()?.exit()
+    }
+
+    #[must_use]
+    pub fn fold(&self) -> Option<&Fold> {
+        self.fold.as_ref()
+    }
+
+    /// `None` until its first record is there.
+    #[must_use]
+    pub fn view(&self) -> Option<RunView> {
+        let mut view = self.fold.as_ref()?.view(self.was_alive);
+        view.output = self.tail.lines.iter().cloned().collect();
+        view.output_skipped = self.tail.skipped;
+        Some(view)
+    }
+}
+
+/// The folders of the last runs, newest first.
+#[must_use]
+pub fn recent(state: &State) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(state.runs()) else {
+        return Vec::new();
+    };
+    let mut dirs: Vec<PathBuf> = entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            RunId::parse(entry.file_name().to_str()?).ok()?;
+            Some(entry.path())
+        })
+        .collect();
+    // Ids sort by time.
+    dirs.sort_unstable_by(|one, two| two.cmp(one));
+    dirs.truncate(SHOWN);
+    dirs
+}
+
+/// The last runs, newest first.
+#[must_use]
+pub fn list(state: &State) -> Vec<RunView> {
+    let readers: Vec<Reader> = recent(state)
+        .into_iter()
+        .filter_map(|dir| {
+            let mut reader = Reader::new(dir);
+            match reader.read() {
+                Ok(_) => Some(reader),
+                Err(fault) => {
+                    tracing::warn!(%fault, "a run is not shown");
+                    None
+                }
+            }
+        })
+        .collect();
+    let mut views: Vec<RunView> = readers.iter().filter_map(Reader::view).collect();
+    let figures = figures(readers.iter());
+    for view in &mut views {
+        view.estimate = estimate(&figures, view);
+    }
+    views
+}
+
+pub fn view(state: &State, run: &RunId) -> Result<RunView, Fault> {
+    let mut reader = Reader::new(state.dir(run));
+    reader.read()?;
+    reader
+        .view()
+        .ok_or_else(|| Fault::new(format!("show run {run}"), "there is no such run here"))
+}
+
+/// Shows the run whenever it changed, until it is closed or its process is gone; the exit code is the run's, or 5.
+pub async fn follow(state: &State, run: &RunId, mut show: impl FnMut(&RunView)) -> Result<u8, Fault> {
+    let dir = state.dir(run);
+    if !dir.is_dir() {
+        return Err(Fault::new(
+            format!("follow run {run}"),
+            "there is no such run here",
+        ));
+    }
+    let mut reader = Reader::new(dir.clone());
+    let mut quiet: u32 = 0;
+    loop {
+        if reader.read()?
+            && let Some(view) = reader.view()
+        {
+            show(&view);
+        }
+        if let Some(exit) = reader.exit() {
+            return Ok(exit);
+        }
+        // A runner takes its lock before it writes its first record: some patience at the very start only.
+        quiet = if reader.is_alive() { 0 } else { quiet + 1 };
+        if quiet > 20 && !state::is_alive(&dir) {
+            return Ok(5);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// How long runs that converged took, newest first.
+pub type Figures = Vec<(RunKind, String, Duration)>;
+
+pub fn figures<'a>(readers: impl Iterator<Item = &'a Reader>) -> Figures {
+    readers
+        .filter_map(|reader| {
+            let fold = reader.fold()?;
+            Some((
+                fold.plan().kind,
+                fold.plan().subject.to_string(),
+                fold.took_in_all()?,
+            ))
+        })
+        .collect()
+}
+
+/// The median of the last five of its kind.
+#[must_use]
+pub fn estimate(figures: &Figures, view: &RunView) -> Option<Duration> {
+    let subject = view.subject();
+    let mut last: Vec<Duration> = figures
+        .iter()
+        .filter(|(kind, of, _)| *kind == view.kind && *of == subject)
+        .map(|(_, _, took)| *took)
+        .take(5)
+        .collect();
+    last.sort_unstable();
+    last.get(last.len() / 2).copied()
+}
+
+/// The folder's own name is the run's id.
+#[must_use]
+pub fn id_of(dir: &Path) -> Option<RunId> {
+    RunId::parse(dir.file_name()?.to_str()?).ok()
+}

@@ -1,0 +1,438 @@
+//! The hands of a run: one step done on one host, by the daemon it is connected to.
+//! Looks at the lock before every change, writes the intent down before it is done, and what came of it afterwards.
+
+mod images;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::pen::Pen;
+use super::secrets::Secrets;
+use super::step::lock::{Claim, Pinned};
+use super::step::{carry, gate, ledger, lock, replicas, survey};
+use crate::config::Host;
+use crate::config::service::Gate;
+use crate::domain::fault::Fault;
+use crate::domain::host::EngineKind;
+use crate::domain::ids::{ContainerId, HostName};
+use crate::domain::order::Access;
+use crate::hosts::{Daemon, connect};
+use crate::release::decision::Decision;
+use crate::release::deeds::Scene;
+use crate::release::facts::LedgerSeen;
+use crate::release::ledger::{Ledger, LedgerResult};
+use crate::release::plan::Plan;
+use crate::release::record::{Entry, Failure, FailureKind, Finding};
+use crate::release::stage::{Stage, Step, Way};
+
+/// On the way back and on, a daemon that restarts is waited for: shorter than the lease, whose end ends the waiting.
+const PATIENCE: Duration = Duration::from_secs(25);
+const PAUSE: Duration = Duration::from_millis(500);
+/// Behind the gate of an undo.
+const OLD_STEADY: Duration = Duration::from_secs(5);
+
+pub struct Hands {
+    pub plan: Plan,
+    pub hosts: BTreeMap<HostName, Host>,
+    /// The machine that this process runs on.
+    pub machine: String,
+    pub secrets: Secrets,
+    pub pen: Pen,
+    /// The run turned back: what can end early does.
+    pub interrupt: CancellationToken,
+    held: Mutex<Held>,
+}
+
+/// What the steps learn from each other.
+#[derive(Default)]
+struct Held {
+    daemons: BTreeMap<HostName, Daemon>,
+    locks: BTreeMap<HostName, ContainerId>,
+    decision: Option<Arc<Decision>>,
+    /// An earlier process decided it: locks are taken up again.
+    resumed: bool,
+    /// What goes into the ledgers of a run that was not committed.
+    result: Option<LedgerResult>,
+    way: Option<Way>,
+    stage: String,
+}
+
+/// Everything that the hands need to begin.
+pub struct Tools {
+    pub plan: Plan,
+    pub hosts: Vec<Host>,
+    pub machine: String,
+    pub secrets: Secrets,
+    pub pen: Pen,
+    pub resumed: Option<Decision>,
+}
+
+impl Hands {
+    #[must_use]
+    pub fn new(tools: Tools) -> Self {
+        Self {
+            plan: tools.plan,
+            hosts: tools
+                .hosts
+                .into_iter()
+                .map(|host| (host.name.clone(), host))
+                .collect(),
+            machine: tools.machine,
+            secrets: tools.secrets,
+            pen: tools.pen,
+            interrupt: CancellationToken::new(),
+            held: Mutex::new(Held {
+                resumed: tools.resumed.is_some(),
+                decision: tools.resumed.map(Arc::new),
+                ..Held::default()
+            }),
+        }
+    }
+
+    /// Nothing is held across an await, and nobody panics while holding it.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn decided(&self, decision: Decision) {
+        self.held().decision = Some(Arc::new(decision));
+    }
+
+    pub fn turned(&self, way: Way) {
+        self.held().way = Some(way);
+    }
+
+    pub fn will_record(&self, result: LedgerResult) {
+        self.held().result = Some(result);
+    }
+
+    /// What the leases say of the run.
+    #[must_use]
+    pub fn stage(&self) -> String {
+        self.held().stage.clone()
+    }
+
+    #[must_use]
+    pub fn lock_of(&self, host: &HostName) -> Option<(Daemon, ContainerId)> {
+        let held = self.held();
+        Some((held.daemons.get(host)?.clone(), held.locks.get(host)?.clone()))
+    }
+
+    fn daemon(&self, host: &HostName) -> Result<Daemon, Failure> {
+        self.held().daemons.get(host).cloned().ok_or_else(|| {
+            Failure::of(
+                FailureKind::Unreachable,
+                Fault::new(format!("reach {host}"), "it is not connected"),
+            )
+        })
+    }
+
+    fn decision(&self) -> Result<Arc<Decision>, Failure> {
+        self.held()
+            .decision
+            .clone()
+            .ok_or_else(|| Failure::refused(Fault::new("go on", "nothing was decided yet")))
+    }
+
+    /// Fence, intent, deed, proof, done: in this order. The error is the journal's: without it nothing more is done.
+    pub async fn take(&self, step: &Step) -> Result<Result<Finding, Failure>, Fault> {
+        let begun = Instant::now();
+        self.held().stage = step.stage.to_string();
+        let done = match self.fence(step).await {
+            Ok(()) => {
+                self.pen.write(Entry::Intent(step.clone()))?;
+                self.with_patience(step).await
+            }
+            Err(failure) => Err(failure),
+        };
+        let took = begun.elapsed();
+        let step = step.clone();
+        match done {
+            Ok(finding) => {
+                self.pen.write(Entry::Done {
+                    step,
+                    took,
+                    finding: journaled(&finding),
+                })?;
+                Ok(Ok(finding))
+            }
+            Err(failure) => {
+                let failure = self.pen.clean(failure);
+                self.pen.write(Entry::Failed {
+                    step,
+                    took,
+                    why: failure.clone(),
+                })?;
+                Ok(Err(failure))
+            }
+        }
+    }
+
+    async fn fence(&self, step: &Step) -> Result<(), Failure> {
+        if !self.plan.is_release() || !step.stage.changes() {
+            return Ok(());
+        }
+        let opened = Instant::now();
+        loop {
+            let Some((daemon, id)) = self.lock_of(&step.host) else {
+                // Only locks are left to look for: a run that had not decided anything.
+                return if step.stage == Stage::Unlock {
+                    Ok(())
+                } else {
+                    Err(Failure::of(
+                        FailureKind::Fenced,
+                        Fault::new(format!("go on on {}", step.host), "it is not locked by this run"),
+                    ))
+                };
+            };
+            match lock::is_ours(&daemon, &self.plan.subject, &id).await {
+                Err(failure) if self.may_wait(&failure, opened) => self.reconnect(&step.host).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// Towards the commit a silent host turns the run back; on the ways after that it is waited for.
+    fn may_wait(&self, failure: &Failure, opened: Instant) -> bool {
+        let way = self.held().way;
+        failure.kind == FailureKind::Unreachable
+            && matches!(way, Some(Way::Back | Way::On))
+            && opened.elapsed() < PATIENCE
+    }
+
+    async fn with_patience(&self, step: &Step) -> Result<Finding, Failure> {
+        let opened = Instant::now();
+        loop {
+            match self.act(step).await {
+                Err(failure) if self.may_wait(&failure, opened) => self.reconnect(&step.host).await,
+                other => return other,
+            }
+        }
+    }
+
+    /// A link that was cut does not come back by itself.
+    async fn reconnect(&self, host: &HostName) {
+        tokio::time::sleep(PAUSE).await;
+        if let Some(known) = self.hosts.get(host)
+            && let Ok(daemon) = connect(known, Access::Full).await
+        {
+            self.held().daemons.insert(host.clone(), daemon);
+        }
+    }
+
+    async fn act(&self, step: &Step) -> Result<Finding, Failure> {
+        let host = &step.host;
+        if step.stage == Stage::Connect {
+            return self.connect(host).await;
+        }
+        let daemon = self.daemon(host)?;
+        match &step.stage {
+            Stage::Connect => Ok(Finding::Nothing),
+            Stage::Build => self.build(step, &daemon).await,
+            Stage::Test(name) => self.test(step, &daemon, name).await,
+            Stage::Image => self.image(step, &daemon).await,
+            Stage::Lock => self.lock(host, &daemon).await,
+            Stage::Preflight => Ok(Finding::Facts(Box::new(
+                survey::survey(&daemon, &self.plan).await?,
+            ))),
+            Stage::Pin => self.pin(host, &daemon).await,
+            Stage::Gate => self.gate(step, &daemon, gate::Whose::New).await,
+            Stage::Regate => self.gate(step, &daemon, gate::Whose::Old).await,
+            Stage::Commit | Stage::Copy => self.commit(host, &daemon).await,
+            Stage::Record => self.record(&daemon).await,
+            Stage::Inquire => self.inquire(&daemon).await,
+            Stage::Check if !self.plan.is_release() => {
+                let left = replicas::of_tests(&daemon, self.plan.run.as_str()).await?;
+                Ok(Finding::Replicas(left))
+            }
+            Stage::Remove if !self.plan.is_release() => {
+                super::step::test::sweep(&daemon, &self.plan.run)
+                    .await
+                    .map_err(Failure::refused)?;
+                Ok(Finding::Nothing)
+            }
+            Stage::Check | Stage::Prove => {
+                let now = replicas::replicas(&daemon, &self.plan.subject).await?;
+                Ok(Finding::Replicas(now))
+            }
+            Stage::Create
+            | Stage::Stop
+            | Stage::Start
+            | Stage::Halt
+            | Stage::Restore
+            | Stage::Remove
+            | Stage::Settle
+            | Stage::Promote
+            | Stage::Retire
+            | Stage::CleanUp => {
+                let decision = self.decision()?;
+                let scene = self.scene(&decision, host);
+                carry::carry_out(&daemon, &scene, &step.stage, &self.secrets).await?;
+                Ok(Finding::Nothing)
+            }
+            Stage::Unlock => {
+                lock::release(&daemon, &self.plan.subject, self.plan.run.as_str()).await?;
+                self.held().locks.remove(host);
+                Ok(Finding::Nothing)
+            }
+        }
+    }
+
+    fn scene<'a>(&'a self, decision: &'a Decision, host: &'a HostName) -> Scene<'a> {
+        Scene {
+            plan: &self.plan,
+            decision,
+            host,
+        }
+    }
+
+    async fn connect(&self, host: &HostName) -> Result<Finding, Failure> {
+        let known = self.hosts.get(host).ok_or_else(|| {
+            Failure::refused(Fault::new(
+                format!("reach {host}"),
+                "the configuration does not name it",
+            ))
+        })?;
+        let daemon = connect(known, Access::Full)
+            .await
+            .map_err(|unreached| Failure::of(FailureKind::Unreachable, unreached.fault()))?;
+        if self.plan.is_release()
+            && daemon.engine().kind == EngineKind::Podman
+            && self.plan.targets.contains(host)
+        {
+            return Err(Failure::refused(Fault::new(
+                format!("{} {} on {host}", self.plan.kind.word(), self.plan.subject),
+                "Podman cannot change a container's restart policy, so a reboot would start the wrong release",
+            )));
+        }
+        let id = daemon.engine().daemon_id.clone();
+        self.held().daemons.insert(host.clone(), daemon);
+        Ok(Finding::Daemon { id })
+    }
+
+    async fn lock(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
+        let (resumed, decision) = {
+            let held = self.held();
+            (held.resumed, held.decision.clone())
+        };
+        let pinned = decision.filter(|_| resumed).map(|decision| Pinned {
+            plan: self.plan.clone(),
+            decision: (*decision).clone(),
+        });
+        let claim = Claim {
+            plan: &self.plan,
+            machine: &self.machine,
+            pinned: pinned.as_ref(),
+        };
+        let id = lock::take(daemon, claim).await?;
+        self.held().locks.insert(host.clone(), id.clone());
+        Ok(Finding::Lock { id })
+    }
+
+    async fn pin(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
+        let pinned = Pinned {
+            plan: self.plan.clone(),
+            decision: (*self.decision()?).clone(),
+        };
+        if let Some((_, id)) = self.lock_of(host) {
+            lock::pin(daemon, &id, &pinned).await?;
+        }
+        Ok(Finding::Nothing)
+    }
+
+    async fn gate(&self, step: &Step, daemon: &Daemon, whose: gate::Whose) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let scene = self.scene(&decision, &step.host);
+        let mut limits = self
+            .plan
+            .deploy()
+            .map_or_else(Gate::default, |deploy| deploy.gate.clone());
+        if whose == gate::Whose::Old {
+            // It proved itself before: long enough to see that it did not fall over again.
+            limits.steady = limits.steady.min(OLD_STEADY);
+        }
+        let mut teller = self.pen.teller(step);
+        let never = CancellationToken::new();
+        let cancel = if step.stage.can_be_interrupted() {
+            &self.interrupt
+        } else {
+            &never
+        };
+        gate::gate(daemon, &scene, whose, &limits, &mut teller, cancel).await?;
+        Ok(Finding::Nothing)
+    }
+
+    /// The commit is one record on the first host; the others copy it.
+    async fn commit(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let other = self.longest_ledger(host, &decision).await;
+        let entry = decision.ledger_entry(&self.plan, super::pen::now(), LedgerResult::Committed);
+        ledger::append(daemon, &self.plan.subject, other.as_ref(), entry).await?;
+        Ok(Finding::Nothing)
+    }
+
+    /// Of the other hosts: one that lost its own takes it over. A host that does not answer is not waited for.
+    async fn longest_ledger(&self, but: &HostName, decision: &Decision) -> Option<Ledger> {
+        let mut best: Option<Ledger> = None;
+        for host in decision.order.iter().filter(|host| *host != but) {
+            let Ok(daemon) = self.daemon(host) else { continue };
+            if let Ok(LedgerSeen::Read(seen)) = ledger::read(&daemon, &self.plan.subject).await
+                && best
+                    .as_ref()
+                    .is_none_or(|best| seen.entries.len() > best.entries.len())
+            {
+                best = Some(*seen);
+            }
+        }
+        best
+    }
+
+    async fn record(&self, daemon: &Daemon) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let result = self.held().result.clone();
+        if let Some(result) = result {
+            let entry = decision.ledger_entry(&self.plan, super::pen::now(), result);
+            ledger::append(daemon, &self.plan.subject, None, entry).await?;
+        }
+        Ok(Finding::Nothing)
+    }
+
+    /// The first host's word counts; where it has no ledger at all, a copy on another host does.
+    async fn inquire(&self, daemon: &Daemon) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let seen = match ledger::read(daemon, &self.plan.subject).await? {
+            LedgerSeen::Read(seen) => Some(*seen),
+            LedgerSeen::Missing => self.longest_ledger(daemon.name(), &decision).await,
+            LedgerSeen::Newer { .. } | LedgerSeen::Unreadable { .. } => {
+                return Err(Failure::refused(Fault::new(
+                    format!("ask {} whether the run was committed", daemon.name()),
+                    "its ledger cannot be read",
+                )));
+            }
+        };
+        let seen = seen.unwrap_or_default();
+        let run = &self.plan.run;
+        let superseded = seen
+            .committed()
+            .any(|entry| entry.run != *run && entry.at > self.plan.started);
+        Ok(Finding::Committed {
+            yes: seen.is_committed(run),
+            superseded,
+        })
+    }
+}
+
+/// Facts and listings are not journaled whole: the decision keeps what counts of them.
+fn journaled(finding: &Finding) -> Finding {
+    match finding {
+        Finding::Facts(_) | Finding::Replicas(_) => Finding::Nothing,
+        Finding::Nothing
+        | Finding::Daemon { .. }
+        | Finding::Lock { .. }
+        | Finding::Image { .. }
+        | Finding::Committed { .. } => finding.clone(),
+    }
+}

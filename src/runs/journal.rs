@@ -1,0 +1,193 @@
+//! The journal of a run: append-only NDJSON, on disk before anything irreversible is done.
+//! A torn last line is the end of it; a damaged line before the end is named, never skipped.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::domain::fault::Fault;
+use crate::domain::units::Stamp;
+use crate::release::record::{Entry, Record, SCHEMA};
+
+/// Reserved before the locks, so that a full disk stops a run that has changed nothing yet.
+const RESERVED: u64 = 1 << 20;
+
+pub struct Journal {
+    file: File,
+    next: u64,
+    /// Tests of record end the process right after a record is on disk: how many it writes before.
+    die_after: Option<u64>,
+}
+
+/// The hidden variable that tells a runner to end itself after so many records.
+const DIE_AFTER: &str = "PILOTHOUSE_DIE_AFTER";
+
+#[must_use]
+pub fn path(dir: &Path) -> PathBuf {
+    dir.join("journal.ndjson")
+}
+
+impl Journal {
+    /// For the one process that carries the run out; what is there already is read first.
+    pub fn open(dir: &Path) -> Result<(Self, Vec<Record>), Fault> {
+        let path = path(dir);
+        let fault = |error: io::Error| Fault::new(format!("open the journal {}", path.display()), error);
+        let file = super::state::open_private(&path).map_err(fault)?;
+        let bytes = std::fs::read(&path).map_err(fault)?;
+        let (records, whole) = parse(&bytes, &path)?;
+        // The name of the file must survive a power cut as its lines do.
+        std::fs::File::open(dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(fault)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > whole) {
+            // The torn line goes: the next record must not be glued to it.
+            file.set_len(whole).map_err(fault)?;
+        }
+        let journal = Self {
+            file,
+            next: records.last().map_or(1, |record| record.n + 1),
+            die_after: std::env::var(DIE_AFTER).ok().and_then(|text| text.parse().ok()),
+        };
+        Ok((journal, records))
+    }
+
+    /// Room for what will be written: refused here rather than in the middle.
+    pub fn reserve(dir: &Path) -> Result<(), Fault> {
+        let reserve = dir.join("reserve");
+        let try_it = || -> io::Result<()> {
+            let file = super::state::open_private(&reserve)?;
+            let flags = rustix::fs::FallocateFlags::empty();
+            match rustix::fs::fallocate(&file, flags, 0, RESERVED) {
+                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+            file.sync_all()
+        };
+        try_it().map_err(|error| {
+            Fault::new(
+                format!("reserve space for the journal in {}", dir.display()),
+                error,
+            )
+            .hint("make room on that disk; nothing was changed")
+        })?;
+        // Given back at once: what counts is that the disk was not full a moment ago.
+        std::fs::remove_file(&reserve)
+            .map_err(|error| Fault::new(format!("remove {}", reserve.display()), error))
+    }
+
+    /// Appends; what is binding is on disk when this returns.
+    pub fn write(&mut self, at: Stamp, entry: Entry) -> Result<Record, Fault> {
+        let record = Record {
+            schema: SCHEMA,
+            n: self.next,
+            at,
+            entry,
+        };
+        let fault = |error: &dyn std::fmt::Display| Fault::new("write the journal", error);
+        let mut line = serde_json::to_vec(&record).map_err(|error| fault(&error))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(|error| fault(&error))?;
+        if record.entry.is_binding() {
+            self.file.sync_data().map_err(|error| fault(&error))?;
+            self.die_if_told();
+        }
+        self.next += 1;
+        Ok(record)
+    }
+
+    fn die_if_told(&mut self) {
+        match &mut self.die_after {
+            None => {}
+            Some(0 | 1) => {
+                let myself = rustix::process::getpid();
+                if let Err(error) = rustix::process::kill_process(myself, rustix::process::Signal::KILL) {
+                    tracing::error!(%error, "could not end this process");
+                }
+            }
+            Some(left) => *left -= 1,
+        }
+    }
+}
+
+/// Every whole record, for those who only read.
+pub fn read(dir: &Path) -> Result<Vec<Record>, Fault> {
+    let path = path(dir);
+    let bytes = std::fs::read(&path)
+        .map_err(|error| Fault::new(format!("read the journal {}", path.display()), error))?;
+    Ok(parse(&bytes, &path)?.0)
+}
+
+/// The whole records, and how many bytes they take.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<(Vec<Record>, u64), Fault> {
+    let mut records: Vec<Record> = Vec::new();
+    let mut whole: u64 = 0;
+    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let is_last = line.last() != Some(&b'\n');
+        if is_last {
+            break;
+        }
+        let damaged = |why: &dyn std::fmt::Display| {
+            Fault::new(format!("read line {} of the journal {}", number + 1, path.display()), why)
+                .hint("nothing is guessed from a damaged journal; the hosts' locks and ledgers still know: pilothouse recover")
+        };
+        let schema = serde_json::from_slice::<serde_json::Value>(line)
+            .map_err(|error| damaged(&error))?
+            .get("schema")
+            .and_then(serde_json::Value::as_u64);
+        if schema != Some(u64::from(SCHEMA)) {
+            return Err(damaged(&"it was written by another version of Pilothouse"));
+        }
+        let record: Record = serde_json::from_slice(line).map_err(|error| damaged(&error))?;
+        let expected = records.last().map(|last| last.n + 1);
+        if expected.is_some_and(|expected| expected != record.n) {
+            return Err(damaged(&"a record before it is missing"));
+        }
+        whole += u64::try_from(line.len()).unwrap_or(0);
+        records.push(record);
+    }
+    Ok((records, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(n: u32) -> Entry {
+        Entry::Lost {
+            host: crate::domain::ids::HostName::parse("web-1").unwrap(),
+            why: n.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_and_the_next_record_follows_the_last_whole_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path()).unwrap();
+        journal.write(Stamp(1), text(1)).unwrap();
+        journal.write(Stamp(2), text(2)).unwrap();
+        drop(journal);
+        let file = path(dir.path());
+        let bytes = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &bytes[..bytes.len() - 5]).unwrap();
+        let (mut journal, records) = Journal::open(dir.path()).unwrap();
+        assert_eq!(records.len(), 1);
+        journal.write(Stamp(3), text(3)).unwrap();
+        let numbers: Vec<u64> = read(dir.path()).unwrap().iter().map(|record| record.n).collect();
+        assert_eq!(numbers, [1, 2]);
+    }
+
+    #[test]
+    fn a_damaged_line_before_the_end_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(dir.path()).unwrap();
+        journal.write(Stamp(1), text(1)).unwrap();
+        journal.write(Stamp(2), text(2)).unwrap();
+        let file = path(dir.path());
+        let broken = std::fs::read_to_string(&file)
+            .unwrap()
+            .replacen("web-1", "we\"b", 1);
+        std::fs::write(&file, broken).unwrap();
+        let fault = read(dir.path()).unwrap_err();
+        assert!(fault.what.contains("line 1"), "{fault}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Starts a run as a process of its own: secrets are resolved first and handed over through a pipe.
+//! It is started when this returns; from then on its journal is all there is to know.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+
+use super::draft::draft;
+use super::secrets::{self, Secrets};
+use super::state::State;
+use crate::config::Config;
+use crate::config::service::Secret;
+use crate::domain::fault::Fault;
+use crate::domain::ids::RunId;
+use crate::domain::plan::RunRequest;
+use crate::domain::run::RunKind;
+use crate::release::plan::Actor;
+use crate::release::spec;
+
+/// From its start until its first record is on disk.
+const START_LIMIT: Duration = Duration::from_secs(15);
+
+/// What the runner says once it holds the run and has written its first record.
+pub(super) const READY: &[u8] = b"ready\n";
+
+pub async fn launch(
+    state: &State,
+    config: &Config,
+    request: &RunRequest,
+    actor: Actor,
+) -> Result<RunId, Fault> {
+    let now = super::pen::now();
+    let mut file = draft(state, config, request, actor, now).await?;
+    let env = |name: &str| std::env::var(name).ok();
+    let mut secrets = Secrets::new();
+    let mut hidden = Vec::new();
+    if let Some(deploy) = file.plan.deploy() {
+        let wanted = &deploy.spec.secrets;
+        hidden.extend(wanted.values().filter_map(|source| match source {
+            Secret::Env(name) => Some(name.clone()),
+            Secret::Command(_) | Secret::File(_) => None,
+        }));
+        secrets = match file.plan.kind {
+            RunKind::Deploy => secrets::resolve(wanted, &env).await?,
+            // Only needed if a kept container is gone: creating it says which is missing.
+            RunKind::Rollback => secrets::resolve(wanted, &env).await.unwrap_or_default(),
+            RunKind::Build | RunKind::Test | RunKind::Push | RunKind::Pipeline => Secrets::new(),
+        };
+    }
+    file.plan.seals = secrets
+        .iter()
+        .map(|(name, value)| (name.clone(), spec::seal(name, value)))
+        .collect();
+    state.forget_old(now);
+    let dir = state.create(&file)?;
+    start(state.program(), &dir, &secrets, &hidden).await?;
+    Ok(file.plan.run)
+}
+
+/// The runner of `dir`, detached: it makes a session of its own and outlives us.
+pub(super) async fn start(
+    program: &Path,
+    dir: &Path,
+    secrets: &Secrets,
+    hidden: &[String],
+) -> Result<(), Fault> {
+    let fault = |why: &dyn std::fmt::Display| {
+        Fault::new(
+            format!("start {} __run {}", program.display(), dir.display()),
+            why,
+        )
+    };
+    let mut command = Command::new(program);
+    command
+        .arg("__run")
+        .arg(dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    for name in hidden {
+        command.env_remove(name);
+    }
+    // Where a person logged in for this program, the run needs nobody.
+    command.envs(crate::hosts::ssh::hand_on());
+    let mut child = command.spawn().map_err(|error| fault(&error))?;
+    let text = serde_json::to_vec(secrets).map_err(|error| fault(&error))?;
+    let handing_over = async {
+        if let Some(mut pipe) = child.stdin.take() {
+            pipe.write_all(&text).await?;
+            pipe.shutdown().await?;
+        }
+        let mut said = Vec::new();
+        if let Some(mut pipe) = child.stdout.take() {
+            let mut piece = [0; 256];
+            while said.len() < 4096 && !said.ends_with(b"\n") {
+                let read = pipe.read(&mut piece).await?;
+                if read == 0 {
+                    break;
+                }
+                said.extend_from_slice(piece.get(..read).unwrap_or_default());
+            }
+        }
+        Ok::<_, std::io::Error>(said)
+    };
+    let said = tokio::time::timeout(START_LIMIT, handing_over)
+        .await
+        .map_err(|_elapsed| fault(&"it did not begin"))?
+        .map_err(|error| fault(&error))?;
+    if said == READY {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&said);
+    let words = words.trim();
+    Err(fault(&if words.is_empty() {
+        "it ended before it began"
+    } else {
+        words
+    }))
+}

@@ -1,0 +1,37 @@
+//! Runs: processes of their own that build, test, deploy and roll back, each with a journal that anybody can follow.
+//! What is done is decided in `release`; here it is carried out, journaled, followed, cancelled and recovered.
+//!
+//! A run is started by `launch`, lives in `runner` and `driver`, and is seen through `watch`, `list` and `follow`.
+//! Push, rolling and blue-green releases and the proxies they switch are further stages: see `release`.
+
+pub mod step;
+pub mod state;
+pub mod journal;
+pub mod output;
+pub mod secrets;
+pub mod view;
+pub mod follow;
+pub mod watch;
+pub mod actor;
+pub mod cancel;
+pub mod draft;
+pub mod plan;
+pub mod launch;
+pub mod runner;
+pub mod driver;
+pub mod hands;
+pub mod lease;
+pub mod pen;
+pub mod recover;
+pub mod unlock;
+
+pub use actor::who;
+pub use cancel::cancel;
+pub use follow::{follow, list, view};
+pub use launch::launch;
+pub use plan::plan;
+pub use recover::{Recovery, recover};
+pub use runner::runner;
+pub use state::State;
+pub use unlock::unlock;
+pub use watch::watch;

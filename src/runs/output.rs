@@ -1,0 +1,160 @@
+//! What the steps of a run print, kept in two files of bounded size: the present one and the one before.
+//! What fell out is counted and said; secrets are taken out before a line is written.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::secrets::Redactor;
+use crate::domain::run::RunLine;
+
+/// Of one of the two files: 8 000 lines of 128 bytes.
+const LONGEST: u64 = 1 << 20;
+/// Longer lines are cut: nobody reads them in a pane.
+const WIDEST: usize = 4 << 10;
+
+pub struct Output {
+    dir: PathBuf,
+    file: File,
+    written: u64,
+    /// Lines in the present file, and lines in files that are gone.
+    lines: u64,
+    gone: u64,
+    redactor: Redactor,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Piece {
+    /// The first line of a file: how many lines came before it.
+    Skipped {
+        skipped: u64,
+    },
+    Line(RunLine),
+}
+
+fn present(dir: &Path) -> PathBuf {
+    dir.join("output.ndjson")
+}
+
+fn before(dir: &Path) -> PathBuf {
+    dir.join("output.before.ndjson")
+}
+
+impl Output {
+    pub fn open(dir: &Path, redactor: Redactor) -> io::Result<Self> {
+        let file = super::state::open_private(&present(dir))?;
+        let written = file.metadata()?.len();
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            file,
+            written,
+            lines: 0,
+            gone: 0,
+            redactor,
+        })
+    }
+
+    /// Losing a line of output must not end a deploy: the caller logs the error and goes on.
+    pub fn line(&mut self, mut line: RunLine) -> io::Result<()> {
+        line.text = self.redactor.clean(&line.text);
+        if line.text.len() > WIDEST {
+            let cut = (0..=WIDEST)
+                .rev()
+                .find(|at| line.text.is_char_boundary(*at))
+                .unwrap_or(0);
+            line.text.truncate(cut);
+            line.text.push('…');
+        }
+        if self.written > LONGEST {
+            self.turn_over()?;
+        }
+        self.write(&Piece::Line(line))?;
+        self.lines += 1;
+        Ok(())
+    }
+
+    fn write(&mut self, piece: &Piece) -> io::Result<()> {
+        let mut text = serde_json::to_vec(piece)?;
+        text.push(b'\n');
+        self.file.write_all(&text)?;
+        self.written += u64::try_from(text.len()).unwrap_or(0);
+        Ok(())
+    }
+
+    fn turn_over(&mut self) -> io::Result<()> {
+        std::fs::rename(present(&self.dir), before(&self.dir))?;
+        self.file = super::state::open_private(&present(&self.dir))?;
+        self.written = 0;
+        self.gone += std::mem::take(&mut self.lines);
+        self.write(&Piece::Skipped { skipped: self.gone })
+    }
+}
+
+/// Reads what was added since the last time; keeps no more than a pane shows.
+#[derive(Debug, Default)]
+pub struct Tail {
+    offset: u64,
+    inode: u64,
+    pub lines: std::collections::VecDeque<RunLine>,
+    pub skipped: u64,
+}
+
+/// Lines of one run that are kept for the screen.
+const SHOWN: usize = 200;
+/// Read at once; more waits for the next look.
+const BITE: u64 = 256 << 10;
+
+impl Tail {
+    /// Did anything come?
+    pub fn read(&mut self, dir: &Path) -> bool {
+        let Ok(mut file) = File::open(present(dir)) else {
+            return false;
+        };
+        let Ok(seen) = file.metadata() else { return false };
+        let inode = std::os::unix::fs::MetadataExt::ino(&seen);
+        if inode != self.inode {
+            self.inode = inode;
+            self.offset = 0;
+        }
+        if seen.len() <= self.offset {
+            return false;
+        }
+        if seen.len() - self.offset > BITE {
+            self.offset = seen.len() - BITE;
+        }
+        let mut bytes = Vec::new();
+        let read = file
+            .seek(SeekFrom::Start(self.offset))
+            .and_then(|_| (&file).take(BITE).read_to_end(&mut bytes));
+        if read.is_err() {
+            return false;
+        }
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        self.offset += u64::try_from(whole).unwrap_or(0);
+        for line in bytes
+            .get(..whole)
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n')
+        {
+            // How many were skipped is counted here; the first line of a bite may be a half one.
+            if let Ok(Piece::Line(line)) = serde_json::from_slice(line) {
+                self.push(line);
+            }
+        }
+        whole > 0
+    }
+
+    fn push(&mut self, line: RunLine) {
+        if self.lines.len() == SHOWN {
+            self.lines.pop_front();
+            self.skipped += 1;
+        }
+        self.lines.push_back(line);
+    }
+}

@@ -1,0 +1,249 @@
+//! The plan page and `--dry-run`: what a run would do to the hosts as they are now, and why it would not be started.
+//! Reads the hosts and changes nothing; the run looks again, under its locks.
+
+use super::draft::draft;
+use super::state::State;
+use super::step::survey;
+use crate::config::Config;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{HostName, ReleaseNumber};
+use crate::domain::order::Access;
+use crate::domain::plan::{PlanView, RunRequest};
+use crate::domain::run::RunKind;
+use crate::hosts::{Unreached, connect};
+use crate::release::decision::{Decision, Facts, history};
+use crate::release::plan::Plan;
+use crate::release::{preflight, spec};
+
+pub async fn plan(
+    state: &State,
+    config: &Config,
+    request: &RunRequest,
+    access: Access,
+) -> Result<PlanView, Fault> {
+    let by = super::who(&|name| std::env::var(name).ok());
+    let file = draft(state, config, request, by, super::pen::now()).await?;
+    let plan = file.plan;
+    let mut facts = Facts::new();
+    let mut refusals = Vec::new();
+    let looked = futures_util::future::join_all(file.hosts.iter().map(|host| async {
+        // A look needs no right to change anything.
+        let daemon = connect(host, Access::ReadOnly).await.map_err(Unreached::fault)?;
+        survey::survey(&daemon, &plan)
+            .await
+            .map_err(|failure| failure.fault)
+    }))
+    .await;
+    for (host, looked) in file.hosts.iter().zip(looked) {
+        match looked {
+            Ok(seen) => drop(facts.insert(host.name.clone(), seen)),
+            Err(fault) if plan.targets.contains(&host.name) => refusals.push(fault),
+            // The image may be on another host: then the builder is not needed.
+            Err(_) => {}
+        }
+    }
+    if access == Access::ReadOnly {
+        refusals.push(
+            Fault::new(
+                format!("{} {}", plan.kind.word(), plan.subject),
+                "Pilothouse runs read-only",
+            )
+            .hint("start it without --read-only"),
+        );
+    }
+    let mut view = PlanView {
+        request: request.clone(),
+        hosts: plan
+            .targets
+            .iter()
+            .map(|host| (host.clone(), active(host, &facts)))
+            .collect(),
+        to: request.to,
+        image: plan.image.clone(),
+        image_id: None,
+        changes: Vec::new(),
+        order: Vec::new(),
+        tests: Vec::new(),
+        undo: Vec::new(),
+        estimate: estimate(state, &plan),
+        warnings: plan.notes.clone(),
+        refusals,
+        protected: protected(config, &plan),
+    };
+    match plan.kind {
+        RunKind::Build => build(&plan, &mut view),
+        RunKind::Test => test(&plan, &facts, &mut view),
+        RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline => {
+            release(&plan, &facts, &mut view);
+        }
+    }
+    Ok(view)
+}
+
+fn active(host: &HostName, facts: &Facts) -> Option<ReleaseNumber> {
+    let replicas = &facts.get(host)?.replicas;
+    let up = replicas.iter().filter(|replica| replica.state.is_up());
+    up.filter_map(|replica| replica.release).max()
+}
+
+fn estimate(state: &State, plan: &Plan) -> Option<std::time::Duration> {
+    let subject = plan.subject.to_string();
+    let earlier = super::list(state);
+    earlier
+        .iter()
+        .find(|view| view.kind == plan.kind && view.subject() == subject)
+        .and_then(|view| view.estimate)
+}
+
+fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
+    if !plan.is_release() {
+        return Vec::new();
+    }
+    plan.targets
+        .iter()
+        .filter(|name| config.host(name).is_some_and(|host| host.protected))
+        .cloned()
+        .collect()
+}
+
+fn build(plan: &Plan, view: &mut PlanView) {
+    let Some(build) = &plan.service.build else { return };
+    view.order = vec![format!(
+        "build {} on {} as {}",
+        build.context.display(),
+        build.host,
+        plan.tags.join(" and ")
+    )];
+    view.undo = vec!["nothing that runs is touched".to_owned()];
+}
+
+fn test(plan: &Plan, facts: &Facts, view: &mut PlanView) {
+    let picked = plan
+        .builder
+        .iter()
+        .chain(&plan.targets)
+        .find_map(|host| facts.get(host)?.image.as_ref());
+    match picked {
+        Some(image) => view.image_id = Some(image.id.to_string()),
+        None => view.refusals.push(
+            Fault::new(format!("find the image {}", plan.image), "it is not on its hosts")
+                .hint("build it first"),
+        ),
+    }
+    view.order = plan
+        .service
+        .tests
+        .iter()
+        .map(|test| format!("{} on {}: {}", test.name, test.host, test.command.join(" ")))
+        .collect();
+    view.tests.clone_from(&view.order);
+    view.undo = vec!["nothing that runs is touched; test containers are removed".to_owned()];
+}
+
+fn release(plan: &Plan, facts: &Facts, view: &mut PlanView) {
+    let mut order: Vec<HostName> = plan
+        .targets
+        .iter()
+        .filter(|host| facts.contains_key(*host))
+        .cloned()
+        .collect();
+    order.sort_by_key(|host| {
+        facts
+            .get(host)
+            .map(|seen| (seen.engine.daemon_id.clone(), host.clone()))
+    });
+    view.refusals.extend(preflight::refusals(plan, &order, facts));
+    let Ok(decision) = Decision::make(plan, &order, facts) else {
+        return;
+    };
+    view.to = Some(decision.release);
+    view.image.clone_from(&decision.image.reference);
+    view.image_id = Some(decision.image.id.to_string());
+    view.warnings.extend(decision.notes.iter().cloned());
+    let before = history(&order, facts).and_then(|ledger| {
+        let from = decision.from?;
+        Some(ledger.release(from)?.clone())
+    });
+    if let Some(before) = &before {
+        view.changes = spec::changes(&before.spec, &decision.spec);
+        if before.image != decision.image.id {
+            view.changes.insert(
+                0,
+                format!("image {} → {}", before.image.short(), decision.image.id.short()),
+            );
+        }
+        if view.changes.is_empty() && before.spec_hash != decision.spec_hash {
+            view.changes.push("a secret".to_owned());
+        }
+    }
+    describe(plan, facts, &decision, view);
+}
+
+fn describe(plan: &Plan, facts: &Facts, decision: &Decision, view: &mut PlanView) {
+    let names = |hosts: Vec<&HostName>| {
+        let words: Vec<&str> = hosts.into_iter().map(HostName::as_str).collect();
+        words.join(", ")
+    };
+    let all = names(plan.targets.iter().collect());
+    let lacking: Vec<&HostName> = decision
+        .make
+        .iter()
+        .filter(|host| {
+            facts
+                .get(*host)
+                .is_some_and(|seen| !seen.images.contains(&decision.image.id))
+        })
+        .collect();
+    if !lacking.is_empty() {
+        view.order
+            .push(format!("image from {} to {}", decision.image.on, names(lacking)));
+    }
+    let to = decision.release;
+    let old = decision
+        .from
+        .map_or_else(|| "what runs".to_owned(), |from| from.to_string());
+    if !decision.wake.is_empty() {
+        view.order.push(format!(
+            "the kept containers of {to} on {}",
+            names(decision.wake.keys().collect())
+        ));
+    }
+    if !decision.make.is_empty() {
+        view.order.push(format!(
+            "create {to} on {}, {} each",
+            names(decision.make.iter().collect()),
+            decision.replicas
+        ));
+    }
+    if let Some(deploy) = plan.deploy() {
+        view.order
+            .push(format!("all at once: stop {old}, start {to} on {all}"));
+        view.order.push(format!(
+            "wait until good: steady for {} s, within {} s",
+            deploy.gate.steady.as_secs(),
+            deploy.gate.within.as_secs()
+        ));
+    }
+    view.order.push(format!(
+        "commit; {to} starts after a reboot from then on, {old} does not"
+    ));
+    let gone: Vec<String> = facts
+        .values()
+        .flat_map(|seen| &seen.replicas)
+        .filter_map(|replica| replica.release)
+        .filter(|release| !decision.keep.contains(release))
+        .map(|release| release.to_string())
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    if !gone.is_empty() {
+        view.order.push(format!("remove {}", gone.join(", ")));
+    }
+    view.undo = vec![
+        format!(
+            "until the commit the same containers of {old} are started again, on all hosts, and compared"
+        ),
+        format!("a reboot before the commit starts {old}"),
+        "after it: R goes back to them".to_owned(),
+    ];
+}

@@ -1,0 +1,263 @@
+//! The state folder: a directory a run, readable by its owner only, or by a group that may follow.
+//! Refuses a folder that others may write, or whose file system cannot lock.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Host, StateDir};
+use crate::domain::fault::Fault;
+use crate::domain::ids::RunId;
+use crate::release::plan::Plan;
+
+/// Where runs are kept.
+#[derive(Clone, Debug)]
+pub struct State {
+    root: PathBuf,
+    /// Colleagues of the folder's group may read: runs are 2750 and their files 0640.
+    shared: bool,
+    keep: (std::time::Duration, usize),
+    /// What is started as `PROGRAM __run DIR`.
+    program: PathBuf,
+}
+
+/// What a runner needs to know and a journal need not: written before it is started.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunFile {
+    pub plan: Plan,
+    /// How the hosts of the plan are reached.
+    pub hosts: Vec<Host>,
+}
+
+impl State {
+    /// `[state] dir`, or `$XDG_STATE_HOME/pilothouse`, or `~/.local/state/pilothouse`; made if it is not there.
+    pub fn open(config: &StateDir, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Fault> {
+        let root = match &config.dir {
+            Some(dir) => dir.clone(),
+            None => env("XDG_STATE_HOME")
+                .map(PathBuf::from)
+                .filter(|dir| dir.is_absolute())
+                .or_else(|| env("HOME").map(|home| PathBuf::from(home).join(".local/state")))
+                .map(|dir| dir.join("pilothouse"))
+                .ok_or_else(|| {
+                    Fault::new("find the state folder", "neither XDG_STATE_HOME nor HOME is set")
+                        .hint("say where: [state] dir = \"…\"")
+                })?,
+        };
+        let program = std::env::current_exe().map_err(|error| Fault::new("find this program", error))?;
+        let state = Self {
+            shared: config.group.is_some(),
+            keep: (config.keep_for, config.keep_runs),
+            root,
+            program,
+        };
+        state.prepare()?;
+        Ok(state)
+    }
+
+    /// The same folder, its runs carried out by another program: tests are no `pilothouse`.
+    #[must_use]
+    pub fn with_program(mut self, program: PathBuf) -> Self {
+        self.program = program;
+        self
+    }
+
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    #[must_use]
+    pub fn dir(&self, run: &RunId) -> PathBuf {
+        self.runs().join(run.as_str())
+    }
+
+    fn prepare(&self) -> Result<(), Fault> {
+        let what = || format!("use the state folder {}", self.root.display());
+        let fault = |error: io::Error| Fault::new(what(), error);
+        let mode = if self.shared { 0o2750 } else { 0o700 };
+        for dir in [self.root.clone(), self.runs()] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&dir)
+                .map_err(fault)?;
+            let seen = fs::metadata(&dir).map_err(fault)?;
+            let own = seen.uid() == rustix::process::geteuid().as_raw();
+            if seen.mode() & 0o002 != 0 {
+                return Err(
+                    Fault::new(what(), format!("{} may be written by anybody", dir.display()))
+                        .hint(format!("chmod o-w {}", dir.display())),
+                );
+            }
+            if own && seen.mode() & 0o7777 != mode && self.shared == (seen.mode() & 0o2000 == 0) {
+                fs::set_permissions(&dir, Permissions::from_mode(mode)).map_err(fault)?;
+            }
+        }
+        self.try_locking().map_err(|error| {
+            Fault::new(what(), error).hint("its file system must support flock: choose another [state] dir")
+        })
+    }
+
+    /// Liveness of runs is a lock: a file system that only pretends would call dead runs alive.
+    fn try_locking(&self) -> io::Result<()> {
+        let path = self.root.join("locks-work");
+        let open = || {
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&path)
+        };
+        let (one, two) = (open()?, open()?);
+        match one.try_lock_shared() {
+            Ok(()) => {}
+            // A colleague's program tries it at this very moment: so it works.
+            Err(fs::TryLockError::WouldBlock) => return Ok(()),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        match two.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => Ok(()),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+            Ok(()) => Err(io::Error::other("two processes could lock one file there")),
+        }
+    }
+
+    /// A new directory with what its runner needs.
+    pub fn create(&self, file: &RunFile) -> Result<PathBuf, Fault> {
+        let dir = self.dir(&file.plan.run);
+        let fault = |error: &dyn std::fmt::Display| Fault::new(format!("make {}", dir.display()), error);
+        DirBuilder::new()
+            .mode(if self.shared { 0o2750 } else { 0o700 })
+            .create(&dir)
+            .map_err(|error| fault(&error))?;
+        if self.shared {
+            // The umask may have taken the group's bits.
+            fs::set_permissions(&dir, Permissions::from_mode(0o2750)).map_err(|error| fault(&error))?;
+        }
+        let text = serde_json::to_vec_pretty(file).map_err(|error| fault(&error))?;
+        let path = dir.join("run.json");
+        let written = open_private(&path).and_then(|mut target| {
+            io::Write::write_all(&mut target, &text)?;
+            target.sync_all()
+        });
+        written.map_err(|error| fault(&error))?;
+        Ok(dir)
+    }
+
+    /// Removes closed runs that are old, except the last of every service: called when a run is started.
+    pub fn forget_old(&self, now: crate::domain::units::Stamp) {
+        let (keep_for, keep_runs) = self.keep;
+        let mut kept: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+        for view in super::follow::list(self) {
+            let count = kept.entry(view.subject()).or_default();
+            *count += 1;
+            let crate::domain::run::RunStatus::Closed { at, .. } = view.status else {
+                continue;
+            };
+            if *count > keep_runs || (at.until(now) > keep_for && *count > 1) {
+                let dir = self.dir(&view.id);
+                if let Err(error) = fs::remove_dir_all(&dir) {
+                    tracing::warn!(dir = %dir.display(), %error, "could not remove an old run");
+                }
+            }
+        }
+    }
+}
+
+/// The run's own files: readable by the group where the folder is.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    let shared = path
+        .parent()
+        .and_then(|dir| fs::metadata(dir).ok())
+        .is_some_and(|dir| dir.mode() & 0o2070 == 0o2050);
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(if shared { 0o640 } else { 0o600 })
+        .open(path)
+}
+
+/// What a runner is told to do.
+pub fn read_run_file(dir: &Path) -> Result<RunFile, Fault> {
+    let path = dir.join("run.json");
+    let fault = |why: &dyn std::fmt::Display| Fault::new(format!("read {}", path.display()), why);
+    let text = fs::read(&path).map_err(|error| fault(&error))?;
+    serde_json::from_slice(&text).map_err(|error| fault(&error))
+}
+
+/// Held by the runner as long as it lives; `None` while another process holds it.
+pub fn hold_alive(dir: &Path) -> io::Result<Option<File>> {
+    let file = open_private(&dir.join("alive"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Does a process carry this run out right now? The lock says so, never a process number.
+#[must_use]
+pub fn is_alive(dir: &Path) -> bool {
+    // Read-only: a colleague of the group may not write here.
+    let Ok(file) = File::open(dir.join("alive")) else {
+        return false;
+    };
+    matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(dir: &Path) -> Result<State, Fault> {
+        let config = StateDir {
+            dir: Some(dir.to_path_buf()),
+            ..StateDir::default()
+        };
+        State::open(&config, &|_| None)
+    }
+
+    #[test]
+    fn the_folder_is_made_for_its_owner_only() {
+        let temp = tempfile::tempdir().unwrap();
+        let state = open(&temp.path().join("state")).unwrap();
+        assert_eq!(fs::metadata(state.root()).unwrap().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(state.runs()).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_folder_that_anybody_may_write_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("state");
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
+        let fault = open(&dir).unwrap_err();
+        assert!(fault.to_string().contains("written by anybody"), "{fault}");
+    }
+
+    #[test]
+    fn a_run_is_alive_while_its_lock_is_held() {
+        let temp = tempfile::tempdir().unwrap();
+        assert!(!is_alive(temp.path()));
+        let held = hold_alive(temp.path()).unwrap();
+        assert!(held.is_some() && is_alive(temp.path()));
+        assert!(hold_alive(temp.path()).unwrap().is_none());
+        drop(held);
+        assert!(!is_alive(temp.path()));
+    }
+}

@@ -1,0 +1,39 @@
+//! What a daemon's refusal or silence means for a run.
+//! A refusal is an answer; silence is none: what became of the request is not known then.
+
+use bollard::errors::Error;
+
+use crate::domain::fault::Fault;
+use crate::hosts::Daemon;
+use crate::release::record::{Failure, FailureKind};
+
+/// `what` names the thing: the host is added.
+pub(super) fn failure(daemon: &Daemon, what: &str, error: &Error) -> Failure {
+    let what = format!("{what} on {}", daemon.name());
+    match error {
+        Error::DockerResponseServerError { message, .. } => {
+            Failure::of(FailureKind::Refused, Fault::new(what, message.trim()))
+        }
+        Error::DockerStreamError { error } => {
+            Failure::of(FailureKind::Refused, Fault::new(what, error.trim()))
+        }
+        Error::RequestTimeoutError => Failure::of(
+            FailureKind::Unreachable,
+            Fault::new(what, "the daemon did not answer in time"),
+        ),
+        other => Failure::of(FailureKind::Unreachable, Fault::new(what, other)),
+    }
+}
+
+/// The daemon's status, where it answered.
+pub(super) fn status(error: &Error) -> Option<u16> {
+    match error {
+        Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
+        _ => None,
+    }
+}
+
+/// The way to requests that change something.
+pub(super) fn change(daemon: &Daemon) -> Result<&bollard::Docker, Failure> {
+    daemon.change().map_err(Failure::refused)
+}

@@ -1,0 +1,103 @@
+//! Small files put into a container that never runs, and read back from it.
+//! Bounded: these are leases, decisions and ledgers.
+
+use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use std::collections::BTreeMap;
+use std::io::{self, Read as _};
+
+use super::answer::{change, failure, status};
+use crate::domain::fault::Fault;
+use crate::hosts::Daemon;
+use crate::release::record::Failure;
+
+/// Four hundred ledger entries are far below this.
+const LARGEST: usize = 16 << 20;
+
+/// Written below `folder`, which exists.
+pub(super) async fn put(
+    daemon: &Daemon,
+    id: &str,
+    folder: &str,
+    name: &str,
+    content: &[u8],
+) -> Result<(), Failure> {
+    let what = format!("write {name} into {}", short(id));
+    let tar = pack(name, content).map_err(|error| Failure::refused(Fault::new(&what, error)))?;
+    let options = UploadToContainerOptionsBuilder::default().path(folder).build();
+    change(daemon)?
+        .upload_to_container(id, Some(options), bollard::body_full(Bytes::from(tar)))
+        .await
+        .map_err(|error| failure(daemon, &what, &error))
+}
+
+/// The files at `path` (one, or a folder's) by name; none when there is no such path.
+pub(super) async fn get(daemon: &Daemon, id: &str, path: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let what = format!("read {path} of {}", short(id));
+    let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+    let stream = daemon.read().download_from_container(id, Some(options));
+    futures_util::pin_mut!(stream);
+    let mut tar = Vec::new();
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(bytes) => tar.extend_from_slice(&bytes),
+            Err(error) if status(&error) == Some(404) => return Ok(BTreeMap::new()),
+            Err(error) => return Err(failure(daemon, &what, &error)),
+        }
+        if tar.len() > LARGEST {
+            return Err(Failure::refused(Fault::new(
+                format!("{what} on {}", daemon.name()),
+                format!("it is larger than {LARGEST} bytes"),
+            )));
+        }
+    }
+    unpack(&tar).map_err(|error| Failure::refused(Fault::new(format!("{what} on {}", daemon.name()), error)))
+}
+
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+fn pack(name: &str, content: &[u8]) -> io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o600);
+    header.set_size(u64::try_from(content.len()).map_err(io::Error::other)?);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, name, content)?;
+    archive.into_inner()
+}
+
+fn unpack(tar: &[u8]) -> io::Result<BTreeMap<String, String>> {
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(tar).entries()? {
+        let mut entry = entry?;
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let name = entry
+            .path()?
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let mut text = Vec::new();
+        entry.read_to_end(&mut text)?;
+        // Half a character can only come of half a write: the content's own hash finds that.
+        files.insert(name, String::from_utf8_lossy(&text).into_owned());
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_what_is_unpacked() {
+        let tar = pack("lease.json", b"{}").unwrap();
+        assert_eq!(
+            unpack(&tar).unwrap().get("lease.json").map(String::as_str),
+            Some("{}")
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! Deeds carried out on one host, and the proof: asked again, nothing is left to do.
+//! An answer that was lost is no failure if the deed was done; a deed that was refused is told in the daemon's words.
+
+use std::time::{Duration, Instant};
+
+use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptions};
+
+use super::answer::{change, failure};
+use super::{create, replicas};
+use crate::domain::fault::Fault;
+use crate::hosts::Daemon;
+use crate::release::deeds::{Deed, Scene};
+use crate::release::record::{Failure, FailureKind};
+use crate::release::replica::{Policy, Replica, Up};
+use crate::release::stage::Stage;
+use crate::runs::secrets::Secrets;
+
+/// A removal is seen a little after its answer, and a stop whose answer was lost goes on in the daemon.
+const SETTLING: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The service's containers there once the stage is as it promises.
+pub async fn carry_out(
+    daemon: &Daemon,
+    scene: &Scene<'_>,
+    stage: &Stage,
+    secrets: &Secrets,
+) -> Result<Vec<Replica>, Failure> {
+    let subject = &scene.plan.subject;
+    let mut trouble: Option<Failure> = None;
+    let before = replicas::replicas(daemon, subject).await?;
+    for deed in scene.deeds(stage, &before) {
+        if let Err(failure) = one(daemon, scene, &deed, secrets).await {
+            trouble.get_or_insert(failure);
+        }
+    }
+    let opened = Instant::now();
+    loop {
+        let now = replicas::replicas(daemon, subject).await?;
+        let left = scene.deeds(stage, &now);
+        let going = now.iter().any(|replica| replica.state == Up::Removing);
+        let Some(first) = left.first() else {
+            if !going || opened.elapsed() > SETTLING {
+                return Ok(now);
+            }
+            tokio::time::sleep(LOOK).await;
+            continue;
+        };
+        let unknown = trouble
+            .as_ref()
+            .is_some_and(|failure| failure.kind == FailureKind::Unreachable);
+        if (unknown || going) && opened.elapsed() < SETTLING {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        return Err(trouble.unwrap_or_else(|| Failure::refused(not_so(daemon, first, &now))));
+    }
+}
+
+/// It was asked for, agreed to, and is not so.
+fn not_so(daemon: &Daemon, deed: &Deed, now: &[Replica]) -> Fault {
+    let what = format!("{} on {}", deed.words(), daemon.name());
+    let id = match deed {
+        Deed::Create { .. } => None,
+        Deed::Start { id, .. }
+        | Deed::Stop { id, .. }
+        | Deed::Policy { id, .. }
+        | Deed::Remove { id, .. } => Some(id),
+    };
+    match now.iter().find(|replica| Some(&replica.id) == id) {
+        Some(replica) => match &replica.error {
+            Some(error) => Fault::new(what, format!("it is {}: {error}", replica.state)),
+            None => Fault::new(what, format!("it is {}", replica.state)),
+        },
+        None => Fault::new(what, "it is not there"),
+    }
+}
+
+async fn one(daemon: &Daemon, scene: &Scene<'_>, deed: &Deed, secrets: &Secrets) -> Result<(), Failure> {
+    let docker = change(daemon)?;
+    let done = match deed {
+        Deed::Create { name } => return create::create(daemon, scene, name, secrets).await,
+        Deed::Start { id, .. } => {
+            docker
+                .start_container(id.as_str(), None::<StartContainerOptions>)
+                .await
+        }
+        // Its own grace, as it was created with.
+        Deed::Stop { id, .. } => {
+            docker
+                .stop_container(id.as_str(), None::<StopContainerOptions>)
+                .await
+        }
+        Deed::Policy { id, policy, .. } => docker.update_container(id.as_str(), update(*policy)).await,
+        Deed::Remove { id, .. } => {
+            let options = RemoveContainerOptionsBuilder::default()
+                .v(false)
+                .force(false)
+                .build();
+            docker.remove_container(id.as_str(), Some(options)).await
+        }
+    };
+    done.map_err(|error| failure(daemon, &deed.words(), &error))
+}
+
+fn update(policy: Policy) -> ContainerUpdateBody {
+    let (name, times) = match policy {
+        Policy::No => (RestartPolicyNameEnum::NO, None),
+        Policy::Always => (RestartPolicyNameEnum::ALWAYS, None),
+        Policy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, None),
+        Policy::OnFailure(times) => (RestartPolicyNameEnum::ON_FAILURE, Some(i64::from(times))),
+    };
+    ContainerUpdateBody {
+        restart_policy: Some(RestartPolicy {
+            name: Some(name),
+            maximum_retry_count: times,
+        }),
+        ..ContainerUpdateBody::default()
+    }
+}

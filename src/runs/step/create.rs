@@ -1,0 +1,163 @@
+//! A new replica, created and not started: restart policy `no`, labels that never change, everything of its spec.
+//! What a person would have typed after `docker create`, as a request.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HostConfig, NetworkConnectRequest, NetworkingConfig, PortBinding,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::CreateContainerOptionsBuilder;
+
+use super::answer::{change, failure};
+use crate::config::service::Spec;
+use crate::domain::container::label;
+use crate::domain::fault::Fault;
+use crate::hosts::Daemon;
+use crate::release::deeds::Scene;
+use crate::release::record::Failure;
+use crate::runs::secrets::Secrets;
+
+pub async fn create(
+    daemon: &Daemon,
+    scene: &Scene<'_>,
+    name: &str,
+    secrets: &Secrets,
+) -> Result<(), Failure> {
+    let what = format!("create {name}");
+    if let Some(missing) = scene
+        .decision
+        .spec
+        .secrets
+        .keys()
+        .find(|key| !secrets.contains_key(*key))
+    {
+        return Err(Failure::refused(Fault::new(
+            format!("{what} on {}", daemon.name()),
+            format!("the secret {missing} was not resolved"),
+        )));
+    }
+    let options = CreateContainerOptionsBuilder::default().name(name).build();
+    let made = change(daemon)?
+        .create_container(Some(options), body(scene, secrets))
+        .await
+        .map_err(|error| failure(daemon, &what, &error))?;
+    // More than one network at create needs API 1.44; joining works everywhere.
+    for network in scene.decision.spec.networks.iter().skip(1) {
+        let join = NetworkConnectRequest {
+            container: made.id.clone(),
+            endpoint_config: Some(alias(scene)),
+        };
+        change(daemon)?
+            .connect_network(network, join)
+            .await
+            .map_err(|error| failure(daemon, &format!("join {name} to {network}"), &error))?;
+    }
+    Ok(())
+}
+
+fn body(scene: &Scene<'_>, secrets: &Secrets) -> ContainerCreateBody {
+    let spec = &scene.decision.spec;
+    let or_image = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
+    let plain = spec.env.iter().map(|(name, value)| format!("{name}={value}"));
+    let sealed = spec
+        .secrets
+        .keys()
+        .filter_map(|name| Some(format!("{name}={}", secrets.get(name)?)));
+    ContainerCreateBody {
+        image: Some(scene.decision.image.id.to_string()),
+        cmd: or_image(&spec.command),
+        entrypoint: or_image(&spec.entrypoint),
+        env: Some(plain.chain(sealed).collect()),
+        user: spec.user.clone(),
+        labels: Some(labels(scene)),
+        exposed_ports: Some(
+            spec.ports
+                .iter()
+                .map(|port| format!("{}/{}", port.inside, port.protocol))
+                .collect(),
+        ),
+        stop_signal: spec.stop_signal.clone(),
+        stop_timeout: i64::try_from(spec.stop_grace.as_secs())
+            .ok()
+            .filter(|seconds| *seconds > 0),
+        host_config: Some(host_config(spec)),
+        networking_config: spec.networks.first().map(|network| NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network.clone(), alias(scene))])),
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+fn host_config(spec: &Spec) -> HostConfig {
+    let mut ports: HashMap<String, Option<Vec<PortBinding>>> = HashMap::new();
+    for port in &spec.ports {
+        ports
+            .entry(format!("{}/{}", port.inside, port.protocol))
+            .or_default()
+            .get_or_insert_default()
+            .push(PortBinding {
+                host_ip: port.address.clone(),
+                host_port: Some(port.outside.to_string()),
+            });
+    }
+    let binds = spec.volumes.iter().map(|mount| {
+        let mode = if mount.read_only { ":ro" } else { "" };
+        format!("{}:{}{mode}", mount.source, mount.target)
+    });
+    HostConfig {
+        binds: Some(binds.collect()),
+        port_bindings: Some(ports),
+        network_mode: spec.networks.first().cloned(),
+        memory: spec.memory.and_then(|bytes| i64::try_from(bytes).ok()),
+        nano_cpus: spec.cpus.map(nanos),
+        // Until the commit a reboot must not start it.
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        ..HostConfig::default()
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a number of cores times 10⁹ is far below 2⁶³"
+)]
+fn nanos(cpus: f64) -> i64 {
+    (cpus * 1e9) as i64
+}
+
+/// Others on the network reach the service by its name, whichever release it is.
+fn alias(scene: &Scene<'_>) -> EndpointSettings {
+    EndpointSettings {
+        aliases: Some(vec![scene.plan.subject.service.to_string()]),
+        ..EndpointSettings::default()
+    }
+}
+
+fn labels(scene: &Scene<'_>) -> HashMap<String, String> {
+    let (plan, decision) = (scene.plan, scene.decision);
+    let mut labels: HashMap<String, String> = decision.spec.labels.clone().into_iter().collect();
+    labels.extend([
+        (label::SCHEMA.to_owned(), "1".to_owned()),
+        (label::SERVICE.to_owned(), plan.subject.service.to_string()),
+        (label::RELEASE.to_owned(), decision.release.to_string()),
+        (label::DIGEST.to_owned(), decision.image.id.to_string()),
+        (label::SPEC.to_owned(), decision.spec_hash.clone()),
+        (label::RUN.to_owned(), plan.run.to_string()),
+        (label::ACTOR.to_owned(), plan.by.login.clone()),
+    ]);
+    labels.extend(
+        plan.subject
+            .environment
+            .clone()
+            .map(|name| (label::ENVIRONMENT.to_owned(), name)),
+    );
+    labels.extend(
+        decision
+            .from
+            .map(|from| (label::PREVIOUS.to_owned(), from.to_string())),
+    );
+    labels
+}

@@ -1,0 +1,137 @@
+//! Watches replicas until each is good or one is bad; on a bad one its last words are kept.
+//! Looks, and lets `release::gate` judge.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{Progress, replicas};
+use crate::config::service::Gate;
+use crate::domain::container::Health;
+use crate::domain::fault::Fault;
+use crate::domain::ids::ContainerId;
+use crate::hosts::Daemon;
+use crate::release::deeds::Scene;
+use crate::release::gate::{Verdict, Watch};
+use crate::release::record::{Failure, FailureKind};
+use crate::release::replica::{Replica, Up};
+
+const LOOK: Duration = Duration::from_millis(200);
+/// A daemon that restarts may be silent for so long without the gate being lost.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Of a replica that failed.
+const LAST_WORDS: &str = "30";
+
+/// Whose turn it is to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    New,
+    /// After an undo: as good as it was before.
+    Old,
+}
+
+pub async fn gate(
+    daemon: &Daemon,
+    scene: &Scene<'_>,
+    whose: Whose,
+    gate: &Gate,
+    progress: &mut dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let opened = Instant::now();
+    let mut watches: HashMap<ContainerId, Watch> = HashMap::new();
+    let mut answered = Instant::now();
+    let what = || format!("pass the gate on {}", daemon.name());
+    loop {
+        match replicas::replicas(daemon, &scene.plan.subject).await {
+            Ok(now) => {
+                answered = Instant::now();
+                let wanted = behind(scene, whose, &now);
+                let at = opened.elapsed();
+                for (replica, must_be_healthy) in &wanted {
+                    watches
+                        .entry(replica.id.clone())
+                        .or_insert_with(|| Watch::new(replica, *must_be_healthy));
+                }
+                let mut waiting: Option<String> = None;
+                for (id, watch) in &mut watches {
+                    let seen = now.iter().find(|replica| replica.id == *id);
+                    match watch.look(gate, at, seen) {
+                        Verdict::Good => {}
+                        Verdict::Wait(text) => waiting = Some(text),
+                        Verdict::Bad(why) => {
+                            last_words(daemon, id, progress).await;
+                            return Err(Failure::refused(Fault::new(what(), why)));
+                        }
+                    }
+                }
+                match waiting {
+                    None => return Ok(()),
+                    Some(text) => progress.text(&text),
+                }
+            }
+            Err(failure) if failure.kind == FailureKind::Unreachable && answered.elapsed() < SILENCE => {}
+            Err(failure) => return Err(failure),
+        }
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                return Err(Failure::of(FailureKind::Interrupted, Fault::new(what(), "the run turned back")));
+            }
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+/// The replicas that must be good, and whether each must be healthy.
+fn behind(scene: &Scene<'_>, whose: Whose, now: &[Replica]) -> Vec<(Replica, bool)> {
+    match whose {
+        Whose::New => scene
+            .new_ones(now)
+            .cloned()
+            .map(|replica| (replica, true))
+            .collect(),
+        Whose::Old => scene
+            .old_ones(now)
+            .filter_map(|replica| {
+                let was = scene
+                    .decision
+                    .snapshot
+                    .of(scene.host)
+                    .iter()
+                    .find(|was| was.id == replica.id)?;
+                // What was in a restart loop before is only asked to be as it was: the comparison does that.
+                (was.state == Up::Running).then(|| (replica.clone(), was.health == Health::Healthy))
+            })
+            .collect(),
+    }
+}
+
+async fn last_words(daemon: &Daemon, id: &ContainerId, progress: &mut dyn Progress) {
+    let options = LogsOptionsBuilder::default()
+        .stdout(true)
+        .stderr(true)
+        .tail(LAST_WORDS)
+        .build();
+    let stream = daemon.read().logs(id.as_str(), Some(options));
+    futures_util::pin_mut!(stream);
+    let mut text = Vec::new();
+    let reading = async {
+        while let Some(Ok(piece)) = stream.next().await {
+            text.extend_from_slice(&piece.into_bytes());
+        }
+    };
+    // Last words are a help, not a step: without them the undo goes on.
+    if tokio::time::timeout(Duration::from_secs(3), reading)
+        .await
+        .is_err()
+    {
+        progress.line("(its log does not answer)");
+    }
+    for line in String::from_utf8_lossy(&text).lines() {
+        progress.line(line);
+    }
+}

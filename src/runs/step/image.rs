@@ -1,0 +1,299 @@
+//! Whether an image is on a host, and bringing it there from another: saved, streamed through us, loaded, looked at.
+//! Never whole in memory; what an image is called is only moved where that takes nothing from another image.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::BuildInfo;
+use bollard::query_parameters::{ImportImageOptionsBuilder, TagImageOptionsBuilder};
+use futures_util::{Stream, StreamExt as _};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Progress, cancelled};
+use crate::domain::fault::Fault;
+use crate::domain::ids::ImageId;
+use crate::domain::units::Bytes;
+use crate::hosts::Daemon;
+use crate::hosts::trouble::engine_words;
+
+/// How often "12 M of 96 M" is said anew.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
+/// A daemon unpacks a large layer for minutes without a word, but not for longer.
+const STALL_LIMIT: Duration = Duration::from_mins(5);
+/// Of one request as a whole: larger images than this can move are not shipped between hosts.
+const REQUEST_LIMIT: Duration = Duration::from_hours(12);
+
+/// An image as a daemon knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) id: ImageId,
+    tags: Vec<String>,
+    os: String,
+    architecture: String,
+    size: Bytes,
+}
+
+/// The image under a name or id; `None` if there is none.
+pub(super) async fn inspect(docker: &Docker, name: &str) -> Result<Option<Found>, Error> {
+    let image = match docker.inspect_image(name).await {
+        Ok(image) => image,
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let id = image.id.unwrap_or_default();
+    // Podman leaves the algorithm away.
+    let id = if id.contains(':') {
+        id
+    } else {
+        format!("sha256:{id}")
+    };
+    let id = ImageId::parse(&id).map_err(|fault| Error::IOError {
+        err: std::io::Error::other(fault),
+    })?;
+    Ok(Some(Found {
+        id,
+        tags: image.repo_tags.unwrap_or_default(),
+        os: image.os.unwrap_or_default(),
+        architecture: image.architecture.unwrap_or_default(),
+        size: Bytes(image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0)),
+    }))
+}
+
+/// Makes `reference` (`registry:5000/shop:v3`) name this image.
+pub(super) async fn point(docker: &Docker, image: &str, reference: &str) -> Result<(), Error> {
+    let (repository, tag) = split(reference);
+    let options = TagImageOptionsBuilder::default()
+        .repo(repository)
+        .tag(tag)
+        .build();
+    docker.tag_image(image, Some(options)).await
+}
+
+/// `registry:5000/shop:v3` → `registry:5000/shop`, `v3`; without a tag `latest`.
+pub(super) fn split(reference: &str) -> (&str, &str) {
+    match reference.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        Some(_) | None => (reference, "latest"),
+    }
+}
+
+/// Is this very image on the host?
+pub async fn present(daemon: &Daemon, image: &ImageId) -> Result<bool, Fault> {
+    let found = inspect(daemon.read(), image.as_str())
+        .await
+        .map_err(|error| Fault::new(looking(image, daemon), engine_words(&error)))?;
+    Ok(found.is_some_and(|found| found.id == *image))
+}
+
+fn looking(image: &ImageId, daemon: &Daemon) -> String {
+    format!("look for the image {} on {}", image.short(), daemon.name())
+}
+
+/// Brings the image to `to` if it is not there, under the names it has on `from`.
+/// 1. It is compared with the target's system and architecture before a byte is sent.
+/// 2. It counts as there only when the target itself names it by the same id.
+/// 3. A name that another image has on the target stays with that image, and is said.
+/// 4. Cancelled or failed, the target throws away what it had got: a load has no half.
+pub async fn transfer(
+    from: &Daemon,
+    to: &Daemon,
+    image: &ImageId,
+    progress: &mut dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), Fault> {
+    let what = format!(
+        "bring the image {} from {} to {}",
+        image.short(),
+        from.name(),
+        to.name()
+    );
+    if present(to, image).await? {
+        return Ok(());
+    }
+    let Some(found) = inspect(from.read(), image.as_str())
+        .await
+        .map_err(|error| Fault::new(looking(image, from), engine_words(&error)))?
+    else {
+        return Err(Fault::new(what, format!("it is not on {}", from.name())).hint("build it again"));
+    };
+    if found.id != *image {
+        return Err(Fault::new(
+            what,
+            format!("{} has {} under that name", from.name(), found.id),
+        ));
+    }
+    fits(&found, to).map_err(|why| Fault::new(&what, why))?;
+
+    let unreached = crate::hosts::Unreached::fault;
+    let (from, to) = (
+        from.bulk().await.map_err(unreached)?,
+        to.bulk().await.map_err(unreached)?,
+    );
+    let source = from.read().clone().with_timeout(REQUEST_LIMIT);
+    let target = to.change()?.clone().with_timeout(REQUEST_LIMIT);
+    tokio::select! {
+        outcome = carry(&source, &target, &found, progress) => {
+            outcome.map_err(|fault| Fault { what: what.clone(), ..fault })?;
+        }
+        () = cancel.cancelled() => return Err(cancelled(&what)),
+    }
+    if !present(&to, image).await? {
+        return Err(Fault::new(
+            what,
+            format!("{} took it, but does not know it by that id", to.name()),
+        )
+        .hint("one of the two keeps images in containerd's store, where an image has another id"));
+    }
+    name(&to, &found, progress)
+        .await
+        .map_err(|error| Fault::new(what, engine_words(&error)))
+}
+
+/// Would the image run there at all?
+fn fits(image: &Found, to: &Daemon) -> Result<(), String> {
+    let engine = to.engine();
+    if image.os == "windows" {
+        return Err("it is made for Windows".to_owned());
+    }
+    let same_architecture = image.architecture.is_empty()
+        || engine.arch.is_empty()
+        || architecture(&image.architecture) == architecture(&engine.arch)
+        // 32-bit programs run on the 64-bit machine of the same family.
+        || (image.architecture == "386" && architecture(&engine.arch) == "amd64");
+    if same_architecture {
+        return Ok(());
+    }
+    Err(format!(
+        "it is made for {}, but {} is {}",
+        image.architecture,
+        to.name(),
+        architecture(&engine.arch)
+    ))
+}
+
+/// As images say it, whatever the kernel says.
+fn architecture(name: &str) -> &str {
+    match name {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "armv7l" | "armv6l" => "arm",
+        "i386" | "i686" => "386",
+        other => other,
+    }
+}
+
+/// The bytes of one daemon to the other; ends when the other said that it is done.
+async fn carry(
+    source: &Docker,
+    target: &Docker,
+    image: &Found,
+    progress: &mut dyn Progress,
+) -> Result<(), Fault> {
+    let moved = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&moved);
+    let saved = source
+        .export_image(image.id.as_str())
+        .map(move |piece| match piece {
+            Ok(piece) => {
+                counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                Ok(piece)
+            }
+            // The load fails with these words: they name the side that broke off.
+            Err(error) => Err(std::io::Error::other(format!(
+                "the source broke off: {}",
+                engine_words(&error)
+            ))),
+        });
+    let (broken, mut breaks) = tokio::sync::mpsc::channel::<String>(1);
+    let saved = saved.inspect(move |piece| {
+        if let Err(error) = piece {
+            // One is enough: a stream ends with its first error.
+            drop(broken.try_send(error.to_string()));
+        }
+    });
+    let options = ImportImageOptionsBuilder::default().quiet(false).build();
+    let mut answers: Pin<Box<dyn Stream<Item = Result<BuildInfo, Error>> + Send + '_>> =
+        Box::pin(target.import_image(options, bollard::body_try_stream(saved), None));
+    let mut tick = tokio::time::interval(TOLD_EVERY);
+    let mut last = (0, Instant::now());
+    let failed = loop {
+        tokio::select! {
+            answer = answers.next() => match answer {
+                Some(Ok(answer)) => {
+                    last.1 = Instant::now();
+                    tell(&answer, progress);
+                }
+                Some(Err(error)) => break engine_words(&error),
+                None => return Ok(()),
+            },
+            _ = tick.tick() => {
+                let now = moved.load(Ordering::Relaxed);
+                if now != last.0 {
+                    last = (now, Instant::now());
+                    progress.text(&format!("{} of about {}", Bytes(now), image.size));
+                } else if last.1.elapsed() > STALL_LIMIT {
+                    break format!("nothing moved for {} min after {}", STALL_LIMIT.as_secs() / 60, Bytes(now));
+                }
+            }
+        }
+    };
+    drop(answers);
+    let why = breaks.try_recv().unwrap_or(failed);
+    let fault = Fault::new("", why.trim());
+    Err(if why.contains("no space left on device") {
+        fault.hint("the disk of the target is full: `docker system df` there shows by what")
+    } else {
+        fault
+    })
+}
+
+fn tell(answer: &BuildInfo, progress: &mut dyn Progress) {
+    if let Some(text) = &answer.stream {
+        text.lines().for_each(|line| progress.line(line));
+    } else if let (Some(status), Some(layer)) = (&answer.status, &answer.id) {
+        progress.text(&format!("{status} {layer}"));
+    }
+}
+
+/// Gives the image its names on the target, as far as they are free there.
+async fn name(to: &Daemon, image: &Found, progress: &mut dyn Progress) -> Result<(), Error> {
+    for reference in &image.tags {
+        match inspect(to.read(), reference).await? {
+            Some(there) if there.id == image.id => {}
+            Some(_) => progress.line(&format!(
+                "{reference} is another image on {}: left as it is",
+                to.name()
+            )),
+            None => {
+                // Read-only was refused before the first byte.
+                if let Ok(docker) = to.change() {
+                    point(docker, image.id.as_str(), reference).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registrys_port_is_no_tag() {
+        assert_eq!(split("registry:5000/shop"), ("registry:5000/shop", "latest"));
+        assert_eq!(split("registry:5000/shop:v3"), ("registry:5000/shop", "v3"));
+        assert_eq!(split("shop:v3"), ("shop", "v3"));
+    }
+
+    #[test]
+    fn architectures_are_compared_as_images_name_them() {
+        assert_eq!(architecture("x86_64"), "amd64");
+        assert_eq!(architecture("arm64"), "arm64");
+    }
+}

@@ -1,0 +1,159 @@
+//! The ledger of a service on one host: files in a named volume that a never-started container mounts.
+//! Written in turn into two files and read back; the container may be pruned, the volume stays.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::query_parameters::{InspectContainerOptions, ListVolumesOptions};
+
+use super::answer::{failure, status};
+use super::{archive, shell};
+use crate::domain::container::label;
+use crate::domain::fault::Fault;
+use crate::hosts::Daemon;
+use crate::release::facts::LedgerSeen;
+use crate::release::ledger::{Ledger, LedgerEntry, Unread};
+use crate::release::record::Failure;
+use crate::release::subject::Subject;
+
+/// Where the volume is mounted.
+const FOLDER: &str = "/ledger";
+
+/// What the host remembers. Where only the container is gone and it may be made again, it is; reading alone never makes one.
+pub async fn read(daemon: &Daemon, subject: &Subject) -> Result<LedgerSeen, Failure> {
+    let Some(id) = container(daemon, subject).await? else {
+        if !has_volume(daemon, subject).await? {
+            return Ok(LedgerSeen::Missing);
+        }
+        if daemon.change().is_err() {
+            return Ok(LedgerSeen::Missing);
+        }
+        let id = make(daemon, subject).await?;
+        return read_files(daemon, &id).await;
+    };
+    read_files(daemon, &id).await
+}
+
+async fn read_files(daemon: &Daemon, id: &str) -> Result<LedgerSeen, Failure> {
+    let files = archive::get(daemon, id, FOLDER).await?;
+    Ok(understood(&files))
+}
+
+fn understood(files: &BTreeMap<String, String>) -> LedgerSeen {
+    let histories = files
+        .iter()
+        .filter(|(name, _)| name.starts_with("history."))
+        .map(|(_, text)| text.as_str());
+    match Ledger::newest(histories) {
+        Ok(Some(ledger)) => LedgerSeen::Read(Box::new(ledger)),
+        // Its volume went with a prune, or nothing was written yet.
+        Ok(None) => LedgerSeen::Missing,
+        Err(Unread::Newer { schema }) => LedgerSeen::Newer { schema },
+        Err(Unread::Torn) => LedgerSeen::Unreadable {
+            why: "no whole history is left in it".to_owned(),
+        },
+    }
+}
+
+/// Appends to what is there; where the host has none of its own, to `other`, a copy of another host's.
+pub async fn append(
+    daemon: &Daemon,
+    subject: &Subject,
+    other: Option<&Ledger>,
+    entry: LedgerEntry,
+) -> Result<Ledger, Failure> {
+    let base = match read(daemon, subject).await? {
+        LedgerSeen::Read(own) => {
+            let behind = other.filter(|other| other.entries.len() > own.entries.len());
+            Ledger {
+                generation: own.generation,
+                entries: behind.map_or(own.entries, |other| other.entries.clone()),
+            }
+        }
+        LedgerSeen::Missing | LedgerSeen::Unreadable { .. } => Ledger {
+            generation: 0,
+            entries: other.map(|other| other.entries.clone()).unwrap_or_default(),
+        },
+        LedgerSeen::Newer { schema } => {
+            return Err(Failure::refused(Fault::new(
+                format!("write the ledger on {}", daemon.name()),
+                format!("a newer Pilothouse wrote it (schema {schema})"),
+            )));
+        }
+    };
+    let next = base.with(entry);
+    let text = next
+        .render()
+        .map_err(|error| Failure::refused(Fault::new("write the ledger", error)))?;
+    let id = match container(daemon, subject).await? {
+        Some(id) => id,
+        None => make(daemon, subject).await?,
+    };
+    let written = archive::put(daemon, &id, FOLDER, next.file_name(), text.as_bytes()).await;
+    // What counts is what can be read back, also when the answer to the write was lost.
+    match read_files(daemon, &id).await? {
+        LedgerSeen::Read(seen) if *seen == next => Ok(next),
+        LedgerSeen::Read(_)
+        | LedgerSeen::Missing
+        | LedgerSeen::Newer { .. }
+        | LedgerSeen::Unreadable { .. } => {
+            written?;
+            Err(Failure::refused(Fault::new(
+                format!("write the ledger on {}", daemon.name()),
+                "what was written cannot be read back",
+            )))
+        }
+    }
+}
+
+async fn container(daemon: &Daemon, subject: &Subject) -> Result<Option<String>, Failure> {
+    match daemon
+        .read()
+        .inspect_container(&subject.ledger_name(), None::<InspectContainerOptions>)
+        .await
+    {
+        Ok(seen) => Ok(seen.id),
+        Err(error) if status(&error) == Some(404) => Ok(None),
+        Err(error) => Err(failure(daemon, "look at the ledger", &error)),
+    }
+}
+
+async fn has_volume(daemon: &Daemon, subject: &Subject) -> Result<bool, Failure> {
+    let listed = daemon
+        .read()
+        .list_volumes(None::<ListVolumesOptions>)
+        .await
+        .map_err(|error| failure(daemon, "list the volumes", &error))?;
+    let name = subject.ledger_name();
+    Ok(listed
+        .volumes
+        .unwrap_or_default()
+        .iter()
+        .any(|volume| volume.name == name))
+}
+
+/// The container and, if it is not there, the volume.
+async fn make(daemon: &Daemon, subject: &Subject) -> Result<String, Failure> {
+    let name = subject.ledger_name();
+    let mut labels = HashMap::from([
+        (label::ROLE.to_owned(), "ledger".to_owned()),
+        (label::SCHEMA.to_owned(), "1".to_owned()),
+        (label::SERVICE.to_owned(), subject.service.to_string()),
+    ]);
+    labels.extend(
+        subject
+            .environment
+            .clone()
+            .map(|name| (label::ENVIRONMENT.to_owned(), name)),
+    );
+    let binds = vec![format!("{name}:{FOLDER}")];
+    match shell::create(daemon, &name, labels, binds).await? {
+        Some(id) => Ok(id),
+        // Another run's hands were faster; they serve as well.
+        None => container(daemon, subject).await?.ok_or_else(|| {
+            Failure::refused(Fault::new(
+                format!("make the ledger on {}", daemon.name()),
+                "its name is taken and no container has it",
+            ))
+        }),
+    }
+}

@@ -1,0 +1,279 @@
+//! The lock of a service on one host: a never-started container whose name only one run can have, with a lease inside.
+//! A fence, not a sign: its holder looks at it by id before every change, and a stale one is taken by renaming it by id.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::{
+    InspectContainerOptions, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
+};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{change, failure, status};
+use super::{archive, replicas, shell};
+use crate::domain::container::label;
+use crate::domain::fault::Fault;
+use crate::domain::ids::ContainerId;
+use crate::domain::units::Stamp;
+use crate::hosts::Daemon;
+use crate::release::decision::Decision;
+use crate::release::facts::LockSeen;
+use crate::release::plan::Plan;
+use crate::release::record::{Failure, FailureKind};
+use crate::release::subject::Subject;
+
+const MACHINE: &str = "pilothouse.machine";
+const REASON: &str = "pilothouse.reason";
+const LEASE: &str = "lease.json";
+const RUN: &str = "run.json";
+
+#[derive(Serialize, Deserialize)]
+struct Lease {
+    /// By the daemon's own clock.
+    renewed: Stamp,
+    stage: String,
+}
+
+/// What is left to know of a run when its bastion is gone: written into every lock before anything is changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pinned {
+    pub plan: Plan,
+    pub decision: Decision,
+}
+
+/// Who wants the lock.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    pub plan: &'a Plan,
+    /// The machine that this process runs on: whose run it was may have been another.
+    pub machine: &'a str,
+    /// When an earlier process's run is taken up.
+    pub pinned: Option<&'a Pinned>,
+}
+
+/// Takes the lock, or says who holds it. A lock of the same run is taken up again: at once if its holder was on this
+/// machine (whose process is known to be gone), otherwise only when it is stale.
+pub async fn take(daemon: &Daemon, claim: Claim<'_>) -> Result<ContainerId, Failure> {
+    let Claim {
+        plan,
+        machine,
+        pinned,
+    } = claim;
+    let name = plan.subject.lock_name();
+    for _ in 0..3 {
+        let locks = seen(daemon, &plan.subject).await?;
+        match locks.iter().find(|lock| lock.name == name) {
+            Some(lock) if lock.run == plan.run.as_str() && lock.machine == machine => {
+                renew(daemon, &lock.id, "recovery").await?;
+                return Ok(lock.id.clone());
+            }
+            Some(lock) if lock.run == plan.run.as_str() && lock.is_stale() && pinned.is_some() => {
+                steal(daemon, &plan.subject, lock).await?;
+            }
+            Some(lock) => return Err(held(daemon, &plan.subject, lock)),
+            None => {}
+        }
+        let Some(id) = shell::create(daemon, &name, labels(plan, machine), Vec::new()).await? else {
+            // Somebody was faster: who?
+            continue;
+        };
+        let id = ContainerId::parse(&id).map_err(Failure::refused)?;
+        renew(daemon, &id, "lock").await?;
+        if let Some(pinned) = pinned {
+            pin(daemon, &id, pinned).await?;
+            for lock in locks.iter().filter(|lock| lock.run == plan.run.as_str()) {
+                remove(daemon, &lock.id).await?;
+            }
+        }
+        return Ok(id);
+    }
+    Err(Failure::of(
+        FailureKind::Locked,
+        Fault::new(locking(daemon, &plan.subject), "others take it again and again"),
+    ))
+}
+
+fn locking(daemon: &Daemon, subject: &Subject) -> String {
+    format!("lock {subject} on {}", daemon.name())
+}
+
+fn held(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Failure {
+    let fault = Fault::new(locking(daemon, subject), lock.described());
+    let fault = if lock.is_stale() {
+        fault.hint(format!(
+            "its process seems to be gone: pilothouse recover {} undoes or finishes what it left",
+            lock.run
+        ))
+    } else {
+        fault.hint("wait for it, or follow it where it runs")
+    };
+    Failure::of(FailureKind::Locked, fault)
+}
+
+fn labels(plan: &Plan, machine: &str) -> HashMap<String, String> {
+    let mut labels = HashMap::from([
+        (label::ROLE.to_owned(), "lock".to_owned()),
+        (label::SCHEMA.to_owned(), "1".to_owned()),
+        (label::SERVICE.to_owned(), plan.subject.service.to_string()),
+        (label::RUN.to_owned(), plan.run.to_string()),
+        (label::ACTOR.to_owned(), plan.by.login.clone()),
+        (MACHINE.to_owned(), machine.to_owned()),
+    ]);
+    labels.extend(
+        plan.subject
+            .environment
+            .clone()
+            .map(|name| (label::ENVIRONMENT.to_owned(), name)),
+    );
+    labels.extend(plan.reason.clone().map(|reason| (REASON.to_owned(), reason)));
+    labels
+}
+
+/// Exactly one of several who try wins: the others find no container of that id under the lock's name.
+async fn steal(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Result<(), Failure> {
+    let name = subject.taken_lock_name(lock.id.short());
+    let options = RenameContainerOptionsBuilder::default().name(&name).build();
+    change(daemon)?
+        .rename_container(lock.id.as_str(), options)
+        .await
+        .map_err(|error| failure(daemon, "take the stale lock", &error))
+}
+
+/// Every lock of the service there, taken ones included.
+pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, Failure> {
+    let found = replicas::labelled(daemon, &format!("{}=lock", label::ROLE)).await?;
+    let mut locks = Vec::new();
+    for summary in found {
+        let labels = summary.labels.unwrap_or_default();
+        let label_of = |key: &str| labels.get(key).map(String::as_str);
+        if !subject.owns(label_of) {
+            continue;
+        }
+        let Some(id) = summary.id.and_then(|id| ContainerId::parse(&id).ok()) else {
+            continue;
+        };
+        let name = summary
+            .names
+            .unwrap_or_default()
+            .into_iter()
+            .next()
+            .unwrap_or_default();
+        let since = Stamp::from_seconds(summary.created.unwrap_or(0));
+        let files = archive::get(daemon, id.as_str(), &format!("/{LEASE}")).await?;
+        let lease = files
+            .get(LEASE)
+            .and_then(|text| serde_json::from_str::<Lease>(text).ok());
+        locks.push(LockSeen {
+            name: name.trim_start_matches('/').to_owned(),
+            run: labels.get(label::RUN).cloned().unwrap_or_default(),
+            actor: labels.get(label::ACTOR).cloned().unwrap_or_default(),
+            machine: labels.get(MACHINE).cloned().unwrap_or_default(),
+            reason: labels.get(REASON).cloned(),
+            since,
+            renewed: lease.as_ref().map_or(since, |lease| lease.renewed),
+            stage: lease.map(|lease| lease.stage),
+            now: clock(daemon).await?,
+            id,
+        });
+    }
+    Ok(locks)
+}
+
+/// The daemon's clock: ages are judged by it, never between two machines.
+async fn clock(daemon: &Daemon) -> Result<Stamp, Failure> {
+    let info = daemon
+        .read()
+        .info()
+        .await
+        .map_err(|error| failure(daemon, "ask for the time", &error))?;
+    let text = info.system_time.unwrap_or_default();
+    let time: jiff::Timestamp = text.parse().map_err(|error| {
+        Failure::refused(Fault::new(format!("read the clock of {}", daemon.name()), error))
+    })?;
+    Ok(Stamp(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)))
+}
+
+/// The holder lives: so says the file.
+pub async fn renew(daemon: &Daemon, id: &ContainerId, stage: &str) -> Result<(), Failure> {
+    let lease = Lease {
+        renewed: clock(daemon).await?,
+        stage: stage.to_owned(),
+    };
+    let text =
+        serde_json::to_vec(&lease).map_err(|error| Failure::refused(Fault::new("write the lease", error)))?;
+    archive::put(daemon, id.as_str(), "/", LEASE, &text).await
+}
+
+pub async fn pin(daemon: &Daemon, id: &ContainerId, pinned: &Pinned) -> Result<(), Failure> {
+    let text = serde_json::to_vec(pinned)
+        .map_err(|error| Failure::refused(Fault::new("write the decision down", error)))?;
+    archive::put(daemon, id.as_str(), "/", RUN, &text).await
+}
+
+/// What the holder of this lock had decided; `None`: it had changed nothing yet.
+pub async fn pinned(daemon: &Daemon, id: &ContainerId) -> Result<Option<Pinned>, Failure> {
+    let files = archive::get(daemon, id.as_str(), &format!("/{RUN}")).await?;
+    files
+        .get(RUN)
+        .map(|text| {
+            serde_json::from_str(text).map_err(|error| {
+                Failure::refused(Fault::new(
+                    format!("read what the lock on {} says of its run", daemon.name()),
+                    error,
+                ))
+            })
+        })
+        .transpose()
+}
+
+/// Asked before every change: is the lock still there, and still ours?
+pub async fn is_ours(daemon: &Daemon, subject: &Subject, id: &ContainerId) -> Result<(), Failure> {
+    let fenced = |why: &str| {
+        Failure::of(
+            FailureKind::Fenced,
+            Fault::new(format!("go on with {subject} on {}", daemon.name()), why),
+        )
+    };
+    match daemon
+        .read()
+        .inspect_container(id.as_str(), None::<InspectContainerOptions>)
+        .await
+    {
+        Ok(seen) => {
+            let name = seen.name.unwrap_or_default();
+            if name.trim_start_matches('/') == subject.lock_name() {
+                Ok(())
+            } else {
+                Err(fenced("somebody took the lock of this run"))
+            }
+        }
+        Err(error) if status(&error) == Some(404) => Err(fenced("the lock of this run is gone")),
+        Err(error) => Err(failure(daemon, "look at the lock", &error)),
+    }
+}
+
+/// Whatever locks of this run are there; none is no fault.
+pub async fn release(daemon: &Daemon, subject: &Subject, run: &str) -> Result<(), Failure> {
+    for lock in seen(daemon, subject).await?.iter().filter(|lock| lock.run == run) {
+        remove(daemon, &lock.id).await?;
+    }
+    let left = seen(daemon, subject).await?;
+    match left.iter().find(|lock| lock.run == run) {
+        None => Ok(()),
+        Some(lock) => Err(Failure::refused(Fault::new(
+            format!("unlock {subject} on {}", daemon.name()),
+            format!("the lock {} is still there", lock.id.short()),
+        ))),
+    }
+}
+
+pub async fn remove(daemon: &Daemon, id: &ContainerId) -> Result<(), Failure> {
+    // It never ran: there is nothing that force could interrupt.
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    match change(daemon)?.remove_container(id.as_str(), Some(options)).await {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(status(&error), Some(404)) => Ok(()),
+        // Being removed already.
+        Err(error) if matches!(status(&error), Some(409)) => Ok(()),
+        Err(error) => Err(failure(daemon, "remove the lock", &error)),
+    }
+}

@@ -1,0 +1,137 @@
+//! The containers of a service on one host, each inspected: what every step decides from and is verified by.
+//! Reads only.
+
+use std::collections::HashMap;
+
+use bollard::models::{
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary, HealthStatusEnum,
+    RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
+
+use super::answer::{failure, status};
+use crate::domain::container::{Health, label};
+use crate::domain::ids::{ContainerId, ReleaseNumber};
+use crate::hosts::Daemon;
+use crate::release::record::Failure;
+use crate::release::replica::{Policy, Replica, Up};
+use crate::release::subject::Subject;
+
+/// All of them, running or not; locks, ledgers and tests are none.
+pub async fn replicas(daemon: &Daemon, subject: &Subject) -> Result<Vec<Replica>, Failure> {
+    let found = labelled(daemon, &format!("{}={}", label::SERVICE, subject.service)).await?;
+    let ids = found
+        .into_iter()
+        .filter(|summary| {
+            let label_of = |key: &str| summary.labels.as_ref()?.get(key).map(String::as_str);
+            subject.owns(label_of) && label_of(label::ROLE).is_none()
+        })
+        .filter_map(|summary| summary.id);
+    inspected(daemon, ids).await
+}
+
+/// The containers of tests that a run started.
+pub async fn of_tests(daemon: &Daemon, run: &str) -> Result<Vec<Replica>, Failure> {
+    let found = labelled(daemon, &format!("{}={run}", label::RUN)).await?;
+    let ids = found
+        .into_iter()
+        .filter(|summary| {
+            let role = summary.labels.as_ref().and_then(|labels| labels.get(label::ROLE));
+            role.is_some_and(|role| role == "test")
+        })
+        .filter_map(|summary| summary.id);
+    inspected(daemon, ids).await
+}
+
+/// Every container with this `key=value`.
+pub(super) async fn labelled(daemon: &Daemon, wanted: &str) -> Result<Vec<ContainerSummary>, Failure> {
+    let filters = HashMap::from([("label", vec![wanted])]);
+    let options = ListContainersOptionsBuilder::default()
+        .all(true)
+        .filters(&filters)
+        .build();
+    daemon
+        .read()
+        .list_containers(Some(options))
+        .await
+        .map_err(|error| failure(daemon, "list the containers", &error))
+}
+
+async fn inspected(daemon: &Daemon, ids: impl Iterator<Item = String>) -> Result<Vec<Replica>, Failure> {
+    let mut replicas = Vec::new();
+    for id in ids {
+        match daemon
+            .read()
+            .inspect_container(&id, None::<InspectContainerOptions>)
+            .await
+        {
+            Ok(seen) => replicas.extend(replica(seen)),
+            // Gone since the list was made.
+            Err(error) if status(&error) == Some(404) => {}
+            Err(error) => return Err(failure(daemon, "inspect a container", &error)),
+        }
+    }
+    replicas.sort_by(|one, two| one.name.cmp(&two.name));
+    Ok(replicas)
+}
+
+fn replica(seen: ContainerInspectResponse) -> Option<Replica> {
+    let id = ContainerId::parse(&seen.id?).ok()?;
+    let labels = seen.config.and_then(|config| config.labels).unwrap_or_default();
+    let number = |key: &str| {
+        let text = labels.get(key)?.trim_start_matches('r');
+        text.parse().ok().map(ReleaseNumber)
+    };
+    let state = seen.state.unwrap_or_default();
+    Some(Replica {
+        id,
+        name: seen.name.unwrap_or_default().trim_start_matches('/').to_owned(),
+        release: number(label::RELEASE),
+        previous: number(label::PREVIOUS),
+        run: labels.get(label::RUN).cloned(),
+        image: seen.image.unwrap_or_default(),
+        started_at: state.started_at.clone().unwrap_or_default(),
+        restarts: u64::try_from(seen.restart_count.unwrap_or(0)).unwrap_or(0),
+        health: health(&state),
+        policy: policy(seen.host_config.and_then(|config| config.restart_policy)),
+        error: state.error.clone().filter(|error| !error.is_empty()),
+        state: up(&state),
+    })
+}
+
+fn up(state: &ContainerState) -> Up {
+    use ContainerStateStatusEnum as Status;
+    match state.status {
+        Some(Status::RUNNING) => Up::Running,
+        Some(Status::PAUSED) => Up::Paused,
+        Some(Status::RESTARTING) => Up::Restarting,
+        Some(Status::EXITED) => Up::Exited {
+            code: state.exit_code.unwrap_or(0),
+            oom: state.oom_killed.unwrap_or(false),
+        },
+        Some(Status::DEAD) => Up::Dead,
+        Some(Status::REMOVING) => Up::Removing,
+        _ => Up::Created,
+    }
+}
+
+fn health(state: &ContainerState) -> Health {
+    match state.health.as_ref().and_then(|health| health.status) {
+        Some(HealthStatusEnum::STARTING) => Health::Starting,
+        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+        _ => Health::Unchecked,
+    }
+}
+
+fn policy(policy: Option<RestartPolicy>) -> Policy {
+    let policy = policy.unwrap_or_default();
+    match policy.name {
+        Some(RestartPolicyNameEnum::ALWAYS) => Policy::Always,
+        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => Policy::UnlessStopped,
+        Some(RestartPolicyNameEnum::ON_FAILURE) => {
+            Policy::OnFailure(u32::try_from(policy.maximum_retry_count.unwrap_or(0)).unwrap_or(0))
+        }
+        _ => Policy::No,
+    }
+}

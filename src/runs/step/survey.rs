@@ -1,0 +1,144 @@
+//! Everything a decision needs to know of one host, asked in one go.
+//! Reads only, but for a pruned ledger container that is made again where changes are allowed.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::errors::Error;
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, PortSummaryTypeEnum};
+use bollard::query_parameters::{
+    ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
+};
+
+use super::answer::{failure, status};
+use super::{ledger, lock, replicas};
+use crate::domain::container::label;
+use crate::domain::ids::ImageId;
+use crate::hosts::Daemon;
+use crate::release::facts::{HostFacts, ImageFacts, TakenPort};
+use crate::release::plan::Plan;
+use crate::release::record::Failure;
+
+pub async fn survey(daemon: &Daemon, plan: &Plan) -> Result<HostFacts, Failure> {
+    let docker = daemon.read();
+    let subject = &plan.subject;
+    let running = docker
+        .list_containers(Some(ListContainersOptionsBuilder::default().all(false).build()))
+        .await
+        .map_err(|error| failure(daemon, "list the containers", &error))?;
+    let networks = docker
+        .list_networks(None::<ListNetworksOptions>)
+        .await
+        .map_err(|error| failure(daemon, "list the networks", &error))?;
+    let volumes = docker
+        .list_volumes(None::<ListVolumesOptions>)
+        .await
+        .map_err(|error| failure(daemon, "list the volumes", &error))?;
+    let images = docker
+        .list_images(Some(ListImagesOptionsBuilder::default().all(false).build()))
+        .await
+        .map_err(|error| failure(daemon, "list the images", &error))?;
+    let no_labels = HashMap::new();
+    let is_own = |summary: &ContainerSummary| {
+        let labels = summary.labels.as_ref().unwrap_or(&no_labels);
+        subject.owns(|key| labels.get(key).map(String::as_str))
+    };
+    Ok(HostFacts {
+        engine: daemon.engine().clone(),
+        replicas: replicas::replicas(daemon, subject).await?,
+        strangers: running
+            .iter()
+            .filter(|summary| is_stranger(summary, &plan.service.image))
+            .map(name)
+            .collect(),
+        taken: running
+            .iter()
+            .filter(|summary| !is_own(summary))
+            .flat_map(ports)
+            .collect(),
+        networks: networks.into_iter().filter_map(|network| network.name).collect(),
+        volumes: volumes
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|volume| volume.name)
+            .collect(),
+        image: image(daemon, &plan.image).await?,
+        images: images
+            .into_iter()
+            .filter_map(|image| ImageId::parse(&image.id).ok())
+            .collect::<BTreeSet<_>>(),
+        ledger: ledger::read(daemon, subject).await?,
+        locks: lock::seen(daemon, subject)
+            .await?
+            .into_iter()
+            .filter(|lock| lock.run != plan.run.as_str())
+            .collect(),
+    })
+}
+
+/// What the reference names there, if anything.
+pub async fn image(daemon: &Daemon, reference: &str) -> Result<Option<ImageFacts>, Failure> {
+    match daemon.read().inspect_image(reference).await {
+        Ok(seen) => Ok(seen
+            .id
+            .and_then(|id| ImageId::parse(&id).ok())
+            .map(|id| ImageFacts {
+                id,
+                architecture: seen.architecture.unwrap_or_default(),
+                os: seen.os.unwrap_or_default(),
+                volumes: seen.config.and_then(|config| config.volumes).unwrap_or_default(),
+            })),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(failure(
+            daemon,
+            &format!("look for the image {reference}"),
+            &error,
+        )),
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    status(error) == Some(404)
+}
+
+fn name(summary: &ContainerSummary) -> String {
+    let names = summary.names.as_deref().unwrap_or_default();
+    names
+        .first()
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .unwrap_or_default()
+}
+
+/// Runs the service's image, by its repository, and carries no label of ours.
+fn is_stranger(summary: &ContainerSummary, repository: &str) -> bool {
+    let labels = summary.labels.as_ref();
+    let ours =
+        labels.is_some_and(|labels| labels.contains_key(label::SERVICE) || labels.contains_key(label::ROLE));
+    let image = summary.image.as_deref().unwrap_or_default();
+    let rest = image.strip_prefix(repository);
+    let same = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']));
+    same && !ours && summary.state != Some(ContainerSummaryStateEnum::EXITED)
+}
+
+fn ports(summary: &ContainerSummary) -> Vec<TakenPort> {
+    let by = name(summary);
+    summary
+        .ports
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|port| {
+            Some(TakenPort {
+                address: port.ip.clone().unwrap_or_default(),
+                port: port.public_port?,
+                protocol: match port.typ {
+                    Some(PortSummaryTypeEnum::UDP) => "udp",
+                    Some(PortSummaryTypeEnum::SCTP) => "sctp",
+                    _ => "tcp",
+                }
+                .to_owned(),
+                by: by.clone(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,62 @@
+//! A person's word against a lock: removed on every host of the service, with a reason.
+//! Not while its holder renews it; and what the run left is told, not undone.
+
+use super::step::lock;
+use crate::config::Config;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{HostName, ServiceName};
+use crate::domain::order::Access;
+use crate::hosts::{Unreached, connect};
+use crate::release::plan::Actor;
+use crate::release::subject::Subject;
+
+/// What was removed, in words: host, holder, age.
+pub async fn unlock(
+    config: &Config,
+    service: &ServiceName,
+    reason: &str,
+    by: &Actor,
+) -> Result<Vec<(HostName, String)>, Fault> {
+    let what = || format!("unlock {service}");
+    let known = config
+        .service(service)
+        .ok_or_else(|| Fault::new(what(), "the configuration has no such service"))?;
+    let deploy = known
+        .deploy
+        .as_ref()
+        .ok_or_else(|| Fault::new(what(), "it is not deployed anywhere"))?;
+    let subject = Subject {
+        service: service.clone(),
+        environment: None,
+    };
+    let mut found = Vec::new();
+    for name in &deploy.hosts {
+        let host = config
+            .host(name)
+            .ok_or_else(|| Fault::new(what(), format!("the configuration has no host {name}")))?;
+        let daemon = connect(host, Access::Full).await.map_err(Unreached::fault)?;
+        for seen in lock::seen(&daemon, &subject)
+            .await
+            .map_err(|failure| failure.fault)?
+        {
+            if !seen.is_stale() {
+                return Err(
+                    Fault::new(format!("{} on {name}", what()), seen.described()).hint(format!(
+                        "it is renewed: pilothouse cancel {} ends it in order",
+                        seen.run
+                    )),
+                );
+            }
+            found.push((daemon.clone(), seen));
+        }
+    }
+    let mut removed = Vec::new();
+    for (daemon, seen) in found {
+        tracing::warn!(host = %daemon.name(), run = seen.run, by = by.login, reason, "unlocked by hand");
+        lock::remove(&daemon, &seen.id)
+            .await
+            .map_err(|failure| failure.fault)?;
+        removed.push((daemon.name().clone(), seen.described()));
+    }
+    Ok(removed)
+}

@@ -1,0 +1,306 @@
+//! A journal as people see it: stages, hosts, times, result. A pure fold over its records.
+//! The same for the control room, a colleague's control room and the command line.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::domain::ids::HostName;
+use crate::domain::run::{Cell, Outcome, RunKind, RunStatus, RunView, StageView};
+use crate::domain::units::Stamp;
+use crate::release::decision::Decision;
+use crate::release::plan::Plan;
+use crate::release::record::{Entry, Finding, Record};
+use crate::release::stage::{Stage, Step, Way, road};
+
+/// What the records say so far.
+#[derive(Clone, Debug)]
+pub struct Fold {
+    plan: Plan,
+    stages: Vec<StageView>,
+    /// When a cell's first step began: a column may hold several.
+    begun: BTreeMap<(String, Option<HostName>), Stamp>,
+    image: String,
+    decision: Option<Box<Decision>>,
+    undoing: Option<String>,
+    way: Way,
+    steps_done: u32,
+    closed: Option<(Stamp, Outcome, u8)>,
+    pub last: Stamp,
+}
+
+impl Fold {
+    /// `None` unless it is the first record of a journal.
+    #[must_use]
+    pub fn open(first: &Record) -> Option<Self> {
+        let Entry::Opened(plan) = &first.entry else {
+            return None;
+        };
+        Some(Self {
+            stages: columns(plan),
+            image: plan.image.clone(),
+            plan: (**plan).clone(),
+            begun: BTreeMap::new(),
+            decision: None,
+            undoing: None,
+            way: Way::Out,
+            steps_done: 0,
+            closed: None,
+            last: first.at,
+        })
+    }
+
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How the process ends whose run this is; absent while it is open.
+    #[must_use]
+    pub fn exit(&self) -> Option<u8> {
+        self.closed.as_ref().map(|(_, _, exit)| *exit)
+    }
+
+    pub fn apply(&mut self, record: &Record) {
+        self.last = record.at;
+        match &record.entry {
+            Entry::Opened(_) | Entry::Lost { .. } => {}
+            Entry::Resumed { .. } => {
+                self.closed = None;
+                self.way = Way::Ask;
+            }
+            Entry::Intent(step) => self.began(step, record.at),
+            Entry::Done { step, finding, .. } => self.done(step, finding, record.at),
+            Entry::Failed { step, why, .. } => self.failed(step, &why.fault.to_string(), record.at),
+            Entry::Decided(decision) => {
+                self.image = format!("{} {}", decision.image.reference, decision.image.id.short());
+                self.decision = Some(decision.clone());
+            }
+            Entry::Text { step, text } => {
+                if let Some(Cell::Running { text: shown, .. }) = self.cell(step) {
+                    shown.clone_from(text);
+                }
+            }
+            Entry::Turned { way, why } => {
+                self.way = *way;
+                if *way == Way::Back {
+                    self.undoing = Some(why.clone());
+                }
+            }
+            Entry::Closed { outcome, exit } => {
+                self.closed = Some((record.at, outcome.clone(), *exit));
+                self.settle(outcome, record.at);
+            }
+        }
+    }
+
+    fn began(&mut self, step: &Step, at: Stamp) {
+        let key = key(step);
+        let back = self.way == Way::Back;
+        let Some(cell) = self.cell(step) else { return };
+        if back && matches!(cell, Cell::Waiting | Cell::Skipped) {
+            return;
+        }
+        let text = doing(&step.stage).to_owned();
+        let since = match cell {
+            Cell::Running { since, .. } => *since,
+            Cell::Waiting | Cell::Done { .. } | Cell::Failed { .. } | Cell::Undone | Cell::Skipped => at,
+        };
+        *cell = Cell::Running { since, text };
+        if let Some(key) = key {
+            self.begun.entry(key).or_insert(at);
+        }
+    }
+
+    fn done(&mut self, step: &Step, finding: &Finding, at: Stamp) {
+        if let Finding::Image { id, reference } = finding {
+            self.image = format!("{reference} {}", id.short());
+        }
+        let took = self.took(step, at);
+        let back = self.way == Way::Back;
+        if !back && self.way != Way::Ask {
+            self.steps_done += 1;
+        }
+        let Some(cell) = self.cell(step) else { return };
+        match (back, &cell) {
+            (true, Cell::Running { .. }) => *cell = Cell::Undone,
+            (true, _) => {}
+            (false, _) => *cell = Cell::Done { took },
+        }
+    }
+
+    fn failed(&mut self, step: &Step, why: &str, at: Stamp) {
+        let took = self.took(step, at);
+        if let Some(cell) = self.cell(step) {
+            *cell = Cell::Failed {
+                took,
+                why: why.to_owned(),
+            };
+        }
+    }
+
+    fn took(&self, step: &Step, at: Stamp) -> Duration {
+        key(step)
+            .and_then(|key| self.begun.get(&key))
+            .map_or(Duration::ZERO, |begun| begun.until(at))
+    }
+
+    /// What was not reached is skipped; what a dead process left running was not done.
+    fn settle(&mut self, outcome: &Outcome, at: Stamp) {
+        let reached = matches!(outcome, Outcome::Converged);
+        for (_, cell) in self.stages.iter_mut().flat_map(|stage| &mut stage.cells) {
+            match cell {
+                Cell::Waiting => *cell = Cell::Skipped,
+                Cell::Running { since, .. } => {
+                    let took = since.until(at);
+                    *cell = if reached {
+                        Cell::Done { took }
+                    } else {
+                        Cell::Failed {
+                            took,
+                            why: "it was not finished".to_owned(),
+                        }
+                    };
+                }
+                Cell::Done { .. } | Cell::Failed { .. } | Cell::Undone | Cell::Skipped => {}
+            }
+        }
+    }
+
+    fn cell(&mut self, step: &Step) -> Option<&mut Cell> {
+        let column = step.stage.column()?;
+        let stage = self.stages.iter_mut().find(|stage| stage.name == column)?;
+        stage
+            .cells
+            .iter_mut()
+            .find(|(host, _)| host.as_ref().is_none_or(|host| *host == step.host))
+            .map(|(_, cell)| cell)
+    }
+
+    /// `alive`: a process holds the run's lock.
+    #[must_use]
+    pub fn view(&self, alive: bool) -> RunView {
+        let status = match (&self.closed, alive) {
+            (Some((at, outcome, _)), _) => RunStatus::Closed {
+                at: *at,
+                outcome: outcome.clone(),
+            },
+            (None, true) => RunStatus::Running,
+            (None, false) => RunStatus::Dead,
+        };
+        let decision = self.decision.as_deref();
+        RunView {
+            id: self.plan.run.clone(),
+            kind: self.plan.kind,
+            service: self.plan.subject.service.clone(),
+            environment: self.plan.subject.environment.clone(),
+            actor: self.plan.by.login.clone(),
+            machine: self.plan.by.machine.clone(),
+            reason: self.plan.reason.clone(),
+            started: self.plan.started,
+            status,
+            undoing: self.undoing.clone(),
+            from: decision.and_then(|decision| decision.from),
+            to: decision.map(|decision| decision.release).or(self.plan.to),
+            image: self.image.clone(),
+            hosts: self.plan.targets.clone(),
+            stages: self.stages.clone(),
+            steps_done: self.steps_done.min(total(&self.plan)),
+            steps_total: total(&self.plan),
+            estimate: None,
+            output: Vec::new(),
+            output_skipped: 0,
+        }
+    }
+
+    /// How long it took, if it converged.
+    #[must_use]
+    pub fn took_in_all(&self) -> Option<Duration> {
+        match &self.closed {
+            Some((at, Outcome::Converged, _)) => Some(self.plan.started.until(*at)),
+            _ => None,
+        }
+    }
+}
+
+fn key(step: &Step) -> Option<(String, Option<HostName>)> {
+    Some((step.stage.column()?, Some(step.host.clone())))
+}
+
+/// What people read while a step is under way and has said nothing better.
+fn doing(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Connect => "connecting",
+        Stage::Lock => "locking",
+        Stage::Preflight => "looking",
+        Stage::Pin => "writing the decision down",
+        Stage::Build => "building",
+        Stage::Test(_) => "testing",
+        Stage::Image => "fetching",
+        Stage::Create => "creating",
+        Stage::Stop => "stopping the old",
+        Stage::Start => "starting",
+        Stage::Gate => "gate",
+        Stage::Commit => "committing",
+        Stage::Copy => "copying the ledger",
+        Stage::Settle | Stage::Promote => "final restart policy",
+        Stage::Retire => "retiring the old",
+        Stage::Prove => "proving",
+        Stage::CleanUp => "cleaning up",
+        Stage::Halt => "stopping the new",
+        Stage::Restore => "starting the old again",
+        Stage::Regate => "gate of the old",
+        Stage::Remove => "removing the new",
+        Stage::Inquire | Stage::Check | Stage::Record | Stage::Unlock => "",
+    }
+}
+
+/// Every stage of the way out, and what follows the commit as one column.
+fn columns(plan: &Plan) -> Vec<StageView> {
+    let tests = plan.test_names();
+    let mut stages: Vec<StageView> = Vec::new();
+    let after = if plan.is_release() {
+        vec![Stage::Retire]
+    } else {
+        Vec::new()
+    };
+    for stage in road(plan.kind, Way::Out, &tests).into_iter().chain(after) {
+        let Some(name) = stage.column() else { continue };
+        // Building and testing show only what they are for.
+        if !plan.is_release() && matches!(stage, Stage::Connect) {
+            continue;
+        }
+        if stages.iter().any(|known| known.name == name) {
+            continue;
+        }
+        let hosts: Vec<Option<HostName>> = match &stage {
+            Stage::Commit => vec![None],
+            Stage::Test(test) => plan
+                .service
+                .tests
+                .iter()
+                .filter(|known| known.name == *test)
+                .map(|known| Some(known.host.clone()))
+                .collect(),
+            _ => plan.targets.iter().cloned().map(Some).collect(),
+        };
+        stages.push(StageView {
+            name,
+            cells: hosts.into_iter().map(|host| (host, Cell::Waiting)).collect(),
+        });
+    }
+    stages
+}
+
+fn total(plan: &Plan) -> u32 {
+    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    let targets = count(plan.targets.len());
+    match plan.kind {
+        RunKind::Build => 2,
+        RunKind::Test => 2 * targets + count(plan.service.tests.len()),
+        RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline => {
+            // Connect and preflight on all hosts; lock, pin, image, create, stop, start, gate on targets; the commit;
+            // settle, promote, retire, prove, clean-up, unlock; copies on all but the first.
+            2 * count(plan.hosts().len()) + 7 * targets + 1 + 6 * targets + targets.saturating_sub(1)
+        }
+    }
+}

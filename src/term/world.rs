@@ -1,0 +1,181 @@
+//! The one place where the screen's effects meet hosts and runs.
+//! Starts what takes time as tasks of its own; answers come back as events.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::effect::{Lend, Save};
+use crate::config::Config;
+use crate::domain::event::Event;
+use crate::domain::fault::Fault;
+use crate::domain::ids::RunId;
+use crate::domain::order::{Access, Order, OrderId};
+use crate::domain::plan::RunRequest;
+use crate::hosts::{self, Hosts};
+use crate::runs::{self, State};
+
+/// Facts that wait to be drawn: more would only make the screen older than it says.
+const FACTS: usize = 256;
+/// Batches of figures and log lines.
+const BULK: usize = 64;
+
+pub struct World {
+    config: Arc<Config>,
+    access: Access,
+    state: State,
+    /// Who asks, as runs write it down.
+    actor: String,
+    hosts: Hosts,
+    facts: mpsc::Sender<Event>,
+    tasks: JoinSet<()>,
+    shutdown: CancellationToken,
+}
+
+/// What the world tells, in the order of its importance.
+#[derive(Debug)]
+pub struct News {
+    pub facts: mpsc::Receiver<Event>,
+    pub bulk: mpsc::Receiver<Event>,
+}
+
+impl World {
+    #[must_use]
+    pub fn start(config: &Arc<Config>, access: Access, state: State, actor: String) -> (Self, News) {
+        let (facts, facts_out) = mpsc::channel(FACTS);
+        let (bulk, bulk_out) = mpsc::channel(BULK);
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let watched = (state.clone(), facts.clone(), shutdown.clone());
+        tasks.spawn(async move { runs::watch(&watched.0, watched.1, watched.2).await });
+        let hosts = hosts::start(
+            config.hosts.clone(),
+            access,
+            facts.clone(),
+            bulk,
+            shutdown.clone(),
+        );
+        let world = Self {
+            config: Arc::clone(config),
+            access,
+            state,
+            actor,
+            hosts,
+            facts,
+            tasks,
+            shutdown,
+        };
+        let news = News {
+            facts: facts_out,
+            bulk: bulk_out,
+        };
+        (world, news)
+    }
+
+    /// Never waits: an order that cannot be taken is answered with the reason.
+    pub fn order(&mut self, id: OrderId, order: Order) {
+        if let Err(fault) = self.hosts.order(id, order) {
+            self.answer(id, std::future::ready(Err(fault)));
+        }
+    }
+
+    /// Read-only too: a plan changes nothing.
+    pub fn plan(&mut self, id: OrderId, request: RunRequest) {
+        let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
+        let facts = self.facts.clone();
+        self.tasks.spawn(async move {
+            let plan = runs::plan(&state, &config, &request, access).await.map(Box::new);
+            // Nobody to tell: the room has ended.
+            drop(facts.send(Event::Planned(id, plan)).await);
+        });
+    }
+
+    pub fn launch(&mut self, id: OrderId, request: RunRequest) {
+        let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
+        self.answer(id, async move {
+            writable(access, "start the run")?;
+            let by = runs::who(&|name| std::env::var(name).ok());
+            runs::launch(&state, &config, &request, by).await.map(drop)
+        });
+    }
+
+    pub fn cancel(&mut self, id: OrderId, run: RunId) {
+        let (state, actor) = (self.state.clone(), self.actor.clone());
+        self.answer(id, async move { runs::cancel(&state, &run, &actor) });
+    }
+
+    pub fn recover(&mut self, id: OrderId, run: RunId) {
+        let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
+        self.answer(id, async move {
+            writable(access, "recover the run")?;
+            runs::recover(&state, &config, Some(run)).await.map(drop)
+        });
+    }
+
+    pub fn save(&mut self, id: OrderId, save: Save) {
+        self.answer(id, async move {
+            let home = std::env::var_os("HOME").map(std::path::PathBuf::from);
+            let written = tokio::task::spawn_blocking(move || super::save::save(&save, home.as_deref()));
+            written
+                .await
+                .unwrap_or_else(|fault| Err(Fault::new("save", fault)))
+        });
+    }
+
+    /// Until the one who borrowed the terminal has ended.
+    pub async fn lend(&self, lend: Lend) -> Result<(), Fault> {
+        match lend {
+            Lend::Shell(key) => {
+                let what = format!("open a shell in {} on {}", key.id.short(), key.host);
+                match self.hosts.shell(key).await? {
+                    code @ (126 | 127) => Err(Fault::new(what, format!("it ended at once with exit {code}"))
+                        .hint("the image may have no shell")),
+                    // Any other exit code is the person's own business.
+                    _ => Ok(()),
+                }
+            }
+            Lend::Host(host) => {
+                let command = self.hosts.lend(&host)?;
+                let what = || format!("log in to {host}");
+                let ended = tokio::process::Command::from(command)
+                    .kill_on_drop(true)
+                    .status()
+                    .await;
+                ended.map_err(|fault| Fault::new(what(), fault)).map(drop)
+            }
+        }
+    }
+
+    /// Everything is told to end; `leave` waits for it.
+    pub fn part(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Ends what was started here. Runs go on: they are processes of their own.
+    pub async fn end(mut self) {
+        self.shutdown.cancel();
+        self.tasks.shutdown().await;
+        self.hosts.join().await;
+    }
+
+    fn answer(&mut self, id: OrderId, work: impl Future<Output = Result<(), Fault>> + Send + 'static) {
+        let facts = self.facts.clone();
+        self.tasks.spawn(async move {
+            let result = work.await;
+            // Nobody to tell: the room has ended.
+            drop(facts.send(Event::Done(id, result)).await);
+        });
+        // Those that have ended are forgotten.
+        while self.tasks.try_join_next().is_some() {}
+    }
+}
+
+/// Runs change hosts from processes of their own, so they are refused before they are started.
+fn writable(access: Access, what: &str) -> Result<(), Fault> {
+    match access {
+        Access::Full => Ok(()),
+        Access::ReadOnly => Err(Fault::new(what, "Pilothouse was started with --read-only")),
+    }
+}

@@ -1,0 +1,210 @@
+//! What lies over the panes: question, palette, help, the notices of the session.
+//! A question keeps what it is about to be seen above it.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::style::Style;
+use ratatui::widgets::{Clear, Widget};
+
+use super::ansi::{clean, fit, width};
+use super::clock;
+use super::theme::Theme;
+use crate::app::Model;
+use crate::app::help::{HelpRow, rows};
+use crate::app::layer::Layer;
+use crate::app::notices::Tone;
+use crate::app::palette::Palette;
+use crate::app::question::{Answer, Question};
+use crate::app::update::PALETTE_ROWS;
+
+/// `area`: everything between status and key line.
+pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    match &model.layer {
+        None | Some(Layer::Line(_)) => {}
+        Some(Layer::Question(question)) => draw_question(question, theme, frame, area),
+        Some(Layer::Palette(palette)) => draw_palette(model, palette, theme, frame, area),
+        Some(Layer::Help { top }) => draw_help(model, *top, theme, frame.buffer_mut(), area),
+        Some(Layer::Notices { top }) => draw_notices(model, *top, theme, frame.buffer_mut(), area),
+    }
+}
+
+/// The lowest rows of the area, emptied, under a line.
+fn panel(buffer: &mut Buffer, area: Rect, rows: u16, theme: &Theme) -> Rect {
+    let height = (rows + 1).min(area.height);
+    let panel = Rect {
+        y: area.y + area.height - height,
+        height,
+        ..area
+    };
+    if panel.is_empty() {
+        return panel;
+    }
+    Clear.render(panel, buffer);
+    for x in panel.x..panel.x + panel.width {
+        buffer.set_stringn(x, panel.y, theme.glyphs.line, 1, theme.dim);
+    }
+    Rect {
+        y: panel.y + 1,
+        height: height.saturating_sub(1),
+        ..panel
+    }
+}
+
+fn put(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style: Style, theme: &Theme) -> u16 {
+    if row >= area.height {
+        return area.x;
+    }
+    let columns = usize::from(area.width).saturating_sub(2);
+    let text = clean(text);
+    let text = fit(&text, columns, theme.glyphs.ellipsis);
+    buffer
+        .set_stringn(area.x + 1, area.y + row, text, columns, style)
+        .0
+}
+
+fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let details = u16::try_from(question.details.len()).unwrap_or(0);
+    let inner = panel(frame.buffer_mut(), area, details + 2, theme);
+    let buffer = frame.buffer_mut();
+    put(buffer, inner, 0, &question.title, theme.warn, theme);
+    for (row, detail) in (1..).zip(&question.details) {
+        put(buffer, inner, row, detail, theme.dim, theme);
+    }
+    let row = inner.height.saturating_sub(1);
+    match &question.answer {
+        Answer::YesNo => {
+            put(
+                buffer,
+                inner,
+                row,
+                "y yes   n no (also Enter, Esc)",
+                theme.accent,
+                theme,
+            );
+        }
+        Answer::Typed { word, line } => {
+            let prompt = format!("Type {word} and Enter to do it, Esc leaves: ");
+            let x = put(buffer, inner, row, &prompt, theme.accent, theme);
+            let room = usize::from((inner.x + inner.width).saturating_sub(x));
+            buffer.set_stringn(x, inner.y + row, clean(line.text()), room, theme.text);
+            let cursor = x.saturating_add(u16::try_from(line.cursor()).unwrap_or(0));
+            frame.set_cursor_position(Position::new(
+                cursor.min(inner.x + inner.width - 1),
+                inner.y + row,
+            ));
+        }
+    }
+}
+
+fn draw_palette(model: &Model, palette: &Palette, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let found = palette.found();
+    let shown = found.len().min(PALETTE_ROWS);
+    let inner = panel(
+        frame.buffer_mut(),
+        area,
+        u16::try_from(shown).unwrap_or(0) + 1,
+        theme,
+    );
+    let buffer = frame.buffer_mut();
+    for (row, command) in (0..).zip(found.iter().skip(palette.cursor.top()).take(shown)) {
+        if row + 1 >= inner.height {
+            break;
+        }
+        let chosen = palette.cursor.key() == Some(command);
+        let keys = model.keymap.keys_in(model.focus, *command).join(" ");
+        let name = format!("{:<16}", command.name());
+        let sign = if chosen { theme.glyphs.cursor } else { " " };
+        let y = inner.y + row;
+        let room = usize::from(inner.width).saturating_sub(2);
+        buffer.set_stringn(inner.x + 1, y, sign, 1, theme.accent);
+        let (x, _) = buffer.set_stringn(inner.x + 3, y, &name, room, theme.text);
+        let (x, _) = buffer.set_stringn(x, y, format!("{keys:<12}"), room, theme.accent);
+        let room = usize::from((inner.x + inner.width).saturating_sub(x));
+        buffer.set_stringn(
+            x,
+            y,
+            fit(command.doc(), room, theme.glyphs.ellipsis),
+            room,
+            theme.dim,
+        );
+        if chosen {
+            buffer.set_style(
+                Rect {
+                    y,
+                    height: 1,
+                    ..inner
+                },
+                theme.selected,
+            );
+        }
+    }
+    let row = inner.height.saturating_sub(1);
+    let x = put(buffer, inner, row, ":", theme.accent, theme);
+    let room = usize::from((inner.x + inner.width).saturating_sub(x));
+    buffer.set_stringn(x, inner.y + row, clean(palette.line.text()), room, theme.text);
+    let cursor = x.saturating_add(u16::try_from(palette.line.cursor()).unwrap_or(0));
+    frame.set_cursor_position(Position::new(
+        cursor.min(inner.x + inner.width.max(1) - 1),
+        inner.y + row,
+    ));
+}
+
+fn draw_help(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area: Rect) {
+    Clear.render(area, buffer);
+    let all = rows(model);
+    let keys_width = all
+        .iter()
+        .map(|row| match row {
+            HelpRow::Heading(_) => 0,
+            HelpRow::Entry { keys, .. } => width(keys),
+        })
+        .max()
+        .unwrap_or(0);
+    for (row, entry) in (0..area.height).zip(all.iter().skip(top)) {
+        match entry {
+            HelpRow::Heading(title) => {
+                put(buffer, area, row, title, theme.accent, theme);
+            }
+            HelpRow::Entry { keys, doc, name } => {
+                let x = put(
+                    buffer,
+                    area,
+                    row,
+                    &format!("  {keys:<keys_width$}  "),
+                    theme.text,
+                    theme,
+                );
+                let room = usize::from((area.x + area.width).saturating_sub(x));
+                let doc = fit(doc, room, theme.glyphs.ellipsis);
+                let (x, _) = buffer.set_stringn(x, area.y + row, doc, room, theme.dim);
+                let tail = format!("  :{name}");
+                let at = (area.x + area.width).saturating_sub(u16::try_from(width(&tail) + 1).unwrap_or(0));
+                if at >= x {
+                    buffer.set_stringn(at, area.y + row, &tail, width(&tail), theme.dim);
+                }
+            }
+        }
+    }
+}
+
+fn draw_notices(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area: Rect) {
+    Clear.render(area, buffer);
+    if model.notices.iter().len() == 0 {
+        put(buffer, area, 0, "nothing was said yet", theme.dim, theme);
+    }
+    for (row, notice) in (0..area.height).zip(model.notices.iter().skip(top)) {
+        let (sign, style) = match notice.tone {
+            Tone::Answer => (" ", theme.dim),
+            Tone::Done => (theme.glyphs.done, theme.ok),
+            Tone::Bad => (theme.glyphs.failed, theme.bad),
+        };
+        let hint = notice
+            .hint
+            .as_ref()
+            .map(|hint| format!(" (hint: {hint})"))
+            .unwrap_or_default();
+        let text = format!("{} {sign} {}{hint}", clock::time(notice.at), notice.text);
+        put(buffer, area, row, &text, style, theme);
+    }
+}

@@ -1,0 +1,146 @@
+//! The command line as a script meets it: exit codes, what goes to stdout and what to stderr.
+//! The program runs as a process of its own, in a home of its own, without any of our environment.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs `pilothouse` with an empty home and `config` as its configuration.
+fn run(home: &Path, config: &str, arguments: &[&str]) -> Ran {
+    let file = home.join("config.toml");
+    std::fs::write(&file, config).unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_pilothouse"))
+        .args(["--config", file.to_str().unwrap()])
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", home)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ran {
+        code: status.code().unwrap(),
+        out: text(stdout),
+        err: text(stderr),
+    }
+}
+
+const NOBODY_HOME: &str = "[[hosts]]\nname = \"gone\"\nurl = \"unix:///nowhere/docker.sock\"\n";
+
+fn check(ran: &Ran, code: i32, out: &[&str], err: &[&str]) {
+    assert_eq!(ran.code, code, "stdout: {}\nstderr: {}", ran.out, ran.err);
+    for wanted in out {
+        assert!(ran.out.contains(wanted), "no {wanted:?} in stdout: {}", ran.out);
+    }
+    for wanted in err {
+        assert!(ran.err.contains(wanted), "no {wanted:?} in stderr: {}", ran.err);
+    }
+}
+
+#[test]
+fn a_fault_of_the_configuration_names_file_line_and_column_and_exits_2() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(
+        home.path(),
+        "[[hosts]]\nname = \"a\"\nurl = \"unix:///a\"\ntagz = []\n",
+        &["hosts"],
+    );
+    check(&ran, 2, &[], &["config.toml:4:1", "tagz", "tags"]);
+}
+
+#[test]
+fn every_fault_of_the_configuration_is_said_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(
+        home.path(),
+        "[[hosts]]\nname = \"a b\"\nurl = \"gopher://a\"\n",
+        &["hosts"],
+    );
+    check(&ran, 2, &[], &["a b", "gopher"]);
+}
+
+#[test]
+fn an_unknown_command_or_host_is_a_usage_error() {
+    let home = tempfile::tempdir().unwrap();
+    check(&run(home.path(), NOBODY_HOME, &["dance"]), 2, &[], &["dance"]);
+    check(
+        &run(home.path(), NOBODY_HOME, &["--host", "web-9", "ps"]),
+        2,
+        &[],
+        &["web-9", "gone"],
+    );
+    check(
+        &run(home.path(), NOBODY_HOME, &["deploy", "nowhere", "--yes"]),
+        2,
+        &[],
+        &["nowhere", "no such service"],
+    );
+    check(
+        &run(home.path(), NOBODY_HOME, &["deploy", "Bad.Name"]),
+        2,
+        &[],
+        &["Bad.Name"],
+    );
+}
+
+#[test]
+fn a_host_that_is_not_there_is_named_on_stderr_and_exits_3() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), NOBODY_HOME, &["hosts", "--json"]);
+    check(
+        &ran,
+        3,
+        &["\"name\": \"gone\""],
+        &["gone", "/nowhere/docker.sock"],
+    );
+    let rows: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert!(rows[0]["fault"]["why"].is_string(), "{rows}");
+}
+
+#[test]
+fn help_tells_the_exit_codes_and_hides_what_only_the_program_calls() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), "", &["--help"]);
+    check(&ran, 0, &["Exit codes: 0 done", "rollback", "recover"], &[]);
+    assert!(!ran.out.contains("__run"), "{}", ran.out);
+}
+
+#[test]
+fn keys_lists_every_command_with_the_users_changes() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), "[keys]\ndeploy = [\"f9\"]\n", &["keys"]);
+    check(&ran, 0, &["deploy", "F9", "rollback"], &[]);
+}
+
+#[test]
+fn completions_and_the_manual_page_are_whole() {
+    let home = tempfile::tempdir().unwrap();
+    check(
+        &run(home.path(), "", &["completions", "bash"]),
+        0,
+        &["_pilothouse()", "unlock"],
+        &[],
+    );
+    check(
+        &run(home.path(), "", &["man"]),
+        0,
+        &[".SH KEYS", "deploy", ".TH"],
+        &[],
+    );
+}
+
+#[test]
+fn a_screen_without_a_terminal_is_refused_in_words() {
+    let home = tempfile::tempdir().unwrap();
+    check(&run(home.path(), NOBODY_HOME, &[]), 2, &[], &["terminal"]);
+}

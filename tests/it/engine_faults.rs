@@ -1,0 +1,494 @@
+//! What the hosts make of a daemon that hangs, cuts a stream, answers 500, floods, sends garbage or dribbles.
+
+#[path = "../support/fake_daemon.rs"]
+mod fake_daemon;
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use pilothouse::domain::container::State;
+use pilothouse::domain::event::{Event, HostEvent};
+use pilothouse::domain::fault::Fault;
+use pilothouse::domain::host::Link;
+use pilothouse::domain::ids::{ContainerId, ContainerKey, HostName};
+use pilothouse::domain::logs::{FollowId, LogRange, Stream};
+use pilothouse::domain::order::{Access, Order, OrderId, Verb};
+use pilothouse::hosts::{self, Hosts};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use fake_daemon::{FakeDaemon, Move, answer, chunk, host, log_frame, stream_head};
+
+/// A loaded machine; a test that is well takes a tenth of it.
+const LIMIT: Duration = Duration::from_secs(20);
+
+const VERSION: &str = r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#;
+const RUNNING: &str =
+    r#"[{"Id":"abc1","Names":["/web"],"Image":"shop","Created":1,"State":"running","Status":"Up 2 hours"}]"#;
+
+/// What a daemon in order answers; a test replaces what it is about.
+fn well(request: &str) -> Vec<Move> {
+    let path = request.split_once(' ').unwrap_or_default().1;
+    if path.starts_with("/events") {
+        vec![Move::Send(stream_head()), Move::Hang]
+    } else if path.starts_with("/containers/json") {
+        vec![Move::Send(answer(200, RUNNING))]
+    } else if path.starts_with("/containers/abc1/json") {
+        vec![Move::Send(answer(
+            200,
+            r#"{"Config":{"Tty":false},"State":{"Running":true}}"#,
+        ))]
+    } else if path.starts_with("/version") {
+        vec![Move::Send(answer(200, VERSION))]
+    } else if path.starts_with("/info") {
+        vec![Move::Send(answer(200, "{}"))]
+    } else if path.starts_with("/_ping") {
+        vec![Move::Send(answer(200, "OK"))]
+    } else {
+        vec![Move::Send(answer(404, r#"{"message":"no such thing"}"#))]
+    }
+}
+
+fn is(request: &str, path: &str) -> bool {
+    request.starts_with(&format!("GET {path}"))
+}
+
+/// The hosts with somebody who listens.
+struct Watched {
+    hosts: Hosts,
+    events: mpsc::Receiver<Event>,
+    bulk: mpsc::Receiver<Event>,
+    stop: CancellationToken,
+    /// Every event so far, for the message when a wait fails.
+    heard: Vec<String>,
+}
+
+impl Watched {
+    fn start(daemons: &[(&str, &FakeDaemon)], access: Access) -> Self {
+        let (facts, events) = mpsc::channel(64);
+        let (logs, bulk) = mpsc::channel(4);
+        let stop = CancellationToken::new();
+        let hosts = daemons
+            .iter()
+            .map(|(name, daemon)| host(name, &daemon.socket()))
+            .collect();
+        let hosts = hosts::start(hosts, access, facts, logs, stop.clone());
+        Self {
+            hosts,
+            events,
+            bulk,
+            stop,
+            heard: Vec::new(),
+        }
+    }
+
+    async fn until<T>(&mut self, what: &str, mut find: impl FnMut(&Event) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                let event = tokio::select! {
+                    Some(event) = self.events.recv() => event,
+                    Some(event) = self.bulk.recv() => event,
+                    else => panic!("no more events, waiting for {what}: {:#?}", self.heard),
+                };
+                self.heard.push(format!("{event:?}").chars().take(300).collect());
+                if let Some(found) = find(&event) {
+                    return found;
+                }
+            }
+        };
+        match tokio::time::timeout(LIMIT, search).await {
+            Ok(found) => found,
+            Err(elapsed) => panic!("{elapsed}, {LIMIT:?}: {what}; heard {:#?}", self.heard),
+        }
+    }
+
+    async fn until_listed(&mut self, name: &str) -> usize {
+        self.until("a list", |event| match event {
+            Event::Host(host, HostEvent::Listed(rows)) if host.as_str() == name => Some(rows.len()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn until_lost(&mut self) -> Fault {
+        self.until("a lost link", |event| match event {
+            Event::Host(
+                _,
+                HostEvent::Link(Link::Lost {
+                    why,
+                    retry_at: Some(_),
+                    ..
+                }),
+            ) => Some(why.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn until_state(&mut self, what: &str, wanted: impl Fn(&State) -> bool) {
+        self.until(what, |event| match event {
+            Event::Host(_, HostEvent::Changed(row)) if wanted(&row.state) => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(LIMIT, self.hosts.join())
+            .await
+            .expect("the hosts end when they are told to");
+    }
+}
+
+fn web(host: &str) -> ContainerKey {
+    ContainerKey {
+        host: HostName::parse(host).unwrap(),
+        id: ContainerId::parse("abc1").unwrap(),
+    }
+}
+
+fn event(action: &str, nano: i64) -> String {
+    format!(
+        r#"{{"Type":"container","Action":"{action}","Actor":{{"ID":"abc1","Attributes":{{"exitCode":"3"}}}},"timeNano":{nano}}}"#
+    ) + "\n"
+}
+
+/// Now, as the fake has no clock of its own.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    i64::try_from(since.as_nanos()).unwrap()
+}
+
+#[tokio::test]
+async fn a_daemon_that_says_nothing_holds_up_no_other_and_no_end() {
+    let silent = FakeDaemon::start(|_, _| vec![Move::Hang]);
+    let other = FakeDaemon::start(|request, _| well(request));
+    let mut watched = Watched::start(&[("silent", &silent), ("other", &other)], Access::Full);
+    assert_eq!(watched.until_listed("other").await, 1);
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn a_list_answered_with_500_is_told_in_the_daemons_words_and_asked_for_again() {
+    let daemon = FakeDaemon::start(|request, nth| {
+        if is(request, "/containers/json") && nth == 0 {
+            vec![Move::Send(answer(500, r#"{"message":"layer store is on fire"}"#))]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    assert_eq!(watched.until_lost().await.why, "layer store is on fire");
+    watched.until_listed("a").await;
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn what_is_no_docker_is_said() {
+    for garbage in [
+        answer(200, "<html>hello</html>"),
+        b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(),
+    ] {
+        let daemon = FakeDaemon::start(move |_, _| vec![Move::Send(garbage.clone()), Move::Close]);
+        let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+        let why = watched.until_lost().await;
+        assert!(why.hint.is_some(), "{why:?}");
+        watched.end().await;
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_is_too_old_is_told_the_least_that_is_needed() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/version") {
+            vec![Move::Send(answer(
+                200,
+                r#"{"Version":"17.03","ApiVersion":"1.27"}"#,
+            ))]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    let why = watched.until_lost().await.why;
+    assert!(why.contains("17.03") && why.contains("1.40"), "{why}");
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn a_list_that_comes_byte_by_byte_is_a_list() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/containers/json") {
+            vec![Move::Dribble(answer(200, RUNNING))]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    assert_eq!(watched.until_listed("a").await, 1);
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn an_event_stream_that_is_cut_in_the_middle_of_an_event_is_opened_again_and_all_is_listed() {
+    let daemon = FakeDaemon::start(|request, nth| {
+        if !is(request, "/events") {
+            return well(request);
+        }
+        let whole = event("die", now());
+        if nth == 0 {
+            let half = whole.as_bytes().split_at(20).0;
+            let announced = b"40\r\n{".to_vec();
+            vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(half)),
+                Move::Send(announced),
+                Move::Close,
+            ]
+        } else {
+            vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(whole.as_bytes())),
+                Move::Hang,
+            ]
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    watched.until_lost().await;
+    watched.until_listed("a").await;
+    watched
+        .until_state("the event of the second stream", |state| {
+            matches!(state, State::Exited { code: 3, .. })
+        })
+        .await;
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn an_event_that_cannot_be_read_is_a_gap_and_all_is_listed_again() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/events") {
+            let garbage = format!("{{\"Action\": oops\n{}", event("die", now()));
+            vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(garbage.as_bytes())),
+                Move::Hang,
+            ]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    watched
+        .until_state("the event after the garbage counts", |state| {
+            matches!(state, State::Exited { code: 3, .. })
+        })
+        .await;
+    watched.until_listed("a").await;
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn a_line_without_an_end_breaks_the_link_and_not_the_memory() {
+    let daemon = FakeDaemon::start(|request, nth| {
+        if is(request, "/events") && nth == 0 {
+            let mut moves = vec![Move::Send(stream_head())];
+            moves.extend((0..40).map(|_| Move::Send(chunk(&vec![b'x'; 64 << 10]))));
+            moves.push(Move::Hang);
+            moves
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    let why = watched.until_lost().await.why;
+    assert!(why.contains("larger"), "{why}");
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn after_a_flood_of_events_the_row_is_as_the_last_one_says() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/events") {
+            let start = now();
+            let mut flood = String::new();
+            for step in 0..5_000 {
+                flood.push_str(&event("start", start + step * 2_000));
+                flood.push_str(&event("die", start + step * 2_000 + 1_000));
+            }
+            flood.push_str(&event("pause", start + 20_000_000));
+            vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(flood.as_bytes())),
+                Move::Hang,
+            ]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    watched
+        .until_state("paused at the end", |state| matches!(state, State::Paused { .. }))
+        .await;
+    assert!(
+        daemon.count("GET /containers/json") < 20,
+        "{:?}",
+        daemon.requests().len()
+    );
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn a_log_cut_in_the_middle_of_a_frame_goes_on_with_nothing_lost_and_nothing_twice() {
+    let daemon = FakeDaemon::start(|request, nth| {
+        if !is(request, "/containers/abc1/logs") {
+            return well(request);
+        }
+        let frames = |seconds: std::ops::RangeInclusive<u32>| -> Vec<u8> {
+            seconds
+                .flat_map(|second| log_frame(second, &format!("line {second}")))
+                .collect()
+        };
+        match nth {
+            // What was written before.
+            0 => vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(&frames(1..=2))),
+                Move::Send(chunk(b"")),
+            ],
+            1 => {
+                let mut cut = frames(2..=4);
+                cut.truncate(cut.len() - 10);
+                vec![Move::Send(stream_head()), Move::Send(chunk(&cut)), Move::Close]
+            }
+            _ => vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(&frames(3..=6))),
+                Move::Hang,
+            ],
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
+    watched.until_listed("a").await;
+    let follow = Order::Follow {
+        id: FollowId(1),
+        targets: vec![web("a")],
+        range: LogRange::Tail(10),
+    };
+    watched.hosts.order(OrderId(1), follow).unwrap();
+    let mut lines = String::new();
+    watched
+        .until("the sixth line", |event| {
+            if let Event::Logs(FollowId(1), batch) = event {
+                for line in batch.lines.iter().filter(|line| line.stream != Stream::Notice) {
+                    writeln!(lines, "{}", line.text).unwrap();
+                }
+            }
+            lines.ends_with("line 6\n").then_some(())
+        })
+        .await;
+    assert_eq!(lines, "line 1\nline 2\nline 3\nline 4\nline 5\nline 6\n");
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn read_only_sends_no_request_that_changes_anything() {
+    let daemon = FakeDaemon::start(|request, _| well(request));
+    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
+    watched.until_listed("a").await;
+    for verb in [
+        Verb::Start,
+        Verb::Stop,
+        Verb::Restart,
+        Verb::Kill,
+        Verb::Pause,
+        Verb::Unpause,
+        Verb::Remove,
+    ] {
+        watched
+            .hosts
+            .order(
+                OrderId(7),
+                Order::Act {
+                    target: web("a"),
+                    verb,
+                },
+            )
+            .unwrap();
+        let refused = watched
+            .until("the refusal", |event| match event {
+                Event::Done(OrderId(7), Err(fault)) => Some(fault.clone()),
+                _ => None,
+            })
+            .await;
+        assert!(refused.why.contains("read-only"), "{refused:?}");
+    }
+    watched
+        .hosts
+        .order(OrderId(8), Order::Measure(HostName::parse("a").unwrap()))
+        .unwrap();
+    watched
+        .until("the answer", |event| {
+            matches!(event, Event::Done(OrderId(8), _)).then_some(())
+        })
+        .await;
+    assert!(
+        watched
+            .hosts
+            .shell(web("a"))
+            .await
+            .unwrap_err()
+            .why
+            .contains("read-only")
+    );
+    let changing: Vec<String> = daemon
+        .requests()
+        .into_iter()
+        .filter(|request| !request.starts_with("GET "))
+        .collect();
+    assert_eq!(changing, [""; 0]);
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn statistics_are_asked_for_while_somebody_looks_and_again_when_their_stream_ends() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/containers/abc1/stats") {
+            let sample = r#"{"read":"2026-01-01T00:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":5}},"memory_stats":{"usage":9}}"#;
+            vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(format!("{sample}\n").as_bytes())),
+                Move::Send(chunk(b"")),
+            ]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
+    watched.until_listed("a").await;
+    assert_eq!(daemon.count("GET /containers/abc1/stats"), 0);
+    let host = HostName::parse("a").unwrap();
+    watched
+        .hosts
+        .order(
+            OrderId(1),
+            Order::Watch {
+                host,
+                ids: vec![web("a").id],
+            },
+        )
+        .unwrap();
+    for _ in 0..2 {
+        watched
+            .until("a sample", |event| match event {
+                Event::Host(_, HostEvent::Samples(samples)) if samples[0].1.memory.0 == 9 => Some(()),
+                _ => None,
+            })
+            .await;
+    }
+    assert!(daemon.count("GET /containers/abc1/stats") >= 2);
+    watched.end().await;
+}

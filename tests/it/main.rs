@@ -1,0 +1,15 @@
+//! Everything that needs no daemon but a simulated one: one binary, a module a subject.
+#![cfg(test)]
+
+mod engine_faults;
+mod example;
+mod cli;
+mod house_rules;
+mod pages;
+mod releases;
+mod simulated;
+mod steps;
+mod stage;
+mod screens;
+mod stories;
+mod terminal;

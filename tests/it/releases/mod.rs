@@ -1,0 +1,235 @@
+//! Releases end to end on simulated daemons: the real runner as a process, the real requests, only the daemons are not.
+
+#[path = "../../support/releases.rs"]
+mod bench;
+mod crash;
+mod world;
+
+use bench::{Bench, actor};
+use pilothouse::domain::ids::ReleaseNumber;
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
+use pilothouse::runs;
+use pilothouse::sim::{BOX_IMAGE, Downfall, Fleet, Scenario};
+
+/// A bench on simulated daemons.
+struct Sim {
+    bench: Bench,
+    fleet: Fleet,
+    _sockets: tempfile::TempDir,
+}
+
+impl Sim {
+    fn new(hosts: usize) -> Self {
+        let sockets = tempfile::tempdir().unwrap();
+        let fleet = Fleet::start(Scenario::empty(hosts), sockets.path()).unwrap();
+        Self {
+            bench: Bench::on(fleet.config().hosts, BOX_IMAGE),
+            fleet,
+            _sockets: sockets,
+        }
+    }
+}
+
+impl std::ops::Deref for Sim {
+    type Target = Bench;
+
+    fn deref(&self) -> &Bench {
+        &self.bench
+    }
+}
+
+impl std::ops::DerefMut for Sim {
+    fn deref_mut(&mut self) -> &mut Bench {
+        &mut self.bench
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_puts_every_host_on_the_new_release_and_a_rollback_puts_the_kept_one_back() {
+    let bench = Sim::new(2);
+    assert_eq!(bench.good(RunKind::Deploy).await, ReleaseNumber(1));
+    let first = bench.look().await;
+    assert_eq!(bench.good(RunKind::Deploy).await, ReleaseNumber(2));
+    bench.assert_on(ReleaseNumber(2), "").await;
+    assert_eq!(bench.good(RunKind::Rollback).await, ReleaseNumber(1));
+    bench.assert_on(ReleaseNumber(1), "").await;
+    let again = bench.look().await;
+    for (host, replicas) in first {
+        assert!(
+            again[&host]
+                .iter()
+                .any(|replica| replica.id == replicas[0].id && replica.state.is_up()),
+            "the same container runs again"
+        );
+    }
+    let (exit, view) = bench.run(RunKind::Rollback).await;
+    assert_eq!(exit, 1, "there is nothing before r1: {:?}", view.status);
+}
+
+#[tokio::test]
+async fn a_failed_gate_brings_the_same_old_containers_back() {
+    let mut bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    bench.config.services[0].deploy.as_mut().unwrap().spec.command =
+        ["sh", "-c", "sleep 0.1; echo no database; exit 3"]
+            .map(str::to_owned)
+            .into();
+    let (exit, view) = bench.run(RunKind::Deploy).await;
+    assert_eq!(exit, 1, "{:?}", view.status);
+    let journal = bench.journal(&view.id);
+    bench.assert_as_before(&before, &journal).await;
+    match &view.status {
+        RunStatus::Closed {
+            outcome: Outcome::Reverted {
+                why,
+                cancelled: false,
+            },
+            ..
+        } => assert!(why.contains("exited with code 3"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(
+        view.output.iter().any(|line| line.text.contains("no database")),
+        "{:?}",
+        view.output
+    );
+}
+
+#[tokio::test]
+async fn of_two_deploys_at_once_one_runs_and_the_other_says_who_and_exits_4() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let mut slow = bench.config.clone();
+    slow.services[0].deploy.as_mut().unwrap().gate.steady = std::time::Duration::from_secs(3);
+    let request = bench.request(RunKind::Deploy);
+    let first = runs::launch(&bench.state, &slow, &request, actor())
+        .await
+        .unwrap();
+    let locked = async {
+        while bench.locks().await < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), locked)
+        .await
+        .unwrap();
+    let (exit, view) = bench.run(RunKind::Deploy).await;
+    assert_eq!(exit, 4, "{:?}", view.status);
+    match &view.status {
+        RunStatus::Closed {
+            outcome: Outcome::Reverted { why, .. },
+            ..
+        } => assert!(why.contains("held by ops-a") && why.contains("a test"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let (exit, _) = bench.ended(&first).await;
+    assert_eq!(exit, 0, "{}", bench.journal(&first));
+    bench.assert_on(ReleaseNumber(2), "").await;
+}
+
+#[tokio::test]
+async fn cancelled_in_the_gate_it_is_undone_in_order() {
+    let mut bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    bench.config.services[0].deploy.as_mut().unwrap().gate.steady = std::time::Duration::from_mins(1);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let state = bench.state.clone();
+    let gate = run.clone();
+    let mut asked = false;
+    let exit = runs::follow(&bench.state, &run, |view| {
+        let gating = view
+            .stages
+            .iter()
+            .any(|stage| stage.name == "gate" && format!("{:?}", stage.cells).contains("Running"));
+        if gating && !asked {
+            asked = true;
+            runs::cancel(&state, &gate, "ops-b").unwrap();
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(exit, 130, "{}", bench.journal(&run));
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+}
+
+#[tokio::test]
+async fn until_the_commit_a_restarted_daemon_brings_the_old_release_up() {
+    let mut bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    bench.config.services[0].deploy.as_mut().unwrap().gate.steady = std::time::Duration::from_mins(1);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let mut restarted = false;
+    let fleet = &bench.fleet;
+    let exit = runs::follow(&bench.state, &run, |view| {
+        let gating = view.stages.iter().any(|stage| {
+            stage.name == "gate" && format!("{:?}", stage.cells).matches("Running").count() == 2
+        });
+        if gating && !restarted {
+            restarted = true;
+            fleet.engine("host-1").unwrap().restart(Downfall::Killed).unwrap();
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(exit, 1, "{}", bench.journal(&run));
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+}
+
+#[tokio::test]
+async fn with_the_bastion_gone_the_locks_on_the_hosts_are_enough_to_recover() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    // In the middle of it: the old is stopped, the commit is not written.
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    assert_eq!(bench.ended(&run).await.0, 5);
+    let journal = bench.journal(&run);
+    assert!(journal.contains("decided"), "{journal}");
+    std::fs::remove_dir_all(bench.state.dir(&run)).unwrap();
+    for engine in bench.fleet.engines() {
+        engine.skew_clock(100);
+    }
+    let found = runs::recover(&bench.state, &bench.config, None).await.unwrap();
+    assert_eq!(found, runs::Recovery::Started(run.clone()));
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
+    bench.assert_as_before(&before, &journal).await;
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_midway_needs_a_human_and_the_others_are_as_before() {
+    let mut bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    bench.config.services[0].deploy.as_mut().unwrap().gate.steady = std::time::Duration::from_mins(1);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let mut hung = false;
+    let fleet = &bench.fleet;
+    let exit = runs::follow(&bench.state, &run, |view| {
+        let gating = view.stages.iter().any(|stage| {
+            stage.name == "gate" && format!("{:?}", stage.cells).matches("Running").count() == 2
+        });
+        if gating && !hung {
+            hung = true;
+            fleet.engine("host-2").unwrap().hang(true);
+        }
+    })
+    .await
+    .unwrap();
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 5, "{journal}");
+    bench.fleet.engine("host-2").unwrap().hang(false);
+    let now = bench.look().await;
+    for (host, replicas) in &before {
+        if host.as_str() == "host-1" {
+            assert!(pilothouse::release::snapshot::differences(host, replicas, &now[host]).is_empty());
+        }
+    }
+    // When it is back, what is left there is undone under the lock.
+    let (exit, view) = bench.recover(&run).await;
+    assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+}

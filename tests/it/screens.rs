@@ -1,0 +1,90 @@
+//! Screens as a person sees them, from a fleet told by facts: 80×24, 160×50, 40×10; a lost host, no colour, wide
+//! glyphs, ASCII. A wanted change is accepted with `INSTA_UPDATE=always`.
+
+use pilothouse::domain::order::Access;
+use pilothouse::ui::theme::{ASCII, Theme, UNICODE};
+use ratatui::style::Color;
+
+use crate::stage::{Stage, text};
+
+/// The wall clock is the machine's own zone: only its shape is compared.
+fn steady(screen: &str) -> String {
+    let times = regex::Regex::new(r"\b\d\d:\d\d\b").unwrap();
+    times.replace_all(screen, "hh:mm").into_owned()
+}
+
+macro_rules! shows {
+    ($name:ident, $width:literal x $height:literal, $keys:expr) => {
+        #[test]
+        fn $name() {
+            let mut stage = Stage::new($width, $height);
+            let keys: &str = $keys;
+            if !keys.is_empty() {
+                stage.press(keys);
+            }
+            insta::assert_snapshot!(steady(&stage.screen()));
+        }
+    };
+}
+
+shows!(services_on_a_small_terminal, 80 x 24, "");
+shows!(containers_on_a_small_terminal, 80 x 24, "2");
+shows!(containers_with_images, 80 x 24, "2 c");
+shows!(problems_on_a_small_terminal, 80 x 24, "3");
+shows!(hosts_on_a_small_terminal, 80 x 24, "5 down down");
+shows!(the_room, 160 x 50, "");
+shows!(containers_on_a_tiny_terminal, 40 x 10, "2");
+shows!(services_on_a_tiny_terminal, 40 x 10, "");
+shows!(a_question_names_target_and_host, 80 x 24, "2 down down down down down r");
+shows!(a_question_on_a_protected_host_wants_the_name, 80 x 24, "2 down down down s");
+shows!(help_for_this_page, 80 x 24, "2 ?");
+shows!(the_palette, 80 x 24, ": r o l l");
+
+#[test]
+fn before_anything_answers_the_screen_says_so() {
+    let mut stage = Stage::dark(80, 24, Access::Full);
+    insta::assert_snapshot!(steady(&stage.screen()));
+}
+
+#[test]
+fn without_colour_no_cell_has_one() {
+    let mut stage = Stage::new(160, 50);
+    let buffer = stage.drawn(&Theme::mono(&UNICODE));
+    let coloured = buffer
+        .content
+        .iter()
+        .find(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+    assert_eq!(coloured, None);
+}
+
+#[test]
+fn in_ascii_nothing_else_reaches_the_terminal() {
+    for page in ["1", "2", "3", "5", "?"] {
+        let mut stage = Stage::new(80, 24);
+        stage.press(page);
+        let screen = text(&stage.drawn(&Theme::mono(&ASCII)));
+        assert!(screen.is_ascii(), "{screen}");
+    }
+}
+
+#[test]
+fn no_page_and_no_size_panics() {
+    for (width, height) in [
+        (1, 1),
+        (5, 3),
+        (20, 4),
+        (40, 10),
+        (79, 23),
+        (119, 30),
+        (120, 24),
+        (300, 90),
+    ] {
+        for keys in [
+            "1", "2", "3", "4", "5", "6", "7", "2 i", "2 r", "1 d", "?", ":", "/ a", "2 f",
+        ] {
+            let mut stage = Stage::new(width, height);
+            stage.press(keys);
+            stage.screen();
+        }
+    }
+}

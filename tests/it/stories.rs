@@ -1,0 +1,331 @@
+//! Sentences of keys and what follows from them: orders, refusals, words on the screen.
+
+use std::time::Duration;
+
+use pilothouse::app::{Effect, Msg};
+use pilothouse::domain::event::{Event, HostEvent};
+use pilothouse::domain::fault::Fault;
+use pilothouse::domain::ids::{ContainerKey, RunId, ServiceName};
+use pilothouse::domain::order::{Access, Order, OrderId, Verb};
+use pilothouse::domain::run::{RunKind, RunStatus, RunView};
+use pilothouse::domain::units::Stamp;
+
+use crate::stage::{Stage, host, id_of, key, row};
+
+/// What was ordered to be done, without the ids of the orders.
+fn acts(effects: &[Effect]) -> Vec<(Verb, ContainerKey)> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Order(_, Order::Act { target, verb }) => Some((*verb, target.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn order_ids(effects: &[Effect]) -> Vec<OrderId> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Order(id, Order::Act { .. }) => Some(*id),
+            _ => None,
+        })
+        .collect()
+}
+
+/// On the containers page, this container selected.
+fn on(name: &str) -> Stage {
+    let mut stage = Stage::new(80, 24);
+    stage.press("2 /");
+    stage.typed(name);
+    stage.press("enter");
+    stage
+}
+
+#[test]
+fn a_restart_is_asked_for_with_target_and_host_and_done_on_yes() {
+    let mut stage = on("shop.r41.3");
+    assert_eq!(acts(&stage.press("r")), []);
+    assert!(
+        stage.screen().contains("Restart shop.r41.3 on web-2?"),
+        "{}",
+        stage.screen()
+    );
+    assert_eq!(acts(&stage.press("y")), [(Verb::Restart, key("web-2", 3))]);
+}
+
+#[test]
+fn enter_alone_never_confirms() {
+    let mut stage = on("shop.r41.3");
+    assert_eq!(acts(&stage.press("shift-d enter")), []);
+    assert!(stage.screen().contains("nothing was done"));
+}
+
+#[test]
+fn what_was_typed_before_the_question_could_be_read_is_no_answer() {
+    let mut stage = on("shop.r41.3");
+    stage.press("r");
+    assert_eq!(acts(&stage.at_once("y")), []);
+    stage.tell(Msg::Paste("y".to_owned()));
+    assert_eq!(acts(&stage.press("y")), [(Verb::Restart, key("web-2", 3))]);
+}
+
+#[test]
+fn the_answer_applies_to_what_was_named_even_if_the_rows_moved() {
+    let mut stage = on("shop.r41.3");
+    stage.press("r");
+    stage.host("web-2", HostEvent::Changed(Box::new(row("aaa.r1.1", 50, 10))));
+    stage.host("web-2", HostEvent::Removed(id_of(4)));
+    stage.frame();
+    assert_eq!(acts(&stage.press("y")), [(Verb::Restart, key("web-2", 3))]);
+}
+
+#[test]
+fn on_a_protected_host_the_name_must_be_typed() {
+    let mut stage = on("shop.r41.1");
+    assert_eq!(acts(&stage.press("s y enter")), []);
+    stage.press("esc s");
+    stage.wait(Duration::from_secs(1));
+    stage.typed("shop.r41.1");
+    assert_eq!(acts(&stage.press("enter")), [(Verb::Stop, key("web-1", 1))]);
+}
+
+#[test]
+fn marked_rows_are_acted_on_together_with_one_summary() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("2 /");
+    stage.typed("web-2 shop");
+    stage.press("enter");
+    let effects = stage.press("space space s y");
+    assert_eq!(
+        acts(&effects),
+        [(Verb::Stop, key("web-2", 3)), (Verb::Stop, key("web-2", 4))]
+    );
+    let ids = order_ids(&effects);
+    stage.event(Event::Done(ids[0], Ok(())));
+    assert!(!stage.screen().contains("done on all"), "only one was answered");
+    stage.event(Event::Done(ids[1], Ok(())));
+    assert!(stage.screen().contains("done on all 2"), "{}", stage.screen());
+}
+
+#[test]
+fn a_result_stays_until_it_was_looked_at() {
+    let mut stage = on("shop.r41.3");
+    let ids = order_ids(&stage.press("r y"));
+    stage.event(Event::Done(
+        ids[0],
+        Err(Fault::new("restart shop.r41.3", "the daemon said no")),
+    ));
+    stage.press("j k j");
+    assert!(stage.screen().contains("the daemon said no"));
+    stage.press("esc");
+    assert!(!stage.screen().contains("the daemon said no"));
+}
+
+#[test]
+fn read_only_is_said_before_anything_is_asked() {
+    let mut stage = Stage::with(80, 24, Access::ReadOnly);
+    for keys in ["2 r", "e", "shift-d", "1 b", "d"] {
+        let effects = stage.press(keys);
+        assert_eq!(acts(&effects), []);
+        assert!(
+            stage.screen().contains("--read-only"),
+            "{keys}: {}",
+            stage.screen()
+        );
+    }
+}
+
+#[test]
+fn nothing_is_ordered_of_a_lost_host() {
+    let mut stage = on("pg.r3.1");
+    stage.press("r");
+    assert!(stage.screen().contains("db-1 is lost"), "{}", stage.screen());
+}
+
+#[test]
+fn a_filter_narrows_with_every_key_a_bang_inverts_and_escape_clears() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("2 /");
+    stage.typed("shop");
+    assert!(!stage.screen().contains("api.r17.1"));
+    stage.press("ctrl-u");
+    stage.typed("!shop");
+    stage.press("enter");
+    let screen = stage.screen();
+    assert!(
+        screen.contains("api.r17.1") && !screen.contains("shop.r41.1"),
+        "{screen}"
+    );
+    stage.press("esc");
+    assert!(stage.screen().contains("shop.r41.1"));
+}
+
+#[test]
+fn letters_typed_into_a_filter_are_no_commands() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("2 /");
+    assert_eq!(stage.typed("qdrRx"), []);
+    assert_eq!(stage.press("ctrl-c"), [Effect::Leave]);
+}
+
+#[test]
+fn the_selection_stays_with_the_thing() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("2 down down");
+    let before = stage.model.subject();
+    stage.host("web-1", HostEvent::Changed(Box::new(row("aaa.r1.1", 60, 10))));
+    stage.frame();
+    assert_eq!(stage.model.subject(), before);
+}
+
+#[test]
+fn d_opens_the_plan_and_neither_enter_nor_d_starts_it() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("/");
+    stage.typed("shop");
+    stage.press("enter");
+    let planned = stage.press("d").into_iter().find_map(|effect| match effect {
+        Effect::Plan(_, request) => Some(request),
+        _ => None,
+    });
+    let request = planned.expect("the plan is asked for");
+    assert_eq!(
+        (request.kind, request.service.as_str()),
+        (RunKind::Deploy, "shop")
+    );
+    let after = stage.press("enter d enter");
+    assert!(
+        !after.iter().any(|effect| matches!(effect, Effect::Launch(..))),
+        "{after:?}"
+    );
+}
+
+#[test]
+fn building_asks_where_and_then_starts() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("/");
+    stage.typed("shop");
+    stage.press("enter b");
+    assert!(
+        stage.screen().contains("Build shop on web-2?"),
+        "{}",
+        stage.screen()
+    );
+    let effects = stage.press("y");
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Launch(_, request) if request.kind == RunKind::Build)),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn what_is_not_in_the_configuration_is_refused_in_words() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("/");
+    stage.typed("api");
+    stage.press("enter b");
+    assert!(
+        stage.screen().contains("api has no [build]"),
+        "{}",
+        stage.screen()
+    );
+    stage.press("p");
+    assert!(stage.screen().contains("later version"), "{}", stage.screen());
+}
+
+#[test]
+fn figures_are_asked_for_exactly_the_rows_on_the_screen() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("5");
+    stage.frame();
+    stage.wait(Duration::from_secs(1));
+    stage.press("2");
+    let mut effects = stage.frame();
+    effects.extend(stage.wait(Duration::from_secs(1)));
+    let watched: Vec<&Order> = effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Order(_, order @ Order::Watch { .. }) => Some(order),
+            _ => None,
+        })
+        .collect();
+    let of_web_1 = Order::Watch {
+        host: host("web-1"),
+        ids: vec![id_of(1), id_of(2)],
+    };
+    assert!(watched.contains(&&of_web_1), "{effects:?}");
+    stage.press("5");
+    let mut effects = stage.frame();
+    effects.extend(stage.wait(Duration::from_secs(1)));
+    let none = Order::Watch {
+        host: host("web-1"),
+        ids: Vec::new(),
+    };
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Order(_, order) if *order == none)),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_run_that_died_is_offered_for_recovery() {
+    let mut stage = Stage::new(80, 24);
+    let run = RunId::parse("20260921-141000-shop").unwrap();
+    stage.event(Event::Run(Box::new(dead(&run))));
+    assert!(stage.screen().contains("X recovers it"), "{}", stage.screen());
+    stage.press("shift-x");
+    assert!(
+        stage.screen().contains("Recover deploy shop"),
+        "{}",
+        stage.screen()
+    );
+    let effects = stage.press("y");
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Recover(_, id) if *id == run)),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_quiet_fleet_is_not_drawn_again() {
+    use pilothouse::app::model::Redraw;
+    let mut stage = Stage::new(80, 24);
+    stage.host("db-1", HostEvent::Link(crate::stage::live()));
+    stage.frame();
+    stage.wait(Duration::from_secs(1));
+    stage.frame();
+    stage.wait(Duration::from_secs(1));
+    assert_eq!(stage.model.redraw(), Redraw::No);
+}
+
+fn dead(id: &RunId) -> RunView {
+    RunView {
+        id: id.clone(),
+        kind: RunKind::Deploy,
+        service: ServiceName::parse("shop").unwrap(),
+        environment: None,
+        actor: "ops-b".to_owned(),
+        machine: "bastion-1".to_owned(),
+        reason: None,
+        started: Stamp::from_seconds(1_789_999_000),
+        status: RunStatus::Dead,
+        undoing: None,
+        from: None,
+        to: None,
+        image: "shop:v3".to_owned(),
+        hosts: Vec::new(),
+        stages: Vec::new(),
+        steps_done: 3,
+        steps_total: 9,
+        estimate: None,
+        output: Vec::new(),
+        output_skipped: 0,
+    }
+}

@@ -1,0 +1,311 @@
+//! The built program in a terminal of its own: whatever ends it, the terminal is given back as it was found.
+//! The only host is a socket that is not there: the room opens all the same.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::termios::{LocalModes, tcgetattr};
+
+const LIMIT: Duration = Duration::from_secs(30);
+const LEFT: &str = "\x1b[?1049l";
+
+struct Room {
+    child: Box<dyn Child + Send + Sync>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    keys: Box<dyn Write + Send>,
+    output: Arc<Mutex<Vec<u8>>>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    /// Keeps the terminal's settings alive after the program has ended.
+    tty: File,
+    _folder: tempfile::TempDir,
+}
+
+fn configured() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("nobody.sock");
+    let config = format!(
+        "[[hosts]]\nname = \"nowhere\"\nurl = \"unix://{}\"\n",
+        socket.display()
+    );
+    std::fs::write(folder.path().join("config.toml"), config).unwrap();
+    folder
+}
+
+impl Room {
+    fn open() -> Self {
+        Self::with(&[("TERM", "xterm-256color")], None)
+    }
+
+    /// `before`: a shell's words with the program as `"$@"`.
+    fn with(env: &[(&str, &str)], before: Option<&str>) -> Self {
+        let mut room = Self::unseen(env, before);
+        let mut reader = room.master.as_ref().unwrap().try_clone_reader().unwrap();
+        let (all, shown) = (Arc::clone(&room.output), Arc::clone(&room.screen));
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                all.lock().unwrap().extend_from_slice(&buffer[..count]);
+                shown.lock().unwrap().process(&buffer[..count]);
+            }
+        });
+        room.keys = room.master.as_ref().unwrap().take_writer().unwrap();
+        room
+    }
+
+    /// Nobody reads what it draws, and nobody but us holds the other end of its terminal.
+    fn unseen(env: &[(&str, &str)], before: Option<&str>) -> Self {
+        let folder = configured();
+        let pair = native_pty_system().openpty(size(80, 24)).unwrap();
+        let program = env!("CARGO_BIN_EXE_pilothouse");
+        let mut command = match before {
+            Some(script) => {
+                let mut command = CommandBuilder::new("bash");
+                command.args(["-c", script, "sh", program]);
+                command
+            }
+            None => CommandBuilder::new(program),
+        };
+        command.args(["--config".as_ref(), folder.path().join("config.toml").as_os_str()]);
+        command.env_clear();
+        command.env("HOME", folder.path());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("LANG", "C.UTF-8");
+        for (name, value) in env {
+            command.env(name, value);
+        }
+        let flags = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+        let tty = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(pair.master.tty_name().unwrap())
+            .unwrap();
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let output = Arc::new(Mutex::new(Vec::new()));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(24), cells(80), 0)));
+        Self {
+            child,
+            keys: Box::new(std::io::sink()),
+            master: Some(pair.master),
+            output,
+            screen,
+            tty,
+            _folder: folder,
+        }
+    }
+
+    fn screen(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    fn written(&self) -> String {
+        String::from_utf8_lossy(&self.output.lock().unwrap()).into_owned()
+    }
+
+    #[track_caller]
+    fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !wanted(self) {
+            assert!(
+                begun.elapsed() < LIMIT,
+                "waited in vain: {what}\n{}\n{:?}",
+                self.screen(),
+                self.written()
+            );
+            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    #[track_caller]
+    fn until_open(&self) {
+        self.until("the room is open", |room| room.screen().contains("? help"));
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        let pid = self.child.process_id().unwrap();
+        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    }
+
+    /// Waits for the end; the exit code.
+    #[track_caller]
+    fn ended(&mut self) -> u32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            assert!(begun.elapsed() < LIMIT, "it did not end\n{}", self.screen());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
+    fn is_as_found(&self) -> bool {
+        let modes = tcgetattr(&self.tty).unwrap().local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG)
+    }
+
+    #[track_caller]
+    fn was_given_back(&self) {
+        self.until("the screen is left", |room| room.written().contains(LEFT));
+        assert!(self.is_as_found(), "the terminal is still raw");
+        let screen = self.screen.lock().unwrap();
+        assert!(!screen.screen().hide_cursor(), "the cursor is still hidden");
+        assert!(!screen.screen().bracketed_paste(), "pastes are still bracketed");
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn size(cols: u16, rows: u16) -> PtySize {
+    PtySize {
+        rows,
+        cols,
+        pixel_width: 0,
+        pixel_height: 0,
+    }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
+}
+
+#[test]
+fn q_quits_and_gives_the_terminal_back() {
+    let mut room = Room::open();
+    room.until_open();
+    assert!(!room.is_as_found(), "while it is open the terminal is raw");
+    room.press("q");
+    assert_eq!(room.ended(), 0);
+    room.was_given_back();
+}
+
+#[test]
+fn ctrl_c_always_quits_even_from_a_filter() {
+    let mut room = Room::open();
+    room.until_open();
+    room.press("2/abc");
+    room.until("the filter is typed", |room| room.screen().contains("/abc"));
+    room.press("\x03");
+    assert_eq!(room.ended(), 0);
+    room.was_given_back();
+}
+
+#[test]
+fn a_resize_is_drawn_at_once() {
+    let room = Room::open();
+    room.until_open();
+    room.screen
+        .lock()
+        .unwrap()
+        .screen_mut()
+        .set_size(cells(40), cells(140));
+    room.master.as_ref().unwrap().resize(size(140, 40)).unwrap();
+    room.until("the room is side by side", |room| {
+        room.screen().contains("Hosts") && room.screen().contains('│')
+    });
+}
+
+#[test]
+fn sigterm_ends_it_and_gives_the_terminal_back() {
+    let mut room = Room::open();
+    room.until_open();
+    kill_process(room.pid(), Signal::TERM).unwrap();
+    room.ended();
+    room.was_given_back();
+}
+
+#[test]
+fn sighup_ends_it_at_once() {
+    let mut room = Room::open();
+    room.until_open();
+    kill_process(room.pid(), Signal::HUP).unwrap();
+    room.ended();
+    room.was_given_back();
+}
+
+#[test]
+fn a_terminal_that_is_gone_leaves_no_spinning_orphan() {
+    // Not told by a signal: only the terminal itself says that it is gone.
+    let mut room = Room::unseen(&[("TERM", "xterm")], Some("trap '' HUP; exec \"$@\""));
+    room.until("the terminal is taken", |room| !room.is_as_found());
+    room.master = None;
+    room.tty = File::open("/dev/null").unwrap();
+    room.ended();
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_and_says_what_it_was() {
+    let mut room = Room::with(&[("TERM", "xterm"), ("PILOTHOUSE_PANIC", "1")], None);
+    assert_ne!(room.ended(), 0);
+    room.was_given_back();
+    room.until("its words are on the screen", |room| {
+        room.screen().contains("PILOTHOUSE_PANIC")
+    });
+}
+
+#[test]
+fn an_unknown_terminal_is_no_reason_to_crash() {
+    for term in ["nonsense-9000", "dumb", ""] {
+        let mut room = Room::with(&[("TERM", term)], None);
+        room.until_open();
+        assert!(
+            !room.written().contains("\x1b[38;5"),
+            "no colour is known of {term:?}"
+        );
+        room.press("q");
+        assert_eq!(room.ended(), 0);
+        room.was_given_back();
+    }
+}
+
+#[test]
+fn ctrl_z_stops_it_and_fg_brings_it_back() {
+    let script = "set -m; \"$@\"; echo it-was-stopped; read line; fg > /dev/null; echo it-has-ended";
+    let mut room = Room::with(&[("TERM", "xterm-256color")], Some(script));
+    room.until_open();
+    room.press("\x1a");
+    room.until("the shell has the terminal", |room| {
+        room.screen().contains("it-was-stopped")
+    });
+    room.was_given_back();
+    room.press("\n");
+    room.until_open();
+    room.press("q");
+    room.until("it has ended", |room| room.screen().contains("it-has-ended"));
+    assert!(room.is_as_found());
+}
+
+#[test]
+fn without_a_terminal_it_says_so_and_exits_2() {
+    let folder = configured();
+    let said = Command::new(env!("CARGO_BIN_EXE_pilothouse"))
+        .arg("--config")
+        .arg(folder.path().join("config.toml"))
+        .env("HOME", folder.path())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(2), "{words}");
+    assert!(words.contains("terminal"), "{words}");
+    assert!(said.stdout.is_empty());
+}

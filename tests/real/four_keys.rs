@@ -1,0 +1,277 @@
+//! Build, test, deploy and roll back by the built program on three real daemons, as a person or a CI would type it.
+//! After each, what runs on the hosts is asked of the daemons themselves.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::fleet::{self, Lease};
+use crate::support::program::{Program, Said};
+use crate::support::wait::until;
+
+const GOOD: &str = "echo version $(cat /version) is up; while :; do sleep 1; done";
+
+struct Shop {
+    daemons: Lease,
+    program: Program,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let daemons = fleet::lease(3);
+        let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
+        let program = Program::new(&hosts, "");
+        let names: Vec<String> = daemons
+            .iter()
+            .map(|daemon| format!("{:?}", daemon.name().as_str()))
+            .collect();
+        let builder = &names[0];
+        let service = format!(
+            "[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
+             [services.build]\nhost = {builder}\ncontext = \"{}/context\"\ntag = \"{{time}}\"\n\
+             [[services.tests]]\nname = \"unit\"\ncommand = [\"sh\", \"/test.sh\"]\n\
+             [services.deploy]\nhosts = [{}]\nkeep = 3\nstop_grace = \"1s\"\nhealth = {{ for = \"1s\", within = \"20s\" }}\n",
+            program.dir().display(),
+            names.join(", ")
+        );
+        program.configure(&hosts, &service);
+        let shop = Self { daemons, program };
+        fs::create_dir(shop.context()).unwrap();
+        shop.write("one", GOOD, "exit 0");
+        shop
+    }
+
+    fn context(&self) -> std::path::PathBuf {
+        self.program.dir().join("context")
+    }
+
+    fn write(&self, version: &str, main: &str, test: &str) {
+        let put = |name: &str, text: &str| fs::write(self.context().join(name), text).unwrap();
+        put(
+            "Dockerfile",
+            "FROM busybox:real\nCOPY version main.sh test.sh /\nCMD [\"sh\", \"/main.sh\"]\n",
+        );
+        put("version", version);
+        put("main.sh", main);
+        put("test.sh", &format!("echo testing $(cat /version)\n{test}\n"));
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        self.program.run(arguments)
+    }
+
+    /// On each host, what the running replicas of the service print of their version.
+    fn versions(&self) -> Vec<Vec<String>> {
+        self.daemons.iter().map(versions_on).collect()
+    }
+
+    #[track_caller]
+    fn runs_everywhere(&self, version: &str) {
+        let expected = vec![vec![version.to_owned()]; 3];
+        assert_eq!(self.versions(), expected);
+    }
+}
+
+fn versions_on(daemon: &Daemon) -> Vec<String> {
+    let filter = "/containers/json?filters=%7B%22label%22%3A%5B%22pilothouse.service%3Dshop%22%5D%7D";
+    let list = daemon.ask("GET", filter, &Value::Null);
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .map(|container| {
+            let path = format!(
+                "/containers/{}/archive?path=/version",
+                container["Id"].as_str().unwrap()
+            );
+            let archive = daemon.try_ask("GET", &path, &Value::Null).body;
+            let mut archive = tar::Archive::new(&archive[..]);
+            let mut text = String::new();
+            for entry in archive.entries().unwrap() {
+                std::io::Read::read_to_string(&mut entry.unwrap(), &mut text).unwrap();
+            }
+            text
+        })
+        .collect()
+}
+
+#[test]
+fn a_service_is_built_tested_deployed_and_rolled_back_on_three_hosts() {
+    let shop = Shop::new();
+    shop.run(&["build", "shop"]).exits(0);
+    let tested = shop.run(&["test", "shop"]).exits(0);
+    assert!(tested.err.contains("testing one"), "{}", tested.err);
+
+    let plan = shop.run(&["deploy", "shop", "--dry-run"]).exits(0);
+    assert!(plan.out.contains("r1") || plan.err.contains("r1"), "{plan:?}");
+    assert_eq!(
+        shop.versions(),
+        vec![Vec::<String>::new(); 3],
+        "a dry run does nothing"
+    );
+    shop.run(&["deploy", "shop"]).exits(2);
+
+    shop.run(&["deploy", "shop", "--yes", "--reason", "the first"])
+        .exits(0);
+    shop.runs_everywhere("one");
+    let image = |daemon: &Daemon| daemon.ask("GET", "/containers/json", &Value::Null)[0]["ImageID"].clone();
+    assert_eq!(
+        image(&shop.daemons[0]),
+        image(&shop.daemons[2]),
+        "transferred under one id"
+    );
+
+    shop.write("two", GOOD, "exit 0");
+    shop.run(&["build", "shop"]).exits(0);
+    shop.run(&["test", "shop"]).exits(0);
+    shop.run(&["deploy", "shop", "--yes"]).exits(0);
+    shop.runs_everywhere("two");
+
+    shop.run(&["rollback", "shop", "--yes"]).exits(0);
+    shop.runs_everywhere("one");
+
+    let runs = shop.run(&["runs", "--json"]).exits(0).json();
+    let kinds: Vec<&str> = runs
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|run| run["kind"].as_str())
+        .collect();
+    assert_eq!(
+        kinds.iter().filter(|kind| **kind == "deploy").count(),
+        2,
+        "{kinds:?}"
+    );
+    assert!(
+        kinds.contains(&"rollback") && kinds.contains(&"build") && kinds.contains(&"test"),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn a_failed_test_and_a_failed_gate_leave_everything_as_it_was() {
+    let shop = Shop::new();
+    shop.run(&["build", "shop"]).exits(0);
+    shop.run(&["deploy", "shop", "--yes"]).exits(0);
+    shop.runs_everywhere("one");
+    let before: Vec<Value> = shop.daemons.iter().map(running).collect();
+
+    shop.write(
+        "broken",
+        "echo cannot start; exit 9",
+        "echo it is broken >&2; exit 4",
+    );
+    shop.run(&["build", "shop"]).exits(0);
+    let tested = shop.run(&["test", "shop"]).exits(1);
+    assert!(tested.err.contains("it is broken"), "{}", tested.err);
+    let deployed = shop.run(&["deploy", "shop", "--yes"]).exits(1);
+    assert!(deployed.err.contains("as before"), "{}", deployed.err);
+    shop.runs_everywhere("one");
+    let after: Vec<Value> = shop.daemons.iter().map(running).collect();
+    assert_eq!(before, after, "the very same containers");
+    for daemon in shop.daemons.iter() {
+        let all = daemon.ask("GET", "/containers/json?all=1", &Value::Null);
+        let locks = all
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|one| one["Labels"]["pilothouse.role"] == "lock")
+            .count();
+        assert_eq!(locks, 0, "{all}");
+    }
+}
+
+fn running(daemon: &Daemon) -> Value {
+    let list = daemon.ask("GET", "/containers/json", &Value::Null);
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["Id"].clone())
+        .collect()
+}
+
+#[test]
+fn a_detached_run_goes_on_without_its_starter_and_is_followed_and_cancelled() {
+    let shop = Shop::new();
+    shop.run(&["build", "shop"]).exits(0);
+    let started = shop.run(&["deploy", "shop", "--yes", "--detach"]).exits(0);
+    let id = started.out.trim().to_owned();
+    shop.run(&["follow", &id]).exits(0);
+    shop.runs_everywhere("one");
+
+    shop.write("two", "sleep 3600", "exit 0");
+    let slow = fs::read_to_string(shop.program.config()).unwrap().replace(
+        "for = \"1s\", within = \"20s\"",
+        "for = \"15s\", within = \"60s\"",
+    );
+    fs::write(shop.program.config(), slow).unwrap();
+    shop.run(&["build", "shop"]).exits(0);
+    let id = shop
+        .run(&["deploy", "shop", "--yes", "--detach"])
+        .exits(0)
+        .out
+        .trim()
+        .to_owned();
+    until(Duration::from_secs(40), "the new release runs somewhere", || {
+        shop.versions()
+            .iter()
+            .flatten()
+            .any(|version| version == "two")
+            .then_some(())
+    });
+    let second = shop.run(&["deploy", "shop", "--yes"]);
+    assert_eq!(second.code, Some(4), "locked by the first: {second:?}");
+    shop.run(&["cancel", &id]).exits(0);
+    shop.run(&["follow", &id]).exits(130);
+    shop.runs_everywhere("one");
+}
+
+#[test]
+fn a_run_whose_runner_is_killed_is_recovered() {
+    let shop = Shop::new();
+    shop.run(&["build", "shop"]).exits(0);
+    shop.run(&["deploy", "shop", "--yes"]).exits(0);
+    shop.write("two", GOOD, "exit 0");
+    shop.run(&["build", "shop"]).exits(0);
+    let id = shop
+        .run(&["deploy", "shop", "--yes", "--detach"])
+        .exits(0)
+        .out
+        .trim()
+        .to_owned();
+    until(Duration::from_secs(40), "the new release runs somewhere", || {
+        shop.versions()
+            .iter()
+            .flatten()
+            .any(|version| version == "two")
+            .then_some(())
+    });
+    kill_9_runner_of(&id);
+    let shown = shop.run(&["runs", &id]).exits(0);
+    assert!(shown.out.contains("dead"), "{}", shown.out);
+    let recovered = shop.run(&["recover", &id]);
+    assert!(matches!(recovered.code, Some(0 | 1)), "{recovered:?}");
+    let versions: Vec<String> = shop.versions().into_iter().flatten().collect();
+    assert!(versions == ["one"; 3] || versions == ["two"; 3], "{versions:?}");
+}
+
+fn kill_9_runner_of(id: &str) {
+    let runner = crate::support::daemon::processes().find(|pid| {
+        let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("__run") && line.contains(id)
+    });
+    let pid = runner.expect("the run is a process of its own");
+    let killed = std::process::Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .stdin(Stdio::null())
+        .status();
+    assert!(killed.unwrap().success());
+    until(Duration::from_secs(10), "the runner is gone", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    });
+}

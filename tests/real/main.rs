@@ -1,0 +1,37 @@
+//! On real daemons, real sshd: `tests/run` prepares the machine for these. See `support::fleet` for how to write one.
+
+// The attributes tell clippy that all of it is test code.
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod daemons;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod four_keys;
+#[cfg(test)]
+mod headless;
+#[cfg(test)]
+mod hosts;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod podman;
+#[cfg(test)]
+mod releases;
+#[cfg(test)]
+mod room;
+#[cfg(test)]
+mod same_answers;
+#[cfg(test)]
+mod steps;
+#[cfg(test)]
+mod stats;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod ssh;
+#[cfg(test)]
+mod ssh_room;

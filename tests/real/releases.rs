@@ -1,0 +1,52 @@
+//! Releases on real daemons: the runner killed with -9 after every record of its journal, and a daemon killed midway.
+//! What is left is compared by what the daemons themselves say.
+
+use std::time::Duration;
+
+use pilothouse::domain::run::RunKind;
+use pilothouse::runs;
+
+use crate::support::daemon::Daemon;
+use crate::support::releases::{Bench, matrix};
+use crate::support::{fleet, image};
+
+fn bench(daemons: &fleet::Lease) -> Bench {
+    Bench::on(daemons.iter().map(Daemon::host).collect(), image::BUSYBOX)
+}
+
+#[tokio::test]
+async fn a_deploy_killed_after_any_record_is_recovered() {
+    let daemons = fleet::lease(2);
+    matrix(&bench(&daemons), RunKind::Deploy, 1, 1).await;
+}
+
+#[tokio::test]
+async fn a_rollback_killed_after_any_record_is_recovered() {
+    let daemons = fleet::lease(2);
+    matrix(&bench(&daemons), RunKind::Rollback, 1, 1).await;
+}
+
+#[tokio::test]
+async fn until_the_commit_a_killed_and_restarted_daemon_brings_the_old_release_up() {
+    let daemons = fleet::lease(2);
+    let mut bench = bench(&daemons);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    bench.config.services[0].deploy.as_mut().unwrap().gate.steady = Duration::from_mins(1);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let mut killed = false;
+    let exit = runs::follow(&bench.state, &run, |view| {
+        let gating = view.stages.iter().any(|stage| {
+            stage.name == "gate" && format!("{:?}", stage.cells).matches("Running").count() == 2
+        });
+        if gating && !killed {
+            killed = true;
+            daemons[0].kill_9();
+            daemons[0].start();
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(exit, 1, "{}", bench.journal(&run));
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+}

@@ -1,0 +1,269 @@
+//! A state folder, hosts, a service on them, and runs that are processes of the built program.
+//! For simulated daemons (`tests/it`) and real ones (`tests/real`) alike.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pilothouse::config::service::{Deploy, Gate, Restart, Service, Spec, Strategy};
+use pilothouse::config::{Config, Host, StateDir};
+use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+use pilothouse::domain::order::Access;
+use pilothouse::domain::plan::RunRequest;
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use pilothouse::release::plan::Actor;
+use pilothouse::release::replica::{Policy, Replica};
+use pilothouse::release::snapshot::differences;
+use pilothouse::release::subject::Subject;
+use pilothouse::runs::{self, Recovery, State};
+
+pub(crate) struct Bench {
+    pub(crate) config: Config,
+    pub(crate) state: State,
+    image: String,
+    folder: tempfile::TempDir,
+}
+
+pub(crate) type Seen = BTreeMap<HostName, Vec<Replica>>;
+
+impl Bench {
+    /// `image` is `repository:tag` and there on every host.
+    pub(crate) fn on(hosts: Vec<Host>, image: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let names = hosts.iter().map(|host| host.name.clone()).collect();
+        let repository = image.split(':').next().unwrap();
+        let config = Config {
+            hosts,
+            services: vec![shop(names, repository)],
+            ..Config::default()
+        };
+        let dir = StateDir {
+            dir: Some(folder.path().join("state")),
+            ..StateDir::default()
+        };
+        let state = State::open(&dir, &|_| None)
+            .unwrap()
+            .with_program(PathBuf::from(env!("CARGO_BIN_EXE_pilothouse")));
+        Self {
+            config,
+            state,
+            image: image.to_owned(),
+            folder,
+        }
+    }
+
+    /// The same program, that kills itself with -9 right after so many records are on disk.
+    fn dying(&self, after: u32) -> State {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.folder.path().join(format!("dying-{after}"));
+        let program = env!("CARGO_BIN_EXE_pilothouse");
+        std::fs::write(
+            &path,
+            format!("#!/bin/sh\nPILOTHOUSE_DIE_AFTER={after} exec '{program}' \"$@\"\n"),
+        )
+        .unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        self.state.clone().with_program(path)
+    }
+
+    pub(crate) fn request(&self, kind: RunKind) -> RunRequest {
+        RunRequest {
+            kind,
+            service: ServiceName::parse("shop").unwrap(),
+            environment: None,
+            image: Some(self.image.clone()),
+            to: None,
+            reason: Some("a test".to_owned()),
+        }
+    }
+
+    pub(crate) async fn launch(&self, state: &State, kind: RunKind) -> RunId {
+        let request = self.request(kind);
+        runs::launch(state, &self.config, &request, actor())
+            .await
+            .unwrap()
+    }
+
+    /// One that may die before it says that it began: its folder is there all the same.
+    pub(crate) async fn launch_dying(&self, after: u32, kind: RunKind) -> RunId {
+        let (state, request) = (self.dying(after), self.request(kind));
+        match runs::launch(&state, &self.config, &request, actor()).await {
+            Ok(run) => run,
+            Err(_) => runs::list(&self.state)[0].id.clone(),
+        }
+    }
+
+    /// Its exit code and what anybody sees of it.
+    pub(crate) async fn ended(&self, run: &RunId) -> (u8, RunView) {
+        let follow = runs::follow(&self.state, run, |_| {});
+        let exit = tokio::time::timeout(Duration::from_mins(2), follow)
+            .await
+            .unwrap_or_else(|_| panic!("it did not end:\n{}", self.journal(run)))
+            .unwrap();
+        (exit, runs::view(&self.state, run).unwrap())
+    }
+
+    pub(crate) async fn run(&self, kind: RunKind) -> (u8, RunView) {
+        let run = self.launch(&self.state, kind).await;
+        self.ended(&run).await
+    }
+
+    /// Must converge.
+    pub(crate) async fn good(&self, kind: RunKind) -> ReleaseNumber {
+        let (exit, view) = self.run(kind).await;
+        assert_eq!(exit, 0, "{:?}\n{}", view.status, self.journal(&view.id));
+        view.to.unwrap()
+    }
+
+    pub(crate) async fn recover(&self, run: &RunId) -> (u8, RunView) {
+        let found = runs::recover(&self.state, &self.config, Some(run.clone())).await;
+        match found.unwrap_or_else(|fault| panic!("{fault}\n{}", self.journal(run))) {
+            Recovery::Started(started) => self.ended(&started).await,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn journal(&self, run: &RunId) -> String {
+        std::fs::read_to_string(self.state.dir(run).join("journal.ndjson")).unwrap_or_default()
+    }
+
+    /// What is there, host by host, as a person with `docker inspect` finds it.
+    pub(crate) async fn look(&self) -> Seen {
+        let subject = subject();
+        let mut seen = Seen::new();
+        for host in &self.config.hosts {
+            let daemon = pilothouse::hosts::connect(host, Access::ReadOnly).await.unwrap();
+            let replicas = runs::step::replicas::replicas(&daemon, &subject).await.unwrap();
+            seen.insert(host.name.clone(), replicas);
+        }
+        seen
+    }
+
+    pub(crate) async fn locks(&self) -> usize {
+        let mut count = 0;
+        for host in &self.config.hosts {
+            let daemon = pilothouse::hosts::connect(host, Access::ReadOnly).await.unwrap();
+            count += runs::step::lock::seen(&daemon, &subject()).await.unwrap().len();
+        }
+        count
+    }
+
+    /// On every host exactly this release is up, with its final policy; nothing else would start after a reboot.
+    pub(crate) async fn assert_on(&self, release: ReleaseNumber, context: &str) {
+        for (host, replicas) in self.look().await {
+            let up: Vec<&Replica> = replicas.iter().filter(|replica| replica.state.is_up()).collect();
+            assert_eq!(up.len(), 1, "{host}: {replicas:#?}\n{context}");
+            assert_eq!(up[0].release, Some(release), "{host}: {replicas:#?}\n{context}");
+            for replica in &replicas {
+                let wanted = if replica.id == up[0].id {
+                    Policy::Always
+                } else {
+                    Policy::No
+                };
+                assert_eq!(replica.policy, wanted, "{host}: {}\n{context}", replica.name);
+            }
+        }
+        assert_eq!(self.locks().await, 0, "{context}");
+    }
+
+    pub(crate) async fn assert_as_before(&self, before: &Seen, context: &str) {
+        let now = self.look().await;
+        for (host, replicas) in &now {
+            let found = differences(host, &before[host], replicas);
+            assert!(found.is_empty(), "{found:?}\n{context}");
+        }
+        assert_eq!(self.locks().await, 0, "{context}");
+    }
+}
+
+pub(crate) fn subject() -> Subject {
+    Subject {
+        service: ServiceName::parse("shop").unwrap(),
+        environment: None,
+    }
+}
+
+pub(crate) fn actor() -> Actor {
+    Actor {
+        login: "ops-a".to_owned(),
+        machine: "bastion-1".to_owned(),
+        via: None,
+    }
+}
+
+fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
+    Service {
+        name: ServiceName::parse("shop").unwrap(),
+        image: repository.to_owned(),
+        build: None,
+        tests: Vec::new(),
+        deploy: Some(Deploy {
+            hosts,
+            strategy: Strategy::Recreate,
+            replicas: 1,
+            keep: 3,
+            spec: Spec {
+                command: ["sh", "-c", "trap 'exit 0' TERM; sleep infinity"]
+                    .map(str::to_owned)
+                    .into(),
+                restart: Restart::Always,
+                stop_grace: Duration::from_secs(1),
+                ..Spec::default()
+            },
+            gate: Gate {
+                steady: Duration::from_millis(50),
+                within: Duration::from_secs(5),
+            },
+        }),
+    }
+}
+
+/// Kills a run of `kind` after record `from`, `from + step`, … until one lives to its end.
+pub(crate) async fn matrix(bench: &Bench, kind: RunKind, from: u32, step: usize) {
+    bench.good(RunKind::Deploy).await;
+    bench.good(RunKind::Deploy).await;
+    let mut reverted = 0;
+    let mut converged = 0;
+    for after in (from..).step_by(step) {
+        let before = bench.look().await;
+        let run = bench.launch_dying(after, kind).await;
+        let (exit, _) = bench.ended(&run).await;
+        let context = || format!("killed after record {after}:\n{}", bench.journal(&run));
+        if exit == 0 {
+            assert!(after > 40, "it ended before it could be killed: {}", context());
+            break;
+        }
+        assert_eq!(exit, 5, "{}", context());
+        let (exit, view) = bench.recover(&run).await;
+        match (&view.status, exit) {
+            (
+                RunStatus::Closed {
+                    outcome: Outcome::Converged,
+                    ..
+                },
+                0,
+            ) => {
+                converged += 1;
+                bench.assert_on(view.to.unwrap(), &context()).await;
+                if kind == RunKind::Rollback {
+                    bench.good(RunKind::Deploy).await;
+                }
+            }
+            (
+                RunStatus::Closed {
+                    outcome: Outcome::Reverted { .. },
+                    ..
+                },
+                1,
+            ) => {
+                reverted += 1;
+                bench.assert_as_before(&before, &context()).await;
+            }
+            other => panic!("{other:?}\n{}", context()),
+        }
+    }
+    assert!(
+        reverted > 0 && converged > 0,
+        "{reverted} reverted, {converged} converged"
+    );
+}

@@ -1,0 +1,36 @@
+//! Waiting for a condition with a limit: the only place in these tests where time is let pass.
+//! What is awaited is named, and what was seen instead is printed when the limit is over.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Blocks until `seen` gives a value; panics with `what` after `limit`.
+pub(crate) fn until<T>(limit: Duration, what: impl Display, mut seen: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(value) = seen() {
+            return value;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} in vain: {what}");
+        std::thread::sleep(TURN);
+    }
+}
+
+/// The same on a runtime of one thread, whose tasks go on meanwhile.
+pub(crate) async fn until_running<T>(
+    limit: Duration,
+    what: impl Display,
+    mut seen: impl FnMut() -> Option<T>,
+) -> T {
+    let end = Instant::now() + limit;
+    loop {
+        if let Some(value) = seen() {
+            return value;
+        }
+        assert!(Instant::now() < end, "waited {limit:?} in vain: {what}");
+        tokio::time::sleep(TURN).await;
+    }
+}
