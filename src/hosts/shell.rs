@@ -117,6 +117,8 @@ async fn converse(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return Ok(Ended::LeftAlone),
+            // Before what was typed: a program started with these keys looks at the size.
+            _ = resized.recv() => resize(daemon, exec, tty).await,
             read = tty.read(&mut typed) => match read {
                 Ok(count) if count > 0 => {
                     let keys = typed.get(..count).unwrap_or_default();
@@ -126,7 +128,6 @@ async fn converse(
                 }
                 Ok(_) | Err(_) => return Ok(Ended::LeftAlone),
             },
-            _ = resized.recv() => resize(daemon, exec, tty).await,
             read = output.read(&mut shown) => match read {
                 Ok(0) | Err(_) => return Ok(Ended::ByItself),
                 Ok(count) => {

@@ -71,7 +71,7 @@ impl Terminal {
 
     /// Waits until the screen is as wanted; prints it when it does not become so.
     #[track_caller]
-    pub(crate) fn until(&self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn until(&self, what: &str, mut wanted: impl FnMut(&str) -> bool) -> String {
         let mut last = String::new();
         let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             until(LIMIT, what, || {
