@@ -48,9 +48,15 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             writable(model)?;
             part(service(model)?, |service| service.deploy.is_some(), "deploy")
         }
-        Command::Push | Command::Pipeline => Err(Refusal::new(
-            "pushing and whole pipelines come with a later version",
-        )),
+        Command::Pipeline => {
+            writable(model)?;
+            part(
+                service(model)?,
+                |service| !service.pipeline.is_empty(),
+                "pipeline",
+            )
+        }
+        Command::Push => Err(Refusal::new("pushing comes with a later version")),
         Command::Cancel => act::run_to_cancel(model).map(drop),
         Command::Recover => {
             writable(model)?;

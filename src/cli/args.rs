@@ -47,6 +47,8 @@ pub enum Command {
     Test(RunArgs),
     /// Put a release of a service on its hosts
     Deploy(RunArgs),
+    /// Build, test, push and deploy a service, as its `pipeline` says
+    Pipeline(RunArgs),
     /// Go back to the release before, or to a named one
     Rollback(RollbackArgs),
     /// List runs, or show one

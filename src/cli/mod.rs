@@ -81,6 +81,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Logs(asked) => logs::logs(&setup, &asked).await,
         Command::Build(asked) => run::forward(&setup, RunKind::Build, asked).await,
         Command::Test(asked) => run::forward(&setup, RunKind::Test, asked).await,
+        Command::Pipeline(asked) => run::forward(&setup, RunKind::Pipeline, asked).await,
         Command::Deploy(asked) => run::forward(&setup, RunKind::Deploy, asked).await,
         Command::Rollback(asked) => run::back(&setup, asked).await,
         Command::Runs(asked) => runs::list(&setup, &asked),

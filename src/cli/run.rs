@@ -1,4 +1,4 @@
-//! `build`, `test`, `deploy`, `rollback`: plan, question, launch, and following it to its end.
+//! `build`, `test`, `deploy`, `rollback`, `pipeline`: plan, question, launch, and following it to its end.
 //! Ending this command never ends the run: it is a process of its own.
 
 use std::collections::BTreeMap;

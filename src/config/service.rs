@@ -18,6 +18,33 @@ pub struct Service {
     /// In order.
     pub tests: Vec<Test>,
     pub deploy: Option<Deploy>,
+    /// What a pipeline does, in order; the slots of one group run at once.
+    pub pipeline: Vec<Vec<Slot>>,
+}
+
+/// One place in a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Slot {
+    Build,
+    /// By the test's name.
+    Test(String),
+    Push,
+    Deploy,
+}
+
+impl Slot {
+    /// What a pipeline does that says nothing else: one after the other.
+    #[must_use]
+    pub fn usual(builds: bool, tests: &[Test], pushes: bool, deploys: bool) -> Vec<Vec<Self>> {
+        let tests = tests.iter().map(|test| Self::Test(test.name.clone()));
+        let slots = builds.then_some(Self::Build).into_iter().chain(tests);
+        let slots = slots.chain(pushes.then_some(Self::Push));
+        slots
+            .chain(deploys.then_some(Self::Deploy))
+            .map(|slot| vec![slot])
+            .collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

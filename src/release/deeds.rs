@@ -121,9 +121,13 @@ impl<'a> Scene<'a> {
             Stage::Halt => self.halt(now),
             Stage::Restore => self.restore(now),
             Stage::Remove => self.remove(now),
-            Stage::Build
+            Stage::Connect
+            | Stage::Mark
+            | Stage::Build
+            | Stage::Fetch
             | Stage::Test(_)
-            | Stage::Connect
+            | Stage::Push
+            | Stage::Sweep
             | Stage::Lock
             | Stage::Preflight
             | Stage::Pin

@@ -5,6 +5,7 @@
 //! `stage` with its deeds in `deeds`; a proxy's switch is another stage between gate and commit, with its undo.
 
 pub mod subject;
+pub mod road;
 pub mod stage;
 pub mod plan;
 pub mod facts;

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::road::slots;
 use super::spec::Seals;
 use super::subject::Subject;
 use crate::config::Service;
-use crate::config::service::Deploy;
+use crate::config::service::{Deploy, Slot, Test};
 use crate::domain::ids::{HostName, ReleaseNumber, RunId};
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
@@ -21,7 +22,8 @@ pub struct Plan {
     pub by: Actor,
     pub reason: Option<String>,
     pub started: Stamp,
-    /// The hosts that are changed, or where is built and tested; in the order of the configuration.
+    /// The hosts whose containers are replaced; in a run that replaces none, where is built, tested or pushed.
+    /// In the order of the configuration.
     pub targets: Vec<HostName>,
     /// Looked at for the image first, if it can be reached: where the service is built.
     pub builder: Option<HostName>,
@@ -55,18 +57,24 @@ impl Plan {
     }
 
     #[must_use]
-    pub fn test_names(&self) -> Vec<String> {
-        self.service.tests.iter().map(|test| test.name.clone()).collect()
+    pub fn test(&self, name: &str) -> Option<&Test> {
+        self.service.tests.iter().find(|test| test.name == name)
+    }
+
+    /// Does it make its image itself?
+    #[must_use]
+    pub fn builds(&self) -> bool {
+        slots(self).iter().flatten().any(|slot| *slot == Slot::Build)
     }
 
     /// Every host it talks to.
     #[must_use]
     pub fn hosts(&self) -> Vec<HostName> {
         let mut hosts = self.targets.clone();
-        if let Some(builder) = &self.builder
-            && !hosts.contains(builder)
-        {
-            hosts.push(builder.clone());
+        for host in self.workplaces().into_iter().chain(self.builder.clone()) {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
         }
         hosts
     }
@@ -75,8 +83,14 @@ impl Plan {
     #[must_use]
     pub fn is_release(&self) -> bool {
         match self.kind {
-            RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline => true,
-            RunKind::Build | RunKind::Test => false,
+            RunKind::Deploy | RunKind::Rollback => true,
+            RunKind::Pipeline => self
+                .service
+                .pipeline
+                .iter()
+                .flatten()
+                .any(|slot| *slot == Slot::Deploy),
+            RunKind::Build | RunKind::Test | RunKind::Push => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The lines of a run's journal: enough for anybody to follow it, and for another process to recover it.
 //! Append-only NDJSON; a line of a newer schema is refused, never guessed at.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,8 @@ pub enum Finding {
         id: ImageId,
         reference: String,
     },
+    /// What each tag named before the run gave it to another image; `None`: nothing.
+    Tags(BTreeMap<String, Option<ImageId>>),
     /// The service's replicas there, after the step.
     Replicas(Vec<Replica>),
     /// The answer to `Inquire`.

@@ -1,8 +1,8 @@
 //! One run as a pure state machine: facts in, actions out, until it is converged, reverted or needs a human.
 //! Decides only: each step that must be taken is returned, none is taken here.
 //!
-//! A stage is a barrier: its steps run at once on all hosts (locks one after the other), and the next stage begins
-//! when all have answered. Before the commit any trouble turns the run back, after it the only way is on.
+//! A group of stages is a barrier: its steps run at once on all hosts (locks one after the other), and the next group
+//! begins when all have answered. Before the commit any trouble turns the run back, after it the only way is on.
 
 mod resume;
 mod trouble;
@@ -15,10 +15,11 @@ use super::deeds::Scene;
 use super::plan::Plan;
 use super::preflight;
 use super::record::{Entry, Failure, Finding};
-use super::stage::{Stage, Step, Way, road};
+use super::road::{Group, early_back, road};
+use super::stage::{Stage, Step, Way};
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
-use crate::domain::run::{Outcome, RunKind};
+use crate::domain::run::Outcome;
 
 pub use resume::Left;
 
@@ -55,8 +56,8 @@ pub enum Action {
 pub struct Run {
     plan: Plan,
     way: Way,
-    /// The stages of this way, and which of them is under way.
-    road: Vec<Stage>,
+    /// The groups of stages of this way, and which of them is under way.
+    road: Vec<Group>,
     at: usize,
     /// Asked for and not answered.
     pending: BTreeSet<Step>,
@@ -69,6 +70,8 @@ pub struct Run {
     decision: Option<Decision>,
     /// Hosts where a lock of ours may be.
     touched: BTreeSet<HostName>,
+    /// Hosts where something that is no replica may have been made.
+    worked: BTreeSet<HostName>,
     lost: BTreeMap<HostName, String>,
     committed: bool,
     trouble: Option<Trouble>,
@@ -93,11 +96,11 @@ struct Trouble {
 impl Run {
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        let stages = road(plan.kind, Way::Out, &plan.test_names());
+        let road = road(&plan, Way::Out);
         Self {
             plan,
             way: Way::Out,
-            road: stages,
+            road,
             at: 0,
             pending: BTreeSet::new(),
             next_lock: 0,
@@ -106,6 +109,7 @@ impl Run {
             facts: Facts::new(),
             decision: None,
             touched: BTreeSet::new(),
+            worked: BTreeSet::new(),
             lost: BTreeMap::new(),
             committed: false,
             trouble: None,
@@ -199,7 +203,7 @@ impl Run {
                 }
             }
             Finding::Replicas(now) => self.compare(step, &now),
-            Finding::Nothing | Finding::Lock { .. } | Finding::Image { .. } => {}
+            Finding::Nothing | Finding::Lock { .. } | Finding::Image { .. } | Finding::Tags(_) => {}
         }
         if step.stage == Stage::Commit {
             self.committed = true;
@@ -246,8 +250,10 @@ impl Run {
                 continue;
             }
             let done = self.road.get(self.at).cloned();
-            if let Some(stage) = done {
-                self.stage_ended(&stage, actions);
+            if let Some(group) = done {
+                for stage in &group {
+                    self.stage_ended(stage, actions);
+                }
                 if self.way == Way::Out && self.trouble.is_some() {
                     continue;
                 }
@@ -261,7 +267,11 @@ impl Run {
 
     /// Locks are taken one host after the other.
     fn another_lock(&mut self, actions: &mut Vec<Action>) -> bool {
-        if self.road.get(self.at) != Some(&Stage::Lock) {
+        if !self
+            .road
+            .get(self.at)
+            .is_some_and(|group| group.contains(&Stage::Lock))
+        {
             return false;
         }
         while let Some(host) = self.order.get(self.next_lock).cloned() {
@@ -276,18 +286,20 @@ impl Run {
     }
 
     fn ask(&mut self, stage: Stage, host: HostName, actions: &mut Vec<Action>) {
+        if stage.makes() {
+            self.worked.insert(host.clone());
+        }
         let step = Step { stage, host };
         self.pending.insert(step.clone());
         actions.push(Action::Do(step));
     }
 
     fn enter(&mut self, actions: &mut Vec<Action>) {
-        let Some(stage) = self.road.get(self.at).cloned() else {
-            return;
-        };
-        for host in self.hosts_of(&stage) {
-            if !self.lost.contains_key(&host) {
-                self.ask(stage.clone(), host, actions);
+        for stage in self.road.get(self.at).cloned().unwrap_or_default() {
+            for host in self.hosts_of(&stage) {
+                if !self.lost.contains_key(&host) {
+                    self.ask(stage.clone(), host, actions);
+                }
             }
         }
     }
@@ -296,26 +308,18 @@ impl Run {
         match stage {
             Stage::Connect | Stage::Preflight => match (self.way, &self.decision) {
                 (Way::Ask, Some(decision)) => decision.order.clone(),
-                (Way::Ask, None) => self.plan.targets.clone(),
-                (Way::Out | Way::Back | Way::On, _) => self.plan.hosts(),
+                (Way::Ask, None) | (Way::Out | Way::Back | Way::On, _) => self.plan.hosts(),
             },
             // `another_lock` gives them out.
             Stage::Lock => Vec::new(),
-            Stage::Build => self.plan.targets.first().cloned().into_iter().collect(),
-            Stage::Test(name) => self
-                .plan
-                .service
-                .tests
-                .iter()
-                .filter(|test| test.name == *name)
-                .map(|test| test.host.clone())
-                .take(1)
-                .collect(),
+            Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push => {
+                self.plan.hosts_of_work(stage)
+            }
+            Stage::Sweep => self.worked.iter().cloned().collect(),
             Stage::Commit | Stage::Inquire => self.order.first().cloned().into_iter().collect(),
             Stage::Copy => self.order.iter().skip(1).cloned().collect(),
             Stage::Unlock => self.touched.iter().cloned().collect(),
-            _ if self.plan.is_release() => self.order.clone(),
-            _ => self.plan.targets.clone(),
+            _ => self.order.clone(),
         }
     }
 
@@ -386,8 +390,8 @@ impl Run {
         self.at = 0;
         self.road = match (way, &self.decision) {
             // Nothing was changed yet but the locks.
-            (Way::Back, None) if self.plan.is_release() => vec![Stage::Unlock],
-            _ => road(self.plan.kind, way, &[]),
+            (Way::Back, None) => early_back(&self.plan),
+            _ => road(&self.plan, way),
         };
         actions.push(Action::Write(Entry::Turned { way, why }));
         self.enter(actions);
@@ -411,10 +415,5 @@ impl Run {
             }
             Way::Out | Way::Back | Way::On => self.close(actions),
         }
-    }
-
-    /// Does this kind of run change the fleet when it succeeds?
-    fn is_build_or_test(&self) -> bool {
-        matches!(self.plan.kind, RunKind::Build | RunKind::Test)
     }
 }

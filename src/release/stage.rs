@@ -1,20 +1,27 @@
 //! The stages of a run and their steps: a step is one stage on one host, the smallest thing journaled.
-//! Says which stages there are and in which order they are walked; what a step does on its host is `deeds`.
+//! In which order they are walked is `road`; what a step does on its host is `deeds`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::HostName;
-use crate::domain::run::RunKind;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    Connect,
+    /// What the tags that a build gives name before it: put back by `Sweep` if the run turns back.
+    Mark,
     Build,
+    /// The image comes to the hosts that test it.
+    Fetch,
     /// By the test's name.
     Test(String),
-    Connect,
+    Push,
+    /// Everything that the run made and is no replica goes: test containers, networks, volumes, tags.
+    Sweep,
+
     Lock,
     Preflight,
     /// The decision is written into every lock, so that any machine can recover from the hosts alone.
@@ -76,9 +83,14 @@ impl Stage {
             | Self::CleanUp
             | Self::Record
             | Self::Unlock => true,
-            Self::Build
+            // What these make carries the run's own name: no lock is needed for it.
+            Self::Connect
+            | Self::Mark
+            | Self::Build
+            | Self::Fetch
             | Self::Test(_)
-            | Self::Connect
+            | Self::Push
+            | Self::Sweep
             | Self::Lock
             | Self::Preflight
             | Self::Gate
@@ -89,10 +101,19 @@ impl Stage {
         }
     }
 
+    /// Makes what `Sweep` takes away again.
+    #[must_use]
+    pub fn makes(&self) -> bool {
+        matches!(self, Self::Build | Self::Test(_))
+    }
+
     /// May it be ended early when the run turns back? What changes a container is always finished.
     #[must_use]
     pub fn can_be_interrupted(&self) -> bool {
-        matches!(self, Self::Build | Self::Test(_) | Self::Image | Self::Gate)
+        matches!(
+            self,
+            Self::Build | Self::Fetch | Self::Test(_) | Self::Push | Self::Image | Self::Gate
+        )
     }
 
     /// The column of the pipeline pane that it belongs to, if people are shown it at all.
@@ -100,7 +121,9 @@ impl Stage {
     pub fn column(&self) -> Option<String> {
         let word = match self {
             Self::Test(name) => return Some(format!("test {name}")),
-            Self::Build => "build",
+            Self::Mark | Self::Build => "build",
+            Self::Fetch => "fetch",
+            Self::Push => "push",
             Self::Connect | Self::Lock => "lock",
             Self::Preflight | Self::Pin => "preflight",
             Self::Image => "image",
@@ -110,7 +133,7 @@ impl Stage {
             Self::Gate => "gate",
             Self::Commit | Self::Copy => "commit",
             Self::Settle | Self::Promote | Self::Retire | Self::Prove | Self::CleanUp => "retire",
-            Self::Inquire | Self::Check | Self::Record | Self::Unlock => return None,
+            Self::Sweep | Self::Inquire | Self::Check | Self::Record | Self::Unlock => return None,
         };
         Some(word.to_owned())
     }
@@ -120,7 +143,11 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Test(name) => write!(f, "test {name}"),
+            Self::Mark => f.write_str("mark"),
             Self::Build => f.write_str("build"),
+            Self::Fetch => f.write_str("fetch"),
+            Self::Push => f.write_str("push"),
+            Self::Sweep => f.write_str("sweep"),
             Self::Connect => f.write_str("connect"),
             Self::Lock => f.write_str("lock"),
             Self::Preflight => f.write_str("preflight"),
@@ -174,32 +201,4 @@ pub enum Way {
     Back,
     /// Committed: only forward.
     On,
-}
-
-/// The stages of a run of this kind on this way, in order; each is a barrier for all its hosts.
-#[must_use]
-pub fn road(kind: RunKind, way: Way, tests: &[String]) -> Vec<Stage> {
-    use Stage::{
-        Build, Check, CleanUp, Commit, Connect, Copy, Create, Gate, Halt, Image, Inquire, Lock, Pin,
-        Preflight, Promote, Prove, Record, Regate, Remove, Restore, Retire, Settle, Start, Stop, Test,
-        Unlock,
-    };
-    match (kind, way) {
-        (RunKind::Build, Way::Out) => vec![Connect, Build],
-        (RunKind::Build | RunKind::Test, Way::Ask) => vec![Connect],
-        (RunKind::Build, Way::Back | Way::On) | (RunKind::Test, Way::On) => Vec::new(),
-        (RunKind::Test, Way::Out) => [Connect, Image]
-            .into_iter()
-            .chain(tests.iter().cloned().map(Test))
-            .collect(),
-        (RunKind::Test, Way::Back) => vec![Remove, Check],
-        (RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline, way) => match way {
-            Way::Out => vec![
-                Connect, Lock, Preflight, Pin, Image, Create, Stop, Start, Gate, Commit,
-            ],
-            Way::Ask => vec![Connect, Lock, Inquire],
-            Way::Back => vec![Halt, Restore, Regate, Remove, Check, Record, Unlock],
-            Way::On => vec![Settle, Copy, Promote, Retire, Prove, CleanUp, Unlock],
-        },
-    }
 }

@@ -33,6 +33,11 @@ pub async fn draft(
         ));
     }
     let places = places(service, request.kind).map_err(|why| Fault::new(what(), why))?;
+    if request.kind == RunKind::Pipeline && request.image.is_some() && service.build.is_some() {
+        return Err(
+            Fault::new(what(), "a pipeline builds its own image").hint("test or deploy that one by itself")
+        );
+    }
     let mut plan = Plan {
         run: new_id(now)?,
         kind: request.kind,
@@ -53,7 +58,7 @@ pub async fn draft(
         service: service.clone(),
         seals: Seals::new(),
     };
-    if request.kind == RunKind::Build
+    if plan.builds()
         && let Some(build) = &service.build
     {
         let number = super::list(state)
@@ -67,6 +72,9 @@ pub async fn draft(
         plan.tags = vec![plan.image.clone(), format!("{}:latest", service.image)];
         plan.labels = name.labels;
         plan.notes = name.notes;
+    }
+    if plan.targets.is_empty() {
+        plan.targets = plan.workplaces();
     }
     let hosts = plan
         .hosts()
@@ -108,7 +116,11 @@ fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static st
             .filter(|hosts| !hosts.is_empty())
             .ok_or("it has no [services.deploy] with hosts"),
         RunKind::Push => Err("this version ships images from host to host, not through a registry"),
-        RunKind::Pipeline => Err("this version runs one stage at a time: build, then test, then deploy"),
+        RunKind::Pipeline => match (service.pipeline.is_empty(), &service.deploy) {
+            (true, _) => Err("it has nothing to build, test, push or deploy"),
+            (false, Some(deploy)) => Ok(deploy.hosts.clone()),
+            (false, None) => Ok(Vec::new()),
+        },
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::Host;
 use crate::config::service::Gate;
 use crate::domain::fault::Fault;
 use crate::domain::host::EngineKind;
-use crate::domain::ids::{ContainerId, HostName};
+use crate::domain::ids::{ContainerId, HostName, ImageId};
 use crate::domain::order::Access;
 use crate::hosts::{Daemon, connect};
 use crate::release::decision::Decision;
@@ -58,6 +58,18 @@ struct Held {
     result: Option<LedgerResult>,
     way: Option<Way>,
     stage: String,
+    /// The image of the run, once it is known: its id, its reference, a host that has it.
+    image: Option<Named>,
+    /// What the tags named before the run.
+    tags: BTreeMap<String, Option<ImageId>>,
+}
+
+/// The one image of a run that builds or tests, and a host that has it.
+#[derive(Clone, Debug)]
+struct Named {
+    id: ImageId,
+    reference: String,
+    on: HostName,
 }
 
 /// Everything that the hands need to begin.
@@ -68,6 +80,8 @@ pub struct Tools {
     pub secrets: Secrets,
     pub pen: Pen,
     pub resumed: Option<Decision>,
+    /// What an earlier process of this run found its tags to name.
+    pub tags: BTreeMap<String, Option<ImageId>>,
 }
 
 impl Hands {
@@ -87,6 +101,7 @@ impl Hands {
             held: Mutex::new(Held {
                 resumed: tools.resumed.is_some(),
                 decision: tools.resumed.map(Arc::new),
+                tags: tools.tags,
                 ..Held::default()
             }),
         }
@@ -231,12 +246,18 @@ impl Hands {
         let daemon = self.daemon(host)?;
         match &step.stage {
             Stage::Connect => Ok(Finding::Nothing),
+            Stage::Mark => self.mark(&daemon).await,
             Stage::Build => self.build(step, &daemon).await,
             Stage::Test(name) => self.test(step, &daemon, name).await,
-            Stage::Image => self.image(step, &daemon).await,
+            Stage::Fetch | Stage::Image => self.image(step, &daemon).await,
+            Stage::Push => Err(Failure::refused(Fault::new(
+                format!("push {}", self.plan.image),
+                "this version ships images from host to host, not through a registry",
+            ))),
+            Stage::Sweep => self.sweep(step, &daemon).await,
             Stage::Lock => self.lock(host, &daemon).await,
             Stage::Preflight => Ok(Finding::Facts(Box::new(
-                survey::survey(&daemon, &self.plan).await?,
+                survey::survey(&daemon, &self.plan, &self.wanted()).await?,
             ))),
             Stage::Pin => self.pin(host, &daemon).await,
             Stage::Gate => self.gate(step, &daemon, gate::Whose::New).await,
@@ -244,16 +265,6 @@ impl Hands {
             Stage::Commit | Stage::Copy => self.commit(host, &daemon).await,
             Stage::Record => self.record(&daemon).await,
             Stage::Inquire => self.inquire(&daemon).await,
-            Stage::Check if !self.plan.is_release() => {
-                let left = replicas::of_tests(&daemon, self.plan.run.as_str()).await?;
-                Ok(Finding::Replicas(left))
-            }
-            Stage::Remove if !self.plan.is_release() => {
-                super::step::test::sweep(&daemon, &self.plan.run)
-                    .await
-                    .map_err(Failure::refused)?;
-                Ok(Finding::Nothing)
-            }
             Stage::Check | Stage::Prove => {
                 let now = replicas::replicas(&daemon, &self.plan.subject).await?;
                 Ok(Finding::Replicas(now))
@@ -433,6 +444,7 @@ fn journaled(finding: &Finding) -> Finding {
         | Finding::Daemon { .. }
         | Finding::Lock { .. }
         | Finding::Image { .. }
+        | Finding::Tags(_)
         | Finding::Committed { .. } => finding.clone(),
     }
 }

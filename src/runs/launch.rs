@@ -44,10 +44,10 @@ pub async fn launch(
             Secret::Command(_) | Secret::File(_) => None,
         }));
         secrets = match file.plan.kind {
-            RunKind::Deploy => secrets::resolve(wanted, &env).await?,
+            RunKind::Deploy | RunKind::Pipeline => secrets::resolve(wanted, &env).await?,
             // Only needed if a kept container is gone: creating it says which is missing.
             RunKind::Rollback => secrets::resolve(wanted, &env).await.unwrap_or_default(),
-            RunKind::Build | RunKind::Test | RunKind::Push | RunKind::Pipeline => Secrets::new(),
+            RunKind::Build | RunKind::Test | RunKind::Push => Secrets::new(),
         };
     }
     file.plan.seals = secrets

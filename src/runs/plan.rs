@@ -5,14 +5,16 @@ use super::draft::draft;
 use super::state::State;
 use super::step::survey;
 use crate::config::Config;
+use crate::config::service::Slot;
 use crate::domain::fault::Fault;
-use crate::domain::ids::{HostName, ReleaseNumber};
+use crate::domain::ids::{HostName, ImageId, ReleaseNumber};
 use crate::domain::order::Access;
 use crate::domain::plan::{PlanView, RunRequest};
-use crate::domain::run::RunKind;
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
+use crate::release::facts::ImageFacts;
 use crate::release::plan::Plan;
+use crate::release::road::slots;
 use crate::release::{preflight, spec};
 
 pub async fn plan(
@@ -29,7 +31,7 @@ pub async fn plan(
     let looked = futures_util::future::join_all(file.hosts.iter().map(|host| async {
         // A look needs no right to change anything.
         let daemon = connect(host, Access::ReadOnly).await.map_err(Unreached::fault)?;
-        survey::survey(&daemon, &plan)
+        survey::survey(&daemon, &plan, &plan.image)
             .await
             .map_err(|failure| failure.fault)
     }))
@@ -70,12 +72,15 @@ pub async fn plan(
         refusals,
         protected: protected(config, &plan),
     };
-    match plan.kind {
-        RunKind::Build => build(&plan, &mut view),
-        RunKind::Test => test(&plan, &facts, &mut view),
-        RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline => {
-            release(&plan, &facts, &mut view);
-        }
+    if !plan.builds() && !plan.test_hosts().is_empty() {
+        tested_image(&plan, &facts, &mut view);
+    }
+    view.order = work(&plan);
+    view.tests = tests(&plan);
+    if plan.is_release() {
+        release(&plan, facts, &mut view);
+    } else {
+        view.undo = vec!["nothing that runs is touched; test containers are removed".to_owned()];
     }
     Ok(view)
 }
@@ -106,18 +111,43 @@ fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
         .collect()
 }
 
-fn build(plan: &Plan, view: &mut PlanView) {
-    let Some(build) = &plan.service.build else { return };
-    view.order = vec![format!(
-        "build {} on {} as {}",
-        build.context.display(),
-        build.host,
-        plan.tags.join(" and ")
-    )];
-    view.undo = vec!["nothing that runs is touched".to_owned()];
+/// What is done before a release begins, a line a slot; what runs at once stands on one line.
+fn work(plan: &Plan) -> Vec<String> {
+    let line = |slot: &Slot| match slot {
+        Slot::Build => plan.service.build.as_ref().map(|build| {
+            format!(
+                "build {} on {} as {}",
+                build.context.display(),
+                build.host,
+                plan.tags.join(" and ")
+            )
+        }),
+        Slot::Test(name) => plan
+            .test(name)
+            .map(|test| format!("test {name} on {}: {}", test.host, test.command.join(" "))),
+        Slot::Push => Some(format!("push {}", plan.image)),
+        Slot::Deploy => None,
+    };
+    let groups = slots(plan);
+    let lines = groups.iter().map(|group| {
+        let parts: Vec<String> = group.iter().filter_map(line).collect();
+        parts.join(" · at once ")
+    });
+    lines.filter(|line| !line.is_empty()).collect()
 }
 
-fn test(plan: &Plan, facts: &Facts, view: &mut PlanView) {
+fn tests(plan: &Plan) -> Vec<String> {
+    let groups = slots(plan);
+    let names = groups.iter().flatten().filter_map(|slot| match slot {
+        Slot::Test(name) => plan.test(name),
+        Slot::Build | Slot::Push | Slot::Deploy => None,
+    });
+    names
+        .map(|test| format!("{} on {}: {}", test.name, test.host, test.command.join(" ")))
+        .collect()
+}
+
+fn tested_image(plan: &Plan, facts: &Facts, view: &mut PlanView) {
     let picked = plan
         .builder
         .iter()
@@ -130,17 +160,28 @@ fn test(plan: &Plan, facts: &Facts, view: &mut PlanView) {
                 .hint("build it first"),
         ),
     }
-    view.order = plan
-        .service
-        .tests
-        .iter()
-        .map(|test| format!("{} on {}: {}", test.name, test.host, test.command.join(" ")))
-        .collect();
-    view.tests.clone_from(&view.order);
-    view.undo = vec!["nothing that runs is touched; test containers are removed".to_owned()];
 }
 
-fn release(plan: &Plan, facts: &Facts, view: &mut PlanView) {
+/// Stands for the image that the run will build, so that everything else can be looked at before.
+fn unbuilt(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
+    let id = ImageId::parse(&format!("sha256:{}", "0".repeat(64))).ok()?;
+    let seen = facts.get_mut(plan.builder.as_ref()?)?;
+    seen.image = Some(ImageFacts {
+        id: id.clone(),
+        architecture: seen.engine.arch.clone(),
+        os: seen.engine.os.clone(),
+        volumes: Vec::new(),
+    });
+    Some(id)
+}
+
+fn release(plan: &Plan, mut facts: Facts, view: &mut PlanView) {
+    let to_come = if plan.builds() {
+        unbuilt(plan, &mut facts)
+    } else {
+        None
+    };
+    let facts = &facts;
     let mut order: Vec<HostName> = plan
         .targets
         .iter()
@@ -157,8 +198,10 @@ fn release(plan: &Plan, facts: &Facts, view: &mut PlanView) {
         return;
     };
     view.to = Some(decision.release);
-    view.image.clone_from(&decision.image.reference);
-    view.image_id = Some(decision.image.id.to_string());
+    if to_come.is_none() {
+        view.image.clone_from(&decision.image.reference);
+        view.image_id = Some(decision.image.id.to_string());
+    }
     view.warnings.extend(decision.notes.iter().cloned());
     let before = history(&order, facts).and_then(|ledger| {
         let from = decision.from?;
@@ -166,7 +209,7 @@ fn release(plan: &Plan, facts: &Facts, view: &mut PlanView) {
     });
     if let Some(before) = &before {
         view.changes = spec::changes(&before.spec, &decision.spec);
-        if before.image != decision.image.id {
+        if to_come.is_none() && before.image != decision.image.id {
             view.changes.insert(
                 0,
                 format!("image {} → {}", before.image.short(), decision.image.id.short()),

@@ -1,6 +1,7 @@
 //! What `pilothouse __run DIR` does: one run from its first record to its last, in a session of its own.
 //! A run that an earlier process left is recovered by the same way: its journal says what there is to do.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -63,15 +64,15 @@ fn run(dir: &Path) -> Result<u8, Fault> {
     Journal::reserve(dir)?;
     let by = super::who(&|name| std::env::var(name).ok());
     let machine = by.machine.clone();
-    let (run, resumed) = if records.is_empty() {
+    let (run, resumed, tags) = if records.is_empty() {
         journal.write(super::pen::now(), Entry::Opened(Box::new(file.plan.clone())))?;
-        (Run::new(file.plan.clone()), None)
+        (Run::new(file.plan.clone()), None, BTreeMap::new())
     } else {
         let left = left(&records, &file.plan.run)?;
         cancel::forget(dir).map_err(|error| Fault::new("forget what was asked before", error))?;
         journal.write(super::pen::now(), Entry::Resumed { by })?;
-        let decision = left.decision.clone();
-        (Run::resumed(left), decision)
+        let (decision, tags) = (left.decision.clone(), left.tags.clone());
+        (Run::resumed(left), decision, tags)
     };
     let redactor = Redactor::new(&secrets);
     let output = Output::open(dir, redactor.clone())
@@ -83,6 +84,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         secrets,
         pen: Pen::new(journal, output, redactor),
         resumed,
+        tags,
     });
     say(launch::READY);
     let runtime = tokio::runtime::Builder::new_current_thread()

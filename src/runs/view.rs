@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::ids::HostName;
-use crate::domain::run::{Cell, Outcome, RunKind, RunStatus, RunView, StageView};
+use crate::domain::run::{Cell, Outcome, RunStatus, RunView, StageView};
 use crate::domain::units::Stamp;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Finding, Record};
-use crate::release::stage::{Stage, Step, Way, road};
+use crate::release::road::road;
+use crate::release::stage::{Stage, Step, Way};
 
 /// What the records say so far.
 #[derive(Clone, Debug)]
@@ -233,9 +234,11 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Lock => "locking",
         Stage::Preflight => "looking",
         Stage::Pin => "writing the decision down",
+        Stage::Mark => "noting its tags",
         Stage::Build => "building",
+        Stage::Push => "pushing",
         Stage::Test(_) => "testing",
-        Stage::Image => "fetching",
+        Stage::Fetch | Stage::Image => "fetching",
         Stage::Create => "creating",
         Stage::Stop => "stopping the old",
         Stage::Start => "starting",
@@ -250,20 +253,19 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Restore => "starting the old again",
         Stage::Regate => "gate of the old",
         Stage::Remove => "removing the new",
-        Stage::Inquire | Stage::Check | Stage::Record | Stage::Unlock => "",
+        Stage::Sweep | Stage::Inquire | Stage::Check | Stage::Record | Stage::Unlock => "",
     }
 }
 
 /// Every stage of the way out, and what follows the commit as one column.
 fn columns(plan: &Plan) -> Vec<StageView> {
-    let tests = plan.test_names();
     let mut stages: Vec<StageView> = Vec::new();
     let after = if plan.is_release() {
         vec![Stage::Retire]
     } else {
         Vec::new()
     };
-    for stage in road(plan.kind, Way::Out, &tests).into_iter().chain(after) {
+    for stage in road(plan, Way::Out).into_iter().flatten().chain(after) {
         let Some(name) = stage.column() else { continue };
         // Building and testing show only what they are for.
         if !plan.is_release() && matches!(stage, Stage::Connect) {
@@ -274,13 +276,9 @@ fn columns(plan: &Plan) -> Vec<StageView> {
         }
         let hosts: Vec<Option<HostName>> = match &stage {
             Stage::Commit => vec![None],
-            Stage::Test(test) => plan
-                .service
-                .tests
-                .iter()
-                .filter(|known| known.name == *test)
-                .map(|known| Some(known.host.clone()))
-                .collect(),
+            Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push => {
+                plan.hosts_of_work(&stage).into_iter().map(Some).collect()
+            }
             _ => plan.targets.iter().cloned().map(Some).collect(),
         };
         stages.push(StageView {
@@ -292,15 +290,17 @@ fn columns(plan: &Plan) -> Vec<StageView> {
 }
 
 fn total(plan: &Plan) -> u32 {
-    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-    let targets = count(plan.targets.len());
-    match plan.kind {
-        RunKind::Build => 2,
-        RunKind::Test => 2 * targets + count(plan.service.tests.len()),
-        RunKind::Deploy | RunKind::Rollback | RunKind::Push | RunKind::Pipeline => {
-            // Connect and preflight on all hosts; lock, pin, image, create, stop, start, gate on targets; the commit;
-            // settle, promote, retire, prove, clean-up, unlock; copies on all but the first.
-            2 * count(plan.hosts().len()) + 7 * targets + 1 + 6 * targets + targets.saturating_sub(1)
+    let targets = plan.targets.len();
+    let steps = |stage: &Stage| match stage {
+        Stage::Connect | Stage::Preflight => plan.hosts().len(),
+        Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push => {
+            plan.hosts_of_work(stage).len()
         }
-    }
+        Stage::Commit => 1,
+        Stage::Copy => targets.saturating_sub(1),
+        _ => targets,
+    };
+    let ways = [road(plan, Way::Out), road(plan, Way::On)];
+    let all: usize = ways.iter().flatten().flatten().map(steps).sum();
+    u32::try_from(all).unwrap_or(u32::MAX)
 }

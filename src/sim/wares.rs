@@ -11,7 +11,7 @@ use super::create::default_config;
 use super::dockerfile;
 use super::scenario::ImagePlan;
 use crate::config::Service;
-use crate::config::service::{Build, Deploy, Gate, Publish, Spec, Strategy, Test};
+use crate::config::service::{Build, Deploy, Gate, Publish, Slot, Spec, Strategy, Test};
 use crate::domain::ids::{HostName, ServiceName};
 
 /// One service of the demo.
@@ -178,18 +178,23 @@ pub(super) fn services() -> Vec<Service> {
 
 fn service(ware: &Ware) -> Option<Service> {
     let builder = HostName::parse("builder").ok()?;
-    let tests = ware.tests.iter().map(|(name, command)| Test {
-        name: (*name).to_owned(),
-        host: builder.clone(),
-        command: vec![(*command).to_owned()],
-        env: BTreeMap::from([("ENVIRONMENT".to_owned(), "testing".to_owned())]),
-        memory: None,
-        timeout: Duration::from_mins(5),
-    });
+    let tests: Vec<Test> = ware
+        .tests
+        .iter()
+        .map(|(name, command)| Test {
+            name: (*name).to_owned(),
+            host: builder.clone(),
+            command: vec![(*command).to_owned()],
+            env: BTreeMap::from([("ENVIRONMENT".to_owned(), "testing".to_owned())]),
+            memory: None,
+            timeout: Duration::from_mins(5),
+        })
+        .collect();
     Some(Service {
+        pipeline: Slot::usual(true, &tests, false, true),
         name: ServiceName::parse(ware.name).ok()?,
         image: format!("demo/{}", ware.name),
-        tests: tests.collect(),
+        tests,
         build: Some(Build {
             host: builder,
             context: PathBuf::from("services").join(ware.name),

@@ -184,6 +184,55 @@ fn a_failed_test_and_a_failed_gate_leave_everything_as_it_was() {
     }
 }
 
+#[test]
+fn a_pipeline_builds_tests_and_deploys_or_leaves_hosts_and_tags_as_they_were() {
+    let shop = Shop::new();
+    let plan = shop.run(&["pipeline", "shop", "--dry-run"]).exits(0);
+    assert!(
+        plan.out.contains("build") && plan.out.contains("test unit"),
+        "{plan:?}"
+    );
+    shop.run(&["pipeline", "shop", "--yes"]).exits(0);
+    shop.runs_everywhere("one");
+    let before: Vec<Value> = shop.daemons.iter().map(running).collect();
+    let tags = tags_on(&shop.daemons[0]);
+
+    shop.write("broken", GOOD, "echo it is broken >&2; exit 4");
+    let failed = shop.run(&["pipeline", "shop", "--yes"]).exits(1);
+    assert!(failed.err.contains("it is broken"), "{}", failed.err);
+    shop.runs_everywhere("one");
+    let after: Vec<Value> = shop.daemons.iter().map(running).collect();
+    assert_eq!(before, after, "the very same containers");
+    assert_eq!(
+        tags,
+        tags_on(&shop.daemons[0]),
+        "no tag of the failed build is left"
+    );
+
+    shop.write("two", GOOD, "exit 0");
+    shop.run(&["pipeline", "shop", "--yes"]).exits(0);
+    shop.runs_everywhere("two");
+}
+
+/// Every tag of the shop, with the image that it names.
+fn tags_on(daemon: &Daemon) -> Vec<(String, String)> {
+    let images = daemon.ask("GET", "/images/json", &Value::Null);
+    let mut tags: Vec<(String, String)> = images
+        .as_array()
+        .into_iter()
+        .flatten()
+        .flat_map(|image| {
+            let id = image["Id"].as_str().unwrap_or_default().to_owned();
+            let tags = image["RepoTags"].as_array().cloned().unwrap_or_default();
+            tags.into_iter()
+                .map(move |tag| (tag.as_str().unwrap_or_default().to_owned(), id.clone()))
+        })
+        .filter(|(tag, _)| tag.starts_with("shop:"))
+        .collect();
+    tags.sort();
+    tags
+}
+
 fn running(daemon: &Daemon) -> Value {
     let list = daemon.ask("GET", "/containers/json", &Value::Null);
     list.as_array()

@@ -196,6 +196,7 @@ fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
         name: ServiceName::parse("shop").unwrap(),
         image: repository.to_owned(),
         build: None,
+        pipeline: Vec::new(),
         tests: Vec::new(),
         deploy: Some(Deploy {
             hosts,

@@ -4,7 +4,7 @@
 use super::super::fault::Wrong;
 use super::super::section::Section;
 use super::super::service::Service;
-use super::{Known, Names, deploy, stages};
+use super::{Known, Names, deploy, pipeline, stages};
 use crate::domain::ids::ServiceName;
 
 pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) -> Option<Service> {
@@ -31,18 +31,28 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
             section.finish();
         }
     }
-    let deploy = section.take("deploy").and_then(|value| {
+    let deploy = section.take("deploy");
+    let has_deploy = deploy.is_some();
+    let deploy = deploy.and_then(|value| {
         let mut section = value.section("[services.deploy]")?;
         let deploy = deploy::read(&mut section, known);
         section.finish();
         deploy
     });
+    let parts = pipeline::Parts {
+        builds: has_build,
+        tests: &tests,
+        pushes: false,
+        deploys: has_deploy,
+    };
+    let pipeline = pipeline::read(section.take("pipeline").as_ref(), &parts);
     Some(Service {
         name: name?,
         image: image?,
         build,
         tests,
         deploy,
+        pipeline,
     })
 }
 

@@ -2,9 +2,12 @@
 //! The journal says what was decided; whether it was committed is asked of the first host's ledger.
 
 use super::{Run, Stage, Way, road};
+use std::collections::BTreeMap;
+
+use crate::domain::ids::ImageId;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, Record};
+use crate::release::record::{Entry, Finding, Record};
 
 /// What is known of a run that was left.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +19,8 @@ pub struct Left {
     pub committed: bool,
     /// It was closed, as needing a human at most.
     pub closed: bool,
+    /// What its tags named before it, as far as it looked.
+    pub tags: BTreeMap<String, Option<ImageId>>,
 }
 
 impl Left {
@@ -31,12 +36,20 @@ impl Left {
                         decision: None,
                         committed: false,
                         closed: false,
+                        tags: BTreeMap::new(),
                     });
                 }
                 (Entry::Decided(decision), Some(left)) => left.decision = Some((**decision).clone()),
                 (Entry::Done { step, .. }, Some(left)) if step.stage == Stage::Commit => {
                     left.committed = true;
                 }
+                (
+                    Entry::Done {
+                        finding: Finding::Tags(tags),
+                        ..
+                    },
+                    Some(left),
+                ) => left.tags.clone_from(tags),
                 (Entry::Closed { .. }, Some(left)) => left.closed = true,
                 (Entry::Resumed { .. }, Some(left)) => left.closed = false,
                 _ => {}
@@ -53,13 +66,14 @@ impl Run {
         let mut run = Self::new(left.plan);
         run.way = Way::Ask;
         run.road = match &left.decision {
-            None => vec![Stage::Connect],
-            Some(_) => road(run.plan.kind, Way::Ask, &[]),
+            None => vec![vec![Stage::Connect]],
+            Some(_) => road(&run.plan, Way::Ask),
         };
         if run.plan.is_release() {
             // Where the earlier process got to is not known: a lock of it, or more, may be on every target.
             run.touched = run.plan.targets.iter().cloned().collect();
         }
+        run.worked = run.plan.workplaces().into_iter().collect();
         run.decision = left.decision;
         run.committed = left.committed;
         run

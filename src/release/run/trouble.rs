@@ -28,6 +28,9 @@ impl Run {
                         self.lose(&step.host, &said, actions);
                     }
                 }
+                Stage::Sweep if failure.kind == FailureKind::Unreachable => {
+                    self.lose(&step.host, &said, actions);
+                }
                 Stage::Record => self.pending_work.push(said),
                 _ => self.differences.push(format!("{}: {said}", step.host)),
             },
@@ -81,8 +84,11 @@ impl Run {
     /// The builder, where nothing runs: another host may have the image.
     pub(super) fn can_do_without(&self, host: &HostName) -> bool {
         match self.way {
-            Way::Out => !self.plan.targets.contains(host),
-            Way::Ask => self.decision.as_ref().and_then(|decision| decision.order.first()) != Some(host),
+            Way::Out => !self.plan.targets.contains(host) && !self.plan.workplaces().contains(host),
+            Way::Ask => match &self.decision {
+                Some(decision) => decision.order.first() != Some(host),
+                None => true,
+            },
             Way::Back | Way::On => false,
         }
     }

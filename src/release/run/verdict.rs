@@ -18,7 +18,7 @@ impl Run {
     }
 
     pub(super) fn close(&mut self, actions: &mut Vec<Action>) {
-        for host in &self.touched {
+        for host in self.touched.union(&self.worked) {
             if let Some(why) = self.lost.get(host) {
                 self.differences
                     .push(format!("{host}: unknown since it was lost ({why})"));
@@ -26,7 +26,7 @@ impl Run {
         }
         let succeeded = match self.way {
             Way::On => true,
-            Way::Out => self.is_build_or_test(),
+            Way::Out => !self.plan.is_release(),
             Way::Ask | Way::Back => false,
         };
         let trouble = self.trouble.clone();
@@ -51,6 +51,7 @@ impl Run {
         let at = self
             .road
             .get(self.at)
+            .and_then(|group| group.first())
             .map_or_else(|| "the end".to_owned(), ToString::to_string);
         let mut differences = std::mem::take(&mut self.differences);
         if self.decision.is_some() {

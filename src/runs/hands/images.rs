@@ -1,23 +1,28 @@
 //! The steps that make, move and prove images: build, image on a host, test.
 //! The work is `step`'s; here is which image, from where, under which names.
 
-use super::Hands;
+use std::collections::BTreeMap;
+
+use super::{Hands, Named};
 use crate::domain::fault::Fault;
-use crate::domain::ids::{HostName, ImageId};
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind, Finding};
-use crate::release::stage::Step;
-use crate::runs::step::{self, image, survey};
+use crate::release::stage::{Stage, Step};
+use crate::runs::step::{self, image, replicas, survey};
 
 impl Hands {
     pub(super) async fn image(&self, step: &Step, to: &Daemon) -> Result<Finding, Failure> {
-        let (id, reference, from) = if self.plan.is_release() {
+        let Named { id, reference, on } = if step.stage == Stage::Image {
             let picked = self.decision()?.image.clone();
-            (picked.id, picked.reference, picked.on)
+            Named {
+                id: picked.id,
+                reference: picked.reference,
+                on: picked.on,
+            }
         } else {
             self.resolve().await?
         };
-        let from = self.daemon(&from)?;
+        let from = self.daemon(&on)?;
         let mut teller = self.pen.teller(step);
         image::transfer(&from, to, &id, &mut teller, &self.interrupt)
             .await
@@ -25,12 +30,29 @@ impl Hands {
         Ok(Finding::Image { id, reference })
     }
 
-    /// What is tested: the builder's answer counts before the test hosts'.
-    async fn resolve(&self) -> Result<(ImageId, String, HostName), Failure> {
-        for host in self.plan.builder.iter().chain(&self.plan.targets) {
+    /// What the hosts are asked for: the image that this very run built, whatever its tag names by now.
+    pub(super) fn wanted(&self) -> String {
+        let held = self.held();
+        held.image
+            .as_ref()
+            .map_or_else(|| self.plan.image.clone(), |named| named.id.to_string())
+    }
+
+    /// The image of the run, resolved once: what was built here, else what the builder's name for it says, else a
+    /// test host's.
+    async fn resolve(&self) -> Result<Named, Failure> {
+        if let Some(known) = self.held().image.clone() {
+            return Ok(known);
+        }
+        for host in self.plan.builder.iter().chain(&self.plan.test_hosts()) {
             let Ok(daemon) = self.daemon(host) else { continue };
             if let Some(found) = survey::image(&daemon, &self.plan.image).await? {
-                return Ok((found.id, self.plan.image.clone(), host.clone()));
+                let named = Named {
+                    id: found.id,
+                    reference: self.plan.image.clone(),
+                    on: host.clone(),
+                };
+                return Ok(self.held().image.get_or_insert(named).clone());
             }
         }
         Err(Failure::refused(
@@ -40,6 +62,41 @@ impl Hands {
             )
             .hint("build it first, or name one that is there with --image"),
         ))
+    }
+
+    pub(super) async fn mark(&self, daemon: &Daemon) -> Result<Finding, Failure> {
+        let mut tags = BTreeMap::new();
+        for tag in &self.plan.tags {
+            let named = survey::image(daemon, tag).await?;
+            tags.insert(tag.clone(), named.map(|image| image.id));
+        }
+        self.held().tags.clone_from(&tags);
+        Ok(Finding::Tags(tags))
+    }
+
+    /// What the run made and is no replica goes; its tags name again what they named before.
+    pub(super) async fn sweep(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
+        let what = || format!("sweep what run {} made on {}", self.plan.run, daemon.name());
+        step::test::sweep(daemon, &self.plan.run)
+            .await
+            .map_err(Failure::refused)?;
+        let left = replicas::of_tests(daemon, self.plan.run.as_str()).await?;
+        if !left.is_empty() {
+            let names: Vec<&str> = left.iter().map(|replica| replica.name.as_str()).collect();
+            return Err(Failure::refused(Fault::new(
+                what(),
+                format!("still there: {}", names.join(", ")),
+            )));
+        }
+        if self.plan.builder.as_ref() == Some(&step.host) {
+            let tags = self.held().tags.clone();
+            for (tag, before) in &tags {
+                image::put_back(daemon, tag, before.as_ref())
+                    .await
+                    .map_err(Failure::refused)?;
+            }
+        }
+        Ok(Finding::Nothing)
     }
 
     pub(super) async fn build(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
@@ -58,22 +115,22 @@ impl Hands {
         )
         .await
         .map_err(|fault| self.interrupted(fault))?;
-        Ok(Finding::Image {
-            id,
-            reference: self.plan.image.clone(),
-        })
+        let reference = self.plan.image.clone();
+        self.held().image = Some(Named {
+            id: id.clone(),
+            reference: reference.clone(),
+            on: step.host.clone(),
+        });
+        Ok(Finding::Image { id, reference })
     }
 
     pub(super) async fn test(&self, step: &Step, daemon: &Daemon, name: &str) -> Result<Finding, Failure> {
         let what = || format!("pass the test {name} on {}", daemon.name());
         let test = self
             .plan
-            .service
-            .tests
-            .iter()
-            .find(|test| test.name == name)
+            .test(name)
             .ok_or_else(|| Failure::refused(Fault::new(what(), "there is no such test")))?;
-        let (id, ..) = self.resolve().await?;
+        let Named { id, .. } = self.resolve().await?;
         let mut teller = self.pen.teller(step);
         let result = step::test::test(daemon, &id, test, &self.plan.run, &mut teller, &self.interrupt)
             .await

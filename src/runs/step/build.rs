@@ -331,32 +331,11 @@ async fn put_back(
     before: Option<&super::image::Found>,
     progress: &mut dyn Progress,
 ) {
-    let tidied = tokio::time::timeout(TIDY_LIMIT, async {
-        let now = inspect(daemon.read(), tag)
-            .await
-            .map_err(|error| engine_words(&error))?;
-        let docker = daemon.change().map_err(|fault| fault.why)?;
-        match (before, now) {
-            (Some(before), Some(now)) if before.id != now.id => point(docker, before.id.as_str(), tag)
-                .await
-                .map_err(|error| engine_words(&error)),
-            (None, Some(_)) => {
-                let options = bollard::query_parameters::RemoveImageOptionsBuilder::default()
-                    .noprune(false)
-                    .build();
-                docker
-                    .remove_image(tag, Some(options), None)
-                    .await
-                    .map(|_removed| ())
-                    .map_err(|error| engine_words(&error))
-            }
-            (_, _) => Ok(()),
-        }
-    })
-    .await;
+    let before = before.map(|found| &found.id);
+    let tidied = tokio::time::timeout(TIDY_LIMIT, super::image::put_back(daemon, tag, before)).await;
     let why = match tidied {
         Ok(Ok(())) => return,
-        Ok(Err(why)) => why,
+        Ok(Err(fault)) => fault.why,
         Err(_elapsed) => "no answer in time".to_owned(),
     };
     let (repository, tag) = split(tag);

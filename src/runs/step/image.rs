@@ -9,7 +9,9 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::BuildInfo;
-use bollard::query_parameters::{ImportImageOptionsBuilder, TagImageOptionsBuilder};
+use bollard::query_parameters::{
+    ImportImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -72,6 +74,28 @@ pub(super) async fn point(docker: &Docker, image: &str, reference: &str) -> Resu
         .tag(tag)
         .build();
     docker.tag_image(image, Some(options)).await
+}
+
+/// Lets `tag` name what it named before: another image, or none. Does nothing where it does so already.
+/// The layers behind it stay as the builder's cache.
+pub async fn put_back(daemon: &Daemon, tag: &str, before: Option<&ImageId>) -> Result<(), Fault> {
+    let fault = |error: Error| {
+        Fault::new(
+            format!("put the tag {tag} back on {}", daemon.name()),
+            engine_words(&error),
+        )
+    };
+    let now = inspect(daemon.read(), tag).await.map_err(fault)?;
+    match (before, now) {
+        (Some(before), Some(now)) if *before == now.id => Ok(()),
+        (Some(before), _) => point(daemon.change()?, before.as_str(), tag).await.map_err(fault),
+        (None, Some(_)) => {
+            let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+            let removed = daemon.change()?.remove_image(tag, Some(options), None).await;
+            removed.map(|_removed| ()).map_err(fault)
+        }
+        (None, None) => Ok(()),
+    }
 }
 
 /// `registry:5000/shop:v3` → `registry:5000/shop`, `v3`; without a tag `latest`.

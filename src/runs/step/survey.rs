@@ -18,7 +18,8 @@ use crate::release::facts::{HostFacts, ImageFacts, TakenPort};
 use crate::release::plan::Plan;
 use crate::release::record::Failure;
 
-pub async fn survey(daemon: &Daemon, plan: &Plan) -> Result<HostFacts, Failure> {
+/// `wanted`: the image that is asked for, a reference or an id.
+pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFacts, Failure> {
     let docker = daemon.read();
     let subject = &plan.subject;
     let running = docker
@@ -62,7 +63,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan) -> Result<HostFacts, Failure> 
             .into_iter()
             .map(|volume| volume.name)
             .collect(),
-        image: image(daemon, &plan.image).await?,
+        image: image(daemon, wanted).await?,
         images: images
             .into_iter()
             .filter_map(|image| ImageId::parse(&image.id).ok())

@@ -110,6 +110,7 @@ fn plan(kind: RunKind, run: u32, hosts: usize) -> Plan {
                 spec: Spec::default(),
                 gate: Gate::default(),
             }),
+            pipeline: Vec::new(),
         },
         seals: BTreeMap::new(),
     }
@@ -214,7 +215,15 @@ impl World {
                 }
             }
             Stage::Preflight => Ok(Finding::Facts(Box::new(self.facts(name)))),
-            Stage::Pin | Stage::Image | Stage::Build | Stage::Test(_) | Stage::Regate => Ok(Finding::Nothing),
+            Stage::Pin
+            | Stage::Image
+            | Stage::Mark
+            | Stage::Build
+            | Stage::Fetch
+            | Stage::Test(_)
+            | Stage::Push
+            | Stage::Sweep
+            | Stage::Regate => Ok(Finding::Nothing),
             Stage::Gate => {
                 if self.bad {
                     return Err(refused("pass the gate"));

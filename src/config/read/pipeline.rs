@@ -1,0 +1,103 @@
+//! `pipeline = ["build", ["unit", "lint"], "push", "deploy"]`: what `P` does, in order; a list within it runs at once.
+//! Without it: build, the tests in their order, push where the service pushes, deploy.
+
+use std::collections::BTreeSet;
+
+use super::super::fault::Wrong;
+use super::super::nearest::nearest;
+use super::super::section::Value;
+use super::super::service::{Slot, Test};
+
+/// What the service has to put into its pipeline.
+pub(super) struct Parts<'p> {
+    pub(super) builds: bool,
+    pub(super) tests: &'p [Test],
+    pub(super) pushes: bool,
+    pub(super) deploys: bool,
+}
+
+impl Parts<'_> {
+    fn slot(&self, name: &str) -> Result<Slot, Wrong> {
+        let missing = |table: &str| Err(Wrong::new(format!("the service has no {table}")));
+        match name {
+            "build" if self.builds => Ok(Slot::Build),
+            "build" => missing("[services.build]"),
+            "deploy" if self.deploys => Ok(Slot::Deploy),
+            "deploy" => missing("[services.deploy]"),
+            "push" => Ok(Slot::Push),
+            _ if self.tests.iter().any(|test| test.name == name) => Ok(Slot::Test(name.to_owned())),
+            _ => Err(self.unknown(name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Wrong {
+        let tests = self.tests.iter().map(|test| test.name.as_str());
+        let known: Vec<&str> = ["build", "push", "deploy"].into_iter().chain(tests).collect();
+        let wrong = Wrong::new(format!("no stage is called {name:?}"));
+        match nearest(name, known.iter().copied()) {
+            Some(meant) => wrong.hint(format!("did you mean `{meant}`?")),
+            None => wrong.hint(format!("there are {}", known.join(", "))),
+        }
+    }
+}
+
+pub(super) fn read(value: Option<&Value<'_>>, parts: &Parts<'_>) -> Vec<Vec<Slot>> {
+    let Some(value) = value else {
+        return Slot::usual(parts.builds, parts.tests, parts.pushes, parts.deploys);
+    };
+    let mut groups: Vec<Vec<Slot>> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for item in value.list().unwrap_or_default() {
+        let words = if item.is_text() {
+            vec![item]
+        } else {
+            item.list().unwrap_or_default()
+        };
+        let mut group = Vec::new();
+        let at_once = words.len() > 1;
+        for word in &words {
+            let Some(slot) = word.parsed(|name| {
+                if !seen.insert(name.to_owned()) {
+                    return Err(Wrong::new(format!("`{name}` stands in it twice")));
+                }
+                parts.slot(name)
+            }) else {
+                continue;
+            };
+            if at_once && matches!(slot, Slot::Build | Slot::Deploy) {
+                word.fault(Wrong::new(
+                    "neither `build` nor `deploy` can run beside another stage",
+                ));
+            }
+            group.push(slot);
+        }
+        if !group.is_empty() {
+            groups.push(group);
+        }
+    }
+    order(value, &groups);
+    groups
+}
+
+/// What is built is tested, what was tested is pushed, what is there is deployed.
+fn order(value: &Value<'_>, groups: &[Vec<Slot>]) {
+    let at = |wanted: &Slot| groups.iter().position(|group| group.contains(wanted));
+    if let Some(build) = at(&Slot::Build) {
+        let is_before = |slot: &Slot| matches!(slot, Slot::Test(_) | Slot::Push | Slot::Deploy);
+        if groups.iter().take(build).flatten().any(is_before) {
+            value.fault(Wrong::new("`build` stands behind what needs its image").hint("put it first"));
+        }
+    }
+    if let (Some(deploy), true) = (
+        at(&Slot::Deploy),
+        groups.last().is_some_and(|last| !last.contains(&Slot::Deploy)),
+    ) {
+        let is_behind = |slot: &Slot| matches!(slot, Slot::Push | Slot::Test(_));
+        if groups.iter().skip(deploy + 1).flatten().any(is_behind) {
+            value.fault(
+                Wrong::new("`deploy` stands before what its image must pass")
+                    .hint("put it behind tests and push"),
+            );
+        }
+    }
+}
