@@ -29,6 +29,9 @@ pub struct Decision {
     pub spec_hash: String,
     /// Lock order: sorted by the daemons' ids. The first one's ledger decides whether the run is committed.
     pub order: Vec<HostName>,
+    /// Every host that was looked at, by its daemon's id: another bastion may call it otherwise.
+    #[serde(default)]
+    pub daemons: BTreeMap<HostName, String>,
     pub snapshot: Snapshot,
     /// Kept containers that a rollback starts again, by host.
     pub wake: BTreeMap<HostName, Vec<ContainerId>>,
@@ -85,6 +88,7 @@ impl Decision {
             spec_hash: hash(&deploy.spec, plan)?,
             spec: deploy.spec.clone(),
             order: order.to_vec(),
+            daemons: daemons(facts),
             snapshot: snapshot(order, facts),
             wake: BTreeMap::new(),
             make: order.iter().cloned().collect(),
@@ -168,6 +172,7 @@ impl Decision {
             spec,
             spec_hash,
             order: order.to_vec(),
+            daemons: daemons(facts),
             snapshot: snapshot(order, facts),
             wake,
             make,
@@ -230,6 +235,13 @@ fn snapshot(order: &[HostName], facts: &Facts) -> Snapshot {
             .map(|host| (host.clone(), of(host, facts).to_vec()))
             .collect(),
     }
+}
+
+fn daemons(facts: &Facts) -> BTreeMap<HostName, String> {
+    facts
+        .iter()
+        .map(|(host, seen)| (host.clone(), seen.engine.daemon_id.clone()))
+        .collect()
 }
 
 fn hash(spec: &Spec, plan: &Plan) -> Result<String, Fault> {

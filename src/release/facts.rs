@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
 use super::replica::Replica;
+use super::subject::Subject;
 use crate::domain::host::Engine;
 use crate::domain::ids::{ContainerId, ImageId};
 use crate::domain::units::Stamp;
@@ -98,6 +99,13 @@ impl LockSeen {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.renewed.until(self.now) >= STALE
+    }
+
+    /// Its run was left: nobody renews it, or a thief renamed it and went no further. Whether another lock of that run
+    /// is alive is seen only in all of them.
+    #[must_use]
+    pub fn is_left(&self, subject: &Subject) -> bool {
+        self.is_stale() || self.name != subject.lock_name()
     }
 
     /// `held by ops-b on bastion-2, run 2026…, "fix basket", at gate, for 14 min`

@@ -102,6 +102,15 @@ impl Ledger {
         self.committed().any(|entry| entry.run == *run)
     }
 
+    /// Did somebody undo this run wholly?
+    #[must_use]
+    pub fn is_undone(&self, run: &RunId) -> bool {
+        let is_reverted = |entry: &LedgerEntry| matches!(entry.result, LedgerResult::Reverted { .. });
+        self.entries
+            .iter()
+            .any(|entry| entry.run == *run && is_reverted(entry))
+    }
+
     /// Oldest first.
     #[must_use]
     pub fn committed(&self) -> impl DoubleEndedIterator<Item = &LedgerEntry> {

@@ -30,8 +30,7 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
         found.extend(replicas(plan, host, seen));
         found.extend(ledger(plan, host, &seen.ledger));
         for lock in &seen.locks {
-            let left = lock.is_stale() || lock.name != plan.subject.lock_name();
-            found.push(if left {
+            found.push(if lock.is_left(&plan.subject) {
                 let why = format!("a run was left unfinished there: {}", lock.described());
                 refuse(plan, host, why).hint(format!("pilothouse recover {}", lock.run))
             } else {

@@ -104,6 +104,9 @@ pub enum Finding {
     Committed {
         yes: bool,
         superseded: bool,
+        /// Somebody undid it wholly, and wrote that down.
+        #[serde(default)]
+        undone: bool,
     },
 }
 

@@ -30,6 +30,8 @@ pub enum Fact {
     Failed(Step, Failure),
     /// Its lease could not be renewed for so long that somebody may take the lock.
     HostLost(HostName, String),
+    /// Its lock there is somebody else's now.
+    Taken(HostName, String),
     /// Somebody wants it undone; the second time: stopped where it is.
     Cancelled(String),
 }
@@ -74,6 +76,10 @@ pub struct Run {
     worked: BTreeSet<HostName>,
     lost: BTreeMap<HostName, String>,
     committed: bool,
+    /// A later run was committed since: nothing of this one may be undone or finished any more. True: it was undone.
+    void: Option<bool>,
+    /// Nothing was changed by the process that left it.
+    untouched: bool,
     trouble: Option<Trouble>,
     /// Not as promised, in the end.
     differences: Vec<String>,
@@ -112,6 +118,8 @@ impl Run {
             worked: BTreeSet::new(),
             lost: BTreeMap::new(),
             committed: false,
+            void: None,
+            untouched: false,
             trouble: None,
             differences: Vec::new(),
             pending_work: Vec::new(),
@@ -181,6 +189,7 @@ impl Run {
                 }
             }
             Fact::HostLost(host, why) => self.lose(&host, &why, &mut actions),
+            Fact::Taken(host, why) => self.fenced(&host, &why, &mut actions),
             Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
         }
         self.go_on(&mut actions);
@@ -195,12 +204,13 @@ impl Run {
             Finding::Facts(facts) => {
                 self.facts.insert(step.host.clone(), *facts);
             }
-            Finding::Committed { yes, superseded } => {
+            Finding::Committed {
+                yes,
+                superseded,
+                undone,
+            } => {
                 self.committed = yes;
-                if superseded {
-                    self.halted =
-                        Some("a later run was committed since: what this one left is void".to_owned());
-                }
+                self.void = superseded.then_some(undone || self.untouched);
             }
             Finding::Replicas(now) => self.compare(step, &now),
             Finding::Nothing | Finding::Lock { .. } | Finding::Image { .. } | Finding::Tags(_) => {}
@@ -389,6 +399,9 @@ impl Run {
         self.way = way;
         self.at = 0;
         self.road = match (way, &self.decision) {
+            // Nothing of the release may be changed any more.
+            (Way::On, _) if self.void.is_some() => vec![vec![Stage::Unlock]],
+            (_, _) if self.void.is_some() => early_back(&self.plan),
             // Nothing was changed yet but the locks.
             (Way::Back, None) => early_back(&self.plan),
             _ => road(&self.plan, way),
@@ -399,6 +412,25 @@ impl Run {
 
     fn way_ended(&mut self, actions: &mut Vec<Action>) {
         match self.way {
+            Way::Ask if self.committed && self.void.is_some() => {
+                self.turn(
+                    Way::On,
+                    "it was committed, and a later run since".to_owned(),
+                    actions,
+                );
+            }
+            Way::Ask if self.void.is_some() => {
+                let why = "a later run was committed since: what this one left is void".to_owned();
+                if self.void == Some(false) {
+                    self.differences.push(why.clone());
+                }
+                self.trouble.get_or_insert(Trouble {
+                    why: why.clone(),
+                    exit: 1,
+                    cancelled: false,
+                });
+                self.turn(Way::Back, why, actions);
+            }
             Way::Ask if self.committed => self.turn(Way::On, "it was committed".to_owned(), actions),
             Way::Ask => {
                 let why = "its process ended before the commit".to_owned();

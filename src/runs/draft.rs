@@ -86,7 +86,11 @@ pub async fn draft(
                 .ok_or_else(|| Fault::new(what(), format!("the configuration has no host {name}")))
         })
         .collect::<Result<Vec<Host>, Fault>>()?;
-    Ok(RunFile { plan, hosts })
+    Ok(RunFile {
+        plan,
+        hosts,
+        known: config.hosts.clone(),
+    })
 }
 
 fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static str> {

@@ -12,7 +12,6 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::hands::Hands;
 use super::{cancel, lease};
 use crate::domain::fault::Fault;
-use crate::domain::ids::HostName;
 use crate::domain::run::Outcome;
 use crate::release::record::{Entry, Failure, FailureKind, Finding};
 use crate::release::run::{Action, Fact, Run};
@@ -64,7 +63,7 @@ impl Driver {
     /// The error is the journal's: without it nothing more may be done. `stopped` resolves when the system ends us.
     pub async fn drive(mut self, mut stopped: mpsc::Receiver<&'static str>) -> Result<Ended, Fault> {
         // One message a host at most.
-        let (lost, mut losses) = mpsc::channel::<(HostName, String)>(64);
+        let (lost, mut losses) = mpsc::channel::<Fact>(64);
         let mut actions: VecDeque<Action> = self.run.start().into();
         let mut listen = tokio::time::interval(LISTEN);
         loop {
@@ -76,7 +75,7 @@ impl Driver {
             let fact = tokio::select! {
                 biased;
                 Some(answer) = self.steps.join_next() => self.answered(answer)?,
-                Some((host, why)) = losses.recv() => Some(Fact::HostLost(host, why)),
+                Some(fact) = losses.recv() => Some(fact),
                 Some(by) = stopped.recv() => Some(Fact::Cancelled(by.to_owned())),
                 _ = listen.tick() => self.wished(),
             };
@@ -87,11 +86,7 @@ impl Driver {
         }
     }
 
-    fn carry(
-        &mut self,
-        action: Action,
-        lost: &mpsc::Sender<(HostName, String)>,
-    ) -> Result<Option<Ended>, Fault> {
+    fn carry(&mut self, action: Action, lost: &mpsc::Sender<Fact>) -> Result<Option<Ended>, Fault> {
         match action {
             Action::Write(entry) => self.write(entry)?,
             Action::Do(step) => self.begin(step),
@@ -169,7 +164,7 @@ impl Driver {
     }
 
     /// A lock that was taken is kept alive from then on.
-    fn note_lock(&mut self, fact: &Fact, lost: &mpsc::Sender<(HostName, String)>) {
+    fn note_lock(&mut self, fact: &Fact, lost: &mpsc::Sender<Fact>) {
         if let Fact::Did(step, Finding::Lock { .. }) = fact {
             let hands = Arc::clone(&self.hands);
             self.leases

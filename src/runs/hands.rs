@@ -2,6 +2,7 @@
 //! Looks at the lock before every change, writes the intent down before it is done, and what came of it afterwards.
 
 mod images;
+mod left;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pen::Pen;
 use super::secrets::Secrets;
+use super::state::State;
 use super::step::lock::{Claim, Pinned};
 use super::step::{carry, gate, ledger, lock, replicas, survey};
 use crate::config::Host;
@@ -37,6 +39,9 @@ const OLD_STEADY: Duration = Duration::from_secs(5);
 pub struct Hands {
     pub plan: Plan,
     pub hosts: BTreeMap<HostName, Host>,
+    /// Every host that can be reached from here, and where runs are kept here: for a run that is found unfinished.
+    pub known: Vec<Host>,
+    pub state: State,
     /// The machine that this process runs on.
     pub machine: String,
     pub secrets: Secrets,
@@ -76,6 +81,8 @@ struct Named {
 pub struct Tools {
     pub plan: Plan,
     pub hosts: Vec<Host>,
+    pub known: Vec<Host>,
+    pub state: State,
     pub machine: String,
     pub secrets: Secrets,
     pub pen: Pen,
@@ -94,6 +101,8 @@ impl Hands {
                 .into_iter()
                 .map(|host| (host.name.clone(), host))
                 .collect(),
+            known: tools.known,
+            state: tools.state,
             machine: tools.machine,
             secrets: tools.secrets,
             pen: tools.pen,
@@ -255,7 +264,7 @@ impl Hands {
                 "this version ships images from host to host, not through a registry",
             ))),
             Stage::Sweep => self.sweep(step, &daemon).await,
-            Stage::Lock => self.lock(host, &daemon).await,
+            Stage::Lock => self.lock(step, &daemon).await,
             Stage::Preflight => Ok(Finding::Facts(Box::new(
                 survey::survey(&daemon, &self.plan, &self.wanted()).await?,
             ))),
@@ -285,8 +294,9 @@ impl Hands {
                 Ok(Finding::Nothing)
             }
             Stage::Unlock => {
-                lock::release(&daemon, &self.plan.subject, self.plan.run.as_str()).await?;
+                // First here: who keeps the lease would take it for stolen.
                 self.held().locks.remove(host);
+                lock::release(&daemon, &self.plan.subject, self.plan.run.as_str()).await?;
                 Ok(Finding::Nothing)
             }
         }
@@ -320,15 +330,27 @@ impl Hands {
             )));
         }
         let id = daemon.engine().daemon_id.clone();
+        let decided = self.held().decision.clone();
+        if let Some(wanted) = decided.and_then(|decision| decision.daemons.get(host).cloned())
+            && wanted != id
+        {
+            return Err(Failure::refused(Fault::new(
+                format!("recover {} on {host}", self.plan.subject),
+                format!("another daemon answers there than the run was decided for ({id}, not {wanted})"),
+            )));
+        }
         self.held().daemons.insert(host.clone(), daemon);
         Ok(Finding::Daemon { id })
     }
 
-    async fn lock(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
-        let (resumed, decision) = {
+    async fn lock(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
+        let (resumed, decision, is_first) = {
             let held = self.held();
-            (held.resumed, held.decision.clone())
+            (held.resumed, held.decision.clone(), held.locks.is_empty())
         };
+        if is_first && !resumed {
+            self.recover_what_was_left(step).await?;
+        }
         let pinned = decision.filter(|_| resumed).map(|decision| Pinned {
             plan: self.plan.clone(),
             decision: (*decision).clone(),
@@ -339,7 +361,7 @@ impl Hands {
             pinned: pinned.as_ref(),
         };
         let id = lock::take(daemon, claim).await?;
-        self.held().locks.insert(host.clone(), id.clone());
+        self.held().locks.insert(step.host.clone(), id.clone());
         Ok(Finding::Lock { id })
     }
 
@@ -432,6 +454,7 @@ impl Hands {
         Ok(Finding::Committed {
             yes: seen.is_committed(run),
             superseded,
+            undone: seen.is_undone(run),
         })
     }
 }

@@ -1,5 +1,5 @@
 //! Keeps the lock of one host alive: renewed every 20 s, and given up for lost when that failed for 30 s.
-//! Beside the steps, so that a long one does not let it run out.
+//! Beside the steps, so that a long one neither lets it run out nor goes on under somebody else's lock.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,8 +9,12 @@ use tokio::sync::mpsc;
 use super::hands::Hands;
 use super::step::lock;
 use crate::domain::ids::HostName;
+use crate::release::record::{Failure, FailureKind};
+use crate::release::run::Fact;
 
 const RENEW: Duration = Duration::from_secs(20);
+/// A holder that was away (stopped, cut off) learns this soon that its lock was taken meanwhile.
+const LOOK: Duration = Duration::from_secs(5);
 /// After a renewal failed it is tried again soon.
 const AGAIN: Duration = Duration::from_secs(2);
 /// A daemon that hangs answers nothing: the next attempt must not wait for it.
@@ -18,32 +22,56 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Others may take the lock 60 s later: far enough away for what is under way to end.
 const LOST: Duration = Duration::from_secs(30);
 
-/// Ends when the lock was given back or the host was lost.
-pub async fn keep(hands: Arc<Hands>, host: HostName, lost: mpsc::Sender<(HostName, String)>) {
+/// Ends when the lock was given back, was taken by somebody else, or the host was lost.
+pub async fn keep(hands: Arc<Hands>, host: HostName, losses: mpsc::Sender<Fact>) {
     let mut renewed = Instant::now();
-    let mut pause = RENEW;
+    let mut pause = LOOK;
     loop {
         tokio::time::sleep(pause).await;
         let Some((daemon, id)) = hands.lock_of(&host) else {
             return;
         };
+        let is_due = renewed.elapsed() + LOOK > RENEW;
         let stage = hands.stage();
-        let why = match tokio::time::timeout(LIMIT, lock::renew(&daemon, &id, &stage)).await {
+        let work = async {
+            lock::is_ours(&daemon, &hands.plan.subject, &id).await?;
+            if is_due {
+                lock::renew(&daemon, &id, &stage).await?;
+            }
+            Ok::<(), Failure>(())
+        };
+        let loss = match tokio::time::timeout(LIMIT, work).await {
             Ok(Ok(())) => {
-                renewed = Instant::now();
-                pause = RENEW;
+                if is_due {
+                    renewed = Instant::now();
+                }
+                pause = LOOK;
                 continue;
             }
-            Ok(Err(failure)) => failure.fault.to_string(),
-            Err(_elapsed) => format!("{host} did not answer for {} s", LIMIT.as_secs()),
-        };
-        pause = AGAIN;
-        if renewed.elapsed() >= LOST {
-            let why = format!("its lease could not be renewed for {} s: {why}", LOST.as_secs());
-            if lost.send((host, why)).await.is_err() {
-                tracing::debug!("the run ended meanwhile");
+            Ok(Err(failure)) if failure.kind == FailureKind::Fenced => {
+                // Unless we gave it back ourselves just now.
+                match hands.lock_of(&host) {
+                    Some((_, now)) if now == id => Fact::Taken(host.clone(), failure.fault.why),
+                    Some(_) => continue,
+                    None => return,
+                }
             }
-            return;
+            outcome => {
+                let why = match outcome {
+                    Ok(Err(failure)) => failure.fault.to_string(),
+                    Ok(Ok(())) | Err(_) => format!("{host} did not answer for {} s", LIMIT.as_secs()),
+                };
+                pause = AGAIN;
+                if renewed.elapsed() < LOST {
+                    continue;
+                }
+                let why = format!("its lease could not be renewed for {} s: {why}", LOST.as_secs());
+                Fact::HostLost(host.clone(), why)
+            }
+        };
+        if losses.send(loss).await.is_err() {
+            tracing::debug!("the run ended meanwhile");
         }
+        return;
     }
 }

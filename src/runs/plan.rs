@@ -12,7 +12,7 @@ use crate::domain::order::Access;
 use crate::domain::plan::{PlanView, RunRequest};
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
-use crate::release::facts::ImageFacts;
+use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::Plan;
 use crate::release::road::slots;
 use crate::release::{preflight, spec};
@@ -193,6 +193,18 @@ fn release(plan: &Plan, mut facts: Facts, view: &mut PlanView) {
             .get(host)
             .map(|seen| (seen.engine.daemon_id.clone(), host.clone()))
     });
+    let (facts, left) = without_what_was_left(plan, facts);
+    let facts = &facts;
+    for (host, lock) in &left {
+        view.order.push(format!(
+            "first recover what is unfinished on {host}: {}; it is undone, or finished if it was committed",
+            lock.described()
+        ));
+    }
+    if !left.is_empty() {
+        view.warnings
+            .push("what follows is planned anew when that is done".to_owned());
+    }
     view.refusals.extend(preflight::refusals(plan, &order, facts));
     let Ok(decision) = Decision::make(plan, &order, facts) else {
         return;
@@ -220,6 +232,31 @@ fn release(plan: &Plan, mut facts: Facts, view: &mut PlanView) {
         }
     }
     describe(plan, facts, &decision, view);
+}
+
+/// The facts without the locks of runs that this one would recover first; and those locks, one a run.
+fn without_what_was_left(plan: &Plan, facts: &Facts) -> (Facts, Vec<(HostName, LockSeen)>) {
+    let all = || {
+        facts
+            .iter()
+            .flat_map(|(host, seen)| seen.locks.iter().map(move |lock| (host, lock)))
+    };
+    let is_left = |lock: &LockSeen| {
+        let mut its = all().filter(|(_, other)| other.run == lock.run);
+        its.all(|(_, lock)| lock.is_left(&plan.subject))
+    };
+    let mut left: Vec<(HostName, LockSeen)> = Vec::new();
+    for (host, lock) in all().filter(|(_, lock)| is_left(lock)) {
+        if !left.iter().any(|(_, known)| known.run == lock.run) {
+            left.push((host.clone(), lock.clone()));
+        }
+    }
+    let mut facts = facts.clone();
+    for seen in facts.values_mut() {
+        seen.locks
+            .retain(|lock| !left.iter().any(|(_, known)| known.run == lock.run));
+    }
+    (facts, left)
 }
 
 fn describe(plan: &Plan, facts: &Facts, decision: &Decision, view: &mut PlanView) {

@@ -1,19 +1,23 @@
 //! Taking up what a dead run left: from its journal here, or from its lock on a host when its bastion is gone.
 //! Starts a runner as any run has; what is undone or finished is decided there.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
 use super::journal::Journal;
 use super::launch::start;
 use super::secrets::Secrets;
 use super::state::{RunFile, State, is_alive};
-use super::step::lock;
-use crate::config::Config;
+use super::step::lock::{self, Claim, Pinned};
+use crate::config::{Config, Host};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
 use crate::domain::run::{Outcome, RunStatus};
-use crate::hosts::{Daemon, connect};
+use crate::hosts::{Daemon, Unreached, connect};
 use crate::release::facts::LockSeen;
-use crate::release::record::Entry;
+use crate::release::record::{Entry, Failure, FailureKind};
 use crate::release::subject::Subject;
 
 /// What was found to recover.
@@ -28,6 +32,9 @@ pub enum Recovery {
     },
     Nothing,
 }
+
+/// A lock of a run that was left, and the daemon it is on.
+pub type Found = (Daemon, LockSeen);
 
 /// The run of that id; without one, the newest that died, here or on any host of the configuration.
 pub async fn recover(state: &State, config: &Config, wanted: Option<RunId>) -> Result<Recovery, Fault> {
@@ -79,7 +86,7 @@ async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Re
             service: service.name.clone(),
             environment: None,
         };
-        let mut found: Vec<(Daemon, LockSeen)> = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
         for name in &deploy.hosts {
             let Some(host) = config.host(name) else { continue };
             match connect(host, Access::Full).await {
@@ -96,7 +103,7 @@ async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Re
             Some(run) => Some(run.to_string()),
             None => found
                 .iter()
-                .find(|(_, lock)| lock.is_stale())
+                .find(|(_, lock)| lock.is_left(&subject))
                 .map(|(_, lock)| lock.run.clone()),
         };
         let Some(run) = run else { continue };
@@ -104,11 +111,9 @@ async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Re
         if found.is_empty() {
             continue;
         }
-        if let Some((_, lock)) = found.iter().find(|(_, lock)| !lock.is_stale()) {
-            return Err(Fault::new(format!("recover run {run}"), lock.described())
-                .hint("it is renewed: its process lives, wherever it is"));
-        }
-        return take_up(state, config, run, found).await;
+        return take_up(state, &config.hosts, &subject, found)
+            .await
+            .map_err(|failure| failure.fault);
     }
     match (wanted, unreached.into_iter().next()) {
         (_, Some(fault)) => Err(fault),
@@ -120,45 +125,175 @@ async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Re
     }
 }
 
-async fn take_up(
+/// The runs that were left, by what all the locks of a service say: none that is renewed anywhere. The latest is first.
+#[must_use]
+pub fn left(subject: &Subject, found: &[Found]) -> Vec<String> {
+    let mut runs: BTreeMap<&str, _> = BTreeMap::new();
+    for (_, lock) in found {
+        if lock.is_left(subject)
+            && !found
+                .iter()
+                .any(|(_, other)| other.run == lock.run && !other.is_left(subject))
+        {
+            runs.entry(lock.run.as_str()).or_insert(lock.since);
+        }
+    }
+    let mut runs: Vec<_> = runs.into_iter().collect();
+    runs.sort_by_key(|(run, since)| (std::cmp::Reverse(*since), *run));
+    runs.into_iter().map(|(run, _)| run.to_owned()).collect()
+}
+
+/// Recovers the run of these locks: by its journal if it is here, otherwise from what the locks say. `known` are the
+/// hosts that can be reached from here, the run's own among them under whatever name.
+pub async fn take_up(
     state: &State,
-    config: &Config,
-    run: String,
-    found: Vec<(Daemon, LockSeen)>,
-) -> Result<Recovery, Fault> {
+    known: &[Host],
+    subject: &Subject,
+    found: Vec<Found>,
+) -> Result<Recovery, Failure> {
+    let Some((_, first)) = found.first() else {
+        return Ok(Recovery::Nothing);
+    };
+    let run = first.run.clone();
+    let what = || format!("recover run {run}");
+    let locked = |fault: Fault| Failure::of(FailureKind::Locked, fault);
+    if let Some((_, lock)) = found.iter().find(|(_, lock)| !lock.is_left(subject)) {
+        return Err(locked(
+            Fault::new(what(), lock.described()).hint("it is renewed: its process lives, wherever it is"),
+        ));
+    }
+    if let Ok(id) = RunId::parse(&run)
+        && state.dir(&id).is_dir()
+    {
+        return here(state, &id).await.map_err(locked);
+    }
     let mut pinned = None;
     for (daemon, lock) in &found {
-        let known = lock::pinned(daemon, &lock.id)
-            .await
-            .map_err(|failure| failure.fault)?;
-        pinned = pinned.or(known);
+        pinned = pinned.or(lock::pinned(daemon, &lock.id).await?);
     }
     let Some(pinned) = pinned else {
         // Every lock gets the decision before anything is changed: where none has it, nothing was.
         let mut hosts = Vec::new();
         for (daemon, lock) in &found {
-            lock::remove(daemon, &lock.id)
-                .await
-                .map_err(|failure| failure.fault)?;
+            lock::remove(daemon, &lock.id).await?;
             hosts.push(daemon.name().clone());
         }
         return Ok(Recovery::Unlocked { run, hosts });
     };
-    let hosts = pinned
-        .plan
-        .hosts()
-        .iter()
-        .filter_map(|name| config.host(name).cloned())
-        .collect();
+    let hosts = hosts_of(&pinned, known).await?;
+    claim(&pinned, &hosts, &found).await?;
     let file = RunFile {
-        plan: pinned.plan.clone(),
+        plan: pinned.plan,
         hosts,
+        known: known.to_vec(),
     };
-    let dir = state.create(&file)?;
-    let (mut journal, _) = Journal::open(&dir)?;
-    journal.write(pinned.plan.started, Entry::Opened(Box::new(pinned.plan.clone())))?;
-    journal.write(super::pen::now(), Entry::Decided(Box::new(pinned.decision)))?;
-    drop(journal);
-    start(state.program(), &dir, &Secrets::new(), &[]).await?;
-    Ok(Recovery::Started(pinned.plan.run))
+    let begun = async {
+        let dir = state.create(&file)?;
+        let (mut journal, _) = Journal::open(&dir)?;
+        journal.write(file.plan.started, Entry::Opened(Box::new(file.plan.clone())))?;
+        journal.write(super::pen::now(), Entry::Decided(Box::new(pinned.decision)))?;
+        drop(journal);
+        start(state.program(), &dir, &Secrets::new(), &[]).await
+    };
+    begun.await.map_err(Failure::refused)?;
+    Ok(Recovery::Started(file.plan.run))
+}
+
+/// Takes the lock of the host whose ledger says whether the run was committed: of several who would recover it, one may.
+async fn claim(pinned: &Pinned, hosts: &[Host], found: &[Found]) -> Result<(), Failure> {
+    let plan = &pinned.plan;
+    let subject = &plan.subject;
+    let first = pinned.decision.order.first();
+    let host = hosts
+        .iter()
+        .find(|host| Some(&host.name) == first)
+        .ok_or_else(|| {
+            Failure::refused(Fault::new(
+                format!("recover run {}", plan.run),
+                "its decision names no host",
+            ))
+        })?;
+    let daemon = connect(host, Access::Full)
+        .await
+        .map_err(|unreached| Failure::of(FailureKind::Unreachable, unreached.fault()))?;
+    let machine = super::who(&|name| std::env::var(name).ok()).machine;
+    let claim = Claim {
+        plan,
+        machine: &machine,
+        pinned: Some(pinned),
+    };
+    let here: Vec<&LockSeen> = found
+        .iter()
+        .filter(|(there, _)| there.engine().daemon_id == daemon.engine().daemon_id)
+        .map(|(_, lock)| lock)
+        .collect();
+    let name = subject.lock_name();
+    let named = here.iter().find(|lock| lock.name == name).or(here.first());
+    if let Some(stale) = named {
+        lock::steal(&daemon, claim, stale).await?;
+        return Ok(());
+    }
+    // Its lock there was pruned: the others' is the proof that it is not recovered yet.
+    let own = lock::take(&daemon, claim).await?;
+    for (there, stale) in found {
+        if lock::seen(there, subject)
+            .await?
+            .iter()
+            .any(|lock| lock.id == stale.id)
+        {
+            return Ok(());
+        }
+    }
+    lock::remove(&daemon, &own).await?;
+    Err(lock::gone(&daemon, subject))
+}
+
+/// How the hosts of another bastion's plan are reached from here: the same daemons, whatever they are called here.
+async fn hosts_of(pinned: &Pinned, known: &[Host]) -> Result<Vec<Host>, Failure> {
+    let id_of = |host: Host| async move {
+        let daemon = connect(&host, Access::ReadOnly).await.ok()?;
+        Some((daemon.engine().daemon_id.clone(), host))
+    };
+    let mut hosts = Vec::new();
+    let mut all: Option<Vec<(String, Host)>> = None;
+    for name in pinned.plan.hosts() {
+        let same = known.iter().find(|host| host.name == name);
+        let Some(wanted) = pinned.decision.daemons.get(&name) else {
+            // It was not looked at when the run was decided: then it is not needed to recover it.
+            hosts.extend(same.cloned());
+            continue;
+        };
+        if let Some(host) = same {
+            match connect(host, Access::ReadOnly).await.map_err(Unreached::fault) {
+                Ok(daemon) if daemon.engine().daemon_id != *wanted => {}
+                // Whether it is the one is looked at again when it answers.
+                Ok(_) | Err(_) => {
+                    hosts.push(host.clone());
+                    continue;
+                }
+            }
+        }
+        if all.is_none() {
+            let looked = join_all(known.iter().cloned().map(id_of)).await;
+            all = Some(looked.into_iter().flatten().collect());
+        }
+        let found = all.iter().flatten().find(|(id, _)| id == wanted);
+        match found {
+            Some((_, host)) => hosts.push(Host {
+                name: name.clone(),
+                ..host.clone()
+            }),
+            None if !pinned.plan.targets.contains(&name) => {}
+            None => {
+                return Err(Failure::refused(
+                    Fault::new(
+                        format!("recover run {}", pinned.plan.run),
+                        format!("no host of the configuration that answers is its {name} (daemon {wanted})"),
+                    )
+                    .hint("add that host to the configuration, or recover it where it is known"),
+                ));
+            }
+        }
+    }
+    Ok(hosts)
 }

@@ -15,7 +15,7 @@ use super::journal::Journal;
 use super::output::Output;
 use super::pen::Pen;
 use super::secrets::{Redactor, Secrets};
-use super::state::{hold_alive, read_run_file};
+use super::state::{State, hold_alive, read_run_file};
 use super::{cancel, launch};
 use crate::domain::fault::Fault;
 use crate::domain::run::Outcome;
@@ -80,6 +80,8 @@ fn run(dir: &Path) -> Result<u8, Fault> {
     let hands = Hands::new(Tools {
         plan: file.plan,
         hosts: file.hosts,
+        known: file.known,
+        state: State::around(dir)?,
         machine,
         secrets,
         pen: Pen::new(journal, output, redactor),

@@ -30,6 +30,9 @@ pub struct RunFile {
     pub plan: Plan,
     /// How the hosts of the plan are reached.
     pub hosts: Vec<Host>,
+    /// All of the configuration: a run that is found unfinished may have been on others.
+    #[serde(default)]
+    pub known: Vec<Host>,
 }
 
 impl State {
@@ -56,6 +59,25 @@ impl State {
         };
         state.prepare()?;
         Ok(state)
+    }
+
+    /// The state folder that a run's own folder is in, as its runner sees it.
+    pub fn around(dir: &Path) -> Result<Self, Fault> {
+        let fault = |why: &dyn std::fmt::Display| {
+            Fault::new(format!("find the state folder of {}", dir.display()), why)
+        };
+        let dir = fs::canonicalize(dir).map_err(|error| fault(&error))?;
+        let root = dir
+            .parent()
+            .and_then(Path::parent)
+            .ok_or_else(|| fault(&"it is in none"))?;
+        let seen = fs::metadata(&dir).map_err(|error| fault(&error))?;
+        Ok(Self {
+            root: root.to_path_buf(),
+            shared: seen.mode() & 0o2000 != 0,
+            keep: (std::time::Duration::MAX, usize::MAX),
+            program: std::env::current_exe().map_err(|error| fault(&error))?,
+        })
     }
 
     /// The same folder, its runs carried out by another program: tests are no `pilothouse`.

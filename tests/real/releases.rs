@@ -7,7 +7,7 @@ use pilothouse::domain::run::RunKind;
 use pilothouse::runs;
 
 use crate::support::daemon::Daemon;
-use crate::support::releases::{Bench, matrix};
+use crate::support::releases::{Bench, comes_back, matrix, stale_matrix};
 use crate::support::{fleet, image};
 
 fn bench(daemons: &fleet::Lease) -> Bench {
@@ -49,4 +49,16 @@ async fn until_the_commit_a_killed_and_restarted_daemon_brings_the_old_release_u
     .unwrap();
     assert_eq!(exit, 1, "{}", bench.journal(&run));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
+}
+
+#[tokio::test]
+async fn a_deploy_from_another_bastion_recovers_what_a_dead_run_left_and_goes_on() {
+    let daemons = fleet::lease(2);
+    stale_matrix(&bench(&daemons), RunKind::Deploy, 9, 13).await;
+}
+
+#[tokio::test]
+async fn a_holder_that_comes_back_after_its_lock_was_taken_stops_and_says_so() {
+    let daemons = fleet::lease(2);
+    comes_back(&mut bench(&daemons)).await;
 }

@@ -11,10 +11,12 @@ use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use pilothouse::domain::units::Stamp;
 use pilothouse::release::plan::Actor;
 use pilothouse::release::replica::{Policy, Replica};
 use pilothouse::release::snapshot::differences;
 use pilothouse::release::subject::Subject;
+use pilothouse::runs::step::lock;
 use pilothouse::runs::{self, Recovery, State};
 
 pub(crate) struct Bench {
@@ -50,6 +52,76 @@ impl Bench {
             image: image.to_owned(),
             folder,
         }
+    }
+
+    /// Another bastion: the same configuration, a state folder of its own with nothing in it.
+    pub(crate) fn another(&self) -> Self {
+        let mut other = Self::on(self.config.hosts.clone(), &self.image);
+        other.config = self.config.clone();
+        other
+    }
+
+    /// The bastion of a dead run is gone: its locks say a machine that nobody is, and were not renewed for long.
+    /// What they pinned stays.
+    pub(crate) async fn bastion_gone(&self, run: &RunId) {
+        let plan = runs::state::read_run_file(&self.state.dir(run)).unwrap().plan;
+        for host in &self.config.hosts {
+            let daemon = pilothouse::hosts::connect(host, Access::Full).await.unwrap();
+            for seen in lock::seen(&daemon, &plan.subject).await.unwrap() {
+                let pinned = lock::pinned(&daemon, &seen.id).await.unwrap();
+                lock::remove(&daemon, &seen.id).await.unwrap();
+                let claim = lock::Claim {
+                    plan: &plan,
+                    machine: "bastion-gone",
+                    pinned: pinned.as_ref(),
+                };
+                lock::take(&daemon, claim).await.unwrap();
+            }
+        }
+        self.age_locks().await;
+    }
+
+    /// As if nobody had renewed them for 100 s: the lease in each says so.
+    pub(crate) async fn age_locks(&self) {
+        for host in &self.config.hosts {
+            let daemon = pilothouse::hosts::connect(host, Access::Full).await.unwrap();
+            for seen in lock::seen(&daemon, &subject()).await.unwrap() {
+                let renewed = Stamp::from_seconds(seen.now.seconds() - 100);
+                let lease = serde_json::json!({ "renewed": renewed, "stage": "gate" }).to_string();
+                let mut header = tar::Header::new_gnu();
+                header.set_mode(0o600);
+                header.set_size(lease.len() as u64);
+                let mut archive = tar::Builder::new(Vec::new());
+                archive
+                    .append_data(&mut header, "lease.json", lease.as_bytes())
+                    .unwrap();
+                let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
+                    .path("/")
+                    .build();
+                let body = bollard::body_full(archive.into_inner().unwrap().into());
+                let docker = daemon.change().unwrap();
+                docker
+                    .upload_to_container(seen.id.as_str(), Some(options), body)
+                    .await
+                    .unwrap();
+            }
+            for seen in lock::seen(&daemon, &subject()).await.unwrap() {
+                assert!(seen.is_stale(), "{}", seen.described());
+            }
+        }
+    }
+
+    /// The process that carries a run out.
+    pub(crate) fn process(&self, run: &RunId) -> rustix::process::Pid {
+        let dir = self.state.dir(run);
+        let wanted = format!("__run\0{}\0", dir.display());
+        let pid = std::fs::read_dir("/proc").unwrap().find_map(|entry| {
+            let path = entry.unwrap().path();
+            let line = std::fs::read(path.join("cmdline")).ok()?;
+            let pid = path.file_name()?.to_str()?.parse().ok()?;
+            String::from_utf8_lossy(&line).ends_with(&wanted).then_some(pid)
+        });
+        rustix::process::Pid::from_raw(pid.expect("its process is there")).unwrap()
     }
 
     /// The same program, that kills itself with -9 right after so many records are on disk.
@@ -143,7 +215,7 @@ impl Bench {
         let mut count = 0;
         for host in &self.config.hosts {
             let daemon = pilothouse::hosts::connect(host, Access::ReadOnly).await.unwrap();
-            count += runs::step::lock::seen(&daemon, &subject()).await.unwrap().len();
+            count += lock::seen(&daemon, &subject()).await.unwrap().len();
         }
         count
     }
@@ -267,4 +339,95 @@ pub(crate) async fn matrix(bench: &Bench, kind: RunKind, from: u32, step: usize)
         reverted > 0 && converged > 0,
         "{reverted} reverted, {converged} converged"
     );
+}
+
+/// Runs of `kind` that die after record `from`, `from + step`, …, with their bastion: each time a run of another
+/// bastion finds the stale locks, puts in order what was left, and goes on. Until one lives to its end.
+pub(crate) async fn stale_matrix(bench: &Bench, kind: RunKind, from: u32, step: usize) {
+    bench.good(RunKind::Deploy).await;
+    bench.good(RunKind::Deploy).await;
+    let (mut undone, mut finished, mut only_locked) = (0, 0, 0);
+    for after in (from..).step_by(step) {
+        let run = bench.launch_dying(after, kind).await;
+        let (exit, _) = bench.ended(&run).await;
+        if exit == 0 {
+            assert!(
+                after > 40,
+                "it ended before it could be killed: {}",
+                bench.journal(&run)
+            );
+            break;
+        }
+        let locks = bench.locks().await;
+        bench.bastion_gone(&run).await;
+        let other = bench.another();
+        let release = other.good(RunKind::Deploy).await;
+        let context = format!("killed after record {after}:\n{}", bench.journal(&run));
+        bench.assert_on(release, &context).await;
+        match runs::view(&other.state, &run).map(|view| view.status) {
+            Ok(RunStatus::Closed {
+                outcome: Outcome::Converged,
+                ..
+            }) => finished += 1,
+            Ok(RunStatus::Closed {
+                outcome: Outcome::Reverted { .. },
+                ..
+            }) => undone += 1,
+            Ok(other) => panic!("{other:?}\n{context}"),
+            Err(_) if locks > 0 => only_locked += 1,
+            Err(_) => {}
+        }
+        // The first bastion comes back: of its run nothing is left to do, and no lock stays.
+        let (exit, view) = bench.recover(&run).await;
+        assert!(exit < 2, "{:?}\n{context}\n{}", view.status, bench.journal(&run));
+        bench.assert_on(release, &context).await;
+    }
+    assert!(
+        undone > 0 && finished > 0 && only_locked > 0,
+        "{undone} undone, {finished} finished, {only_locked} only locked"
+    );
+}
+
+/// A runner is stopped (SIGSTOP) in its gate for so long that another bastion takes its lock, recovers it and deploys;
+/// then it goes on.
+pub(crate) async fn comes_back(bench: &mut Bench) {
+    use rustix::process::{Signal, kill_process};
+    bench.good(RunKind::Deploy).await;
+    let quick = bench.config.clone();
+    bench.config.services[0].deploy.as_mut().unwrap().gate.steady = Duration::from_mins(10);
+    bench.config.services[0].deploy.as_mut().unwrap().gate.within = Duration::from_mins(20);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let (said, mut told) = tokio::sync::mpsc::channel(1);
+    let follow = runs::follow(&bench.state, &run, |view| {
+        let gates = view.stages.iter().filter(|stage| stage.name == "gate");
+        if gates
+            .map(|gate| format!("{:?}", gate.cells))
+            .any(|cells| cells.matches("Running").count() == 2)
+        {
+            // Once is enough: the channel is full then.
+            said.try_send(()).unwrap_or_default();
+        }
+    });
+    tokio::select! {
+        ended = follow => panic!("it ended: {ended:?}\n{}", bench.journal(&run)),
+        _ = told.recv() => {}
+    }
+    let pid = bench.process(&run);
+    kill_process(pid, Signal::STOP).unwrap();
+    bench.age_locks().await;
+    let mut other = bench.another();
+    other.config = quick;
+    let release = other.good(RunKind::Deploy).await;
+    other.assert_on(release, "").await;
+    kill_process(pid, Signal::CONT).unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 5, "{:?}\n{}", view.status, bench.journal(&run));
+    match &view.status {
+        RunStatus::Closed {
+            outcome: Outcome::NeedsHuman { why, .. },
+            ..
+        } => assert!(why.contains("lock of this run"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    other.assert_on(release, &bench.journal(&run)).await;
 }

@@ -17,6 +17,8 @@ pub struct Left {
     pub decision: Option<Decision>,
     /// The journal itself saw the commit done.
     pub committed: bool,
+    /// The journal of the first process itself, and it had not begun to change anything but locks.
+    pub untouched: bool,
     /// It was closed, as needing a human at most.
     pub closed: bool,
     /// What its tags named before it, as far as it looked.
@@ -28,6 +30,7 @@ impl Left {
     #[must_use]
     pub fn read(records: &[Record]) -> Option<Self> {
         let mut left: Option<Self> = None;
+        let mut resumed = false;
         for record in records {
             match (&record.entry, &mut left) {
                 (Entry::Opened(plan), None) => {
@@ -35,6 +38,7 @@ impl Left {
                         plan: (**plan).clone(),
                         decision: None,
                         committed: false,
+                        untouched: false,
                         closed: false,
                         tags: BTreeMap::new(),
                     });
@@ -51,7 +55,15 @@ impl Left {
                     Some(left),
                 ) => left.tags.clone_from(tags),
                 (Entry::Closed { .. }, Some(left)) => left.closed = true,
-                (Entry::Resumed { .. }, Some(left)) => left.closed = false,
+                (Entry::Resumed { .. }, Some(left)) => {
+                    left.closed = false;
+                    resumed = true;
+                }
+                (Entry::Intent(step), Some(left)) => match step.stage {
+                    Stage::Connect if !resumed => left.untouched = true,
+                    Stage::Pin | Stage::Unlock => {}
+                    _ => left.untouched &= !step.stage.changes(),
+                },
                 _ => {}
             }
         }
@@ -76,6 +88,7 @@ impl Run {
         run.worked = run.plan.workplaces().into_iter().collect();
         run.decision = left.decision;
         run.committed = left.committed;
+        run.untouched = left.untouched;
         run
     }
 }

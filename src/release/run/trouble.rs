@@ -8,7 +8,7 @@ use crate::release::record::{Failure, FailureKind};
 impl Run {
     pub(super) fn failed(&mut self, step: &Step, failure: &Failure, actions: &mut Vec<Action>) {
         if failure.kind == FailureKind::Fenced {
-            self.halt(format!("{}: {}", step.host, failure.fault.why), actions);
+            self.fenced(&step.host, &failure.fault.why, actions);
             return;
         }
         let said = failure.fault.to_string();
@@ -142,6 +142,12 @@ impl Run {
             // It is on its way back already, or committed: there only the way on is left.
             Way::Ask | Way::Back | Way::On => {}
         }
+    }
+
+    /// Nothing more is done, and what is under way only answers: whoever has the lock now goes by what it finds.
+    pub(super) fn fenced(&mut self, host: &HostName, why: &str, actions: &mut Vec<Action>) {
+        self.touched.remove(host);
+        self.halt(format!("{host}: {why}"), actions);
     }
 
     pub(super) fn halt(&mut self, why: String, actions: &mut Vec<Action>) {

@@ -67,7 +67,7 @@ pub async fn take(daemon: &Daemon, claim: Claim<'_>) -> Result<ContainerId, Fail
                 return Ok(lock.id.clone());
             }
             Some(lock) if lock.run == plan.run.as_str() && lock.is_stale() && pinned.is_some() => {
-                steal(daemon, &plan.subject, lock).await?;
+                return steal(daemon, claim, lock).await;
             }
             Some(lock) => return Err(held(daemon, &plan.subject, lock)),
             None => {}
@@ -80,9 +80,7 @@ pub async fn take(daemon: &Daemon, claim: Claim<'_>) -> Result<ContainerId, Fail
         renew(daemon, &id, "lock").await?;
         if let Some(pinned) = pinned {
             pin(daemon, &id, pinned).await?;
-            for lock in locks.iter().filter(|lock| lock.run == plan.run.as_str()) {
-                remove(daemon, &lock.id).await?;
-            }
+            remove_others(daemon, plan, &id, &locks).await?;
         }
         return Ok(id);
     }
@@ -128,14 +126,77 @@ fn labels(plan: &Plan, machine: &str) -> HashMap<String, String> {
     labels
 }
 
-/// Exactly one of several who try wins: the others find no container of that id under the lock's name.
-async fn steal(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Result<(), Failure> {
-    let name = subject.taken_lock_name(lock.id.short());
-    let options = RenameContainerOptionsBuilder::default().name(&name).build();
-    change(daemon)?
-        .rename_container(lock.id.as_str(), options)
-        .await
-        .map_err(|error| failure(daemon, "take the stale lock", &error))
+/// Takes a stale lock of the claimed run over: renamed by id, then an own one under the name. Exactly one of several
+/// who try wins: the others find it renamed or gone, or the name taken, and are told who was faster.
+pub async fn steal(daemon: &Daemon, claim: Claim<'_>, stale: &LockSeen) -> Result<ContainerId, Failure> {
+    let Claim {
+        plan,
+        machine,
+        pinned,
+    } = claim;
+    let name = plan.subject.lock_name();
+    if stale.name == name {
+        let away = plan.subject.taken_lock_name(stale.id.short());
+        let options = RenameContainerOptionsBuilder::default().name(&away).build();
+        match change(daemon)?.rename_container(stale.id.as_str(), options).await {
+            Ok(()) => {}
+            Err(error) if status(&error).is_some() => return Err(beaten(daemon, &plan.subject).await),
+            Err(error) => return Err(failure(daemon, "take the stale lock", &error)),
+        }
+    }
+    let Some(id) = shell::create(daemon, &name, labels(plan, machine), Vec::new()).await? else {
+        return Err(beaten(daemon, &plan.subject).await);
+    };
+    let id = ContainerId::parse(&id).map_err(Failure::refused)?;
+    let locks = seen(daemon, &plan.subject).await?;
+    if !locks.iter().any(|lock| lock.id == stale.id) {
+        // Somebody recovered it wholly since it was looked at.
+        remove(daemon, &id).await?;
+        return Err(beaten(daemon, &plan.subject).await);
+    }
+    renew(daemon, &id, "recovery").await?;
+    if let Some(pinned) = pinned {
+        pin(daemon, &id, pinned).await?;
+    }
+    remove_others(daemon, plan, &id, &locks).await?;
+    Ok(id)
+}
+
+/// The earlier locks of the same run: what they said is in the new one.
+async fn remove_others(
+    daemon: &Daemon,
+    plan: &Plan,
+    own: &ContainerId,
+    locks: &[LockSeen],
+) -> Result<(), Failure> {
+    let others = locks
+        .iter()
+        .filter(|lock| lock.run == plan.run.as_str() && lock.id != *own);
+    for lock in others {
+        remove(daemon, &lock.id).await?;
+    }
+    Ok(())
+}
+
+async fn beaten(daemon: &Daemon, subject: &Subject) -> Failure {
+    match holder(daemon, subject).await {
+        Some(lock) => held(daemon, subject, &lock),
+        None => gone(daemon, subject),
+    }
+}
+
+/// Somebody took it away meanwhile.
+#[must_use]
+pub fn gone(daemon: &Daemon, subject: &Subject) -> Failure {
+    let fault = Fault::new(locking(daemon, subject), "somebody else was faster").hint("look again");
+    Failure::of(FailureKind::Locked, fault)
+}
+
+/// Who has it now, if that can be seen.
+async fn holder(daemon: &Daemon, subject: &Subject) -> Option<LockSeen> {
+    let locks = seen(daemon, subject).await.ok()?;
+    let name = subject.lock_name();
+    locks.into_iter().find(|lock| lock.name == name)
 }
 
 /// Every lock of the service there, taken ones included.
@@ -227,13 +288,7 @@ pub async fn pinned(daemon: &Daemon, id: &ContainerId) -> Result<Option<Pinned>,
 
 /// Asked before every change: is the lock still there, and still ours?
 pub async fn is_ours(daemon: &Daemon, subject: &Subject, id: &ContainerId) -> Result<(), Failure> {
-    let fenced = |why: &str| {
-        Failure::of(
-            FailureKind::Fenced,
-            Fault::new(format!("go on with {subject} on {}", daemon.name()), why),
-        )
-    };
-    match daemon
+    let lost = match daemon
         .read()
         .inspect_container(id.as_str(), None::<InspectContainerOptions>)
         .await
@@ -241,14 +296,19 @@ pub async fn is_ours(daemon: &Daemon, subject: &Subject, id: &ContainerId) -> Re
         Ok(seen) => {
             let name = seen.name.unwrap_or_default();
             if name.trim_start_matches('/') == subject.lock_name() {
-                Ok(())
-            } else {
-                Err(fenced("somebody took the lock of this run"))
+                return Ok(());
             }
+            "somebody took the lock of this run"
         }
-        Err(error) if status(&error) == Some(404) => Err(fenced("the lock of this run is gone")),
-        Err(error) => Err(failure(daemon, "look at the lock", &error)),
-    }
+        Err(error) if status(&error) == Some(404) => "the lock of this run is gone",
+        Err(error) => return Err(failure(daemon, "look at the lock", &error)),
+    };
+    let why = match holder(daemon, subject).await {
+        Some(lock) => format!("{lost}: it is {}", lock.described()),
+        None => lost.to_owned(),
+    };
+    let what = format!("go on with {subject} on {}", daemon.name());
+    Err(Failure::of(FailureKind::Fenced, Fault::new(what, why)))
 }
 
 /// Whatever locks of this run are there; none is no fault.

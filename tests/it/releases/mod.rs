@@ -3,6 +3,7 @@
 #[path = "../../support/releases.rs"]
 mod bench;
 mod crash;
+mod stale;
 mod world;
 
 use bench::{Bench, actor};

@@ -265,6 +265,7 @@ impl World {
             Stage::Inquire => Ok(Finding::Committed {
                 yes: self.hosts[name].ledger.is_committed(&run.plan().run),
                 superseded: false,
+                undone: false,
             }),
             Stage::Check | Stage::Prove => Ok(Finding::Replicas(self.hosts[name].replicas.clone())),
             Stage::Unlock => {
