@@ -285,18 +285,6 @@ pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
         .ok_or_else(|| Refusal("no run of it is under way".to_owned()))
 }
 
-/// The selected dead run, else the latest.
-pub fn run_to_recover(model: &Model) -> Result<RunId, Refusal> {
-    let selected = match model.subject() {
-        Some(Subject::Run(id)) => model.dead_runs().find(|run| run.id == id),
-        _ => None,
-    };
-    selected
-        .or_else(|| model.dead_runs().last())
-        .map(|run| run.id.clone())
-        .ok_or_else(|| Refusal("no run has died".to_owned()))
-}
-
 /// A pipeline key: building and testing change no host's service and start at once, or ask where they would on a
 /// protected one; what deploys shows its plan first.
 #[must_use]
@@ -358,25 +346,6 @@ pub fn ask_cancel(model: &mut Model) -> Vec<Effect> {
         );
         let question = Question::yes_no(title, Intent::Cancel(id), model.now.uptime)
             .details(vec!["what it changed is taken back".to_owned()]);
-        model.ask(question);
-    }
-    Vec::new()
-}
-
-#[must_use]
-pub fn ask_recover(model: &mut Model) -> Vec<Effect> {
-    if let Ok(id) = run_to_recover(model)
-        && let Some(run) = model.runs.get(&id)
-    {
-        let title = format!(
-            "Recover {} {}, started by {}?",
-            run.kind.word(),
-            run.subject(),
-            run.actor
-        );
-        let question = Question::yes_no(title, Intent::Recover(id), model.now.uptime).details(vec![
-            "its process died; it is finished if that is proven safe, else taken back".to_owned(),
-        ]);
         model.ask(question);
     }
     Vec::new()

@@ -60,7 +60,7 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
         Command::Cancel => act::run_to_cancel(model).map(drop),
         Command::Recover => {
             writable(model)?;
-            act::run_to_recover(model).map(drop)
+            super::recovery::wanted(model).map(drop)
         }
         Command::Copy => match model.subject() {
             Some(_) => Ok(()),

@@ -103,6 +103,8 @@ commands! {
     GoPipeline = "stages", "pipeline" on [key!(6)] in Everywhere;
     /// Go to the runs
     GoRuns = "runs", "runs" on [key!(7)] in Everywhere;
+    /// Read what Pilothouse wrote down about itself
+    OwnLog = "log", "own log" on [] in Everywhere;
     /// Read the notices of this session again
     Notices = "notices", "notices" on [] in Everywhere;
     /// Draw the screen anew

@@ -57,6 +57,8 @@ pub struct Cursor<K> {
     row: usize,
     /// First row shown.
     top: usize,
+    /// The person moved it, or something was selected for a reason: before that it has no place of its own.
+    placed: bool,
 }
 
 impl<K> Default for Cursor<K> {
@@ -65,6 +67,7 @@ impl<K> Default for Cursor<K> {
             key: None,
             row: 0,
             top: 0,
+            placed: false,
         }
     }
 }
@@ -88,12 +91,22 @@ impl<K: Clone + PartialEq> Cursor<K> {
     /// Selects this key when the list is next settled.
     pub fn select(&mut self, key: K) {
         self.key = Some(key);
+        self.placed = true;
+    }
+
+    /// Rows are still coming in for the first time: until the person moves it, it is on whatever sorts first, not on
+    /// the row that was there first.
+    pub fn arriving(&mut self) {
+        if !self.placed {
+            *self = Self::default();
+        }
     }
 
     pub fn step(&mut self, keys: &[K], height: usize, motion: Motion) {
         self.settle(keys, height);
         let row = motion.from(self.row, keys.len(), height);
         self.key = keys.get(row).cloned();
+        self.placed = true;
         self.settle(keys, height);
     }
 
@@ -135,6 +148,19 @@ mod tests {
         assert_eq!(cursor.key(), Some(&"c"));
         cursor.settle(&[], 9);
         assert_eq!(cursor.key(), None);
+    }
+
+    #[test]
+    fn while_rows_arrive_it_is_on_the_first_until_it_was_moved() {
+        let mut cursor = Cursor::default();
+        cursor.settle(&["m"], 9);
+        cursor.arriving();
+        cursor.settle(&["a", "m"], 9);
+        assert_eq!(cursor.key(), Some(&"a"));
+        cursor.step(&["a", "m"], 9, Motion::Down);
+        cursor.arriving();
+        cursor.settle(&["0", "a", "m"], 9);
+        assert_eq!(cursor.key(), Some(&"m"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod availability;
 pub mod watch;
 pub mod orders;
 pub mod act;
+pub mod recovery;
 pub mod update;
 
 pub use command::Command;

@@ -1,7 +1,7 @@
 //! Everything the screen knows: the fleet, the runs, every pane's state, what lies over them.
 //! Written by `update` alone; drawing only reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +66,8 @@ pub struct Model {
     pub run_list: Runs,
     pub detail: DetailPage,
     pub plan: PlanPage,
+    /// Runs that were found dead and are still to be asked about.
+    pub(super) offers: VecDeque<RunId>,
     /// Ids given out so far: follows and orders never share one and never reuse one.
     ids: u64,
     /// What is derived from fleet and runs is older than they are.
@@ -113,6 +115,7 @@ impl Model {
             run_list: Runs::default(),
             detail: DetailPage::default(),
             plan: PlanPage::default(),
+            offers: VecDeque::new(),
             ids: 0,
             stale: true,
             redraw: Redraw::Now,
@@ -234,7 +237,8 @@ impl Model {
     /// When `update` wants a tick although the second is not over.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        self.watch.due()
+        let dues = [self.watch.due(), self.logs.attention().due()];
+        dues.into_iter().flatten().min()
     }
 
     /// Has to be drawn again when?

@@ -12,7 +12,7 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// Names that begin with what was typed first, then those that hold its letters in order.
+    /// The name that was typed whole, then names that begin with it, then those that hold its letters in order.
     #[must_use]
     pub fn found(&self) -> Vec<Command> {
         let wanted = self.line.text().trim().to_lowercase();
@@ -38,16 +38,18 @@ impl Palette {
 
 fn rank(command: Command, wanted: &str) -> Option<u8> {
     let name = command.name();
-    if name.starts_with(wanted) {
+    if name == wanted {
         Some(0)
-    } else if name.contains(wanted) || command.doc().to_lowercase().contains(wanted) {
+    } else if name.starts_with(wanted) {
         Some(1)
+    } else if name.contains(wanted) || command.doc().to_lowercase().contains(wanted) {
+        Some(2)
     } else {
         let mut letters = name.chars();
         wanted
             .chars()
             .all(|wanted| letters.any(|letter| letter == wanted))
-            .then_some(2)
+            .then_some(3)
     }
 }
 
@@ -60,6 +62,8 @@ mod tests {
         let mut palette = Palette::default();
         palette.line.paste("dep");
         assert_eq!(palette.found().first(), Some(&Command::Deploy));
+        palette.line = Line::new("log");
+        assert_eq!(palette.found().first(), Some(&Command::OwnLog));
         palette.line = Line::new("rlbk");
         assert_eq!(palette.found().first(), Some(&Command::Rollback));
     }

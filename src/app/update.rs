@@ -16,13 +16,13 @@ use super::msg::Msg;
 use super::orders;
 use super::palette::Palette;
 use super::place::PaneId;
-use super::question::Verdict;
+use super::question::{Intent, Verdict};
+use super::recovery;
 use super::watch;
 use crate::domain::event::{Event, HostEvent};
-use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::domain::order::Order;
-use crate::domain::run::{RunKind, RunStatus};
+use crate::domain::run::RunKind;
 use crate::domain::units::Now;
 use crate::panes;
 
@@ -53,13 +53,21 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Tick => tick(model, before),
         Msg::Frame => {
             refresh(model);
+            recovery::offer(model);
             model.redraw = Redraw::No;
             if panes::logs::advance(model) {
                 model.changed();
             }
-            watch::settle(model)
+            settle(model)
         }
     }
+}
+
+/// What the screen shows now is asked for, what it no longer shows is not.
+fn settle(model: &mut Model) -> Vec<Effect> {
+    let mut effects = watch::settle(model);
+    effects.extend(panes::settle(model));
+    effects
 }
 
 /// Brings what is derived up to date with fleet and runs.
@@ -76,8 +84,8 @@ fn tick(model: &mut Model, before: Now) -> Vec<Effect> {
         model.changed_by(Duration::ZERO);
     }
     let mut effects = panes::tick(model);
-    if model.watch.due().is_some() {
-        effects.extend(watch::settle(model));
+    if model.wake_at().is_some() {
+        effects.extend(settle(model));
     }
     effects
 }
@@ -102,21 +110,18 @@ fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
         }
         Event::Logs(id, batch) => {
             panes::logs::lines(model, id, batch);
-            model.changed();
+            // Whoever reads them waits for them; beside other panes they are looked at now and then.
+            if matches!(model.focus, PaneId::Logs | PaneId::Detail) {
+                model.changed();
+            } else {
+                model.changed_by(FIGURES_WITHIN);
+            }
             Vec::new()
         }
         Event::Run(run) => {
             model.changed();
             model.stale = true;
-            let was_dead = model
-                .runs
-                .get(&run.id)
-                .is_some_and(|before| before.status == RunStatus::Dead);
-            if run.status == RunStatus::Dead && !was_dead {
-                let what = format!("finish {} {}", run.kind.word(), run.subject());
-                let fault = Fault::new(what, "its process died; X recovers it");
-                model.notices.fault(model.now.wall, &fault);
-            }
+            recovery::heard(model, &run);
             let effects = panes::run_changed(model, &run);
             model.runs.insert(run.id.clone(), *run);
             effects
@@ -208,7 +213,10 @@ fn question_key(
         }
         Verdict::Yes => act::carry_out(model, question.intent),
         Verdict::No => {
-            model.say("nothing was done");
+            model.say(match question.intent {
+                Intent::Recover(_) => "nothing was done; X asks again",
+                Intent::Act { .. } | Intent::Launch(_) | Intent::Cancel(_) => "nothing was done",
+            });
             if model.focus == PaneId::Plan {
                 model.back();
             }
@@ -296,6 +304,7 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Suspend => vec![Effect::Suspend],
         Command::Redraw => vec![Effect::Redraw],
         Command::Help => layer(model, Layer::Help { top: 0 }),
+        Command::OwnLog => panes::logs::open_own(model),
         Command::Notices => layer(model, Layer::Notices { top: 0 }),
         Command::Palette => {
             let mut palette = Box::<Palette>::default();
@@ -334,9 +343,9 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Rollback => act::pipeline(model, RunKind::Rollback),
         Command::Pipeline => act::pipeline(model, RunKind::Pipeline),
         Command::Cancel => act::ask_cancel(model),
-        Command::Recover => act::ask_recover(model),
+        Command::Recover => recovery::ask(model),
         Command::Retry => host_order(model, Order::Retry),
-        Command::Measure => host_order(model, Order::Measure),
+        Command::Measure => panes::hosts::measure(model),
         Command::Copy => {
             let text = panes::copied(model);
             model.say(format!("copied {text}"));

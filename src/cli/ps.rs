@@ -8,6 +8,7 @@ use super::reach;
 use super::setup::Setup;
 use crate::domain::container::{Container, Group, Health, State};
 use crate::domain::ids::HostName;
+use crate::domain::natural;
 use crate::domain::units::{Stamp, short_span};
 
 #[derive(Serialize)]
@@ -33,7 +34,13 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
                 .is_none_or(|filter| matches(filter, host, container))
         })
         .collect();
-    rows.sort_by_key(|(host, container)| (container.group(), (*host).clone(), container.name.clone()));
+    rows.sort_by(|(host, container), (other_host, other)| {
+        let places = container
+            .group()
+            .cmp(&other.group())
+            .then_with(|| host.cmp(other_host));
+        places.then_with(|| natural::compare(&container.name, &other.name))
+    });
     if asked.output.json {
         let rows: Vec<Row> = rows
             .into_iter()

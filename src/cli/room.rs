@@ -43,6 +43,7 @@ async fn show(setup: &Setup, actor: String, demo: bool) -> Exit {
         demo,
         actor,
         state: setup.state.clone(),
+        log: Some(setup.log().to_owned()),
     };
     match term::run(room).await {
         Ok(()) => Exit::Done,

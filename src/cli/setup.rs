@@ -1,6 +1,6 @@
 //! What every command needs first: the configuration, narrowed to the hosts that were named, and our own log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::Cli;
 use super::out::{self, Exit};
@@ -15,7 +15,7 @@ pub(super) struct Setup {
     pub(super) access: Access,
     pub(super) state: runs::State,
     /// Logging ends when this is dropped.
-    _log: observe::Observed,
+    log: observe::Observed,
 }
 
 impl Setup {
@@ -42,8 +42,13 @@ impl Setup {
             config,
             access,
             state,
-            _log: log,
+            log,
         })
+    }
+
+    /// The file of our own log.
+    pub(super) fn log(&self) -> &Path {
+        self.log.path()
     }
 }
 

@@ -73,6 +73,16 @@ impl Fleet {
         self.hosts.get(&key.host)?.rows.get(&key.id)
     }
 
+    /// Has a host yet to answer for the first time, for better or worse?
+    #[must_use]
+    pub fn is_arriving(&self) -> bool {
+        let is_awaited = |host: &HostEntry| match host.link {
+            Link::Connecting { .. } | Link::Live { .. } => !host.listed,
+            Link::Lost { .. } | Link::NeedsPerson { .. } => false,
+        };
+        self.hosts.values().any(is_awaited)
+    }
+
     /// All rows of all hosts, hosts by name, rows by id.
     pub fn rows(&self) -> impl Iterator<Item = (&HostName, &Row)> {
         self.hosts

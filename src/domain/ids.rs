@@ -1,21 +1,23 @@
 //! Names and identifiers, each a type of its own and checked where text is parsed.
 //! An identifier that exists is well-formed: short, printable, without separators.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
+use super::natural;
 
 /// Longer names would not fit a table, a file name or a label.
 const LONGEST_NAME: usize = 63;
 
-/// A newtype over shared text whose `parse` admits only what `$admits` accepts.
+/// A newtype over shared text whose `parse` admits only what `$admits` accepts; ordered by `$order`.
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $admits:expr, $hint:literal) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $admits:expr, $hint:literal, $order:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);
 
@@ -33,6 +35,19 @@ macro_rules! text_id {
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                let order: fn(&str, &str) -> Ordering = $order;
+                order(&self.0, &other.0)
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
             }
         }
 
@@ -69,7 +84,8 @@ text_id!(
     HostName,
     "host name",
     |text| is_word(text, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
-    "letters, digits, `.`, `-` and `_`, at most 63, beginning with a letter or a digit"
+    "letters, digits, `.`, `-` and `_`, at most 63, beginning with a letter or a digit",
+    natural::compare
 );
 
 text_id!(
@@ -77,7 +93,8 @@ text_id!(
     ServiceName,
     "service name",
     |text| is_word(text, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_')),
-    "lower-case letters, digits, `-` and `_`, at most 63, beginning with a letter or a digit"
+    "lower-case letters, digits, `-` and `_`, at most 63, beginning with a letter or a digit",
+    natural::compare
 );
 
 text_id!(
@@ -85,7 +102,8 @@ text_id!(
     ContainerId,
     "container id",
     |text| (1..=128).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric()),
-    "1 to 128 letters and digits"
+    "1 to 128 letters and digits",
+    str::cmp
 );
 
 text_id!(
@@ -93,7 +111,8 @@ text_id!(
     ImageId,
     "image id",
     |text| (1..=200).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ':'),
-    "`sha256:` and 64 hex digits"
+    "`sha256:` and 64 hex digits",
+    str::cmp
 );
 
 text_id!(
@@ -101,7 +120,8 @@ text_id!(
     RunId,
     "run id",
     |text| is_word(text, |c| c.is_ascii_alphanumeric() || c == '-'),
-    "letters, digits and `-`, at most 63"
+    "letters, digits and `-`, at most 63",
+    str::cmp
 );
 
 impl ContainerId {

@@ -24,6 +24,44 @@ pub enum LogRange {
     /// Everything of this last while (asked for by time), then what comes.
     Last(Duration),
     All,
+    /// What was written after what came already, then what comes.
+    After(Reached),
+}
+
+/// How far a container's log was read: of each stream the last moment, and how many lines had just that moment.
+/// What a container writes to one stream does not go back in time; its two streams are written beside each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Reached {
+    pub out: (Stamp, u32),
+    pub err: (Stamp, u32),
+}
+
+impl Reached {
+    /// This line came.
+    pub fn line(&mut self, stream: Stream, at: Stamp) {
+        let mark = match stream {
+            Stream::Out | Stream::Console => &mut self.out,
+            Stream::Err => &mut self.err,
+            Stream::Notice => return,
+        };
+        *mark = match *mark {
+            (last, count) if last == at => (last, count.saturating_add(1)),
+            _ => (at, 1),
+        };
+    }
+
+    /// Did anything come at all?
+    #[must_use]
+    pub fn is_some(&self) -> bool {
+        self.out.1 > 0 || self.err.1 > 0
+    }
+
+    /// The last moment of any line.
+    #[must_use]
+    pub fn last(&self) -> Stamp {
+        self.out.0.max(self.err.0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! The words of the fleet: plain data that every other room speaks.
 //! Never does I/O, reads no clock, and names no room but itself.
 
+pub mod natural;
 pub mod ids;
 pub mod units;
 pub mod text;

@@ -40,6 +40,13 @@ pub enum Order {
         targets: Vec<ContainerKey>,
         range: LogRange,
     },
+    /// Goes on with logs that were left, each container from where it was left.
+    Resume {
+        id: FollowId,
+        targets: Vec<(ContainerKey, LogRange)>,
+    },
+    /// Follow this program's own log file; no host has a part in it.
+    FollowOwnLog(FollowId),
     Unfollow(FollowId),
     /// Try a lost host now instead of at its next turn.
     Retry(HostName),

@@ -158,7 +158,11 @@ impl Actor {
                 };
                 self.send(Event::Done(id, Err(fault))).await;
             }
-            Order::Retry(_) | Order::Follow { .. } | Order::Unfollow(_) => {}
+            Order::Retry(_)
+            | Order::Follow { .. }
+            | Order::Resume { .. }
+            | Order::FollowOwnLog(_)
+            | Order::Unfollow(_) => {}
         }
     }
 

@@ -57,11 +57,12 @@ pub fn read(targets: Vec<(Daemon, ContainerId)>, range: LogRange, mode: Mode) ->
                     id,
                 },
                 Door::Own(daemon),
+                range,
             )
         })
         .collect();
     let mut tasks = JoinSet::new();
-    tasks.spawn(merge(FollowId(0), targets, range, mode, sink));
+    tasks.spawn(merge(FollowId(0), targets, mode, sink));
     LogStream {
         batches,
         _tasks: tasks,
@@ -98,17 +99,16 @@ impl Desk {
     pub(super) fn follow(
         &mut self,
         id: FollowId,
-        targets: Vec<(ContainerKey, watch::Receiver<Option<Daemon>>)>,
-        range: LogRange,
+        targets: Vec<(ContainerKey, watch::Receiver<Option<Daemon>>, LogRange)>,
     ) {
         let targets = targets
             .into_iter()
-            .map(|(key, daemon)| {
+            .map(|(key, daemon, range)| {
                 let host: HostName = key.host.clone();
-                (key, Door::Actor { host, daemon })
+                (key, Door::Actor { host, daemon }, range)
             })
             .collect();
-        let task = tokio::spawn(merge(id, targets, range, Mode::Follow, self.bulk.clone()));
+        let task = tokio::spawn(merge(id, targets, Mode::Follow, self.bulk.clone()));
         self.follows.retain(|_, task| !task.is_finished());
         self.follows.insert(id, AbortOnDropHandle::new(task));
     }
@@ -121,15 +121,14 @@ impl Desk {
 /// Runs until every source has ended or nobody listens.
 async fn merge(
     id: FollowId,
-    targets: Vec<(ContainerKey, Door)>,
-    range: LogRange,
+    targets: Vec<(ContainerKey, Door, LogRange)>,
     mode: Mode,
     sink: mpsc::Sender<Event>,
 ) {
     // Owns the sources: they end with this.
     let mut tasks = JoinSet::new();
     let mut lanes = Vec::with_capacity(targets.len());
-    for (key, door) in targets {
+    for (key, door, range) in targets {
         let (out, lane) = mpsc::channel(LANE);
         tasks.spawn(
             Source {

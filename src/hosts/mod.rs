@@ -43,6 +43,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::event::Event;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerKey, HostName};
+use crate::domain::logs::{FollowId, LogRange};
 use crate::domain::order::{Access, Order, OrderId};
 
 /// A bulk action over a whole page of marked rows fits; more is refused, not queued.
@@ -122,12 +123,14 @@ impl Hosts {
             Order::Act { target: key, .. } | Order::Inspect(key) => &key.host,
             Order::Watch { host, .. } | Order::Retry(host) | Order::Measure(host) => host,
             Order::Follow { id, targets, range } => {
-                let mut ways = Vec::with_capacity(targets.len());
-                for key in targets {
-                    ways.push((key.clone(), self.reach(&key.host)?.door.clone()));
-                }
-                self.desk().follow(*id, ways, *range);
-                return Ok(());
+                let all = targets.iter().map(|key| (key, *range));
+                return self.follow(*id, all);
+            }
+            Order::Resume { id, targets } => {
+                return self.follow(*id, targets.iter().map(|(key, range)| (key, *range)));
+            }
+            Order::FollowOwnLog(_) => {
+                return Err(Fault::new("read our own log", "no host has it"));
             }
             Order::Unfollow(id) => {
                 self.desk().unfollow(*id);
@@ -145,6 +148,20 @@ impl Hosts {
                 };
                 Fault::new(format!("send an order to {host}"), why)
             })
+    }
+
+    fn follow<'a>(
+        &self,
+        id: FollowId,
+        targets: impl Iterator<Item = (&'a ContainerKey, LogRange)>,
+    ) -> Result<(), Fault> {
+        let way = |(key, range): (&ContainerKey, LogRange)| {
+            let door = self.reach(&key.host)?.door.clone();
+            Ok((key.clone(), door, range))
+        };
+        let ways = targets.map(way).collect::<Result<_, Fault>>()?;
+        self.desk().follow(id, ways);
+        Ok(())
     }
 
     /// An interactive `ssh` for a host that needs a person; run it on the terminal, then order `Retry`.

@@ -53,7 +53,12 @@ impl Errand {
                 self.tell(HostEvent::Load(load)).await;
                 Ok(())
             }
-            Order::Watch { .. } | Order::Follow { .. } | Order::Unfollow(_) | Order::Retry(_) => Ok(()),
+            Order::Watch { .. }
+            | Order::Follow { .. }
+            | Order::Resume { .. }
+            | Order::FollowOwnLog(_)
+            | Order::Unfollow(_)
+            | Order::Retry(_) => Ok(()),
         }
     }
 

@@ -7,6 +7,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+pub(super) const NAME: &str = "pilothouse.log";
+
 /// How much is written between two looks at the file's size.
 const LOOK_EVERY: u64 = 64 << 10;
 
@@ -21,7 +23,7 @@ pub(super) struct LogFile {
 impl LogFile {
     /// Opens `dir/pilothouse.log` for appending, 0600, and removes files put aside that are older than `oldest`.
     pub(super) fn open(dir: &Path, max_bytes: u64, keep: usize, oldest: Duration) -> io::Result<Self> {
-        let path = dir.join("pilothouse.log");
+        let path = dir.join(NAME);
         let mut log = Self {
             file: append_to(&path)?,
             path,

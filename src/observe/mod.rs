@@ -6,7 +6,7 @@ mod file;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -26,6 +26,15 @@ const OLDEST: Duration = Duration::from_hours(30 * 24);
 #[must_use = "the log stops when this is dropped"]
 pub struct Observed {
     _flush: WorkerGuard,
+    path: PathBuf,
+}
+
+impl Observed {
+    /// The file that is written.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Begins logging to `dir/pilothouse.log` (0600). Fails when the file can't be written or the filter is not one.
@@ -49,7 +58,10 @@ pub fn start(dir: &Path, settings: &OwnLog) -> Result<Observed, Fault> {
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| Fault::new("begin logging", error))?;
     log_panics();
-    Ok(Observed { _flush: flush })
+    Ok(Observed {
+        _flush: flush,
+        path: dir.join(file::NAME),
+    })
 }
 
 /// Made for the user alone if it is not there yet.

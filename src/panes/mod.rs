@@ -95,6 +95,22 @@ pub fn filter(model: &Model, pane: PaneId) -> String {
     }
 }
 
+/// Why what is typed there is no pattern, if it is none.
+#[must_use]
+pub fn bad_pattern(model: &Model, pane: PaneId) -> Option<&str> {
+    match pane {
+        PaneId::Logs => model.logs.patterns().bad(),
+        PaneId::Detail => model.detail.reader().bad(),
+        PaneId::Services
+        | PaneId::Containers
+        | PaneId::Runs
+        | PaneId::Problems
+        | PaneId::Hosts
+        | PaneId::Pipeline
+        | PaneId::Plan => None,
+    }
+}
+
 /// Called with every key typed into it.
 pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
     match pane {
@@ -154,12 +170,12 @@ pub fn entered(model: &mut Model, pane: PaneId) -> Vec<Effect> {
 #[must_use]
 pub fn left(model: &mut Model, pane: PaneId) -> Vec<Effect> {
     match pane {
-        PaneId::Logs => logs::left(model),
         PaneId::Detail => detail::left(model),
         PaneId::Plan => plan::left(model),
         PaneId::Services
         | PaneId::Containers
         | PaneId::Problems
+        | PaneId::Logs
         | PaneId::Hosts
         | PaneId::Pipeline
         | PaneId::Runs => Vec::new(),
@@ -214,6 +230,14 @@ pub fn before_host_event(model: &mut Model, host: &HostName, event: &HostEvent) 
 #[must_use]
 pub fn run_changed(model: &mut Model, run: &RunView) -> Vec<Effect> {
     pipeline::run_changed(model, run)
+}
+
+/// Streams of what is looked at begin and go on, those of what nobody sees end.
+#[must_use]
+pub fn settle(model: &mut Model) -> Vec<Effect> {
+    let mut effects = logs::attention::settle(model);
+    effects.extend(detail::settle(model));
+    effects
 }
 
 /// Containers whose figures are looked at now.

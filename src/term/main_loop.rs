@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub struct Room {
     pub actor: String,
     /// Where runs are kept and followed.
     pub state: State,
+    /// The file of our own log.
+    pub log: Option<PathBuf>,
 }
 
 /// Until a person quits, a signal ends it, or the terminal is gone.
@@ -67,7 +70,7 @@ pub async fn run(room: Room) -> Result<(), Fault> {
         size,
     };
     let clock = Clock { started };
-    let (world, mut news) = World::start(&room.config, room.access, room.state, room.actor);
+    let (world, mut news) = World::start(&room.config, room.access, room.state, room.actor, room.log);
     let mut desk = Desk {
         model: Model::new(setup, clock.now()),
         theme: theme(&room.config),
@@ -324,8 +327,8 @@ impl Desk<'_> {
 
     fn told_of_panics(&mut self) {
         for words in guard::take_panics() {
-            let fault =
-                Fault::new("go on with a task", words).hint("this is a fault of ours: it is in the log");
+            let fault = Fault::new("go on with a task", words)
+                .hint("this is a fault of ours: :log has where it happened");
             self.model.notices.fault(self.clock.now().wall, &fault);
         }
     }

@@ -9,6 +9,7 @@ pub mod signals;
 pub mod clipboard;
 pub mod pace;
 pub mod save;
+pub mod own_log;
 pub mod world;
 pub mod main_loop;
 

@@ -1,17 +1,21 @@
 //! The one place where the screen's effects meet hosts and runs.
 //! Starts what takes time as tasks of its own; answers come back as events.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::own_log;
 use crate::app::effect::{Lend, Save};
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
+use crate::domain::logs::FollowId;
 use crate::domain::order::{Access, Order, OrderId};
 use crate::domain::plan::RunRequest;
 use crate::hosts::{self, Hosts};
@@ -30,6 +34,11 @@ pub struct World {
     actor: String,
     hosts: Hosts,
     facts: mpsc::Sender<Event>,
+    bulk: mpsc::Sender<Event>,
+    /// Where our own log is written, if it is.
+    log: Option<PathBuf>,
+    /// Our own log while somebody reads it.
+    own_log: Option<(FollowId, AbortOnDropHandle<()>)>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
@@ -43,7 +52,13 @@ pub struct News {
 
 impl World {
     #[must_use]
-    pub fn start(config: &Arc<Config>, access: Access, state: State, actor: String) -> (Self, News) {
+    pub fn start(
+        config: &Arc<Config>,
+        access: Access,
+        state: State,
+        actor: String,
+        log: Option<PathBuf>,
+    ) -> (Self, News) {
         let (facts, facts_out) = mpsc::channel(FACTS);
         let (bulk, bulk_out) = mpsc::channel(BULK);
         let shutdown = CancellationToken::new();
@@ -54,7 +69,7 @@ impl World {
             config.hosts.clone(),
             access,
             facts.clone(),
-            bulk,
+            bulk.clone(),
             shutdown.clone(),
         );
         let world = Self {
@@ -64,6 +79,9 @@ impl World {
             actor,
             hosts,
             facts,
+            bulk,
+            log,
+            own_log: None,
             tasks,
             shutdown,
         };
@@ -76,9 +94,29 @@ impl World {
 
     /// Never waits: an order that cannot be taken is answered with the reason.
     pub fn order(&mut self, id: OrderId, order: Order) {
+        match &order {
+            Order::FollowOwnLog(follow) => return self.read_own_log(id, *follow),
+            Order::Unfollow(follow) if self.own_log.as_ref().is_some_and(|(own, _)| own == follow) => {
+                self.own_log = None;
+                return;
+            }
+            _ => {}
+        }
         if let Err(fault) = self.hosts.order(id, order) {
             self.answer(id, std::future::ready(Err(fault)));
         }
+    }
+
+    /// Until it is unfollowed; why it cannot be read is the answer.
+    fn read_own_log(&mut self, id: OrderId, follow: FollowId) {
+        let (path, facts, bulk) = (self.log.clone(), self.facts.clone(), self.bulk.clone());
+        let task = tokio::spawn(async move {
+            if let Err(fault) = own_log::follow(path, follow, bulk).await {
+                // Nobody to tell: the room has ended.
+                drop(facts.send(Event::Done(id, Err(fault))).await);
+            }
+        });
+        self.own_log = Some((follow, AbortOnDropHandle::new(task)));
     }
 
     /// Read-only too: a plan changes nothing.

@@ -22,10 +22,21 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
             Purpose::Filter(_) => "/",
             Purpose::SaveLogs => "save to: ",
         };
+        let why = match edit.purpose {
+            Purpose::Filter(pane) => panes::bad_pattern(model, pane),
+            Purpose::SaveLogs => None,
+        };
         let buffer = frame.buffer_mut();
         let (x, _) = buffer.set_stringn(area.x + 1, area.y, prompt, usize::from(area.width), theme.accent);
         let room = usize::from((area.x + area.width).saturating_sub(x));
-        buffer.set_stringn(x, area.y, clean(edit.line.text()), room, theme.text);
+        let (end, _) = buffer.set_stringn(x, area.y, clean(edit.line.text()), room, theme.text);
+        if let Some(why) = why {
+            let words = format!("no such pattern: {}", clean(why));
+            let at = end.saturating_add(3);
+            let room = usize::from((area.x + area.width).saturating_sub(at.saturating_add(1)));
+            let words = fit(&words, room, theme.glyphs.ellipsis);
+            buffer.set_stringn(at, area.y, words, room, theme.warn);
+        }
         let cursor = u16::try_from(edit.line.cursor()).unwrap_or(0);
         frame.set_cursor_position(Position::new(
             x.saturating_add(cursor).min(area.x + area.width - 1),
@@ -37,6 +48,16 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
+    if let Some(layer) = &model.layer {
+        let words = match layer {
+            // It names its own.
+            Layer::Question(_) | Layer::Line(_) => "",
+            Layer::Palette(_) => "Enter do it   Esc leave",
+            Layer::Help { .. } | Layer::Notices { .. } => "Up Down move   any other key closes",
+        };
+        buffer.set_stringn(area.x + 1, area.y, words, usize::from(area.width), theme.dim);
+        return;
+    }
     let pane = model.focus;
     let end = area.x + area.width;
     let mut at = area.x + 1;

@@ -1,13 +1,15 @@
 //! What lies over the panes: question, palette, help, the notices of the session.
 //! A question keeps what it is about to be seen above it.
 
+use std::borrow::Cow;
+
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
-use super::ansi::{clean, fit, width};
+use super::ansi::{clean, fit, rows as rows_of, width};
 use super::clock;
 use super::theme::Theme;
 use crate::app::Model;
@@ -64,12 +66,23 @@ fn put(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style: Style, them
 }
 
 fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
-    let details = u16::try_from(question.details.len()).unwrap_or(0);
-    let inner = panel(frame.buffer_mut(), area, details + 2, theme);
+    let columns = usize::from(area.width).saturating_sub(2).max(1);
+    let title = clean(&question.title);
+    let details: Vec<Cow<'_, str>> = question.details.iter().map(|detail| clean(detail)).collect();
+    // Whole, in as many rows as it takes: what is asked must be readable. Of the details what there is room for.
+    let mut lines: Vec<(&str, Style)> = rows_of(&title, columns)
+        .into_iter()
+        .map(|row| (row, theme.warn))
+        .collect();
+    for detail in &details {
+        lines.extend(rows_of(detail, columns).into_iter().map(|row| (row, theme.dim)));
+    }
+    lines.truncate(usize::from(area.height).saturating_sub(2));
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+    let inner = panel(frame.buffer_mut(), area, height.saturating_add(1), theme);
     let buffer = frame.buffer_mut();
-    put(buffer, inner, 0, &question.title, theme.warn, theme);
-    for (row, detail) in (1..).zip(&question.details) {
-        put(buffer, inner, row, detail, theme.dim, theme);
+    for (row, (text, style)) in (0..).zip(&lines) {
+        put(buffer, inner, row, text, *style, theme);
     }
     let row = inner.height.saturating_sub(1);
     match &question.answer {

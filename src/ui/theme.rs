@@ -52,6 +52,7 @@ pub struct Glyphs {
     pub down: &'static str,
     pub up: &'static str,
     pub more: &'static str,
+    pub at_least: &'static str,
     /// From nothing to all.
     pub spark: [&'static str; 8],
 }
@@ -86,6 +87,7 @@ pub const UNICODE: Glyphs = Glyphs {
     down: "↓",
     up: "↑",
     more: "→",
+    at_least: "≥",
     spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
 };
 
@@ -111,6 +113,7 @@ pub const ASCII: Glyphs = Glyphs {
     down: "v",
     up: "^",
     more: ">",
+    at_least: ">",
     spark: ["_", "_", ".", "-", "-", "=", "=", "#"],
 };
 

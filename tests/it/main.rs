@@ -12,4 +12,6 @@ mod steps;
 mod stage;
 mod screens;
 mod stories;
+mod looking;
+mod recovery;
 mod terminal;

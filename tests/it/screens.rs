@@ -8,7 +8,7 @@ use ratatui::style::Color;
 use crate::stage::{Stage, text};
 
 /// The wall clock is the machine's own zone: only its shape is compared.
-fn steady(screen: &str) -> String {
+pub(crate) fn steady(screen: &str) -> String {
     let times = regex::Regex::new(r"\b\d\d:\d\d\b").unwrap();
     times.replace_all(screen, "hh:mm").into_owned()
 }

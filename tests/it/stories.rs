@@ -5,10 +5,9 @@ use std::time::Duration;
 use pilothouse::app::{Effect, Msg};
 use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::fault::Fault;
-use pilothouse::domain::ids::{ContainerKey, RunId, ServiceName};
+use pilothouse::domain::ids::ContainerKey;
 use pilothouse::domain::order::{Access, Order, OrderId, Verb};
-use pilothouse::domain::run::{RunKind, RunStatus, RunView};
-use pilothouse::domain::units::Stamp;
+use pilothouse::domain::run::RunKind;
 
 use crate::stage::{Stage, host, id_of, key, row};
 
@@ -273,27 +272,6 @@ fn figures_are_asked_for_exactly_the_rows_on_the_screen() {
 }
 
 #[test]
-fn a_run_that_died_is_offered_for_recovery() {
-    let mut stage = Stage::new(80, 24);
-    let run = RunId::parse("20260921-141000-shop").unwrap();
-    stage.event(Event::Run(Box::new(dead(&run))));
-    assert!(stage.screen().contains("X recovers it"), "{}", stage.screen());
-    stage.press("shift-x");
-    assert!(
-        stage.screen().contains("Recover deploy shop"),
-        "{}",
-        stage.screen()
-    );
-    let effects = stage.press("y");
-    assert!(
-        effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Recover(_, id) if *id == run)),
-        "{effects:?}"
-    );
-}
-
-#[test]
 fn a_quiet_fleet_is_not_drawn_again() {
     use pilothouse::app::model::Redraw;
     let mut stage = Stage::new(80, 24);
@@ -303,29 +281,4 @@ fn a_quiet_fleet_is_not_drawn_again() {
     stage.frame();
     stage.wait(Duration::from_secs(1));
     assert_eq!(stage.model.redraw(), Redraw::No);
-}
-
-fn dead(id: &RunId) -> RunView {
-    RunView {
-        id: id.clone(),
-        kind: RunKind::Deploy,
-        service: ServiceName::parse("shop").unwrap(),
-        environment: None,
-        actor: "ops-b".to_owned(),
-        machine: "bastion-1".to_owned(),
-        reason: None,
-        started: Stamp::from_seconds(1_789_999_000),
-        status: RunStatus::Dead,
-        undoing: None,
-        from: None,
-        to: None,
-        image: "shop:v3".to_owned(),
-        hosts: Vec::new(),
-        stages: Vec::new(),
-        steps_done: 3,
-        steps_total: 9,
-        estimate: None,
-        output: Vec::new(),
-        output_skipped: 0,
-    }
 }

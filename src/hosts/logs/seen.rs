@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::pieces::Line;
-use crate::domain::logs::Stream;
+use crate::domain::logs::{LogRange, Stream};
 use crate::domain::units::Stamp;
 
 /// The two streams are written beside each other: their moments differ by less than this.
@@ -29,6 +29,22 @@ struct Mark {
 }
 
 impl Seen {
+    /// What came before is not handed on again.
+    pub(super) fn new(range: LogRange) -> Self {
+        let mark = |(at, count)| Mark {
+            at,
+            count,
+            repeated: 0,
+        };
+        match range {
+            LogRange::After(reached) => Self {
+                out: mark(reached.out),
+                err: mark(reached.err),
+            },
+            LogRange::Tail(_) | LogRange::Last(_) | LogRange::All => Self::default(),
+        }
+    }
+
     /// The last moment of any line.
     pub(super) fn last(&self) -> Option<Stamp> {
         let last = self.out.at.max(self.err.at);
@@ -104,6 +120,20 @@ mod tests {
             feed(&mut seen, &[(1, Out), (2, Out), (2, Out), (2, Out), (3, Out)]),
             2
         );
+    }
+
+    #[test]
+    fn who_comes_back_is_given_only_what_was_written_since() {
+        use crate::domain::logs::Reached;
+        use Stream::{Err, Out};
+        let mut reached = Reached::default();
+        for (at, stream) in [(1, Out), (3, Out), (3, Out), (2, Err)] {
+            reached.line(stream, Stamp(at));
+        }
+        let mut seen = Seen::new(LogRange::After(reached));
+        assert_eq!(seen.last(), Some(Stamp(3)));
+        let again = [(2, Err), (3, Out), (3, Out), (3, Out), (3, Err), (4, Out)];
+        assert_eq!(feed(&mut seen, &again), 3);
     }
 
     #[test]

@@ -95,9 +95,10 @@ struct Look {
 
 impl Source {
     pub(super) async fn run(self) {
+        let range = self.range;
         let mut reader = Reader {
             source: self,
-            seen: Seen::default(),
+            seen: Seen::new(range),
             floor: Stamp(0),
             caught_up: false,
             said: false,
@@ -229,7 +230,7 @@ impl Reader {
         match self.source.range {
             LogRange::Tail(lines) => format!("tail={lines}"),
             LogRange::Last(span) => format!("tail={LONGEST_RANGE}&since={}", moment(now.minus(span))),
-            LogRange::All => "tail=all".to_owned(),
+            LogRange::All | LogRange::After(_) => "tail=all".to_owned(),
         }
     }
 

@@ -248,8 +248,12 @@ pub fn refresh(model: &mut Model) {
     model.containers.hidden = hidden;
     let fleet = &model.fleet;
     model.containers.marks.retain(|key| fleet.row(key).is_some());
+    let is_arriving = fleet.is_arriving();
     let height = height(model);
     let pane = &mut model.containers;
+    if is_arriving {
+        pane.cursor.arriving();
+    }
     pane.cursor.settle(&pane.rows, height);
 }
 

@@ -1,10 +1,13 @@
 //! The order of the rows.
 //! Ties are broken by name, host and id, so that equal rows never change places.
 
+use std::sync::Arc;
+
 use crate::app::Model;
 use crate::domain::container::State;
 use crate::domain::fleet::Row;
 use crate::domain::ids::ContainerKey;
+use crate::domain::natural;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SortBy {
@@ -54,14 +57,22 @@ impl SortBy {
 /// Largest first for figures, worst first for states, youngest first for ages.
 pub(super) fn sorted(model: &Model, keys: Vec<ContainerKey>) -> Vec<ContainerKey> {
     let pane = &model.containers;
-    let mut rows: Vec<(i64, String, ContainerKey)> = keys
-        .into_iter()
-        .map(|key| match model.fleet.row(&key) {
-            Some(row) => (rank(pane.sort, row), tie(pane.sort, row, &key), key),
-            None => (0, String::new(), key),
-        })
-        .collect();
-    rows.sort();
+    let place = |key: ContainerKey| match model.fleet.row(&key) {
+        Some(row) => (rank(pane.sort, row), Arc::clone(&row.container.name), key),
+        None => (0, "".into(), key),
+    };
+    let mut rows: Vec<(i64, Arc<str>, ContainerKey)> = keys.into_iter().map(place).collect();
+    rows.sort_by(|(rank, name, key), (other_rank, other_name, other)| {
+        let names = natural::compare(name, other_name);
+        let hosts = key.host.cmp(&other.host);
+        let ties = match pane.sort {
+            SortBy::Host => hosts.then(names),
+            SortBy::Name | SortBy::State | SortBy::Cpu | SortBy::Memory | SortBy::Age => names.then(hosts),
+        };
+        rank.cmp(other_rank)
+            .then(ties)
+            .then_with(|| key.id.cmp(&other.id))
+    });
     if pane.reverse {
         rows.reverse();
     }
@@ -94,52 +105,5 @@ fn rank(sort: SortBy, row: &Row) -> i64 {
             .last()
             .map_or(0, |sample| i64::try_from(sample.memory.0).unwrap_or(i64::MAX)),
         SortBy::Age => -super::view::since(&row.container.state).map_or(0, |at| at.0),
-    }
-}
-
-fn tie(sort: SortBy, row: &Row, key: &ContainerKey) -> String {
-    match sort {
-        SortBy::Host => natural(&format!("{}\0{}", key.host, row.container.name)),
-        SortBy::Name | SortBy::State | SortBy::Cpu | SortBy::Memory | SortBy::Age => {
-            natural(&format!("{}\0{}", row.container.name, key.host))
-        }
-    }
-}
-
-/// Numbers in a name count as numbers: `web.10` comes after `web.9`.
-fn natural(name: &str) -> String {
-    let mut ordered = String::with_capacity(name.len() + 10);
-    let mut number = String::new();
-    for c in name.chars() {
-        if c.is_ascii_digit() {
-            number.push(c);
-        } else {
-            flush(&mut number, &mut ordered);
-            ordered.push(c);
-        }
-    }
-    flush(&mut number, &mut ordered);
-    ordered
-}
-
-/// Moves the digits gathered so far over, padded.
-fn flush(number: &mut String, ordered: &mut String) {
-    const DIGITS: usize = 10;
-    if !number.is_empty() {
-        ordered.push_str(&"0".repeat(DIGITS.saturating_sub(number.len())));
-        ordered.push_str(number);
-        number.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_tenth_comes_after_the_ninth() {
-        let mut names = ["web.10", "web.9", "api.r7.100", "api.r7.20"];
-        names.sort_by_key(|name| natural(name));
-        assert_eq!(names, ["api.r7.20", "api.r7.100", "web.9", "web.10"]);
     }
 }

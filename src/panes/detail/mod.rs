@@ -79,23 +79,12 @@ pub fn open(model: &mut Model) -> Vec<Effect> {
     };
     let mut effects = close(model);
     model.go(PaneId::Detail);
-    let follow = model.next_follow();
     model.detail = DetailPage {
         key: Some(key.clone()),
-        follow: Some(follow),
         ..DetailPage::default()
     };
-    let targets = vec![key.clone()];
-    let range = LogRange::Tail(TAIL);
-    effects.push(order(model, Order::Inspect(key)));
-    effects.push(order(
-        model,
-        Order::Follow {
-            id: follow,
-            targets,
-            range,
-        },
-    ));
+    effects.push(order(model, Order::Inspect(key.clone())));
+    effects.push(follow(model, key));
     effects
 }
 
@@ -113,9 +102,7 @@ pub fn inspect(model: &mut Model) -> Vec<Effect> {
 }
 
 fn order(model: &mut Model, order: Order) -> Effect {
-    let id = model.next_order();
-    model.orders.expect(id, None);
-    Effect::Order(id, order)
+    Effect::Order(model.next_order(), order)
 }
 
 /// Lines of its log, if the follow is its own.
@@ -181,9 +168,6 @@ pub fn subject(model: &Model) -> Option<Subject> {
 
 #[must_use]
 pub fn note(model: &Model) -> String {
-    if let Some(why) = model.detail.reader.bad() {
-        return format!("no pattern: {why}");
-    }
     let Some(row) = known(model) else {
         return String::new();
     };
@@ -205,7 +189,10 @@ pub fn search_entered(model: &mut Model) {
     let height = model.height_of(PaneId::Detail);
     let page = rows(model, &UNICODE);
     let reader = &mut model.detail.reader;
-    if reader.pattern().is_some() && !reader.seek(true, &page, height) {
+    if let Some(why) = reader.bad().map(str::to_owned) {
+        reader.clear();
+        model.say(format!("no such pattern: {why}"));
+    } else if reader.pattern().is_some() && !reader.seek(true, &page, height) {
         model.say("no match on this page");
     }
 }
@@ -227,6 +214,35 @@ fn close(model: &mut Model) -> Vec<Effect> {
         .collect()
 }
 
+/// While the page is left for another, its lines are not followed; when one comes back they are read anew.
+#[must_use]
+pub fn settle(model: &mut Model) -> Vec<Effect> {
+    let seen = model.focus == PaneId::Detail;
+    let Some(key) = model.detail.key.clone() else {
+        return Vec::new();
+    };
+    match (seen, model.detail.follow) {
+        (false, Some(id)) => {
+            model.detail.follow = None;
+            vec![order(model, Order::Unfollow(id))]
+        }
+        (true, None) if model.fleet.row(&key).is_some() => {
+            model.detail.lines = LogRing::new(LINES, BYTES);
+            let mut effects = vec![order(model, Order::Inspect(key.clone()))];
+            effects.push(follow(model, key));
+            effects
+        }
+        (true, _) | (false, None) => Vec::new(),
+    }
+}
+
+fn follow(model: &mut Model, key: ContainerKey) -> Effect {
+    let id = model.next_follow();
+    model.detail.follow = Some(id);
+    let (targets, range) = (vec![key], LogRange::Tail(TAIL));
+    order(model, Order::Follow { id, targets, range })
+}
+
 /// A fact about a host is about to be applied.
 #[must_use]
 pub fn host_event(model: &mut Model, host: &HostName, event: &HostEvent) -> Vec<Effect> {
@@ -234,7 +250,7 @@ pub fn host_event(model: &mut Model, host: &HostName, event: &HostEvent) -> Vec<
         return Vec::new();
     };
     let goes = match event {
-        HostEvent::Changed(container) if container.id == key.id => {
+        HostEvent::Changed(container) if container.id == key.id && model.focus == PaneId::Detail => {
             return vec![order(model, Order::Inspect(key))];
         }
         HostEvent::Removed(id) => *id == key.id,

@@ -7,9 +7,10 @@ use crate::app::cursor::{Cursor, Motion};
 use crate::app::effect::Lend;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::host::Link;
 use crate::domain::ids::HostName;
-use crate::domain::order::Order;
+use crate::domain::order::{Access, Order};
 use crate::panes::containers::{self, Scope};
 
 pub use view::next_try;
@@ -90,9 +91,58 @@ pub fn subject(model: &Model) -> Option<Subject> {
     model.hosts.cursor.key().cloned().map(Subject::Host)
 }
 
+/// In the room there is no page below the table: what a dash means is said beside the title.
 #[must_use]
-pub fn note(_model: &Model) -> String {
-    String::new()
+pub fn note(model: &Model) -> String {
+    let in_room = model.slot(PaneId::Hosts).is_some_and(|slot| slot.title.is_some());
+    let name = model
+        .hosts
+        .cursor
+        .key()
+        .filter(|_| in_room && model.focus == PaneId::Hosts);
+    let unknown = name.and_then(|name| unknown(model, name));
+    unknown.map_or_else(String::new, |unknown| unknown.short.to_owned())
+}
+
+/// Why figures of a host are not there, and what brings them.
+pub struct Unknown {
+    pub short: &'static str,
+    pub why: &'static str,
+}
+
+/// Of a live host of which nothing was measured yet.
+#[must_use]
+pub fn unknown(model: &Model, name: &HostName) -> Option<Unknown> {
+    let host = model.fleet.host(name).filter(|host| host.link.is_live())?;
+    if host.load.is_some() {
+        return None;
+    }
+    let endpoint = &model.setup.config.host(name)?.endpoint;
+    Some(match (endpoint, model.setup.access) {
+        (Endpoint::Ssh(_), _) => Unknown {
+            short: "being read",
+            why: "cpu, memory and disk are being read over ssh",
+        },
+        (Endpoint::Unix(_) | Endpoint::Tcp { .. }, Access::Full) => Unknown {
+            short: "M measures",
+            why: "cpu, memory and disk: Docker does not tell; M runs df in one of its containers and asks once",
+        },
+        (Endpoint::Unix(_) | Endpoint::Tcp { .. }, Access::ReadOnly) => Unknown {
+            short: "read-only",
+            why: "cpu, memory and disk: Docker does not tell, and --read-only runs no command to ask",
+        },
+    })
+}
+
+/// `M`
+#[must_use]
+pub fn measure(model: &mut Model) -> Vec<Effect> {
+    let Some(Subject::Host(host)) = model.subject() else {
+        return Vec::new();
+    };
+    let id = model.next_order();
+    model.say(format!("asking {host} for its figures"));
+    vec![Effect::Order(id, Order::Measure(host))]
 }
 
 /// Rows of hosts: beside other panes there are no details below them.

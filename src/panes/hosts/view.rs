@@ -322,11 +322,10 @@ fn details(model: &Model, theme: &Theme, name: &HostName, host: &HostEntry) -> V
             theme.dim,
         ));
     }
+    lines.extend(super::unknown(model, name).map(|unknown| (unknown.why.to_owned(), theme.warn)));
     if let Some(load) = &host.load {
-        lines.extend(unknowns(load).map(|why| (why, theme.dim)));
-        if let Reading::Known((used, total)) = &load.disk {
-            lines.push((format!("disk {used} of {total}"), theme.text));
-        }
+        lines.extend(known(load, now).map(|known| (known, theme.text)));
+        lines.extend(unknowns(load).map(|why| (why, theme.warn)));
     }
     lines
 }
@@ -338,6 +337,24 @@ pub fn next_try(now: Stamp, at: Stamp) -> String {
         wait if wait.is_zero() => "trying again now".to_owned(),
         wait => format!("next try in {}; Enter tries now", short_span(wait)),
     }
+}
+
+/// `cpu 12 %  memory 3.1 G of 16 G  disk 40 G of 100 G  8 s ago`
+fn known(load: &HostLoad, now: Stamp) -> Option<String> {
+    let mut words = Vec::new();
+    if let Reading::Known(cpu) = &load.cpu {
+        words.push(format!("cpu {cpu:.0} %"));
+    }
+    for (what, reading) in [("memory", &load.memory), ("disk", &load.disk)] {
+        if let Reading::Known((used, total)) = reading {
+            words.push(format!("{what} {used} of {total}"));
+        }
+    }
+    if words.is_empty() {
+        return None;
+    }
+    words.push(format!("{} ago", short_span(load.at.until(now))));
+    Some(words.join("  "))
 }
 
 fn unknowns(load: &HostLoad) -> impl Iterator<Item = String> {

@@ -9,6 +9,8 @@ pub mod patterns;
 pub mod wrap;
 pub mod scroll;
 pub mod state;
+pub mod rest;
+pub mod attention;
 pub mod view;
 mod reading;
 mod export;
@@ -84,18 +86,24 @@ fn scope_of(model: &Model, pane: PaneId) -> Option<Scope> {
 
 fn read(model: &mut Model, scope: Scope) -> Vec<Effect> {
     let id = model.next_follow();
-    let orders = model.logs.open(scope, &model.fleet, id);
+    let mut orders = model.logs.open(scope, &model.fleet, id);
+    orders.extend(model.logs.resume(&model.fleet, id));
     effects(model, orders)
 }
 
+/// `:log`: what this program wrote down about itself.
+#[must_use]
+pub fn open_own(model: &mut Model) -> Vec<Effect> {
+    model.go(PaneId::Logs);
+    read(model, Scope::OwnLog)
+}
+
 fn effects(model: &mut Model, orders: Vec<Order>) -> Vec<Effect> {
-    let mut effects = Vec::with_capacity(orders.len());
-    for order in orders {
-        let id = model.next_order();
-        model.orders.expect(id, None);
-        effects.push(Effect::Order(id, order));
-    }
-    effects
+    // Answered by the lines they bring.
+    orders
+        .into_iter()
+        .map(|order| Effect::Order(model.next_order(), order))
+        .collect()
 }
 
 /// The page that lines are shown on now.
@@ -152,6 +160,10 @@ fn logs_range(model: &Model) -> range::Range {
 }
 
 fn range(model: &mut Model, range: range::Range) -> Vec<Effect> {
+    if model.logs.scope() == Some(&Scope::OwnLog) {
+        model.say("our own log is shown from as far back as it goes");
+        return Vec::new();
+    }
     if range == model.logs.range() {
         model.say(format!("{} is as far as it goes", range.word()));
         return Vec::new();
@@ -194,6 +206,9 @@ pub fn advance(model: &mut Model) -> bool {
 #[must_use]
 pub fn subject(model: &Model) -> Option<Subject> {
     let logs = &model.logs;
+    if logs.scope() == Some(&Scope::OwnLog) {
+        return None;
+    }
     if let Some(line) = logs.cursor().and_then(|number| logs.ring().get(number)) {
         return Some(Subject::Container(line.source.as_ref().clone()));
     }
@@ -208,13 +223,15 @@ pub fn subject(model: &Model) -> Option<Subject> {
 pub fn note(model: &Model) -> String {
     let logs = &model.logs;
     let patterns = logs.patterns();
-    if let Some(why) = patterns.bad() {
-        return format!("no pattern: {why}");
-    }
     if logs.scope().is_none() {
         return String::new();
     }
-    let mut words = vec![logs.sources().title(), logs.range().word().to_owned()];
+    let mut words = match logs.scope() {
+        Some(Scope::OwnLog) => vec!["Pilothouse's own log".to_owned()],
+        Some(Scope::Containers(_) | Scope::Group(_)) | None => {
+            vec![logs.sources().title(), logs.range().word().to_owned()]
+        }
+    };
     let texts = patterns.texts();
     if let Some(keep) = &texts.keep {
         words.push(format!("only /{keep}"));
@@ -259,7 +276,18 @@ pub fn set_search(model: &mut Model, text: &str) {
 
 pub fn search_entered(model: &mut Model) {
     let page = page(model);
+    let bad = model.logs.patterns().bad().map(str::to_owned);
     model.logs.entered(page);
+    if let Some(why) = bad {
+        model.say(format!("no such pattern: {why}"));
+        return;
+    }
+    let patterns = model.logs.patterns();
+    let is_vain = patterns.found().is_some_and(std::collections::VecDeque::is_empty)
+        && patterns.is_complete(model.logs.ring());
+    if is_vain && let Some(search) = patterns.texts().search {
+        model.say(format!("no line here has /{search}"));
+    }
 }
 
 pub fn clear(model: &mut Model) -> bool {
@@ -273,20 +301,11 @@ pub fn entered(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     }
     let before = model.trail.last().copied().filter(|pane| *pane != PaneId::Logs);
-    match before.and_then(|pane| scope_of(model, pane)) {
-        Some(scope) => read(model, scope),
-        None => Vec::new(),
+    if let Some(scope) = before.and_then(|pane| scope_of(model, pane)) {
+        let now = model.now.uptime;
+        model.logs.attention.want(scope, now);
     }
-}
-
-/// Nothing is followed that nobody sees.
-#[must_use]
-pub fn left(model: &mut Model) -> Vec<Effect> {
-    if model.slot(PaneId::Logs).is_some() {
-        return Vec::new();
-    }
-    let orders = model.logs.close();
-    effects(model, orders)
+    Vec::new()
 }
 
 #[must_use]
@@ -302,7 +321,7 @@ pub fn text_to_save(model: &Model) -> String {
 /// Containers that were created meanwhile join.
 #[must_use]
 pub fn tick(model: &mut Model) -> Vec<Effect> {
-    if model.logs.scope().is_none() {
+    if model.logs.scope().is_none() || model.logs.is_resting() {
         return Vec::new();
     }
     let id = model.next_follow();

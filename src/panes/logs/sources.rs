@@ -18,6 +18,8 @@ pub enum Scope {
     Containers(Vec<ContainerKey>),
     /// All containers of a service or a compose service, on all hosts.
     Group(Group),
+    /// This program's own log file.
+    OwnLog,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +86,7 @@ impl Sources {
             let belongs = match scope {
                 Scope::Containers(keys) => keys.contains(&key) || known.contains(&(host, &container.name)),
                 Scope::Group(group) => belongs(container, group),
+                Scope::OwnLog => false,
             };
             if belongs && !self.by_key.contains_key(&key) {
                 joining.push((key, container.name.clone()));

@@ -1,9 +1,10 @@
 //! What is read, from which follows, and the lines of it that are kept.
 //! Holds a bounded number of lines; what had to go is counted and said where it happened.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::attention::Attention;
 use super::index;
 use super::patterns::{Patterns, Texts};
 use super::range::Range;
@@ -12,7 +13,7 @@ use super::sources::{Scope, Sources};
 use crate::config::Looks;
 use crate::domain::fleet::Fleet;
 use crate::domain::ids::ContainerKey;
-use crate::domain::logs::{FollowId, LogBatch, LogLine, LogRange, LogRing, Stream};
+use crate::domain::logs::{FollowId, LogBatch, LogLine, LogRange, LogRing, Reached, Stream};
 use crate::domain::order::Order;
 use crate::domain::units::Stamp;
 
@@ -29,6 +30,11 @@ pub struct Logs {
     pub(super) sources: Sources,
     /// The follows that feed this view: one for what was there, one for each later joining.
     pub(super) follows: BTreeSet<FollowId>,
+    /// How far each source came: where to go on after nobody looked for a while.
+    pub(super) reached: HashMap<Arc<ContainerKey>, Reached>,
+    /// Nobody looks: nothing is followed, what was read stays. Those that were there when it was left.
+    pub(super) resting: Option<BTreeSet<ContainerKey>>,
+    pub(super) attention: Attention,
     pub(super) range: Range,
     pub(super) ring: LogRing,
     /// Lines and bytes of a ring.
@@ -77,6 +83,9 @@ impl Logs {
             scope: None,
             sources: Sources::default(),
             follows: BTreeSet::new(),
+            reached: HashMap::new(),
+            resting: None,
+            attention: Attention::default(),
             range: Range::Tail,
             ring: LogRing::new(looks.log_lines, looks.log_bytes),
             limits: (looks.log_lines, looks.log_bytes),
@@ -121,6 +130,11 @@ impl Logs {
     }
 
     #[must_use]
+    pub fn attention(&self) -> &Attention {
+        &self.attention
+    }
+
+    #[must_use]
     pub fn ring(&self) -> &LogRing {
         &self.ring
     }
@@ -132,6 +146,10 @@ impl Logs {
             return Vec::new();
         }
         let mut orders = self.close();
+        if scope == Scope::OwnLog {
+            self.follows.insert(id);
+            orders.push(Order::FollowOwnLog(id));
+        }
         self.scope = Some(scope);
         orders.extend(self.join(fleet, id));
         orders
@@ -147,6 +165,8 @@ impl Logs {
 
     fn empty(&mut self) -> Vec<Order> {
         self.ring = LogRing::new(self.limits.0, self.limits.1);
+        self.reached.clear();
+        self.resting = None;
         self.scroll = Scroll::Following;
         self.seeking = None;
         self.marked.clear();
@@ -162,7 +182,7 @@ impl Logs {
     /// others were followed are read from their beginning.
     #[must_use]
     pub fn join(&mut self, fleet: &Fleet, id: FollowId) -> Option<Order> {
-        let scope = self.scope.as_ref()?;
+        let scope = self.scope.as_ref().filter(|_| self.resting.is_none())?;
         let is_first = self.sources.is_empty();
         let newest = self.ring.iter().next_back().map(|(_, line)| line.at);
         let targets = self.sources.join(scope, fleet);
@@ -212,6 +232,10 @@ impl Logs {
             self.say_skipped(&batch);
         }
         for line in batch.lines {
+            if line.stream != Stream::Notice {
+                let reached = self.reached.entry(Arc::clone(&line.source)).or_default();
+                reached.line(line.stream, line.at);
+            }
             self.insert(line);
         }
         let first = self.ring.first();
@@ -237,7 +261,7 @@ impl Logs {
         });
     }
 
-    fn insert(&mut self, line: LogLine) {
+    pub(super) fn insert(&mut self, line: LogLine) {
         let number = self.ring.push_line(line);
         if number + 1 == index::end(&self.ring) {
             return;

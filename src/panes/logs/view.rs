@@ -12,6 +12,7 @@ use regex::Regex;
 use super::reading::Gutter;
 use super::scroll::Page;
 use super::shape::{self, Level, Part};
+use super::sources::Scope;
 use super::state::Logs;
 use super::wrap;
 use crate::app::{Model, PaneId};
@@ -59,7 +60,12 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
 fn draw_nothing(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     let logs = &model.logs;
     let hidden = logs.patterns().hidden();
-    let words = if logs.scope().is_none() {
+    let words = if logs.scope() == Some(&Scope::OwnLog) && hidden == 0 {
+        "Nothing has been written down yet.".to_owned()
+    } else if logs.attention.due().is_some() {
+        // In a moment.
+        String::new()
+    } else if logs.scope().is_none() {
         "Nothing is read yet: press l on a container or a service.".to_owned()
     } else if logs.sources().is_empty() {
         "There is no container to read from yet; the first one joins when it is created.".to_owned()

@@ -39,7 +39,25 @@ pub fn hosts(run: &RunView) -> Vec<&HostName> {
     hosts
 }
 
-/// A heading, then a row for each host.
+/// Is there a stage that is one for all hosts? It has a row of its own, above the hosts'.
+#[must_use]
+pub fn has_whole_stages(run: &RunView) -> bool {
+    run.stages.iter().any(is_whole)
+}
+
+fn is_whole(stage: &StageView) -> bool {
+    stage.cells.iter().any(|(host, _)| host.is_none())
+}
+
+/// Whose cells stand in a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of<'a> {
+    /// The stages that are one for all hosts.
+    All,
+    Host(&'a HostName),
+}
+
+/// A heading, the stages that are one for all hosts, then a row for each host.
 #[must_use]
 pub fn rows(run: &RunView, wish: Wish<'_>) -> Vec<Row> {
     let all = hosts(run);
@@ -52,10 +70,13 @@ pub fn rows(run: &RunView, wish: Wish<'_>) -> Vec<Row> {
     let room = wish.columns.saturating_sub(label + 4);
     let window = Window::new(run, room, wish);
     let mut page = vec![window.heading(run, label, wish.glyphs)];
+    if window.stages(run).any(|(stage, _)| is_whole(stage)) {
+        page.push(window.row(run, Of::All, label, wish));
+    }
     let shown = wish.hosts.max(1);
     let first = first_row(run, &all, shown, wish.selected);
-    for (index, host) in all.iter().enumerate().skip(first).take(shown) {
-        page.push(window.row(run, host, index == 0, label, wish));
+    for host in all.iter().skip(first).take(shown) {
+        page.push(window.row(run, Of::Host(host), label, wish));
     }
     let (above, below) = (first, all.len().saturating_sub(first + shown));
     if above + below > 0 {
@@ -174,15 +195,19 @@ impl Window {
         row
     }
 
-    fn row(&self, run: &RunView, host: &HostName, is_first: bool, label: usize, wish: Wish<'_>) -> Row {
-        let chosen = wish.selected == Some(host);
+    fn row(&self, run: &RunView, of: Of<'_>, label: usize, wish: Wish<'_>) -> Row {
+        let chosen = wish.selected.is_some_and(|host| of == Of::Host(host));
         let tone = if chosen { Tone::Accent } else { Tone::Text };
         let sign = if chosen { wish.glyphs.cursor } else { " " };
-        let name = pad(host.as_str(), label, wish.glyphs.ellipsis);
+        let name = match of {
+            Of::All => "",
+            Of::Host(host) => host.as_str(),
+        };
+        let name = pad(name, label, wish.glyphs.ellipsis);
         let mut row = vec![(tone, format!("{sign}{name} "))];
         let cells: Vec<(Option<&Cell>, usize)> = self
             .stages(run)
-            .map(|(stage, wide)| (cell_of(stage, host, is_first), wide))
+            .map(|(stage, wide)| (cell_of(stage, of), wide))
             .collect();
         let end: usize = cells.iter().map(|(_, wide)| wide + self.gap).sum();
         let mut free = 0;
@@ -238,11 +263,16 @@ fn next_stop(rest: &[(Option<&Cell>, usize)], needed: usize, most: usize, gap: u
     taken.min(most)
 }
 
-/// A cell of the whole stage stands with the first host.
-fn cell_of<'a>(stage: &'a StageView, host: &HostName, is_first: bool) -> Option<&'a Cell> {
-    let own = stage.cells.iter().find(|(on, _)| on.as_ref() == Some(host));
-    let whole = || stage.cells.iter().find(|(on, _)| on.is_none() && is_first);
-    own.or_else(whole).map(|(_, cell)| cell)
+fn cell_of<'a>(stage: &'a StageView, of: Of<'_>) -> Option<&'a Cell> {
+    let is_its = |on: &Option<HostName>| match of {
+        Of::All => on.is_none(),
+        Of::Host(host) => on.as_ref() == Some(host),
+    };
+    stage
+        .cells
+        .iter()
+        .find(|(on, _)| is_its(on))
+        .map(|(_, cell)| cell)
 }
 
 fn is_quiet(cell: Option<&Cell>) -> bool {

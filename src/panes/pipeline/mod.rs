@@ -115,7 +115,8 @@ pub fn wanted_height(model: &Model) -> u16 {
     };
     let hosts = grid::hosts(run).len();
     let scrolled = usize::from(hosts > HOSTS_IN_ROOM);
-    let rows = 3 + hosts.clamp(1, HOSTS_IN_ROOM) + scrolled + 1 + OUTPUT_IN_ROOM;
+    let whole = usize::from(grid::has_whole_stages(run));
+    let rows = 3 + whole + hosts.clamp(1, HOSTS_IN_ROOM) + scrolled + 1 + OUTPUT_IN_ROOM;
     u16::try_from(rows).unwrap_or(u16::MAX)
 }
 

@@ -37,7 +37,8 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     }
     let hosts = grid::hosts(run).len().max(1);
     // A heading, a line for what is not shown, and on a page of some height the strip.
-    let room = height.saturating_sub(page.len() + 2).max(1);
+    let above = usize::from(grid::has_whole_stages(run));
+    let room = height.saturating_sub(page.len() + 2 + above).max(1);
     let wish = Wish {
         now: model.now.wall,
         columns: usize::from(area.width),
@@ -49,7 +50,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         selected: model.pipeline.host(),
         glyphs: theme.glyphs,
     };
-    if height > page.len() + hosts + 8 {
+    if height > page.len() + above + hosts + 8 {
         page.push(Row::new());
     }
     page.extend(grid::rows(run, wish));

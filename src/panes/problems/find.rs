@@ -11,6 +11,7 @@ use crate::domain::container::{Health, State};
 use crate::domain::fleet::{HostEntry, Row};
 use crate::domain::host::{Link, Reading};
 use crate::domain::ids::HostName;
+use crate::domain::natural;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::{Stamp, short_span};
 use crate::panes::containers::is_expected_stop;
@@ -61,7 +62,8 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
         a.gravity
             .cmp(&b.gravity)
             .then(newest)
-            .then_with(|| a.name.cmp(&b.name))
+            .then_with(|| natural::compare(&a.name, &b.name))
+            .then_with(|| a.subject.cmp(&b.subject))
     });
     found
 }

@@ -7,6 +7,7 @@ use crate::app::Model;
 use crate::app::act::key_of;
 use crate::domain::container::{Group, State};
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
+use crate::domain::natural;
 use crate::domain::units::Bytes;
 use crate::panes::containers::{is_expected_stop, running_groups};
 
@@ -25,9 +26,28 @@ pub struct ServiceRow {
     pub run: Option<RunId>,
     /// That run is under way.
     pub busy: bool,
-    /// Of all running ones together; absent unless all of them are watched.
-    pub cpu: Option<f32>,
-    pub memory: Option<Bytes>,
+    /// Of the running ones of which it is known, together.
+    pub cpu: Figure<f32>,
+    pub memory: Figure<Bytes>,
+}
+
+/// A sum over containers of which not all may be watched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Figure<T> {
+    Unknown,
+    /// Some are not known: it is at least this.
+    AtLeast(T),
+    Whole(T),
+}
+
+impl<T> Figure<T> {
+    fn new(sum: T, known: usize, all: usize) -> Self {
+        match known {
+            0 => Self::Unknown,
+            known if known < all => Self::AtLeast(sum),
+            _ => Self::Whole(sum),
+        }
+    }
 }
 
 impl ServiceRow {
@@ -41,8 +61,8 @@ impl ServiceRow {
             unwell: 0,
             run: None,
             busy: false,
-            cpu: None,
-            memory: None,
+            cpu: Figure::Unknown,
+            memory: Figure::Unknown,
         }
     }
 
@@ -105,13 +125,15 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         .filter(|row| admitted(model, row))
         .map(|row| with_figures(model, row))
         .collect();
-    rows.sort_by_key(|row| {
-        let rank = match (row.is_problem(), row.busy) {
-            (true, _) => 0,
-            (false, true) => 1,
-            (false, false) => 2,
-        };
-        (row.group == Group::None, rank, super::name_of(&row.group))
+    let rank = |row: &ServiceRow| match (row.is_problem(), row.busy) {
+        (true, _) => 0,
+        (false, true) => 1,
+        (false, false) => 2,
+    };
+    rows.sort_by(|one, other| {
+        let last = |row: &ServiceRow| (row.group == Group::None, rank(row));
+        let names = || natural::compare(&super::name_of(&one.group), &super::name_of(&other.group));
+        last(one).cmp(&last(other)).then_with(names)
     });
     rows
 }
@@ -128,25 +150,20 @@ fn admitted(model: &Model, row: &ServiceRow) -> bool {
 }
 
 fn with_figures(model: &Model, mut row: ServiceRow) -> ServiceRow {
-    let mut cpu = Some(0.0_f32);
-    let mut memory = Some(0_u64);
-    for key in &row.running {
-        let watched = model.watch.is_asked(key);
-        let sample = model
-            .fleet
-            .row(key)
-            .and_then(|row| row.history.last())
-            .filter(|_| watched);
-        cpu = cpu
-            .zip(sample.and_then(|sample| sample.cpu))
-            .map(|(sum, cpu)| sum + cpu);
-        memory = memory
-            .zip(sample)
-            .map(|(sum, sample)| sum.saturating_add(sample.memory.0));
+    let (mut cpu, mut cpus) = (0.0_f32, 0);
+    let (mut memory, mut memories) = (0_u64, 0);
+    for key in row.running.iter().filter(|key| model.watch.is_asked(key)) {
+        let Some(sample) = model.fleet.row(key).and_then(|row| row.history.last()) else {
+            continue;
+        };
+        memory = memory.saturating_add(sample.memory.0);
+        memories += 1;
+        if let Some(share) = sample.cpu {
+            cpu += share;
+            cpus += 1;
+        }
     }
-    if !row.running.is_empty() {
-        row.cpu = cpu;
-        row.memory = memory.map(Bytes);
-    }
+    row.cpu = Figure::new(cpu, cpus, row.running.len());
+    row.memory = Figure::new(Bytes(memory), memories, row.running.len());
     row
 }

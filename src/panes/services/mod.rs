@@ -12,7 +12,7 @@ use crate::domain::container::Group;
 use crate::domain::ids::ContainerKey;
 use crate::panes::containers::{self, Scope};
 
-pub use gather::ServiceRow;
+pub use gather::{Figure, ServiceRow};
 
 pub const HINTS: &[Command] = &[
     Command::Build,
@@ -95,10 +95,23 @@ pub fn subject(model: &Model) -> Option<Subject> {
 
 #[must_use]
 pub fn note(model: &Model) -> String {
-    match model.services.filter.text() {
-        "" => String::new(),
-        text => format!("filter: {text}"),
+    let mut words = Vec::new();
+    let filter = model.services.filter.text();
+    if !filter.is_empty() {
+        words.push(format!("filter: {filter}"));
     }
+    let (some, all) = (on_screen(model).len(), running_on_screen(model));
+    if some < all && !model.in_room() {
+        words.push(format!("figures of {some} of {all}, selected first"));
+    }
+    words.join("  ")
+}
+
+/// Running containers of the services seen.
+fn running_on_screen(model: &Model) -> usize {
+    let pane = &model.services;
+    let seen = pane.rows.iter().skip(pane.cursor.top()).take(height(model));
+    seen.map(|row| row.running.len()).sum()
 }
 
 pub fn set_filter(model: &mut Model, text: &str) {
@@ -124,6 +137,9 @@ pub fn refresh(model: &mut Model) {
     let height = height(model);
     model.services.rows = rows;
     let groups = model.services.groups();
+    if model.fleet.is_arriving() {
+        model.services.cursor.arriving();
+    }
     model.services.cursor.settle(&groups, height);
     follow(model);
 }
@@ -133,17 +149,24 @@ pub fn refresh(model: &mut Model) {
 pub fn on_screen(model: &Model) -> Vec<ContainerKey> {
     let pane = &model.services;
     let height = height(model);
-    let mut budget = height.max(8);
+    let budget = height.max(8);
     let seen = pane.rows.iter().skip(pane.cursor.top()).take(height);
-    let mut keys = Vec::new();
-    for row in pane.selected().into_iter().chain(seen) {
-        if row.running.is_empty() || row.running.len() > budget || keys.contains(&row.running) {
-            continue;
+    let selected = pane.selected();
+    let others = seen.filter(|row| selected.is_none_or(|selected| selected.group != row.group));
+    let (mut whole, mut parts) = (Vec::new(), Vec::new());
+    for row in selected.into_iter().chain(others) {
+        if whole.len() + row.running.len() <= budget {
+            whole.extend(row.running.iter().cloned());
+        } else {
+            parts.push(&row.running);
         }
-        budget -= row.running.len();
-        keys.push(row.running.clone());
     }
-    keys.into_iter().flatten().collect()
+    // What is left goes to those that do not fit whole, one container of each in turn: a part says more than nothing.
+    let most = parts.iter().map(|running| running.len()).max().unwrap_or(0);
+    let in_turn = (0..most).flat_map(|turn| parts.iter().filter_map(move |running| running.get(turn)));
+    let left = budget.saturating_sub(whole.len());
+    whole.extend(in_turn.take(left).cloned());
+    whole
 }
 
 /// As the table names it.

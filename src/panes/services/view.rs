@@ -5,10 +5,10 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::ServiceRow;
+use super::{Figure, ServiceRow};
 use crate::app::{Model, PaneId};
 use crate::domain::run::{Outcome, RunStatus, RunView};
-use crate::domain::units::short_span;
+use crate::domain::units::{Bytes, short_span};
 use crate::panes::containers::view::percent;
 use crate::ui::ansi::clean;
 use crate::ui::table::{Column, Row, Table};
@@ -19,8 +19,8 @@ const WIDE: &[Column] = &[
     Column::left("RELEASE", 9, 11, 1),
     Column::right("REPLICAS", 8, 0),
     Column::right("HOSTS", 5, 3),
-    Column::right("CPU", 5, 2),
-    Column::right("MEM", 6, 2),
+    Column::right("CPU", 6, 2),
+    Column::right("MEM", 7, 2),
     Column::left("LAST RUN", 12, 30, 1),
 ];
 
@@ -119,11 +119,22 @@ fn wide_cells(model: &Model, theme: &Theme, row: &ServiceRow) -> Vec<Line<'stati
         release(theme, row),
         replicas(theme, row),
         Line::raw(row.hosts.len().to_string()),
-        row.cpu.map_or_else(none, |cpu| Line::raw(percent(cpu))),
-        row.memory
-            .map_or_else(none, |memory| Line::raw(memory.to_string())),
+        figure(theme, &row.cpu, |cpu| percent(*cpu)),
+        figure(theme, &row.memory, Bytes::to_string),
         run.map_or_else(none, |run| last_run(model, theme, run)),
     ]
+}
+
+/// `≥ 12 %`: not all of its containers are watched.
+fn figure<T>(theme: &Theme, figure: &Figure<T>, words: impl Fn(&T) -> String) -> Line<'static> {
+    match figure {
+        Figure::Unknown => Line::styled(theme.glyphs.none, theme.dim),
+        Figure::Whole(value) => Line::raw(words(value)),
+        Figure::AtLeast(value) => Line::from(vec![
+            Span::styled(theme.glyphs.at_least, theme.dim),
+            Span::raw(words(value)),
+        ]),
+    }
 }
 
 /// `deploy ✓ 2 d, ops-b`, or `deploy 58 %, ops-a` while it is under way.

@@ -133,6 +133,11 @@ impl Room {
         self.uptime += Duration::from_secs(5);
     }
 
+    /// A frame is about to be drawn.
+    pub(super) fn frame(&mut self) -> Vec<Effect> {
+        self.update(Msg::Frame)
+    }
+
     pub(super) fn screen(&mut self) -> String {
         self.update(Msg::Frame);
         let Size { width, height } = self.model.size;

@@ -1,0 +1,138 @@
+//! A run whose process died: offered when it is found, never taken up without a yes that was meant.
+
+use std::time::Duration;
+
+use pilothouse::app::Effect;
+use pilothouse::domain::event::Event;
+use pilothouse::domain::ids::{RunId, ServiceName};
+use pilothouse::domain::order::Access;
+use pilothouse::domain::run::{RunKind, RunStatus, RunView};
+use pilothouse::domain::units::Stamp;
+
+use crate::screens::steady;
+use crate::stage::{Stage, host};
+
+fn id(number: u32) -> RunId {
+    RunId::parse(&format!("20260921-14100{number}-shop")).unwrap()
+}
+
+fn found(stage: &mut Stage, run: RunView) {
+    stage.event(Event::Run(Box::new(run)));
+    stage.frame();
+}
+
+fn recovered(effects: &[Effect]) -> Vec<RunId> {
+    let run = |effect: &Effect| match effect {
+        Effect::Recover(_, id) => Some(id.clone()),
+        _ => None,
+    };
+    effects.iter().filter_map(run).collect()
+}
+
+#[test]
+fn a_dead_run_is_offered_at_start_with_run_service_and_hosts_and_done_on_yes() {
+    let mut stage = Stage::new(80, 24);
+    found(&mut stage, dead(1, "web-2"));
+    insta::assert_snapshot!(steady(&stage.screen()));
+    assert_eq!(recovered(&stage.press("y")), [id(1)]);
+}
+
+#[test]
+fn enter_and_keys_typed_ahead_do_nothing_and_it_is_asked_once_and_by_its_key_again() {
+    let mut stage = Stage::new(80, 24);
+    found(&mut stage, dead(1, "web-2"));
+    assert_eq!(
+        recovered(&stage.at_once("y")),
+        [],
+        "typed before it could be read"
+    );
+    assert_eq!(recovered(&stage.press("enter")), []);
+    assert!(stage.screen().contains("X asks again"), "{}", stage.screen());
+    stage.wait(Duration::from_secs(1));
+    found(&mut stage, dead(1, "web-2"));
+    assert!(!stage.screen().contains("Recover deploy"), "{}", stage.screen());
+    assert_eq!(recovered(&stage.press("shift-x y")), [id(1)]);
+}
+
+#[test]
+fn on_a_protected_host_the_name_is_typed() {
+    let mut stage = Stage::new(80, 24);
+    found(&mut stage, dead(1, "web-1"));
+    assert_eq!(recovered(&stage.press("y enter")), []);
+    assert_eq!(recovered(&stage.press("backspace s h o p enter")), [id(1)]);
+}
+
+#[test]
+fn several_are_offered_one_after_the_other_and_one_that_lives_again_is_not() {
+    let mut stage = Stage::new(80, 24);
+    for number in [1, 2, 3] {
+        stage.event(Event::Run(Box::new(dead(number, "web-2"))));
+    }
+    stage.frame();
+    let running = RunView {
+        status: RunStatus::Running,
+        ..dead(2, "web-2")
+    };
+    stage.event(Event::Run(Box::new(running)));
+    assert_eq!(recovered(&stage.press("n")), []);
+    stage.frame();
+    assert!(stage.screen().contains("141003-shop"), "{}", stage.screen());
+    let running = RunView {
+        status: RunStatus::Running,
+        ..dead(3, "web-2")
+    };
+    found(&mut stage, running);
+    assert!(!stage.screen().contains("Recover"), "{}", stage.screen());
+}
+
+#[test]
+fn a_run_that_dies_while_one_watches_is_said_and_asks_nothing() {
+    let mut stage = Stage::new(80, 24);
+    let running = RunView {
+        status: RunStatus::Running,
+        ..dead(1, "web-2")
+    };
+    found(&mut stage, running);
+    found(&mut stage, dead(1, "web-2"));
+    let screen = stage.screen();
+    assert!(
+        screen.contains("X recovers it") && !screen.contains("y yes"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn read_only_it_is_only_said() {
+    let mut stage = Stage::with(80, 24, Access::ReadOnly);
+    found(&mut stage, dead(1, "web-2"));
+    let screen = stage.screen();
+    assert!(
+        screen.contains("its process died") && !screen.contains("y yes"),
+        "{screen}"
+    );
+}
+
+fn dead(number: u32, on: &str) -> RunView {
+    RunView {
+        id: id(number),
+        kind: RunKind::Deploy,
+        service: ServiceName::parse("shop").unwrap(),
+        environment: None,
+        actor: "ops-b".to_owned(),
+        machine: "bastion-1".to_owned(),
+        reason: None,
+        started: Stamp::from_seconds(1_789_999_000),
+        status: RunStatus::Dead,
+        undoing: None,
+        from: None,
+        to: None,
+        image: "shop:v3".to_owned(),
+        hosts: vec![host(on)],
+        stages: Vec::new(),
+        steps_done: 3,
+        steps_total: 9,
+        estimate: None,
+        output: Vec::new(),
+        output_skipped: 0,
+    }
+}
