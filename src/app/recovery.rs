@@ -8,7 +8,7 @@ use super::model::Model;
 use super::question::{Intent, Question};
 use super::subject::Subject;
 use crate::domain::fault::Fault;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
 use crate::domain::run::{RunStatus, RunView};
 use crate::domain::units::short_span;
@@ -83,7 +83,7 @@ fn ask_about(model: &mut Model, id: &RunId) {
     let Some(run) = model.runs.get(id).filter(|run| run.status == RunStatus::Dead) else {
         return;
     };
-    let hosts: Vec<&str> = run.hosts.iter().map(|host| host.as_str()).collect();
+    let hosts: Vec<&str> = run.hosts.iter().map(HostName::as_str).collect();
     let on = match hosts.as_slice() {
         [] => String::new(),
         some => format!(" on {}", super::act::listed(some)),
@@ -106,7 +106,7 @@ fn ask_about(model: &mut Model, id: &RunId) {
         .hosts
         .iter()
         .filter(|host| model.is_protected(host))
-        .map(|host| host.as_str())
+        .map(HostName::as_str)
         .collect();
     let (intent, uptime) = (Intent::Recover(id.clone()), model.now.uptime);
     let question = if protected.is_empty() {

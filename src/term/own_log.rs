@@ -177,6 +177,7 @@ fn drop_begun(text: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use std::fs;
+    use std::io::Write;
 
     fn reader(folder: &Path) -> Reader {
         Reader::new(folder.join("pilothouse.log")).unwrap()
@@ -225,7 +226,10 @@ mod tests {
     #[test]
     fn of_a_long_log_the_end_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let text: String = (0..200_000).map(|number| format!("{number:09}\n")).collect();
+        let mut text = Vec::new();
+        for number in 0..200_000 {
+            writeln!(text, "{number:09}").unwrap();
+        }
         fs::write(folder.path().join("pilothouse.log"), text).unwrap();
         let mut reader = reader(folder.path());
         let mut all = Vec::new();

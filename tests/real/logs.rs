@@ -1,12 +1,17 @@
 //! Logs of real containers: whole, in order, once, whatever happens to the daemon meanwhile.
 
+use std::time::Duration;
+
 use pilothouse::domain::logs::{LogRange, Stream};
 use pilothouse::domain::order::Access;
 use serde_json::{Value, json};
 
 use crate::support::daemon::Daemon;
 use crate::support::fleet;
+use crate::support::wait;
 use crate::support::watch::Watch;
+
+const LIMIT: Duration = Duration::from_secs(45);
 
 /// Prints `line 1`, `line 2`, … about 500 a second, without an end.
 const COUNTING: &str =
@@ -109,6 +114,33 @@ async fn a_follow_goes_on_after_its_daemon_was_killed_with_nothing_lost_and_noth
     assert_eq!(seen[..], kept[..seen.len()], "what the daemon itself has kept");
     watch.end().await;
     daemon.stop();
+}
+
+#[tokio::test]
+async fn who_leaves_a_log_and_comes_back_reads_on_with_nothing_lost_and_nothing_twice() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    let key = daemon.key(&daemon.run("counting", COUNTING));
+    let mut watch = Watch::start(vec![daemon.host()], Access::ReadOnly);
+    watch.until_listed().await;
+    watch.follow(vec![key.clone()], LogRange::Tail(10));
+    for _ in 0..3 {
+        let more = watch.lines.len() + 200;
+        until_lines(&mut watch, more).await;
+        let reached = watch.leave();
+        let before = kept_by(daemon, &key.id).len();
+        let what = "it has written more meanwhile";
+        wait::until_running(LIMIT, what, || {
+            (kept_by(daemon, &key.id).len() > before + 100).then_some(())
+        })
+        .await;
+        watch.follow(vec![key.clone()], LogRange::After(reached));
+    }
+    let more = watch.lines.len() + 500;
+    until_lines(&mut watch, more).await;
+    assert_whole(&numbers(&watch));
+    assert_eq!(watch.skipped, 0);
+    watch.end().await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use pilothouse::domain::fault::Fault;
 use pilothouse::domain::fleet::{Fleet, Row};
 use pilothouse::domain::host::Link;
 use pilothouse::domain::ids::{ContainerId, ContainerKey, HostName};
-use pilothouse::domain::logs::{FollowId, LogLine, LogRange, Stream};
+use pilothouse::domain::logs::{FollowId, LogLine, LogRange, Reached, Stream};
 use pilothouse::domain::order::{Access, Order, OrderId, Verb};
 use pilothouse::domain::units::Stamp;
 use pilothouse::hosts::{self, Hosts};
@@ -29,6 +29,8 @@ pub(crate) struct Watch {
     bulk: mpsc::Receiver<Event>,
     pub(crate) fleet: Fleet,
     orders: u64,
+    /// Follows that were left: what still comes of them is nobody's.
+    left: Vec<FollowId>,
     done: BTreeMap<OrderId, Result<(), Fault>>,
     /// In the order in which they came, notices apart.
     pub(crate) lines: Vec<LogLine>,
@@ -49,6 +51,7 @@ impl Watch {
             bulk,
             fleet,
             orders: 0,
+            left: Vec::new(),
             done: BTreeMap::new(),
             lines: Vec::new(),
             notices: Vec::new(),
@@ -75,6 +78,7 @@ impl Watch {
     fn take(&mut self, event: Event) {
         match event {
             Event::Host(host, event) => self.fleet.apply(&host, event),
+            Event::Logs(id, _) if self.left.contains(&id) => {}
             Event::Logs(_, batch) => {
                 self.skipped += batch.skipped;
                 for line in batch.lines {
@@ -126,6 +130,21 @@ impl Watch {
         self.hosts
             .order(OrderId(self.orders), Order::Follow { id, targets, range })
             .expect("orders are taken");
+    }
+
+    /// Ends the last follow, of one container, as a view does that nobody sees; what is still on its way is not taken.
+    pub(crate) fn leave(&mut self) -> Reached {
+        let id = FollowId(self.orders);
+        self.left.push(id);
+        self.orders += 1;
+        self.hosts
+            .order(OrderId(self.orders), Order::Unfollow(id))
+            .expect("orders are taken");
+        let mut reached = Reached::default();
+        for line in &self.lines {
+            reached.line(line.stream, line.at);
+        }
+        reached
     }
 
     pub(crate) async fn until_link(&mut self, host: &HostName, wanted: fn(&Link) -> bool) -> Link {
