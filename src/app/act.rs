@@ -15,7 +15,7 @@ use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, RunId};
 use crate::domain::order::{Order, OrderId, Verb};
 use crate::domain::plan::RunRequest;
-use crate::domain::run::RunKind;
+use crate::domain::run::{Asked, RunKind, RunView};
 
 /// The containers that an action takes: the marked ones, else what is selected; never none.
 pub fn targets(model: &Model) -> Result<Vec<ContainerKey>, Refusal> {
@@ -228,6 +228,13 @@ pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
             );
             vec![Effect::Cancel(id, run)]
         }
+        Intent::Approve(run, stage) => {
+            let id = model.next_order();
+            model
+                .orders
+                .expect(id, Some(format!("let {stage} go on: the run continues")));
+            vec![Effect::Approve(id, run, stage)]
+        }
         Intent::Recover(run) => {
             let id = model.next_order();
             model.orders.expect(
@@ -283,6 +290,17 @@ pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
     };
     run.map(|run| run.id.clone())
         .ok_or_else(|| Refusal("no run of it is under way".to_owned()))
+}
+
+/// The open run that waits for a person, and its question: of what is selected, else the first.
+pub fn run_to_approve(model: &Model) -> Result<(RunId, Asked), Refusal> {
+    let asked = |run: &RunView| Some((run.id.clone(), run.asks.first()?.clone()));
+    let selected = run_to_cancel(model)
+        .ok()
+        .and_then(|id| asked(model.runs.get(&id)?));
+    selected
+        .or_else(|| model.runs.values().find_map(asked))
+        .ok_or_else(|| Refusal("no run waits for a person".to_owned()))
 }
 
 /// A pipeline key: building and testing change no host's service and start at once, or ask where they would on a
@@ -346,6 +364,23 @@ pub fn ask_cancel(model: &mut Model) -> Vec<Effect> {
         );
         let question = Question::yes_no(title, Intent::Cancel(id), model.now.uptime)
             .details(vec!["what it changed is taken back".to_owned()]);
+        model.ask(question);
+    }
+    Vec::new()
+}
+
+#[must_use]
+pub fn ask_approve(model: &mut Model) -> Vec<Effect> {
+    if let Ok((id, asked)) = run_to_approve(model)
+        && let Some(run) = model.runs.get(&id)
+    {
+        let title = format!("{} {}: {}", run.kind.word(), run.subject(), asked.question);
+        let details = vec![
+            format!("started by {} with {}", run.actor, run.image),
+            "no leaves it waiting; x cancels the run".to_owned(),
+        ];
+        let question =
+            Question::yes_no(title, Intent::Approve(id, asked.stage), model.now.uptime).details(details);
         model.ask(question);
     }
     Vec::new()

@@ -58,6 +58,10 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
         }
         Command::Push => Err(Refusal::new("pushing comes with a later version")),
         Command::Cancel => act::run_to_cancel(model).map(drop),
+        Command::Approve => {
+            writable(model)?;
+            act::run_to_approve(model).map(drop)
+        }
         Command::Recover => {
             writable(model)?;
             super::recovery::wanted(model).map(drop)

@@ -160,6 +160,8 @@ commands! {
     Pipeline = "pipeline", "pipeline" on [key!(shift-p)] in Fleet;
     /// Cancel the run: what it changed is taken back
     Cancel = "cancel", "cancel" on [key!(x)] in Fleet;
+    /// Answer a run that waits for a person
+    Approve = "approve", "approve" on [key!(shift-a)] in Fleet;
     /// Finish or take back what a run left whose process died
     Recover = "recover", "recover" on [key!(shift-x)] in Fleet;
 

@@ -15,6 +15,8 @@ pub enum Effect {
     /// Start the run; it is then followed by its journal. Answered by `Event::Done`.
     Launch(OrderId, RunRequest),
     Cancel(OrderId, RunId),
+    /// Yes to the stage of that name, which waits for a person.
+    Approve(OrderId, RunId, String),
     Recover(OrderId, RunId),
     /// To the clipboard of the person's terminal (OSC 52).
     Copy(String),

@@ -35,9 +35,14 @@ pub enum Answer {
 /// What a yes does. Targets are named here, so nothing that moves meanwhile matters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
-    Act { verb: Verb, targets: Vec<ContainerKey> },
+    Act {
+        verb: Verb,
+        targets: Vec<ContainerKey>,
+    },
     Launch(RunRequest),
     Cancel(RunId),
+    /// Lets the stage of the run go on.
+    Approve(RunId, String),
     Recover(RunId),
 }
 

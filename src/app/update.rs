@@ -215,6 +215,7 @@ fn question_key(
         Verdict::No => {
             model.say(match question.intent {
                 Intent::Recover(_) => "nothing was done; X asks again",
+                Intent::Approve(..) => "it waits on; A asks again",
                 Intent::Act { .. } | Intent::Launch(_) | Intent::Cancel(_) => "nothing was done",
             });
             if model.focus == PaneId::Plan {
@@ -343,6 +344,7 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Rollback => act::pipeline(model, RunKind::Rollback),
         Command::Pipeline => act::pipeline(model, RunKind::Pipeline),
         Command::Cancel => act::ask_cancel(model),
+        Command::Approve => act::ask_approve(model),
         Command::Recover => recovery::ask(model),
         Command::Retry => host_order(model, Order::Retry),
         Command::Measure => panes::hosts::measure(model),

@@ -57,6 +57,8 @@ pub enum Command {
     Follow(Follow),
     /// Ask a run to stop and undo what it did; a second time: to stop where it is
     Cancel(OneRun),
+    /// Let a run go on that waits for a person, or not
+    Approve(Approve),
     /// Finish or revert what a dead run left
     Recover(Recover),
     /// Take away a service's lock that nobody holds any more
@@ -198,6 +200,22 @@ pub struct OneRun {
     /// The run
     #[arg(value_parser = RunId::parse)]
     pub id: RunId,
+}
+
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The run, as `pilothouse runs` names it
+    #[arg(value_parser = RunId::parse)]
+    pub id: RunId,
+    /// The stage, where several wait
+    #[arg(long)]
+    pub stage: Option<String>,
+    /// Say no: the stage fails, and what the run changed is taken back
+    #[arg(long)]
+    pub deny: bool,
+    /// Why; it stays in the run's journal
+    #[arg(long)]
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Args)]

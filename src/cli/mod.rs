@@ -87,6 +87,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Runs(asked) => runs::list(&setup, &asked),
         Command::Follow(asked) => runs::follow(&setup, &asked).await,
         Command::Cancel(asked) => runs::cancel(&setup, &asked.id),
+        Command::Approve(asked) => runs::approve(&setup, &asked),
         Command::Recover(asked) => runs::recover(&setup, &asked).await,
         Command::Unlock(asked) => runs::unlock(&setup, &asked).await,
         // Carried out before there was a setup.

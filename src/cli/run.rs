@@ -153,6 +153,15 @@ pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
 
 /// The run's end in words.
 pub(super) fn ending(view: &RunView) -> String {
+    let mut words = result(view);
+    for note in &view.notes {
+        words.push_str("\n  note: ");
+        words.push_str(note);
+    }
+    words
+}
+
+fn result(view: &RunView) -> String {
     let subject = format!("{} {}", view.kind.word(), view.subject());
     match &view.status {
         RunStatus::Running => format!("{subject} goes on"),

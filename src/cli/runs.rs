@@ -1,6 +1,6 @@
 //! `runs`, `follow`, `cancel`, `recover`, `unlock`: what became of runs, and what to do about it.
 
-use super::args::{Follow, Recover, Runs, Unlock};
+use super::args::{Approve, Follow, Recover, Runs, Unlock};
 use super::out::{self, Exit};
 use super::run;
 use super::setup::Setup;
@@ -68,6 +68,25 @@ pub(super) fn cancel(setup: &Setup, id: &RunId) -> Exit {
             Exit::Done
         }
         Err(fault) => failed(&fault),
+    }
+}
+
+pub(super) fn approve(setup: &Setup, asked: &Approve) -> Exit {
+    if let Err(fault) = setup.may_change("approve") {
+        out::fault(&fault);
+        return Exit::Failed;
+    }
+    let word = runs::Word {
+        yes: !asked.deny,
+        by: runs::who(&super::env).login,
+        reason: asked.reason.clone(),
+    };
+    match runs::approve(&setup.state, &asked.id, asked.stage.as_deref(), &word) {
+        Ok(()) => Exit::Done,
+        Err(fault) => {
+            out::fault(&fault);
+            Exit::Failed
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub struct Service {
     pub build: Option<Build>,
     /// In order.
     pub tests: Vec<Test>,
+    pub stages: Vec<CustomStage>,
     pub deploy: Option<Deploy>,
     /// What a pipeline does, in order; the slots of one group run at once.
     pub pipeline: Vec<Vec<Slot>>,
@@ -30,16 +31,51 @@ pub enum Slot {
     /// By the test's name.
     Test(String),
     Push,
+    /// By the stage's name.
+    Custom(String),
     Deploy,
+}
+
+/// A stage of the service's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CustomStage {
+    pub name: String,
+    /// At the end, whatever came before: its result is told, and changes nothing.
+    pub always: bool,
+    pub work: Work,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Work {
+    /// A container; of the run's own image where it names none.
+    Run { image: Option<String>, test: Box<Test> },
+    /// On the machine of the run, in the folder of the file that names it; never through a shell.
+    Command {
+        argv: Vec<String>,
+        env: BTreeMap<String, String>,
+        folder: PathBuf,
+        timeout: Duration,
+    },
+    /// Waits for a person.
+    Approve { question: String, timeout: Duration },
 }
 
 impl Slot {
     /// What a pipeline does that says nothing else: one after the other.
     #[must_use]
-    pub fn usual(builds: bool, tests: &[Test], pushes: bool, deploys: bool) -> Vec<Vec<Self>> {
+    pub fn usual(
+        builds: bool,
+        tests: &[Test],
+        pushes: bool,
+        stages: &[CustomStage],
+        deploys: bool,
+    ) -> Vec<Vec<Self>> {
         let tests = tests.iter().map(|test| Self::Test(test.name.clone()));
         let slots = builds.then_some(Self::Build).into_iter().chain(tests);
-        let slots = slots.chain(pushes.then_some(Self::Push));
+        let stages = stages.iter().filter(|stage| !stage.always);
+        let stages = stages.map(|stage| Self::Custom(stage.name.clone()));
+        let slots = slots.chain(pushes.then_some(Self::Push)).chain(stages);
         slots
             .chain(deploys.then_some(Self::Deploy))
             .map(|slot| vec![slot])

@@ -85,10 +85,20 @@ pub struct RunView {
     pub steps_total: u32,
     /// From earlier runs of this kind and service; absent for the first.
     pub estimate: Option<Duration>,
+    /// Stages that wait for a person's word.
+    pub asks: Vec<Asked>,
+    /// What was left, or did not succeed, without making the run a failed one.
+    pub notes: Vec<String>,
     /// The last lines of output, oldest first, cut to what a pane can show.
     pub output: Vec<RunLine>,
     /// Output lines before those, not sent.
     pub output_skipped: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    pub stage: String,
+    pub question: String,
 }
 
 /// A column of the pipeline pane.

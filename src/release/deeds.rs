@@ -127,6 +127,8 @@ impl<'a> Scene<'a> {
             | Stage::Fetch
             | Stage::Test(_)
             | Stage::Push
+            | Stage::Run(_)
+            | Stage::Local(_)
             | Stage::Sweep
             | Stage::Lock
             | Stage::Preflight

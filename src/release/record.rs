@@ -66,6 +66,8 @@ pub enum Entry {
         host: HostName,
         why: String,
     },
+    /// What was left, or did not succeed, without making the run a failed one.
+    Note(String),
     Closed {
         outcome: Outcome,
         exit: u8,
@@ -98,6 +100,11 @@ pub enum Finding {
     },
     /// What each tag named before the run gave it to another image; `None`: nothing.
     Tags(BTreeMap<String, Option<ImageId>>),
+    /// Somebody let the run go on.
+    Approved {
+        by: String,
+        reason: Option<String>,
+    },
     /// The service's replicas there, after the step.
     Replicas(Vec<Replica>),
     /// The answer to `Inquire`.

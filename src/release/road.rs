@@ -3,7 +3,7 @@
 
 use super::plan::Plan;
 use super::stage::{Stage, Way};
-use crate::config::service::Slot;
+use crate::config::service::{CustomStage, Slot, Test, Work};
 use crate::domain::ids::HostName;
 use crate::domain::run::RunKind;
 
@@ -26,6 +26,7 @@ pub fn road(plan: &Plan, way: Way) -> Vec<Group> {
 pub fn early_back(plan: &Plan) -> Vec<Group> {
     let mut road = swept(plan);
     road.push(vec![Stage::Unlock]);
+    road.extend(always(plan));
     road
 }
 
@@ -35,12 +36,11 @@ fn each(stages: &[Stage]) -> Vec<Group> {
 
 fn out(plan: &Plan) -> Vec<Group> {
     let mut road = vec![vec![Stage::Connect]];
-    let mut is_fetched = false;
+    let fetch = (!plan.test_hosts().is_empty()).then(|| vec![Stage::Fetch]);
+    if !plan.builds() {
+        road.extend(fetch.clone());
+    }
     for group in slots(plan) {
-        if group.iter().any(|slot| matches!(slot, Slot::Test(_))) && !is_fetched {
-            road.push(vec![Stage::Fetch]);
-            is_fetched = true;
-        }
         if group.contains(&Slot::Build) {
             road.push(vec![Stage::Mark]);
         }
@@ -59,8 +59,12 @@ fn out(plan: &Plan) -> Vec<Group> {
             // What stands behind it is done on the way on.
             return road;
         }
-        road.push(group.iter().filter_map(stage_of).collect());
+        road.push(group.iter().filter_map(|slot| stage_of(plan, slot)).collect());
+        if group.contains(&Slot::Build) {
+            road.extend(fetch.clone());
+        }
     }
+    road.extend(always(plan));
     road
 }
 
@@ -77,6 +81,7 @@ fn back(plan: &Plan) -> Vec<Group> {
             Stage::Unlock,
         ]));
     }
+    road.extend(always(plan));
     road
 }
 
@@ -84,7 +89,7 @@ fn on(plan: &Plan) -> Vec<Group> {
     if !plan.is_release() {
         return Vec::new();
     }
-    each(&[
+    let mut road = each(&[
         Stage::Settle,
         Stage::Copy,
         Stage::Promote,
@@ -92,7 +97,27 @@ fn on(plan: &Plan) -> Vec<Group> {
         Stage::Prove,
         Stage::CleanUp,
         Stage::Unlock,
-    ])
+    ]);
+    let slots = slots(plan);
+    let behind = slots
+        .iter()
+        .skip_while(|group| !group.contains(&Slot::Deploy))
+        .skip(1);
+    road.extend(behind.map(|group| group.iter().filter_map(|slot| stage_of(plan, slot)).collect()));
+    road.extend(always(plan));
+    road
+}
+
+/// What is done at the end of a pipeline, whatever came before it.
+fn always(plan: &Plan) -> Vec<Group> {
+    if plan.kind != RunKind::Pipeline {
+        return Vec::new();
+    }
+    let stages = plan.service.stages.iter().filter(|stage| stage.always);
+    stages
+        .filter_map(|stage| stage_of(plan, &Slot::Custom(stage.name.clone())))
+        .map(|stage| vec![stage])
+        .collect()
 }
 
 /// Only what can have made something that is no replica leaves something to sweep.
@@ -119,25 +144,68 @@ pub fn slots(plan: &Plan) -> Vec<Vec<Slot>> {
     }
 }
 
-fn stage_of(slot: &Slot) -> Option<Stage> {
+fn stage_of(plan: &Plan, slot: &Slot) -> Option<Stage> {
     match slot {
         Slot::Build => Some(Stage::Build),
         Slot::Test(name) => Some(Stage::Test(name.clone())),
         Slot::Push => Some(Stage::Push),
+        Slot::Custom(name) => Some(match plan.custom(name)?.work {
+            Work::Run { .. } => Stage::Run(name.clone()),
+            Work::Command { .. } | Work::Approve { .. } => Stage::Local(name.clone()),
+        }),
         Slot::Deploy => None,
     }
 }
 
 impl Plan {
-    /// Where something is built, tested or pushed; each once, in the order of the pipeline.
+    #[must_use]
+    pub fn custom(&self, name: &str) -> Option<&CustomStage> {
+        self.service.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// A stage that is done at the end whatever came before: what it comes to is told and changes nothing.
+    #[must_use]
+    pub fn is_always(&self, stage: &Stage) -> bool {
+        match stage {
+            Stage::Run(name) | Stage::Local(name) => self.custom(name).is_some_and(|stage| stage.always),
+            _ => false,
+        }
+    }
+
+    /// The slots of this run, and what is done at its end.
+    fn all_slots(&self) -> Vec<Slot> {
+        let ends = always(self)
+            .into_iter()
+            .flatten()
+            .filter_map(|stage| match stage {
+                Stage::Run(name) | Stage::Local(name) => Some(Slot::Custom(name)),
+                _ => None,
+            });
+        slots(self).into_iter().flatten().chain(ends).collect()
+    }
+
+    /// The container that a slot runs, and whether it is of the run's own image.
+    fn container(&self, slot: &Slot) -> Option<(&Test, bool)> {
+        match slot {
+            Slot::Test(name) => Some((self.test(name)?, true)),
+            Slot::Custom(name) => match &self.custom(name)?.work {
+                Work::Run { image, test } => Some((test, image.is_none())),
+                Work::Command { .. } | Work::Approve { .. } => None,
+            },
+            Slot::Build | Slot::Push | Slot::Deploy => None,
+        }
+    }
+
+    /// Where something is built, tested, pushed or run; each once, in the order of the pipeline.
     #[must_use]
     pub fn workplaces(&self) -> Vec<HostName> {
         let mut found: Vec<HostName> = Vec::new();
-        for slot in slots(self).iter().flatten() {
+        for slot in self.all_slots() {
             let host = match slot {
                 Slot::Build | Slot::Push => self.builder.as_ref(),
-                Slot::Test(name) => self.test(name).map(|test| &test.host),
-                Slot::Deploy => None,
+                Slot::Test(_) | Slot::Custom(_) | Slot::Deploy => {
+                    self.container(&slot).map(|(test, _)| &test.host)
+                }
             };
             if let Some(host) = host
                 && !found.contains(host)
@@ -148,13 +216,12 @@ impl Plan {
         found
     }
 
-    /// Where the tests of this run run.
+    /// Where containers of the run's own image run that are no replicas.
     #[must_use]
     pub fn test_hosts(&self) -> Vec<HostName> {
         let mut found: Vec<HostName> = Vec::new();
-        for slot in slots(self).iter().flatten() {
-            if let Slot::Test(name) = slot
-                && let Some(test) = self.test(name)
+        for slot in self.all_slots() {
+            if let Some((test, true)) = self.container(&slot)
                 && !found.contains(&test.host)
             {
                 found.push(test.host.clone());
@@ -166,15 +233,17 @@ impl Plan {
     /// The hosts of a stage that is no part of a release.
     #[must_use]
     pub fn hosts_of_work(&self, stage: &Stage) -> Vec<HostName> {
-        match stage {
-            Stage::Mark | Stage::Build | Stage::Push => self.builder.iter().cloned().collect(),
-            Stage::Fetch => self.test_hosts(),
-            Stage::Test(name) => self
-                .test(name)
-                .map(|test| test.host.clone())
-                .into_iter()
-                .collect(),
-            _ => Vec::new(),
-        }
+        let host = match stage {
+            Stage::Mark | Stage::Build | Stage::Push => self.builder.clone(),
+            Stage::Fetch => return self.test_hosts(),
+            Stage::Test(name) => self.test(name).map(|test| test.host.clone()),
+            Stage::Run(name) => self
+                .container(&Slot::Custom(name.clone()))
+                .map(|(test, _)| test.host.clone()),
+            // Its step is called by some host's name; it needs none.
+            Stage::Local(_) => self.hosts().into_iter().next(),
+            _ => None,
+        };
+        host.into_iter().collect()
     }
 }

@@ -87,6 +87,8 @@ pub struct Run {
     pending_work: Vec<String>,
     /// Stop where it is: what the reason is.
     halted: Option<String>,
+    /// The stage of the service's own that failed behind the commit.
+    stopped_by: Option<Stage>,
     cancels: u8,
     closed: bool,
 }
@@ -124,6 +126,7 @@ impl Run {
             differences: Vec::new(),
             pending_work: Vec::new(),
             halted: None,
+            stopped_by: None,
             cancels: 0,
             closed: false,
         }
@@ -154,12 +157,6 @@ impl Run {
     #[must_use]
     pub fn trouble(&self) -> &str {
         self.trouble.as_ref().map_or("", |trouble| trouble.why.as_str())
-    }
-
-    /// What is left to do after a converged run, for people.
-    #[must_use]
-    pub fn pending_work(&self) -> &[String] {
-        &self.pending_work
     }
 
     /// The first actions.
@@ -213,7 +210,11 @@ impl Run {
                 self.void = superseded.then_some(undone || self.untouched);
             }
             Finding::Replicas(now) => self.compare(step, &now),
-            Finding::Nothing | Finding::Lock { .. } | Finding::Image { .. } | Finding::Tags(_) => {}
+            Finding::Nothing
+            | Finding::Lock { .. }
+            | Finding::Image { .. }
+            | Finding::Tags(_)
+            | Finding::Approved { .. } => {}
         }
         if step.stage == Stage::Commit {
             self.committed = true;
@@ -306,12 +307,23 @@ impl Run {
 
     fn enter(&mut self, actions: &mut Vec<Action>) {
         for stage in self.road.get(self.at).cloned().unwrap_or_default() {
+            if self.is_left_out(&stage) {
+                continue;
+            }
             for host in self.hosts_of(&stage) {
-                if !self.lost.contains_key(&host) {
+                if stage.is_local() || !self.lost.contains_key(&host) {
                     self.ask(stage.clone(), host, actions);
                 }
             }
         }
+    }
+
+    /// Behind a stage of the service's own that failed after the commit only what is always done is done.
+    fn is_left_out(&self, stage: &Stage) -> bool {
+        self.way == Way::On
+            && self.stopped_by.is_some()
+            && matches!(stage, Stage::Run(_) | Stage::Local(_))
+            && !self.plan.is_always(stage)
     }
 
     fn hosts_of(&self, stage: &Stage) -> Vec<HostName> {
@@ -322,9 +334,13 @@ impl Run {
             },
             // `another_lock` gives them out.
             Stage::Lock => Vec::new(),
-            Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push => {
-                self.plan.hosts_of_work(stage)
-            }
+            Stage::Mark
+            | Stage::Build
+            | Stage::Fetch
+            | Stage::Test(_)
+            | Stage::Push
+            | Stage::Run(_)
+            | Stage::Local(_) => self.plan.hosts_of_work(stage),
             Stage::Sweep => self.worked.iter().cloned().collect(),
             Stage::Commit | Stage::Inquire => self.order.first().cloned().into_iter().collect(),
             Stage::Copy => self.order.iter().skip(1).cloned().collect(),

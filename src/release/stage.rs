@@ -19,6 +19,10 @@ pub enum Stage {
     /// By the test's name.
     Test(String),
     Push,
+    /// A container of the service's own, by its name.
+    Run(String),
+    /// On the machine of the run, no host needed: a command, or a person who is waited for.
+    Local(String),
     /// Everything that the run made and is no replica goes: test containers, networks, volumes, tags.
     Sweep,
 
@@ -90,6 +94,8 @@ impl Stage {
             | Self::Fetch
             | Self::Test(_)
             | Self::Push
+            | Self::Run(_)
+            | Self::Local(_)
             | Self::Sweep
             | Self::Lock
             | Self::Preflight
@@ -104,7 +110,13 @@ impl Stage {
     /// Makes what `Sweep` takes away again.
     #[must_use]
     pub fn makes(&self) -> bool {
-        matches!(self, Self::Build | Self::Test(_))
+        matches!(self, Self::Build | Self::Test(_) | Self::Run(_))
+    }
+
+    /// Needs no host: it is done even where its step's host was lost.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
     }
 
     /// May it be ended early when the run turns back? What changes a container is always finished.
@@ -112,7 +124,14 @@ impl Stage {
     pub fn can_be_interrupted(&self) -> bool {
         matches!(
             self,
-            Self::Build | Self::Fetch | Self::Test(_) | Self::Push | Self::Image | Self::Gate
+            Self::Build
+                | Self::Fetch
+                | Self::Test(_)
+                | Self::Push
+                | Self::Run(_)
+                | Self::Local(_)
+                | Self::Image
+                | Self::Gate
         )
     }
 
@@ -121,6 +140,7 @@ impl Stage {
     pub fn column(&self) -> Option<String> {
         let word = match self {
             Self::Test(name) => return Some(format!("test {name}")),
+            Self::Run(name) | Self::Local(name) => name,
             Self::Mark | Self::Build => "build",
             Self::Fetch => "fetch",
             Self::Push => "push",
@@ -143,6 +163,7 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Test(name) => write!(f, "test {name}"),
+            Self::Run(name) | Self::Local(name) => write!(f, "stage {name}"),
             Self::Mark => f.write_str("mark"),
             Self::Build => f.write_str("build"),
             Self::Fetch => f.write_str("fetch"),

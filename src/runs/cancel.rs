@@ -31,15 +31,14 @@ pub fn cancel(state: &State, run: &RunId, by: &str) -> Result<(), Fault> {
 }
 
 /// Who asked, once for every time.
-#[must_use]
-pub fn wishes(dir: &Path) -> Vec<String> {
+pub(super) fn wishes(dir: &Path) -> Vec<String> {
     // No file: nobody asked.
     let text = std::fs::read_to_string(path(dir)).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
 /// What was asked of an earlier process does not concern the one that recovers.
-pub fn forget(dir: &Path) -> std::io::Result<()> {
+pub(super) fn forget(dir: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(path(dir)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => Ok(()),

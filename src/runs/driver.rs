@@ -90,7 +90,12 @@ impl Driver {
         match action {
             Action::Write(entry) => self.write(entry)?,
             Action::Do(step) => self.begin(step),
-            Action::Interrupt => self.hands.interrupt.cancel(),
+            Action::Interrupt => {
+                if self.hands.interrupt.is_cancelled() {
+                    self.hands.stop.cancel();
+                }
+                self.hands.interrupt.cancel();
+            }
             Action::Close { outcome, exit } => return Ok(Some(Ended::Closed { outcome, exit })),
             Action::Leave { why, exit } => return Ok(Some(Ended::Left { why, exit })),
         }
@@ -106,7 +111,10 @@ impl Driver {
             Entry::Turned { way, .. } => self.hands.turned(*way),
             Entry::Lost { host, .. } => {
                 // No more steps there, also none that is under way.
-                let gone = self.under_way.iter().filter(|(step, _)| step.host == *host);
+                let gone = self
+                    .under_way
+                    .iter()
+                    .filter(|(step, _)| step.host == *host && !step.stage.is_local());
                 for (_, handle) in gone {
                     handle.abort();
                 }
@@ -117,6 +125,7 @@ impl Driver {
             | Entry::Done { .. }
             | Entry::Failed { .. }
             | Entry::Text { .. }
+            | Entry::Note(_)
             | Entry::Closed { .. } => {}
         }
         self.hands.pen.write(entry)

@@ -1,10 +1,13 @@
 //! The hands of a run: one step done on one host, by the daemon it is connected to.
 //! Looks at the lock before every change, writes the intent down before it is done, and what came of it afterwards.
 
+mod custom;
 mod images;
 mod left;
+mod ledgers;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +17,7 @@ use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
 use super::step::lock::{Claim, Pinned};
-use super::step::{carry, gate, ledger, lock, replicas, survey};
+use super::step::{carry, gate, lock, replicas, survey};
 use crate::config::Host;
 use crate::config::service::Gate;
 use crate::domain::fault::Fault;
@@ -24,8 +27,7 @@ use crate::domain::order::Access;
 use crate::hosts::{Daemon, connect};
 use crate::release::decision::Decision;
 use crate::release::deeds::Scene;
-use crate::release::facts::LedgerSeen;
-use crate::release::ledger::{Ledger, LedgerResult};
+use crate::release::ledger::LedgerResult;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Failure, FailureKind, Finding};
 use crate::release::stage::{Stage, Step, Way};
@@ -48,6 +50,10 @@ pub struct Hands {
     pub pen: Pen,
     /// The run turned back: what can end early does.
     pub interrupt: CancellationToken,
+    /// It was told to stop where it is: what is always done ends early, too.
+    pub stop: CancellationToken,
+    /// The run's folder: where a person's word is found.
+    dir: PathBuf,
     held: Mutex<Held>,
 }
 
@@ -86,6 +92,7 @@ pub struct Tools {
     pub machine: String,
     pub secrets: Secrets,
     pub pen: Pen,
+    pub dir: PathBuf,
     pub resumed: Option<Decision>,
     /// What an earlier process of this run found its tags to name.
     pub tags: BTreeMap<String, Option<ImageId>>,
@@ -107,6 +114,8 @@ impl Hands {
             secrets: tools.secrets,
             pen: tools.pen,
             interrupt: CancellationToken::new(),
+            stop: CancellationToken::new(),
+            dir: tools.dir,
             held: Mutex::new(Held {
                 resumed: tools.resumed.is_some(),
                 decision: tools.resumed.map(Arc::new),
@@ -252,9 +261,12 @@ impl Hands {
         if step.stage == Stage::Connect {
             return self.connect(host).await;
         }
+        if let Stage::Local(name) = &step.stage {
+            return self.local(step, name).await;
+        }
         let daemon = self.daemon(host)?;
         match &step.stage {
-            Stage::Connect => Ok(Finding::Nothing),
+            Stage::Connect | Stage::Local(_) => Ok(Finding::Nothing),
             Stage::Mark => self.mark(&daemon).await,
             Stage::Build => self.build(step, &daemon).await,
             Stage::Test(name) => self.test(step, &daemon, name).await,
@@ -263,6 +275,7 @@ impl Hands {
                 format!("push {}", self.plan.image),
                 "this version ships images from host to host, not through a registry",
             ))),
+            Stage::Run(name) => self.run(step, &daemon, name).await,
             Stage::Sweep => self.sweep(step, &daemon).await,
             Stage::Lock => self.lock(step, &daemon).await,
             Stage::Preflight => Ok(Finding::Facts(Box::new(
@@ -397,66 +410,6 @@ impl Hands {
         gate::gate(daemon, &scene, whose, &limits, &mut teller, cancel).await?;
         Ok(Finding::Nothing)
     }
-
-    /// The commit is one record on the first host; the others copy it.
-    async fn commit(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
-        let decision = self.decision()?;
-        let other = self.longest_ledger(host, &decision).await;
-        let entry = decision.ledger_entry(&self.plan, super::pen::now(), LedgerResult::Committed);
-        ledger::append(daemon, &self.plan.subject, other.as_ref(), entry).await?;
-        Ok(Finding::Nothing)
-    }
-
-    /// Of the other hosts: one that lost its own takes it over. A host that does not answer is not waited for.
-    async fn longest_ledger(&self, but: &HostName, decision: &Decision) -> Option<Ledger> {
-        let mut best: Option<Ledger> = None;
-        for host in decision.order.iter().filter(|host| *host != but) {
-            let Ok(daemon) = self.daemon(host) else { continue };
-            if let Ok(LedgerSeen::Read(seen)) = ledger::read(&daemon, &self.plan.subject).await
-                && best
-                    .as_ref()
-                    .is_none_or(|best| seen.entries.len() > best.entries.len())
-            {
-                best = Some(*seen);
-            }
-        }
-        best
-    }
-
-    async fn record(&self, daemon: &Daemon) -> Result<Finding, Failure> {
-        let decision = self.decision()?;
-        let result = self.held().result.clone();
-        if let Some(result) = result {
-            let entry = decision.ledger_entry(&self.plan, super::pen::now(), result);
-            ledger::append(daemon, &self.plan.subject, None, entry).await?;
-        }
-        Ok(Finding::Nothing)
-    }
-
-    /// The first host's word counts; where it has no ledger at all, a copy on another host does.
-    async fn inquire(&self, daemon: &Daemon) -> Result<Finding, Failure> {
-        let decision = self.decision()?;
-        let seen = match ledger::read(daemon, &self.plan.subject).await? {
-            LedgerSeen::Read(seen) => Some(*seen),
-            LedgerSeen::Missing => self.longest_ledger(daemon.name(), &decision).await,
-            LedgerSeen::Newer { .. } | LedgerSeen::Unreadable { .. } => {
-                return Err(Failure::refused(Fault::new(
-                    format!("ask {} whether the run was committed", daemon.name()),
-                    "its ledger cannot be read",
-                )));
-            }
-        };
-        let seen = seen.unwrap_or_default();
-        let run = &self.plan.run;
-        let superseded = seen
-            .committed()
-            .any(|entry| entry.run != *run && entry.at > self.plan.started);
-        Ok(Finding::Committed {
-            yes: seen.is_committed(run),
-            superseded,
-            undone: seen.is_undone(run),
-        })
-    }
 }
 
 /// Facts and listings are not journaled whole: the decision keeps what counts of them.
@@ -468,6 +421,7 @@ fn journaled(finding: &Finding) -> Finding {
         | Finding::Lock { .. }
         | Finding::Image { .. }
         | Finding::Tags(_)
+        | Finding::Approved { .. }
         | Finding::Committed { .. } => finding.clone(),
     }
 }

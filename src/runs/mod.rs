@@ -13,7 +13,8 @@ pub mod view;
 pub mod follow;
 pub mod watch;
 pub mod actor;
-pub mod cancel;
+pub mod approve;
+mod cancel;
 pub mod draft;
 pub mod plan;
 pub mod launch;
@@ -26,6 +27,7 @@ pub mod recover;
 pub mod unlock;
 
 pub use actor::who;
+pub use approve::{Word, approve};
 pub use cancel::cancel;
 pub use follow::{follow, list, view};
 pub use launch::launch;

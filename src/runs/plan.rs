@@ -5,11 +5,12 @@ use super::draft::draft;
 use super::state::State;
 use super::step::survey;
 use crate::config::Config;
-use crate::config::service::Slot;
+use crate::config::service::{CustomStage, Slot, Work};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber};
 use crate::domain::order::Access;
 use crate::domain::plan::{PlanView, RunRequest};
+use crate::domain::run::RunKind;
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
@@ -75,12 +76,20 @@ pub async fn plan(
     if !plan.builds() && !plan.test_hosts().is_empty() {
         tested_image(&plan, &facts, &mut view);
     }
-    view.order = work(&plan);
+    view.order = work(&plan, false);
     view.tests = tests(&plan);
     if plan.is_release() {
         release(&plan, facts, &mut view);
     } else {
         view.undo = vec!["nothing that runs is touched; test containers are removed".to_owned()];
+    }
+    if plan.is_release() {
+        view.order.extend(work(&plan, true));
+    }
+    if plan.kind == RunKind::Pipeline {
+        let always = plan.service.stages.iter().filter(|stage| stage.always);
+        view.order
+            .extend(always.map(|stage| format!("at the end, whatever came before: {}", custom(stage))));
     }
     Ok(view)
 }
@@ -111,8 +120,8 @@ fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
         .collect()
 }
 
-/// What is done before a release begins, a line a slot; what runs at once stands on one line.
-fn work(plan: &Plan) -> Vec<String> {
+/// What is done before a release begins, or behind it, a line a group; what runs at once stands on one line.
+fn work(plan: &Plan, behind: bool) -> Vec<String> {
     let line = |slot: &Slot| match slot {
         Slot::Build => plan.service.build.as_ref().map(|build| {
             format!(
@@ -126,21 +135,38 @@ fn work(plan: &Plan) -> Vec<String> {
             .test(name)
             .map(|test| format!("test {name} on {}: {}", test.host, test.command.join(" "))),
         Slot::Push => Some(format!("push {}", plan.image)),
+        Slot::Custom(name) => plan.custom(name).map(custom),
         Slot::Deploy => None,
     };
     let groups = slots(plan);
-    let lines = groups.iter().map(|group| {
+    let groups = groups
+        .iter()
+        .skip_while(|group| behind && !group.contains(&Slot::Deploy))
+        .take_while(|group| behind || !group.contains(&Slot::Deploy));
+    let lines = groups.map(|group| {
         let parts: Vec<String> = group.iter().filter_map(line).collect();
         parts.join(" · at once ")
     });
     lines.filter(|line| !line.is_empty()).collect()
 }
 
+fn custom(stage: &CustomStage) -> String {
+    let name = &stage.name;
+    match &stage.work {
+        Work::Run { image, test } => {
+            let of = image.as_deref().unwrap_or("the image");
+            format!("{name} on {}, in {of}: {}", test.host, test.command.join(" "))
+        }
+        Work::Command { argv, .. } => format!("{name} on this machine: {}", argv.join(" ")),
+        Work::Approve { question, .. } => format!("{name} waits for a person: {question}"),
+    }
+}
+
 fn tests(plan: &Plan) -> Vec<String> {
     let groups = slots(plan);
     let names = groups.iter().flatten().filter_map(|slot| match slot {
         Slot::Test(name) => plan.test(name),
-        Slot::Build | Slot::Push | Slot::Deploy => None,
+        Slot::Build | Slot::Push | Slot::Custom(_) | Slot::Deploy => None,
     });
     names
         .map(|test| format!("{} on {}: {}", test.name, test.host, test.command.join(" ")))

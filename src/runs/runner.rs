@@ -85,6 +85,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         machine,
         secrets,
         pen: Pen::new(journal, output, redactor),
+        dir: dir.to_path_buf(),
         resumed,
         tags,
     });

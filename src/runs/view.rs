@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::config::service::Work;
 use crate::domain::ids::HostName;
-use crate::domain::run::{Cell, Outcome, RunStatus, RunView, StageView};
+use crate::domain::run::{Asked, Cell, Outcome, RunStatus, RunView, StageView};
 use crate::domain::units::Stamp;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
@@ -25,6 +26,7 @@ pub struct Fold {
     undoing: Option<String>,
     way: Way,
     steps_done: u32,
+    notes: Vec<String>,
     closed: Option<(Stamp, Outcome, u8)>,
     pub last: Stamp,
 }
@@ -45,6 +47,7 @@ impl Fold {
             undoing: None,
             way: Way::Out,
             steps_done: 0,
+            notes: Vec::new(),
             closed: None,
             last: first.at,
         })
@@ -87,6 +90,7 @@ impl Fold {
                     self.undoing = Some(why.clone());
                 }
             }
+            Entry::Note(note) => self.notes.push(note.clone()),
             Entry::Closed { outcome, exit } => {
                 self.closed = Some((record.at, outcome.clone(), *exit));
                 self.settle(outcome, record.at);
@@ -96,7 +100,7 @@ impl Fold {
 
     fn began(&mut self, step: &Step, at: Stamp) {
         let key = key(step);
-        let back = self.way == Way::Back;
+        let back = self.is_undone(step);
         let Some(cell) = self.cell(step) else { return };
         if back && matches!(cell, Cell::Waiting | Cell::Skipped) {
             return;
@@ -117,7 +121,7 @@ impl Fold {
             self.image = format!("{reference} {}", id.short());
         }
         let took = self.took(step, at);
-        let back = self.way == Way::Back;
+        let back = self.is_undone(step);
         if !back && self.way != Way::Ask {
             self.steps_done += 1;
         }
@@ -127,6 +131,11 @@ impl Fold {
             (true, _) => {}
             (false, _) => *cell = Cell::Done { took },
         }
+    }
+
+    /// On the way back what was done is taken back, but for what is always done.
+    fn is_undone(&self, step: &Step) -> bool {
+        self.way == Way::Back && !self.plan.is_always(&step.stage)
     }
 
     fn failed(&mut self, step: &Step, why: &str, at: Stamp) {
@@ -208,9 +217,26 @@ impl Fold {
             steps_done: self.steps_done.min(total(&self.plan)),
             steps_total: total(&self.plan),
             estimate: None,
+            asks: self.asks(),
+            notes: self.notes.clone(),
             output: Vec::new(),
             output_skipped: 0,
         }
+    }
+
+    fn asks(&self) -> Vec<Asked> {
+        let open = self.stages.iter().filter(|stage| {
+            let mut cells = stage.cells.iter();
+            cells.any(|(_, cell)| matches!(cell, Cell::Running { .. }))
+        });
+        open.filter_map(|stage| match &self.plan.custom(&stage.name)?.work {
+            Work::Approve { question, .. } if self.closed.is_none() => Some(Asked {
+                stage: stage.name.clone(),
+                question: question.clone(),
+            }),
+            _ => None,
+        })
+        .collect()
     }
 
     /// How long it took, if it converged.
@@ -237,6 +263,7 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Mark => "noting its tags",
         Stage::Build => "building",
         Stage::Push => "pushing",
+        Stage::Run(_) | Stage::Local(_) => "running",
         Stage::Test(_) => "testing",
         Stage::Fetch | Stage::Image => "fetching",
         Stage::Create => "creating",
@@ -260,11 +287,7 @@ fn doing(stage: &Stage) -> &'static str {
 /// Every stage of the way out, and what follows the commit as one column.
 fn columns(plan: &Plan) -> Vec<StageView> {
     let mut stages: Vec<StageView> = Vec::new();
-    let after = if plan.is_release() {
-        vec![Stage::Retire]
-    } else {
-        Vec::new()
-    };
+    let after = road(plan, Way::On).into_iter().flatten();
     for stage in road(plan, Way::Out).into_iter().flatten().chain(after) {
         let Some(name) = stage.column() else { continue };
         // Building and testing show only what they are for.
@@ -275,8 +298,8 @@ fn columns(plan: &Plan) -> Vec<StageView> {
             continue;
         }
         let hosts: Vec<Option<HostName>> = match &stage {
-            Stage::Commit => vec![None],
-            Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push => {
+            Stage::Commit | Stage::Local(_) => vec![None],
+            Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push | Stage::Run(_) => {
                 plan.hosts_of_work(&stage).into_iter().map(Some).collect()
             }
             _ => plan.targets.iter().cloned().map(Some).collect(),
@@ -293,9 +316,13 @@ fn total(plan: &Plan) -> u32 {
     let targets = plan.targets.len();
     let steps = |stage: &Stage| match stage {
         Stage::Connect | Stage::Preflight => plan.hosts().len(),
-        Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push => {
-            plan.hosts_of_work(stage).len()
-        }
+        Stage::Mark
+        | Stage::Build
+        | Stage::Fetch
+        | Stage::Test(_)
+        | Stage::Push
+        | Stage::Run(_)
+        | Stage::Local(_) => plan.hosts_of_work(stage).len(),
         Stage::Commit => 1,
         Stage::Copy => targets.saturating_sub(1),
         _ => targets,

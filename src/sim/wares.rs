@@ -191,7 +191,8 @@ fn service(ware: &Ware) -> Option<Service> {
         })
         .collect();
     Some(Service {
-        pipeline: Slot::usual(true, &tests, false, true),
+        pipeline: Slot::usual(true, &tests, false, &[], true),
+        stages: Vec::new(),
         name: ServiceName::parse(ware.name).ok()?,
         image: format!("demo/{}", ware.name),
         tests,

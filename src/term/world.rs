@@ -144,6 +144,19 @@ impl World {
         self.answer(id, async move { runs::cancel(&state, &run, &actor) });
     }
 
+    pub fn approve(&mut self, id: OrderId, run: RunId, of: String) {
+        let (state, access) = (self.state.clone(), self.access);
+        let word = runs::Word {
+            yes: true,
+            by: self.actor.clone(),
+            reason: None,
+        };
+        self.answer(id, async move {
+            writable(access, "let the run go on")?;
+            runs::approve(&state, &run, Some(&of), &word)
+        });
+    }
+
     pub fn recover(&mut self, id: OrderId, run: RunId) {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         self.answer(id, async move {

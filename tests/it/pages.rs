@@ -91,6 +91,8 @@ fn deploy(hosts: usize) -> RunView {
             ),
         ],
         output_skipped: 0,
+        asks: Vec::new(),
+        notes: Vec::new(),
     }
 }
 

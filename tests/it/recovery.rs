@@ -134,5 +134,7 @@ fn dead(number: u32, on: &str) -> RunView {
         estimate: None,
         output: Vec::new(),
         output_skipped: 0,
+        asks: Vec::new(),
+        notes: Vec::new(),
     }
 }

@@ -269,6 +269,7 @@ fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
         image: repository.to_owned(),
         build: None,
         pipeline: Vec::new(),
+        stages: Vec::new(),
         tests: Vec::new(),
         deploy: Some(Deploy {
             hosts,

@@ -4,6 +4,7 @@
 mod host;
 mod service;
 mod stages;
+mod custom;
 mod pipeline;
 mod deploy;
 mod spec;

@@ -1,18 +1,19 @@
 //! `pipeline = ["build", ["unit", "lint"], "push", "deploy"]`: what `P` does, in order; a list within it runs at once.
-//! Without it: build, the tests in their order, push where the service pushes, deploy.
+//! Without it: build, the tests in their order, push where the service pushes, its own stages, deploy.
 
 use std::collections::BTreeSet;
 
 use super::super::fault::Wrong;
 use super::super::nearest::nearest;
 use super::super::section::Value;
-use super::super::service::{Slot, Test};
+use super::super::service::{CustomStage, Slot, Test, Work};
 
 /// What the service has to put into its pipeline.
 pub(super) struct Parts<'p> {
     pub(super) builds: bool,
     pub(super) tests: &'p [Test],
     pub(super) pushes: bool,
+    pub(super) stages: &'p [CustomStage],
     pub(super) deploys: bool,
 }
 
@@ -26,13 +27,21 @@ impl Parts<'_> {
             "deploy" => missing("[services.deploy]"),
             "push" => Ok(Slot::Push),
             _ if self.tests.iter().any(|test| test.name == name) => Ok(Slot::Test(name.to_owned())),
-            _ => Err(self.unknown(name)),
+            _ => match self.stages.iter().find(|stage| stage.name == name) {
+                Some(stage) if stage.always => {
+                    Err(Wrong::new(format!("`{name}` is always done, at the end")).hint("leave it away here"))
+                }
+                Some(_) => Ok(Slot::Custom(name.to_owned())),
+                None => Err(self.unknown(name)),
+            },
         }
     }
 
     fn unknown(&self, name: &str) -> Wrong {
         let tests = self.tests.iter().map(|test| test.name.as_str());
-        let known: Vec<&str> = ["build", "push", "deploy"].into_iter().chain(tests).collect();
+        let stages = self.stages.iter().map(|stage| stage.name.as_str());
+        let all = ["build", "push", "deploy"].into_iter();
+        let known: Vec<&str> = all.chain(tests).chain(stages).collect();
         let wrong = Wrong::new(format!("no stage is called {name:?}"));
         match nearest(name, known.iter().copied()) {
             Some(meant) => wrong.hint(format!("did you mean `{meant}`?")),
@@ -43,7 +52,13 @@ impl Parts<'_> {
 
 pub(super) fn read(value: Option<&Value<'_>>, parts: &Parts<'_>) -> Vec<Vec<Slot>> {
     let Some(value) = value else {
-        return Slot::usual(parts.builds, parts.tests, parts.pushes, parts.deploys);
+        return Slot::usual(
+            parts.builds,
+            parts.tests,
+            parts.pushes,
+            parts.stages,
+            parts.deploys,
+        );
     };
     let mut groups: Vec<Vec<Slot>> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -75,15 +90,35 @@ pub(super) fn read(value: Option<&Value<'_>>, parts: &Parts<'_>) -> Vec<Vec<Slot
             groups.push(group);
         }
     }
-    order(value, &groups);
+    order(value, &groups, parts);
+    for stage in parts.stages {
+        if !stage.always
+            && !groups
+                .iter()
+                .flatten()
+                .any(|slot| *slot == Slot::Custom(stage.name.clone()))
+        {
+            value.fault(
+                Wrong::new(format!("the stage `{}` stands nowhere in it", stage.name))
+                    .hint("name it, or take its [[services.stages]] away"),
+            );
+        }
+    }
     groups
 }
 
 /// What is built is tested, what was tested is pushed, what is there is deployed.
-fn order(value: &Value<'_>, groups: &[Vec<Slot>]) {
+fn order(value: &Value<'_>, groups: &[Vec<Slot>], parts: &Parts<'_>) {
     let at = |wanted: &Slot| groups.iter().position(|group| group.contains(wanted));
     if let Some(build) = at(&Slot::Build) {
-        let is_before = |slot: &Slot| matches!(slot, Slot::Test(_) | Slot::Push | Slot::Deploy);
+        let is_before = |slot: &Slot| match slot {
+            Slot::Test(_) | Slot::Push | Slot::Deploy => true,
+            Slot::Custom(name) => parts
+                .stages
+                .iter()
+                .any(|stage| stage.name == *name && matches!(stage.work, Work::Run { image: None, .. })),
+            Slot::Build => false,
+        };
         if groups.iter().take(build).flatten().any(is_before) {
             value.fault(Wrong::new("`build` stands behind what needs its image").hint("put it first"));
         }

@@ -4,7 +4,7 @@
 use super::super::fault::Wrong;
 use super::super::section::Section;
 use super::super::service::Service;
-use super::{Known, Names, deploy, pipeline, stages};
+use super::{Known, Names, custom, deploy, pipeline, stages};
 use crate::domain::ids::ServiceName;
 
 pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) -> Option<Service> {
@@ -23,11 +23,17 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
         build
     });
     let mut tests = Vec::new();
+    let mut stage_names = Names::default();
     if let Some(value) = section.take("tests") {
-        let mut names = Names::default();
         for mut section in value.sections("services.tests") {
             let host = build.as_ref().map(|build| &build.host);
-            tests.extend(stages::test(&mut section, known, host, has_build, &mut names));
+            tests.extend(stages::test(
+                &mut section,
+                known,
+                host,
+                has_build,
+                &mut stage_names,
+            ));
             section.finish();
         }
     }
@@ -39,7 +45,20 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
         section.finish();
         deploy
     });
+    let mut stages = Vec::new();
+    if let Some(value) = section.take("stages") {
+        for mut section in value.sections("services.stages") {
+            stages.extend(custom::read(
+                &mut section,
+                known,
+                build.as_ref(),
+                &mut stage_names,
+            ));
+            section.finish();
+        }
+    }
     let parts = pipeline::Parts {
+        stages: &stages,
         builds: has_build,
         tests: &tests,
         pushes: false,
@@ -51,6 +70,7 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
         image: image?,
         build,
         tests,
+        stages,
         deploy,
         pipeline,
     })

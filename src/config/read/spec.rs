@@ -8,6 +8,7 @@ use super::super::fault::Wrong;
 use super::super::quantity::{size, span};
 use super::super::section::{Section, Value};
 use super::super::service::{Mount, Publish, Restart, Secret, Spec};
+use super::custom::refuse_of_others;
 use super::stages::{command, name_of_label, name_of_variable, pairs};
 
 /// Docker's own.
@@ -286,15 +287,7 @@ fn secret(value: &Value<'_>) -> Option<Secret> {
     section.finish();
     match (by_command, by_env, by_file) {
         (Some(argv), None, None) => {
-            if let Some(distrust) = &value.place.source.distrust {
-                argv.fault(
-                    Wrong::new(format!(
-                        "a command in a file that others may change is not run: {}",
-                        distrust.why
-                    ))
-                    .hint(distrust.remedy.clone()),
-                );
-            }
+            refuse_of_others(&argv);
             Some(Secret::Command(command(&argv)?))
         }
         (None, Some(name), None) => Some(Secret::Env(name.word()?.to_owned())),

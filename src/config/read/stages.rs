@@ -60,19 +60,7 @@ pub(super) fn test(
     has_build: bool,
     names: &mut Names,
 ) -> Option<Test> {
-    let name = section.need("name").and_then(|value| {
-        let name = value.parsed(|text| {
-            // It becomes a part of container names and of `tests.unit` in the pipeline.
-            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-            if text.is_empty() || text.len() > 40 || !text.chars().all(allowed) {
-                return Err(Wrong::new(format!("{text:?} is not allowed"))
-                    .hint("letters, digits, `-` and `_`, at most 40"));
-            }
-            Ok(text.to_owned())
-        })?;
-        names.claim("test of this service", &name, &value);
-        Some(name)
-    });
+    let name = section.need("name").and_then(|value| name(&value, names));
     // A build with a fault of its own has said so already.
     let host = match (build_host, has_build) {
         (None, true) if !section.has("host") => {
@@ -97,6 +85,27 @@ pub(super) fn test(
         memory,
         timeout: timeout?,
     })
+}
+
+/// What a test or a stage is called; within one service each once.
+pub(super) fn name(value: &Value<'_>, names: &mut Names) -> Option<String> {
+    let name = value.parsed(|text| {
+        // It becomes a part of container names, and stands beside these in `pipeline`.
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if text.is_empty() || text.len() > 40 || !text.chars().all(allowed) {
+            return Err(Wrong::new(format!("{text:?} is not allowed"))
+                .hint("letters, digits, `-` and `_`, at most 40"));
+        }
+        if matches!(text, "build" | "push" | "deploy") {
+            return Err(
+                Wrong::new(format!("{text:?} is what a stage of every service is called"))
+                    .hint("choose another name"),
+            );
+        }
+        Ok(text.to_owned())
+    })?;
+    names.claim("test or stage of this service", &name, value);
+    Some(name)
 }
 
 /// The host that a stage names; else the fallback, else the only one there is.
@@ -139,7 +148,7 @@ fn dockerfile(value: &Value<'_>) -> Option<PathBuf> {
     })
 }
 
-fn limit(section: &mut Section<'_>, default: Duration) -> Option<Duration> {
+pub(super) fn limit(section: &mut Section<'_>, default: Duration) -> Option<Duration> {
     let Some(value) = section.take("timeout") else {
         return Some(default);
     };

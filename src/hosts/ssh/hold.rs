@@ -15,6 +15,8 @@ const REFUSED: u8 = 255;
 pub(super) enum Terminal {
     /// In a session of its own, without one: neither it nor what it starts can prompt into the screen.
     Away,
+    /// As `Away`, for a program that is no ssh and keeps its own name.
+    Session,
     /// The caller's: it was lent, or the process is started by one that has none.
     Kept,
 }
@@ -23,6 +25,7 @@ impl Terminal {
     fn word(self) -> &'static str {
         match self {
             Self::Away => "away",
+            Self::Session => "session",
             Self::Kept => "kept",
         }
     }
@@ -74,13 +77,18 @@ pub fn hold(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if !is_there {
         return ExitCode::from(REFUSED);
     }
-    if terminal == Terminal::Away.word()
+    let is_ssh = terminal != Terminal::Session.word();
+    if terminal != Terminal::Kept.word()
         && let Err(error) = rustix::process::setsid()
     {
         return say(&format!("could not leave the terminal: {error}"));
     }
     // Called `ssh` without a path, it calls its jump hosts' ssh by the `PATH`, too, and so through this again.
-    let error = Command::new(&ssh).arg0("ssh").args(arguments).exec();
+    let mut command = Command::new(&ssh);
+    if is_ssh {
+        command.arg0("ssh");
+    }
+    let error = command.args(arguments).exec();
     say(&format!("could not run {}: {error}", ssh.display()))
 }
 
@@ -104,6 +112,12 @@ pub(super) fn begin(terminal: Terminal, ssh: &Path) -> Command {
         .arg(terminal.word())
         .arg(ssh);
     command
+}
+
+/// A program that is no ssh, in a session of its own, held in the same way; its arguments follow.
+#[must_use]
+pub fn held(program: &Path) -> Command {
+    begin(Terminal::Session, program)
 }
 
 /// What a jump host's or a proxy command's `ssh` is replaced by: the same ssh, held by the ssh that starts it.

@@ -24,7 +24,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::hosts::Unreached;
 
-pub use hold::{Tools, hold, use_tools};
+pub use hold::{Tools, held, hold, use_tools};
 pub use lend::{hand_on, leave, lend};
 pub use load::LoadReader;
 

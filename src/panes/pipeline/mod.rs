@@ -15,6 +15,7 @@ use crate::domain::run::{Outcome, RunLine, RunStatus, RunView};
 
 pub const HINTS: &[Command] = &[
     Command::Cancel,
+    Command::Approve,
     Command::Recover,
     Command::Logs,
     Command::Build,

@@ -61,6 +61,13 @@ fn running(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
         .collect();
     let percent = u64::from(done) * 100 / u64::from(total);
     let spent = run.started.until(now);
+    if let Some(asked) = run.asks.first() {
+        return vec![
+            (Tone::Warn, format!("{} waits for a person: ", glyphs.problem)),
+            (Tone::Text, asked.question.clone()),
+            (Tone::Dim, "  A answers".to_owned()),
+        ];
+    }
     let mut row = vec![(Tone::Busy, bar), (Tone::Text, format!(" {percent} %"))];
     if let Some(why) = &run.undoing {
         return vec![
@@ -96,7 +103,13 @@ fn closed(run: &RunView, at: Stamp, outcome: &Outcome, now: Stamp, glyphs: &Glyp
     let ago = short_span(at.until(now));
     let when = (Tone::Dim, format!("  took {took}, {ago} ago"));
     match outcome {
-        Outcome::Converged => vec![(Tone::Ok, format!("{} {}", glyphs.done, achieved(run))), when],
+        Outcome::Converged => {
+            let mut row = vec![(Tone::Ok, format!("{} {}", glyphs.done, achieved(run))), when];
+            if let Some(note) = run.notes.first() {
+                row.push((Tone::Warn, format!("  {} {note}", glyphs.problem)));
+            }
+            row
+        }
         Outcome::Reverted { why, cancelled } => {
             let word = if *cancelled { "cancelled" } else { "reverted" };
             let as_before = if changes_hosts(run.kind) {

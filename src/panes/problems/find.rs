@@ -69,7 +69,13 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
 }
 
 fn run(run: &RunView) -> Option<Problem> {
+    let mut gravity = Gravity::Bad;
     let (what, evidence) = match &run.status {
+        RunStatus::Running => {
+            gravity = Gravity::Warn;
+            let asked = run.asks.first()?;
+            ("waits for a person", format!("{} A answers", asked.question))
+        }
         RunStatus::Dead => (
             "its process died",
             "X finishes it if that is proven safe, else takes back what it changed".to_owned(),
@@ -78,10 +84,10 @@ fn run(run: &RunView) -> Option<Problem> {
             outcome: Outcome::NeedsHuman { why, differences },
             ..
         } => ("needs a person", format!("{why}: {}", differences.join(", "))),
-        RunStatus::Running | RunStatus::Closed { .. } => return None,
+        RunStatus::Closed { .. } => return None,
     };
     Some(Problem {
-        gravity: Gravity::Bad,
+        gravity,
         subject: Subject::Run(run.id.clone()),
         name: format!("{} {}", run.kind.word(), run.subject()),
         place: run.actor.clone(),

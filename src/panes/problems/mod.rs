@@ -17,6 +17,7 @@ pub const HINTS: &[Command] = &[
     Command::Shell,
     Command::Restart,
     Command::Rollback,
+    Command::Approve,
     Command::Recover,
     Command::Remove,
     Command::GoServices,

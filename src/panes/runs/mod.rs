@@ -13,6 +13,7 @@ use crate::domain::run::{Outcome, RunStatus, RunView};
 pub const HINTS: &[Command] = &[
     Command::Open,
     Command::Cancel,
+    Command::Approve,
     Command::Recover,
     Command::Filter,
     Command::Logs,

@@ -12,6 +12,10 @@ impl Run {
             return;
         }
         let said = failure.fault.to_string();
+        if self.plan.is_always(&step.stage) {
+            self.pending_work.push(said);
+            return;
+        }
         match self.way {
             Way::Out => self.failed_out(step, failure, said, actions),
             Way::Ask => match (&step.stage, failure.kind) {
@@ -42,6 +46,10 @@ impl Run {
                     }
                 }
                 Stage::Copy | Stage::Retire | Stage::CleanUp => self.pending_work.push(said),
+                Stage::Run(_) | Stage::Local(_) => {
+                    self.stopped_by = Some(step.stage.clone());
+                    self.differences.push(said);
+                }
                 _ => self.differences.push(format!("{}: {said}", step.host)),
             },
         }
@@ -105,7 +113,8 @@ impl Run {
             .pending
             .iter()
             .any(|step| step.host == *host && step.stage == Stage::Commit);
-        self.pending.retain(|step| step.host != *host);
+        self.pending
+            .retain(|step| step.host != *host || step.stage.is_local());
         self.lost.insert(host.clone(), why.to_owned());
         if committing {
             self.halt(

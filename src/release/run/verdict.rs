@@ -73,6 +73,8 @@ impl Run {
 
     fn end(&mut self, outcome: Outcome, exit: u8, actions: &mut Vec<Action>) {
         self.closed = true;
+        let notes = std::mem::take(&mut self.pending_work).into_iter();
+        actions.extend(notes.map(|note| Action::Write(Entry::Note(note))));
         actions.push(Action::Write(Entry::Closed {
             outcome: outcome.clone(),
             exit,

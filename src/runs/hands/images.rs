@@ -40,7 +40,7 @@ impl Hands {
 
     /// The image of the run, resolved once: what was built here, else what the builder's name for it says, else a
     /// test host's.
-    async fn resolve(&self) -> Result<Named, Failure> {
+    pub(super) async fn resolve(&self) -> Result<Named, Failure> {
         if let Some(known) = self.held().image.clone() {
             return Ok(known);
         }
@@ -142,7 +142,7 @@ impl Hands {
         }
     }
 
-    fn interrupted(&self, fault: Fault) -> Failure {
+    pub(super) fn interrupted(&self, fault: Fault) -> Failure {
         let kind = if self.interrupt.is_cancelled() {
             FailureKind::Interrupted
         } else {

@@ -4,6 +4,7 @@
 mod bench;
 mod crash;
 mod stale;
+mod stages;
 mod world;
 
 use bench::{Bench, actor};

@@ -111,6 +111,7 @@ fn plan(kind: RunKind, run: u32, hosts: usize) -> Plan {
                 gate: Gate::default(),
             }),
             pipeline: Vec::new(),
+            stages: Vec::new(),
         },
         seals: BTreeMap::new(),
     }
@@ -222,6 +223,8 @@ impl World {
             | Stage::Fetch
             | Stage::Test(_)
             | Stage::Push
+            | Stage::Run(_)
+            | Stage::Local(_)
             | Stage::Sweep
             | Stage::Regate => Ok(Finding::Nothing),
             Stage::Gate => {

@@ -1,0 +1,75 @@
+//! The steps that write the history of a service and ask it: commit, record, inquire.
+//! The commit is one record on the first host; the other hosts' ledgers are copies.
+
+use super::Hands;
+use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
+use crate::hosts::Daemon;
+use crate::release::decision::Decision;
+use crate::release::facts::LedgerSeen;
+use crate::release::ledger::{Ledger, LedgerResult};
+use crate::release::record::{Failure, Finding};
+use crate::runs::pen;
+use crate::runs::step::ledger;
+
+impl Hands {
+    /// The commit is one record on the first host; the others copy it.
+    pub(super) async fn commit(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let other = self.longest_ledger(host, &decision).await;
+        let entry = decision.ledger_entry(&self.plan, pen::now(), LedgerResult::Committed);
+        ledger::append(daemon, &self.plan.subject, other.as_ref(), entry).await?;
+        Ok(Finding::Nothing)
+    }
+
+    /// Of the other hosts: one that lost its own takes it over. A host that does not answer is not waited for.
+    async fn longest_ledger(&self, but: &HostName, decision: &Decision) -> Option<Ledger> {
+        let mut best: Option<Ledger> = None;
+        for host in decision.order.iter().filter(|host| *host != but) {
+            let Ok(daemon) = self.daemon(host) else { continue };
+            if let Ok(LedgerSeen::Read(seen)) = ledger::read(&daemon, &self.plan.subject).await
+                && best
+                    .as_ref()
+                    .is_none_or(|best| seen.entries.len() > best.entries.len())
+            {
+                best = Some(*seen);
+            }
+        }
+        best
+    }
+
+    pub(super) async fn record(&self, daemon: &Daemon) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let result = self.held().result.clone();
+        if let Some(result) = result {
+            let entry = decision.ledger_entry(&self.plan, pen::now(), result);
+            ledger::append(daemon, &self.plan.subject, None, entry).await?;
+        }
+        Ok(Finding::Nothing)
+    }
+
+    /// The first host's word counts; where it has no ledger at all, a copy on another host does.
+    pub(super) async fn inquire(&self, daemon: &Daemon) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let seen = match ledger::read(daemon, &self.plan.subject).await? {
+            LedgerSeen::Read(seen) => Some(*seen),
+            LedgerSeen::Missing => self.longest_ledger(daemon.name(), &decision).await,
+            LedgerSeen::Newer { .. } | LedgerSeen::Unreadable { .. } => {
+                return Err(Failure::refused(Fault::new(
+                    format!("ask {} whether the run was committed", daemon.name()),
+                    "its ledger cannot be read",
+                )));
+            }
+        };
+        let seen = seen.unwrap_or_default();
+        let run = &self.plan.run;
+        let superseded = seen
+            .committed()
+            .any(|entry| entry.run != *run && entry.at > self.plan.started);
+        Ok(Finding::Committed {
+            yes: seen.is_committed(run),
+            superseded,
+            undone: seen.is_undone(run),
+        })
+    }
+}

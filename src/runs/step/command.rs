@@ -1,0 +1,163 @@
+//! A command on the machine of the run: its arguments as they are, no shell; its output is the stage's.
+//! Ends with the run's process, however that ends; asked first (SIGTERM), killed after a grace.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Child;
+use tokio_util::sync::CancellationToken;
+
+use super::{Lines, Progress, cancelled};
+use crate::domain::fault::Fault;
+
+/// Between asking and killing.
+const GRACE: Duration = Duration::from_secs(5);
+/// What it wrote last is on its way.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub struct Asked<'a> {
+    /// The stage's name, for people.
+    pub name: &'a str,
+    pub argv: &'a [String],
+    pub env: &'a BTreeMap<String, String>,
+    pub folder: &'a Path,
+    pub timeout: Duration,
+}
+
+/// The fault says how it ended, if not with 0.
+pub async fn run(
+    asked: &Asked<'_>,
+    progress: &mut dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), Fault> {
+    let what = format!("pass the stage {}", asked.name);
+    let Some((program, arguments)) = asked.argv.split_first() else {
+        return Err(Fault::new(what, "its command is empty"));
+    };
+    let found = find(program, asked.folder).ok_or_else(|| {
+        Fault::new(&what, format!("{program} is not on the PATH of this machine"))
+            .hint("the command runs where the run was started, not on a host")
+    })?;
+    let mut command = tokio::process::Command::from(crate::hosts::ssh::held(&found));
+    command
+        .args(arguments)
+        .envs(asked.env)
+        .current_dir(asked.folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    let mut child = command
+        .spawn()
+        .map_err(|error| Fault::new(&what, format!("{program}: {error}")))?;
+    progress.text("running");
+    let out = child.stdout.take();
+    let err = child.stderr.take();
+    let ended = {
+        let talk = talk(out, err, progress);
+        let limit = tokio::time::sleep(asked.timeout);
+        tokio::pin!(talk, limit);
+        let mut has_talked = false;
+        loop {
+            tokio::select! {
+                ended = child.wait() => {
+                    if !has_talked {
+                        // Something that it left in the background may hold the pipe: that is not waited for.
+                        drop(tokio::time::timeout(DRAIN, talk).await);
+                    }
+                    break Some(ended);
+                }
+                () = &mut talk, if !has_talked => has_talked = true,
+                () = &mut limit => break None,
+                () = cancel.cancelled() => break None,
+            }
+        }
+    };
+    let Some(ended) = ended else {
+        end(&mut child).await;
+        return Err(if cancel.is_cancelled() {
+            cancelled(&what)
+        } else {
+            Fault::new(
+                what,
+                format!("still running after {} s: ended", asked.timeout.as_secs()),
+            )
+        });
+    };
+    let status = ended.map_err(|error| Fault::new(&what, error))?;
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Ok(()),
+        (Some(code), _) => Err(Fault::new(what, format!("{program} ended with exit code {code}"))),
+        (None, signal) => {
+            let signal = signal.unwrap_or_default();
+            Err(Fault::new(
+                what,
+                format!("{program} was ended by signal {signal}"),
+            ))
+        }
+    }
+}
+
+/// Both outputs, until both are closed.
+async fn talk(
+    mut out: Option<impl AsyncRead + Unpin>,
+    mut err: Option<impl AsyncRead + Unpin>,
+    progress: &mut dyn Progress,
+) {
+    let (mut of_out, mut of_err) = (Lines::default(), Lines::default());
+    let (mut one, mut two) = (vec![0; 16 << 10], vec![0; 16 << 10]);
+    while out.is_some() || err.is_some() {
+        tokio::select! {
+            read = piece(&mut out, &mut one), if out.is_some() => match read {
+                0 => out = None,
+                count => of_out.push(one.get(..count).unwrap_or_default(), progress),
+            },
+            read = piece(&mut err, &mut two), if err.is_some() => match read {
+                0 => err = None,
+                count => of_err.push(two.get(..count).unwrap_or_default(), progress),
+            },
+        }
+    }
+    of_out.finish(progress);
+    of_err.finish(progress);
+}
+
+/// 0 at its end, also where it cannot be read any more.
+async fn piece(from: &mut Option<impl AsyncRead + Unpin>, into: &mut [u8]) -> usize {
+    match from {
+        Some(from) => from.read(into).await.unwrap_or(0),
+        None => 0,
+    }
+}
+
+/// It leads a session of its own: what it started goes with it.
+async fn end(child: &mut Child) {
+    let group = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
+    let Some(group) = group else { return };
+    // It may have ended in this very moment.
+    kill_process_group(group, Signal::TERM).ok();
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        kill_process_group(group, Signal::KILL).ok();
+        drop(child.wait().await);
+    }
+}
+
+/// As a shell finds it: a path from the folder, or a name on the `PATH`.
+fn find(program: &str, folder: &Path) -> Option<PathBuf> {
+    let runs =
+        |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        return Some(folder.join(program)).filter(runs);
+    }
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(program))
+        .find(runs)
+}

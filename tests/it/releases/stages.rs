@@ -1,0 +1,233 @@
+//! Stages of a service's own in a pipeline on simulated daemons: their order, a person's word, what is always done.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use pilothouse::config::service::{CustomStage, Slot, Test, Work};
+use pilothouse::domain::ids::ReleaseNumber;
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
+use pilothouse::runs::{self, Word};
+
+use super::Sim;
+use super::bench::actor;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+fn stage(name: &str, always: bool, work: Work) -> CustomStage {
+    CustomStage {
+        name: name.to_owned(),
+        always,
+        work,
+    }
+}
+
+/// Adds its name and the run's result so far to the file `told`, then ends with the code.
+fn command(folder: &Path, name: &str, always: bool, code: i32) -> CustomStage {
+    let script = format!("echo {name} is run; echo {name} $PILOTHOUSE_RESULT >> told; exit {code}");
+    stage(
+        name,
+        always,
+        Work::Command {
+            argv: vec!["sh".to_owned(), "-c".to_owned(), script],
+            env: BTreeMap::new(),
+            folder: folder.to_owned(),
+            timeout: LIMIT,
+        },
+    )
+}
+
+fn told(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("told")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn custom(name: &str) -> Slot {
+    Slot::Custom(name.to_owned())
+}
+
+#[tokio::test]
+async fn stages_are_done_in_order_in_containers_and_here_and_by_a_persons_word() {
+    let mut bench = Sim::new(2);
+    let folder = tempfile::tempdir().unwrap();
+    let host = bench.config.hosts[0].name.clone();
+    let service = &mut bench.config.services[0];
+    service.stages = vec![
+        stage(
+            "scan",
+            false,
+            Work::Run {
+                image: None,
+                test: Box::new(Test {
+                    name: "scan".to_owned(),
+                    host,
+                    command: vec!["sh".to_owned(), "-c".to_owned(), "echo scanned".to_owned()],
+                    env: BTreeMap::new(),
+                    memory: None,
+                    timeout: LIMIT,
+                }),
+            },
+        ),
+        command(folder.path(), "one", false, 0),
+        stage(
+            "go",
+            false,
+            Work::Approve {
+                question: "May it go?".to_owned(),
+                timeout: LIMIT,
+            },
+        ),
+        command(folder.path(), "behind", false, 0),
+        command(folder.path(), "notify", true, 0),
+    ];
+    service.pipeline = vec![
+        vec![custom("scan"), custom("one")],
+        vec![custom("go")],
+        vec![Slot::Deploy],
+        vec![custom("behind")],
+    ];
+    let run = bench.launch(&bench.state, RunKind::Pipeline).await;
+    let word = Word {
+        yes: true,
+        by: "ops-b".to_owned(),
+        reason: Some("looks good".to_owned()),
+    };
+    assert!(
+        runs::approve(&bench.state, &run, Some("one"), &word).is_err(),
+        "it asks nobody"
+    );
+    waits(&bench, &run).await;
+    assert_eq!(told(folder.path()), ["one passed so far"]);
+    assert!(
+        bench.look().await.values().all(Vec::is_empty),
+        "nothing is deployed yet"
+    );
+    runs::approve(&bench.state, &run, None, &word).unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 0, "{:?}\n{journal}", view.status);
+    assert!(
+        journal.contains("looks good") && journal.contains("ops-b"),
+        "{journal}"
+    );
+    assert!(
+        view.output.iter().any(|line| line.text == "scanned"),
+        "{:?}",
+        view.output
+    );
+    assert_eq!(
+        told(folder.path()),
+        ["one passed so far", "behind converged", "notify converged"]
+    );
+    bench.assert_on(ReleaseNumber(1), &journal).await;
+}
+
+async fn waits(bench: &Sim, run: &pilothouse::domain::ids::RunId) {
+    let waiting = async {
+        while runs::view(&bench.state, run).unwrap().asks.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, waiting)
+        .await
+        .unwrap_or_else(|_| panic!("it does not wait:\n{}", bench.journal(run)));
+}
+
+#[tokio::test]
+async fn a_failed_stage_stops_what_follows_and_what_is_always_done_still_is() {
+    let mut bench = Sim::new(1);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    let folder = tempfile::tempdir().unwrap();
+    let service = &mut bench.config.services[0];
+    service.stages = vec![
+        command(folder.path(), "lint", false, 3),
+        command(folder.path(), "notify", true, 0),
+        command(folder.path(), "tidy", true, 9),
+    ];
+    service.pipeline = vec![vec![custom("lint")], vec![Slot::Deploy]];
+    let (exit, view) = bench.run(RunKind::Pipeline).await;
+    let journal = bench.journal(&view.id);
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    bench.assert_as_before(&before, &journal).await;
+    assert_eq!(
+        told(folder.path()),
+        ["lint passed so far", "notify reverted", "tidy reverted"]
+    );
+    assert!(
+        matches!(&view.notes[..], [note] if note.contains("tidy") && note.contains("exit code 9")),
+        "{:?}",
+        view.notes
+    );
+}
+
+#[tokio::test]
+async fn behind_the_commit_a_failed_stage_is_a_persons_and_the_release_stays() {
+    let mut bench = Sim::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let service = &mut bench.config.services[0];
+    service.stages = vec![
+        command(folder.path(), "smoke", false, 4),
+        command(folder.path(), "later", false, 0),
+        command(folder.path(), "notify", true, 0),
+    ];
+    service.pipeline = vec![vec![Slot::Deploy], vec![custom("smoke")], vec![custom("later")]];
+    let (exit, view) = bench.run(RunKind::Pipeline).await;
+    let journal = bench.journal(&view.id);
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    match &view.status {
+        RunStatus::Closed {
+            outcome: Outcome::NeedsHuman { differences, .. },
+            ..
+        } => assert!(differences[0].contains("smoke"), "{differences:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(told(folder.path()), ["smoke converged", "notify converged"]);
+    bench.assert_on(ReleaseNumber(1), &journal).await;
+}
+
+#[tokio::test]
+async fn a_no_and_a_cancel_while_it_waits_leave_everything_as_it_was() {
+    let mut bench = Sim::new(1);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    let folder = tempfile::tempdir().unwrap();
+    let service = &mut bench.config.services[0];
+    service.stages = vec![
+        stage(
+            "go",
+            false,
+            Work::Approve {
+                question: "May it go?".to_owned(),
+                timeout: LIMIT,
+            },
+        ),
+        command(folder.path(), "notify", true, 0),
+    ];
+    service.pipeline = vec![vec![custom("go")], vec![Slot::Deploy]];
+
+    let run = bench.launch(&bench.state, RunKind::Pipeline).await;
+    waits(&bench, &run).await;
+    let no = Word {
+        yes: false,
+        by: actor().login,
+        reason: Some("not on a Friday".to_owned()),
+    };
+    runs::approve(&bench.state, &run, Some("go"), &no).unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 1, "{:?}", view.status);
+    assert!(
+        format!("{:?}", view.status).contains("not on a Friday"),
+        "{:?}",
+        view.status
+    );
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+
+    let run = bench.launch(&bench.state, RunKind::Pipeline).await;
+    waits(&bench, &run).await;
+    runs::cancel(&bench.state, &run, "ops-b").unwrap();
+    let (exit, _) = bench.ended(&run).await;
+    assert_eq!(exit, 130, "{}", bench.journal(&run));
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+    assert_eq!(told(folder.path()), ["notify reverted", "notify reverted"]);
+}
