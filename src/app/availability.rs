@@ -76,6 +76,15 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             (Command::Retry, Some(Subject::Host(_))) => Ok(()),
             _ => Err(Refusal::new("select a host first")),
         },
+        Command::NextMatch | Command::PreviousMatch if !crate::panes::is_searching(model) => {
+            Err(Refusal::new("nothing is searched for: / begins a search"))
+        }
+        Command::ShorterRange | Command::LongerRange if crate::panes::logs::is_own(model) => {
+            Err(Refusal::new("our own log is shown from as far back as it goes"))
+        }
+        Command::Filter if !crate::panes::has_filter(model.focus) => {
+            Err(Refusal::new("there is nothing to filter on this page"))
+        }
         Command::Mark | Command::Columns | Command::Sort | Command::SortReverse => match model.focus {
             PaneId::Containers => Ok(()),
             _ => Err(Refusal::new("this is for the table of containers: press 2")),

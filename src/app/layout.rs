@@ -54,7 +54,10 @@ pub struct Wishes {
 /// From here on panes stand side by side.
 const ROOM_WIDTH: u16 = 120;
 const ROOM_HEIGHT: u16 = 24;
+/// Services and hosts, with a blank before the rule.
 const LEFT_WIDTH: u16 = 32;
+const ROOMY_WIDTH: u16 = 150;
+const ROOMY_LEFT_WIDTH: u16 = 38;
 
 impl Layout {
     #[must_use]
@@ -114,18 +117,23 @@ fn alone(pane: PaneId, body: Area) -> Slot {
 
 /// Services and hosts left; of what is selected: pipeline, containers and logs right.
 fn room(body: Area, wishes: Wishes) -> (Vec<Slot>, Option<Area>) {
+    let all = if body.width >= ROOMY_WIDTH {
+        ROOMY_LEFT_WIDTH
+    } else {
+        LEFT_WIDTH
+    };
     let left = Area {
-        width: LEFT_WIDTH,
+        width: all - 1,
         ..body
     };
     let rule = Area {
-        x: LEFT_WIDTH,
+        x: all,
         width: 1,
         ..body
     };
     let right = Area {
-        x: LEFT_WIDTH + 2,
-        width: body.width.saturating_sub(LEFT_WIDTH + 2),
+        x: all + 2,
+        width: body.width.saturating_sub(all + 2),
         ..body
     };
     let hosts = (wishes.hosts + 2).min(left.height / 2);

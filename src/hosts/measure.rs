@@ -23,8 +23,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const TRIES: usize = 4;
 const LARGEST_ANSWER: usize = 64 << 10;
 
-/// Marked lines: images differ in what else their tools print.
-const SCRIPT: &str = "head -n 1 /proc/stat; sleep 1; head -n 1 /proc/stat; grep -E '^Mem(Total|Available):' /proc/meminfo; df -P -k / | tail -n 1 | sed 's/^/disk /'";
+/// Each line is known by how it begins or ends: images differ in what else their tools print.
+const SCRIPT: &str = "head -n 1 /proc/stat; sleep 1; head -n 1 /proc/stat; grep -E '^Mem(Total|Available):' /proc/meminfo; df -P -k /";
 
 pub(super) async fn measure(daemon: &Daemon) -> HostLoad {
     match ask(daemon).await {
@@ -147,9 +147,10 @@ fn busy(before: (u64, u64), after: (u64, u64)) -> Option<f32> {
     Some((after.0.saturating_sub(before.0) as f64 / all as f64 * 100.0) as f32)
 }
 
-/// `disk overlay 1000 400 600 40% /` → used and used + free: what root keeps for itself is not to be had.
+/// `overlay 1000 400 600 40% /` (df -P: a line a file system) → used and used + free: what root keeps for itself is
+/// not to be had.
 fn disk(line: &str) -> Option<(Bytes, Bytes)> {
-    let mut columns = line.strip_prefix("disk ")?.split_whitespace().skip(2);
+    let mut columns = line.strip_suffix(" /")?.split_whitespace().skip(2);
     let used: u64 = columns.next()?.parse().ok()?;
     let free: u64 = columns.next()?.parse().ok()?;
     let bytes = |kibibytes: u64| Bytes(kibibytes.saturating_mul(1024));
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn an_answer_gives_load_memory_and_disk() {
         let load = read(
-            "cpu  10 0 10 80 0 0 0 0 0 0\ncpu  30 0 20 150 0 0 0 0 0 0\nMemTotal: 100 kB\nMemAvailable: 40 kB\ndisk overlay 1000 300 600 34% /\n",
+            "cpu  10 0 10 80 0 0 0 0 0 0\ncpu  30 0 20 150 0 0 0 0 0 0\nMemTotal: 100 kB\nMemAvailable: 40 kB\nFilesystem 1024-blocks Used Available Capacity Mounted on\noverlay 1000 300 600 34% /\n",
         );
         assert_eq!(load.cpu, Reading::Known(30.0));
         assert_eq!(load.memory, Reading::Known((Bytes(60 * 1024), Bytes(100 * 1024))));

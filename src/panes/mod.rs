@@ -95,6 +95,31 @@ pub fn filter(model: &Model, pane: PaneId) -> String {
     }
 }
 
+/// Can its rows be filtered, or its text be searched?
+#[must_use]
+pub fn has_filter(pane: PaneId) -> bool {
+    match pane {
+        PaneId::Services | PaneId::Containers | PaneId::Logs | PaneId::Detail | PaneId::Runs => true,
+        PaneId::Problems | PaneId::Hosts | PaneId::Pipeline | PaneId::Plan => false,
+    }
+}
+
+/// Are there matches to go to?
+#[must_use]
+pub fn is_searching(model: &Model) -> bool {
+    match model.focus {
+        PaneId::Logs => model.logs.patterns().highlight().is_some(),
+        PaneId::Detail => model.detail.reader().pattern().is_some(),
+        PaneId::Services
+        | PaneId::Containers
+        | PaneId::Runs
+        | PaneId::Problems
+        | PaneId::Hosts
+        | PaneId::Pipeline
+        | PaneId::Plan => false,
+    }
+}
+
 /// Why what is typed there is no pattern, if it is none.
 #[must_use]
 pub fn bad_pattern(model: &Model, pane: PaneId) -> Option<&str> {

@@ -8,11 +8,11 @@ use super::shell::Shell;
 use super::tree::Kind;
 
 /// What is found in `$PATH` of every simulated container.
-pub(super) const NAMES: [&str; 41] = [
+pub(super) const NAMES: [&str; 43] = [
     ":", "[", "apk", "apt-get", "ash", "bash", "busybox", "cat", "cd", "chmod", "chown", "cp", "curl",
-    "date", "df", "echo", "env", "exec", "exit", "export", "false", "hostname", "id", "kill", "ls", "mkdir",
-    "mv", "printf", "ps", "pwd", "rm", "set", "sh", "sleep", "stty", "test", "touch", "trap", "true",
-    "uname", "whoami",
+    "date", "df", "echo", "env", "exec", "exit", "export", "false", "grep", "head", "hostname", "id", "kill",
+    "ls", "mkdir", "mv", "printf", "ps", "pwd", "rm", "set", "sh", "sleep", "stty", "test", "touch", "trap",
+    "true", "uname", "whoami",
 ];
 
 /// Folders that every image has, though no file of them is kept.
@@ -107,6 +107,8 @@ fn shell_code(shell: &mut Shell<'_>, name: &str, words: &[&str], arguments: &[St
         }
         "ps" => ps(shell),
         "df" => df(shell),
+        "head" => super::proc::head(shell, words),
+        "grep" => super::proc::grep(shell, words),
         "ls" => ls(shell, words),
         "cat" => cat(shell, words),
         "rm" => {
@@ -350,6 +352,10 @@ fn cat(shell: &mut Shell<'_>, words: &[&str]) {
             }
             (None, "etc/hostname") => shell.out(&name),
             (None, "etc/os-release") => shell.out("PRETTY_NAME=\"Pilothouse simulation\"\nID=simulated"),
+            (None, path) if super::proc::file(shell, path).is_some() => {
+                let text = super::proc::file(shell, path).unwrap_or_default();
+                shell.out(&text);
+            }
             _ => {
                 shell.err(&format!("cat: can't open '{word}': No such file or directory"));
                 shell.code = 1;

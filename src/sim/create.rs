@@ -311,6 +311,9 @@ impl World {
             } else {
                 disk.0 / 1024 + growth * 512
             },
+            cores: self.traits.cpus,
+            memory: self.traits.memory,
+            level: self.daemon_id.bytes().map(u32::from).sum(),
             now: self.now,
             folder: match text(&container.config, "WorkingDir") {
                 "" => "/".to_owned(),

@@ -40,6 +40,7 @@ mod line;
 mod logs;
 mod networks;
 mod ports;
+mod proc;
 mod routes;
 mod scenario;
 mod session;

@@ -25,6 +25,11 @@ pub(super) struct Stage {
     /// Of the host's file system, in 1K blocks.
     pub(super) disk_total: u64,
     pub(super) disk_used: u64,
+    /// The host's.
+    pub(super) cores: u32,
+    pub(super) memory: u64,
+    /// Tells hosts apart: how busy this one is.
+    pub(super) level: u32,
     pub(super) now: Stamp,
     pub(super) folder: String,
 }

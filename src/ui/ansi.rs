@@ -62,6 +62,23 @@ pub fn fit<'a>(text: &'a str, most: usize, more: &str) -> Cow<'a, str> {
     Cow::Owned(format!("{head}{mark}"))
 }
 
+/// The clean text itself if it fits, otherwise a little of its beginning, `more`, and its end: of names that begin
+/// alike the end is what tells them apart.
+#[must_use]
+pub fn fit_middle<'a>(text: &'a str, most: usize, more: &str) -> Cow<'a, str> {
+    let all = width(text);
+    if all <= most {
+        return Cow::Borrowed(text);
+    }
+    let room = most.saturating_sub(width(more));
+    if room < 4 {
+        return fit(text, most, more);
+    }
+    let (head, taken) = cut(text, room / 3);
+    let tail = after(text, all - (room - taken));
+    Cow::Owned(format!("{head}{more}{tail}"))
+}
+
 /// Exactly so many columns: cut with `more`, or blanks on the right.
 #[must_use]
 pub fn pad(text: &str, columns: usize, more: &str) -> String {
@@ -224,6 +241,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_long_name_keeps_its_end() {
+        assert_eq!(fit_middle("monitoring/grafana", 12, "…"), "mon…/grafana");
+        assert_eq!(fit_middle("grafana", 12, "…"), "grafana");
+        for most in 0..20 {
+            assert!(width(&fit_middle("監視/日本語の名前", most, "…")) <= most);
+        }
+    }
 
     #[test]
     fn cutting_never_splits_a_wide_character() {

@@ -10,7 +10,7 @@ use super::theme::Theme;
 use crate::app::availability::availability;
 use crate::app::layer::{Layer, Purpose};
 use crate::app::notices::Tone;
-use crate::app::{Command, Model};
+use crate::app::{Command, Model, PaneId, help};
 use crate::panes;
 
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -49,13 +49,25 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
 
 fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     if let Some(layer) = &model.layer {
+        let page = |top: usize, rows: usize| {
+            let seen = usize::from(model.size.height.saturating_sub(2));
+            let position = if rows > seen {
+                format!("   {} to {} of {rows}", top + 1, (top + seen).min(rows))
+            } else {
+                String::new()
+            };
+            format!("Up Down move   any other key closes{position}")
+        };
         let words = match layer {
             // It names its own.
-            Layer::Question(_) | Layer::Line(_) => "",
-            Layer::Palette(_) => "Enter do it   Esc leave",
-            Layer::Help { .. } | Layer::Notices { .. } => "Up Down move   any other key closes",
+            Layer::Question(_) | Layer::Line(_) => String::new(),
+            Layer::Palette(_) => "Enter do it   Esc leave".to_owned(),
+            Layer::Help { top } => page(*top, help::rows(model).len()),
+            Layer::Notices { top } => page(*top, model.notices.iter().len()),
         };
-        buffer.set_stringn(area.x + 1, area.y, words, usize::from(area.width), theme.dim);
+        let room = usize::from(area.width).saturating_sub(2);
+        let words = fit(&words, room, theme.glyphs.ellipsis);
+        buffer.set_stringn(area.x + 1, area.y, words, room, theme.dim);
         return;
     }
     let pane = model.focus;
@@ -66,7 +78,7 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     let words = panes::hints(pane)
         .iter()
         .filter(|command| availability(model, **command).is_ok())
-        .filter_map(|command| Some((model.keymap.shown(pane, *command)?, command.short())));
+        .filter_map(|command| Some((model.keymap.shown(pane, *command)?, word(pane, *command))));
     for (key, word) in words {
         let wide = u16::try_from(width(&key) + 1 + width(word)).unwrap_or(u16::MAX);
         if at.saturating_add(wide).saturating_add(reserved) > end {
@@ -82,6 +94,14 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
                 entry(buffer, (x, area.y), &key, command.short(), theme);
             }
         }
+    }
+}
+
+/// In running text `/` searches.
+fn word(pane: PaneId, command: Command) -> &'static str {
+    match (command, pane) {
+        (Command::Filter, PaneId::Logs | PaneId::Detail) => "search",
+        _ => command.short(),
     }
 }
 

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::ansi::{fit, width};
+use super::ansi::{fit, fit_middle, width};
 use super::theme::Theme;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Column {
     pub align: Align,
     /// Lower numbers are left out later; 0 never.
     pub rank: u8,
+    /// Names that are too long lose their middle.
+    pub keeps_end: bool,
 }
 
 impl Column {
@@ -36,6 +38,28 @@ impl Column {
             max,
             align: Align::Left,
             rank,
+            keeps_end: false,
+        }
+    }
+
+    /// Of names: what is too long keeps its end, by which names that begin alike are told apart.
+    #[must_use]
+    pub const fn name(title: &'static str, min: u16, max: u16, rank: u8) -> Self {
+        Self {
+            keeps_end: true,
+            ..Self::left(title, min, max, rank)
+        }
+    }
+
+    /// As wide as the widest of these, between its narrowest and `most`.
+    #[must_use]
+    pub fn fitted<'a>(self, texts: impl Iterator<Item = &'a str>, most: u16) -> Self {
+        let widest = texts.map(width).max().unwrap_or(0);
+        let min = u16::try_from(widest).unwrap_or(most).min(most).max(self.min);
+        Self {
+            min,
+            max: self.max.max(min),
+            ..self
         }
     }
 
@@ -47,6 +71,7 @@ impl Column {
             max: width,
             align: Align::Right,
             rank,
+            keeps_end: false,
         }
     }
 }
@@ -127,7 +152,7 @@ impl Table<'_> {
                         cell,
                         (area.x + GUTTER + place.x, y),
                         place.width,
-                        column.align,
+                        column,
                         theme,
                     );
                 }
@@ -149,17 +174,16 @@ impl Table<'_> {
                     &title,
                     (area.x + GUTTER + place.x, area.y),
                     place.width,
-                    column.align,
+                    column,
                     theme,
                 );
             }
         }
         let missing = self.columns.len() - places.len();
         if missing > 0 {
-            let more = format!(" +{missing} {}", theme.glyphs.more);
-            let columns = u16::try_from(width(&more)).unwrap_or(u16::MAX).min(area.width);
-            let x = area.x + area.width - columns;
-            buffer.set_stringn(x, area.y, &more, usize::from(columns), theme.dim);
+            // In the gutter: it hides no title there.
+            let more = format!("+{missing}{}", theme.glyphs.more);
+            buffer.set_stringn(area.x, area.y, &more, usize::from(GUTTER), theme.dim);
         }
     }
 
@@ -215,12 +239,12 @@ fn draw_cell(
     cell: &Cell<'_>,
     (x, y): (u16, u16),
     columns: u16,
-    align: Align,
+    column: &Column,
     theme: &Theme,
 ) {
     let wanted = cell.spans.iter().map(|span| width(&span.content)).sum::<usize>();
     let mut left = usize::from(columns);
-    let start = match align {
+    let start = match column.align {
         Align::Left => 0,
         Align::Right => left.saturating_sub(wanted),
     };
@@ -230,7 +254,11 @@ fn draw_cell(
         if left == 0 {
             break;
         }
-        let text = fit(&span.content, left, theme.glyphs.ellipsis);
+        let text = if column.keeps_end {
+            fit_middle(&span.content, left, theme.glyphs.ellipsis)
+        } else {
+            fit(&span.content, left, theme.glyphs.ellipsis)
+        };
         let (next, _) = buffer.set_stringn(at, y, &text, left, cell.style.patch(span.style));
         left = left.saturating_sub(usize::from(next.saturating_sub(at)));
         if text.len() < span.content.len() {

@@ -459,3 +459,42 @@ async fn the_demo_answers_and_its_trouble_shows() {
     let text = text_of(docker.logs("shop.r41.1", Some(options))).await;
     assert_eq!(text.lines().count(), 50, "{text}");
 }
+
+/// As `M` in the room does it: by a command in one of the host's containers.
+#[tokio::test]
+async fn a_host_of_the_demo_tells_its_load_when_it_is_asked() {
+    use pilothouse::domain::event::{Event, HostEvent};
+    use pilothouse::domain::host::Reading;
+    use pilothouse::domain::order::{Access, Order, OrderId};
+    let sim = Sim::start(Scenario::demo());
+    let host = sim.fleet.config().hosts[0].clone();
+    let (facts_in, mut facts) = tokio::sync::mpsc::channel(1024);
+    let (bulk_in, _bulk) = tokio::sync::mpsc::channel(64);
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let hosts = pilothouse::hosts::start(
+        vec![host.clone()],
+        Access::Full,
+        facts_in,
+        bulk_in,
+        shutdown.clone(),
+    );
+    hosts
+        .order(OrderId(1), Order::Measure(host.name.clone()))
+        .unwrap();
+    let load = tokio::time::timeout(std::time::Duration::from_secs(45), async {
+        loop {
+            if let Some(Event::Host(_, HostEvent::Load(load))) = facts.recv().await {
+                return load;
+            }
+        }
+    })
+    .await
+    .unwrap();
+    let known = |reading: &Reading<_>| matches!(reading, Reading::Known((used, total)) if used < total);
+    assert!(known(&load.memory) && known(&load.disk), "{load:?}");
+    assert!(
+        matches!(load.cpu, Reading::Known(cpu) if cpu > 0.0 && cpu < 100.0),
+        "{load:?}"
+    );
+    shutdown.cancel();
+}

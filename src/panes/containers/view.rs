@@ -12,7 +12,7 @@ use crate::domain::container::{Container, Health, State};
 use crate::domain::fleet;
 use crate::domain::host::Link;
 use crate::domain::ids::ContainerKey;
-use crate::domain::units::{Stamp, short_span};
+use crate::domain::units::{Bytes, Stamp, short_span};
 use crate::ui::ansi::clean;
 use crate::ui::spark::spark;
 use crate::ui::table::{Column, Row, Table};
@@ -21,9 +21,13 @@ use crate::ui::theme::Theme;
 /// Bars in the CPU column.
 const BARS: usize = 4;
 
+/// As wide as the hosts' names are, up to a bound.
+const HOST: Column = Column::name("HOST", 6, 14, 1);
+const WIDEST_HOST: u16 = 10;
+
 const STATE: &[Column] = &[
-    Column::left("CONTAINER", 13, 32, 0),
-    Column::left("HOST", 6, 14, 1),
+    Column::name("CONTAINER", 13, 32, 0),
+    HOST,
     Column::left("STATE", 10, 14, 0),
     Column::left("HEALTH", 9, 9, 4),
     Column::right("CPU", 5, 2),
@@ -35,8 +39,8 @@ const STATE: &[Column] = &[
 ];
 
 const IMAGE: &[Column] = &[
-    Column::left("CONTAINER", 14, 30, 0),
-    Column::left("HOST", 6, 12, 1),
+    Column::name("CONTAINER", 14, 30, 0),
+    HOST,
     Column::left("IMAGE", 16, 48, 0),
     Column::left("PORTS", 10, 24, 2),
     Column::left("ID", 12, 12, 3),
@@ -44,8 +48,8 @@ const IMAGE: &[Column] = &[
 ];
 
 const TRAFFIC: &[Column] = &[
-    Column::left("CONTAINER", 14, 30, 0),
-    Column::left("HOST", 6, 12, 1),
+    Column::name("CONTAINER", 14, 30, 0),
+    HOST,
     Column::right("NET IN/s", 8, 1),
     Column::right("OUT/s", 7, 1),
     Column::right("READ/s", 7, 2),
@@ -64,8 +68,17 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         ColumnSet::Image => IMAGE,
         ColumnSet::Traffic => TRAFFIC,
     };
+    let hosts = || model.setup.config.hosts.iter().map(|host| host.name.as_str());
+    let fitted = |column: &Column| {
+        if *column == HOST {
+            column.fitted(hosts(), WIDEST_HOST)
+        } else {
+            *column
+        }
+    };
+    let columns: Vec<Column> = columns.iter().map(fitted).collect();
     let table = Table {
-        columns,
+        columns: &columns,
         len: pane.rows.len(),
         top: pane.cursor.top(),
         selected: (!pane.rows.is_empty()).then(|| pane.cursor.row()),
@@ -113,7 +126,11 @@ fn row<'a>(model: &'a Model, theme: &Theme, key: &ContainerKey) -> Row<'a> {
     let host = Line::styled(key.host.to_string(), theme.dim);
     let mut cells = vec![name, host];
     match model.containers.columns {
-        ColumnSet::State => cells.extend(state_cells(theme, row, stale, now)),
+        ColumnSet::State => {
+            let engine = model.fleet.host(&key.host).and_then(|host| host.engine.as_ref());
+            let machine = engine.map(|engine| engine.memory).filter(|memory| memory.0 > 0);
+            cells.extend(state_cells(theme, row, stale, (now, machine)));
+        }
         ColumnSet::Image => cells.extend(image_cells(theme, container, now)),
         ColumnSet::Traffic => cells.extend(traffic_cells(theme, row)),
     }
@@ -164,7 +181,12 @@ pub fn sign<'a>(theme: &Theme, row: &fleet::Row, stale: bool) -> Span<'a> {
     }
 }
 
-fn state_cells(theme: &Theme, row: &fleet::Row, stale: Option<Stamp>, now: Stamp) -> Vec<Line<'static>> {
+fn state_cells(
+    theme: &Theme,
+    row: &fleet::Row,
+    stale: Option<Stamp>,
+    (now, machine): (Stamp, Option<Bytes>),
+) -> Vec<Line<'static>> {
     let container = &row.container;
     let words = match stale {
         Some(since) => Line::styled(format!("stale {}", short_span(since.until(now))), theme.warn),
@@ -175,6 +197,9 @@ fn state_cells(theme: &Theme, row: &fleet::Row, stale: Option<Stamp>, now: Stamp
         Health::Unhealthy if runs => Line::styled("unhealthy", theme.bad),
         Health::Starting if runs => Line::styled("starting", theme.busy),
         Health::Healthy if runs => Line::raw("healthy"),
+        _ if let State::Restarting { code: Some(code), .. } = container.state => {
+            Line::styled(format!("exit {code}"), theme.bad)
+        }
         Health::Unchecked | Health::Healthy | Health::Starting | Health::Unhealthy => {
             Line::styled(theme.glyphs.none, theme.dim)
         }
@@ -191,7 +216,12 @@ fn state_cells(theme: &Theme, row: &fleet::Row, stale: Option<Stamp>, now: Stamp
         .take(BARS)
         .filter_map(|sample| sample.cpu)
         .fold(10.0_f32, f32::max);
-    let limit = row.detail.as_ref().and_then(|detail| detail.memory_limit);
+    // Without a limit of its own the kernel's answer is the host's memory.
+    let own = |limit: &Bytes| limit.0 > 0 && machine.is_none_or(|machine| limit.0 < machine.0);
+    let limit = match &row.detail {
+        Some(detail) => detail.memory_limit,
+        None => sample.map(|sample| sample.memory_limit).filter(own),
+    };
     vec![
         words,
         health,
@@ -227,8 +257,8 @@ fn state_words(theme: &Theme, state: &State) -> Line<'static> {
         State::Created => Line::styled("created", theme.dim),
         State::Removing => Line::styled("removing", theme.busy),
         State::Dead => Line::styled("dead", theme.bad),
-        State::Restarting { code: Some(code), .. } => Line::styled(format!("restarting {code}"), theme.bad),
-        State::Restarting { code: None, .. } => Line::styled("restarting", theme.bad),
+        // With which exit is said where its health would be.
+        State::Restarting { .. } => Line::styled("restarting", theme.bad),
         State::Exited { oom: true, .. } => Line::styled("OOM-killed", theme.bad),
         State::Exited { code, .. } if matches!(code, 0 | 130 | 143) => {
             Line::styled(format!("exited {code}"), theme.dim)

@@ -125,9 +125,7 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
     match command {
         Command::NextMatch | Command::PreviousMatch => {
             let forward = command == Command::NextMatch;
-            if reader.pattern().is_none() {
-                model.say("nothing is searched for: / begins a search");
-            } else if !reader.seek(forward, &page, height) {
+            if !reader.seek(forward, &page, height) {
                 model.say("no match on this page");
             }
         }

@@ -121,15 +121,15 @@ pub fn unknown(model: &Model, name: &HostName) -> Option<Unknown> {
     Some(match (endpoint, model.setup.access) {
         (Endpoint::Ssh(_), _) => Unknown {
             short: "being read",
-            why: "cpu, memory and disk are being read over ssh",
+            why: "cpu, memory, disk: being read over ssh",
         },
         (Endpoint::Unix(_) | Endpoint::Tcp { .. }, Access::Full) => Unknown {
             short: "M measures",
-            why: "cpu, memory and disk: Docker does not tell; M runs df in one of its containers and asks once",
+            why: "cpu, memory, disk: Docker does not tell; M asks once in a container there",
         },
         (Endpoint::Unix(_) | Endpoint::Tcp { .. }, Access::ReadOnly) => Unknown {
             short: "read-only",
-            why: "cpu, memory and disk: Docker does not tell, and --read-only runs no command to ask",
+            why: "cpu, memory, disk: Docker does not tell, and --read-only runs no command",
         },
     })
 }
@@ -151,7 +151,8 @@ fn height(model: &Model) -> usize {
     if model.slot(PaneId::Hosts).is_some_and(|slot| slot.title.is_some()) {
         height
     } else {
-        height.saturating_sub(usize::from(view::DETAIL_ROWS))
+        let body = u16::try_from(height + 1).unwrap_or(u16::MAX);
+        height.saturating_sub(usize::from(view::detail_rows(body)))
     }
 }
 

@@ -16,11 +16,15 @@ use crate::ui::ansi::{clean, fit};
 use crate::ui::table::{Column, Row, Table};
 use crate::ui::theme::Theme;
 
-/// Below the table, when the pane is alone: a line, and what is known.
-pub const DETAIL_ROWS: u16 = 7;
+/// Rows below the table, when the pane is alone: a line, and what is known of the selected host.
+#[must_use]
+pub fn detail_rows(height: u16) -> u16 {
+    const MOST: u16 = 7;
+    MOST.min(height / 2)
+}
 
 const WIDE: &[Column] = &[
-    Column::left("HOST", 8, 18, 0),
+    Column::name("HOST", 8, 18, 0),
     Column::left("LINK", 14, 16, 0),
     Column::left("ENGINE", 14, 16, 2),
     Column::left("API", 5, 5, 5),
@@ -31,13 +35,13 @@ const WIDE: &[Column] = &[
 ];
 
 const NARROW: &[Column] = &[
-    Column::left("HOST", 8, 16, 0),
+    Column::name("HOST", 8, 20, 0),
     Column::right("CPU", 4, 2),
     Column::right("MEM", 4, 1),
     Column::right("RUN", 4, 0),
 ];
 
-const LOST: &[Column] = &[Column::left("HOST", 8, 10, 0), Column::left("", 8, 40, 0)];
+const LOST: &[Column] = &[Column::name("HOST", 8, 20, 0), Column::left("", 14, 40, 0)];
 
 const NARROW_BELOW: u16 = 60;
 
@@ -47,7 +51,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let details = if model.slot(PaneId::Hosts).is_some_and(|slot| slot.title.is_some()) {
         0
     } else {
-        DETAIL_ROWS.min(area.height.saturating_sub(3))
+        detail_rows(area.height)
     };
     let above = Rect {
         height: area.height - details,
@@ -194,7 +198,8 @@ fn wide_cells(model: &Model, theme: &Theme, name: &HostName, host: &HostEntry) -
         Line::raw(name.to_string()),
         link(model, theme, host),
         engine.map_or_else(none, |engine| {
-            Line::styled(format!("{} {}", kind(engine.kind), clean(&engine.version)), stale)
+            let version = engine.version.split(['+', '-']).next().unwrap_or_default();
+            Line::styled(format!("{} {}", kind(engine.kind), clean(version)), stale)
         }),
         engine.map_or_else(none, |engine| {
             Line::styled(clean(&engine.api).into_owned(), theme.dim)
@@ -287,13 +292,7 @@ fn draw_details(
 fn details(model: &Model, theme: &Theme, name: &HostName, host: &HostEntry) -> Vec<(String, Style)> {
     let now = model.now.wall;
     let mut lines = Vec::new();
-    if let Some(configured) = model.setup.config.host(name) {
-        let protected = if configured.protected { "  protected" } else { "" };
-        lines.push((
-            format!("{name}  {}{protected}", configured.endpoint),
-            theme.accent,
-        ));
-    }
+    // What is wrong first: on a small screen the rest is cut off.
     match &host.link {
         Link::Lost { why, retry_at, .. } => {
             lines.push((why.to_string(), theme.bad));
@@ -306,26 +305,44 @@ fn details(model: &Model, theme: &Theme, name: &HostName, host: &HostEntry) -> V
         }
         Link::Connecting { .. } | Link::Live { .. } => {}
     }
+    if let Some(configured) = model.setup.config.host(name) {
+        let protected = if configured.protected { "  protected" } else { "" };
+        lines.push((
+            format!("{name}  {}{protected}", configured.endpoint),
+            theme.accent,
+        ));
+    }
+    lines.extend(super::unknown(model, name).map(|unknown| (unknown.why.to_owned(), theme.text)));
+    if let Some(load) = &host.load {
+        lines.extend(known(load, now).map(|known| (known, theme.text)));
+        lines.extend(unknowns(load).map(|why| (why, theme.warn)));
+    }
     if let Some(engine) = &host.engine {
+        let is_named = engine.hostname == name.as_str();
+        let called = if is_named {
+            String::new()
+        } else {
+            format!("{}  ", engine.hostname)
+        };
         lines.push((
             format!(
-                "{}  {} {}  kernel {}  {} cores  {}",
-                engine.hostname, engine.os, engine.arch, engine.kernel, engine.cpus, engine.memory
+                "{called}{} cores  {}  {} {}  kernel {}",
+                engine.cpus, engine.memory, engine.os, engine.arch, engine.kernel
             ),
             theme.text,
         ));
         lines.push((
             format!(
-                "cgroup v{}  storage {}  logs {}  data {}",
-                engine.cgroup, engine.storage_driver, engine.logging_driver, engine.data_root
+                "{} {}  cgroup v{}  storage {}  logs {}  data {}",
+                kind(engine.kind),
+                engine.version,
+                engine.cgroup,
+                engine.storage_driver,
+                engine.logging_driver,
+                engine.data_root
             ),
             theme.dim,
         ));
-    }
-    lines.extend(super::unknown(model, name).map(|unknown| (unknown.why.to_owned(), theme.warn)));
-    if let Some(load) = &host.load {
-        lines.extend(known(load, now).map(|known| (known, theme.text)));
-        lines.extend(unknowns(load).map(|why| (why, theme.warn)));
     }
     lines
 }

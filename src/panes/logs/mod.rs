@@ -91,6 +91,12 @@ fn read(model: &mut Model, scope: Scope) -> Vec<Effect> {
     effects(model, orders)
 }
 
+/// Is it our own log that is shown?
+#[must_use]
+pub fn is_own(model: &Model) -> bool {
+    model.focus == PaneId::Logs && model.logs.scope() == Some(&Scope::OwnLog)
+}
+
 /// `:log`: what this program wrote down about itself.
 #[must_use]
 pub fn open_own(model: &mut Model) -> Vec<Effect> {
@@ -160,10 +166,6 @@ fn logs_range(model: &Model) -> range::Range {
 }
 
 fn range(model: &mut Model, range: range::Range) -> Vec<Effect> {
-    if model.logs.scope() == Some(&Scope::OwnLog) {
-        model.say("our own log is shown from as far back as it goes");
-        return Vec::new();
-    }
     if range == model.logs.range() {
         model.say(format!("{} is as far as it goes", range.word()));
         return Vec::new();
@@ -174,9 +176,7 @@ fn range(model: &mut Model, range: range::Range) -> Vec<Effect> {
 }
 
 fn seek(model: &mut Model, seek: Seek, page: Page) {
-    if model.logs.patterns().highlight().is_none() {
-        model.say("nothing is searched for: / begins a search");
-    } else if !model.logs.seek(seek, page) && !model.logs.is_seeking() {
+    if !model.logs.seek(seek, page) && !model.logs.is_seeking() {
         model.say(match seek {
             Seek::Later => "no later match",
             Seek::Earlier => "no earlier match",

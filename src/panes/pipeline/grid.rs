@@ -120,6 +120,13 @@ struct Window {
 impl Window {
     fn new(run: &RunView, room: usize, wish: Wish<'_>) -> Self {
         let widths: Vec<usize> = run.stages.iter().map(|stage| wanted(stage, wish)).collect();
+        // With room for `✓ 12 s` from the start, columns stay where they are while the run goes on.
+        let roomy: Vec<usize> = widths.iter().map(|wide| (*wide).max(6)).collect();
+        let widths = if roomy.iter().sum::<usize>() + roomy.len() * 2 <= room {
+            roomy
+        } else {
+            widths
+        };
         let gap = if widths.iter().sum::<usize>() + widths.len() * 2 <= room {
             2
         } else {
@@ -290,7 +297,7 @@ fn wanted(stage: &StageView, wish: Wish<'_>) -> usize {
         Cell::Done { .. } => width(&said(Some(cell), wish).1),
         _ => 1,
     });
-    cells.chain([width(&clean(&stage.name))]).max().unwrap_or(1)
+    cells.chain([width(&clean(&stage.name)), 5]).max().unwrap_or(1)
 }
 
 /// The first stage that is not over.

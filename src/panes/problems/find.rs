@@ -18,8 +18,8 @@ use crate::panes::containers::is_expected_stop;
 use crate::panes::detail::words::exit_code;
 
 /// Started again and again within this is a loop.
-const LOOP_WINDOW: Duration = Duration::from_mins(10);
-const LOOP_STARTS: usize = 3;
+pub const LOOP_WINDOW: Duration = Duration::from_mins(10);
+pub const LOOP_STARTS: usize = 3;
 /// Of a file system; above it builds and databases begin to fail.
 const DISK_FULL: u64 = 90;
 

@@ -9,7 +9,7 @@ use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::order::Order;
 
-pub use find::{Gravity, Problem};
+pub use find::{Gravity, LOOP_STARTS, LOOP_WINDOW, Problem};
 
 pub const HINTS: &[Command] = &[
     Command::Open,

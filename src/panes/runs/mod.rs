@@ -56,6 +56,7 @@ pub fn subject(model: &Model) -> Option<Subject> {
 pub fn note(model: &Model) -> String {
     let list = &model.run_list;
     let count = match (list.rows.len(), model.runs.len()) {
+        (_, 1) => "1 run".to_owned(),
         (shown, all) if shown < all => format!("{shown} of {all} runs"),
         (_, all) => format!("{all} runs"),
     };

@@ -12,7 +12,7 @@ use crate::domain::run::{RunStatus, RunView};
 use crate::domain::units::{long_span, short_span};
 use crate::panes::page::view::style;
 use crate::panes::pipeline::words::sign;
-use crate::ui::ansi::clean;
+use crate::ui::ansi::{clean, fit};
 use crate::ui::clock;
 use crate::ui::table::{Column, Row, Table};
 use crate::ui::theme::Theme;
@@ -38,7 +38,13 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
             "No run matches the filter; Esc takes it away."
         };
         let room = usize::from(area.width).saturating_sub(2);
-        buffer.set_stringn(area.x + 1, area.y, words, room, theme.dim);
+        buffer.set_stringn(
+            area.x + 1,
+            area.y,
+            fit(words, room, theme.glyphs.ellipsis),
+            room,
+            theme.dim,
+        );
         return;
     }
     let table = Table {

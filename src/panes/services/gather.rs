@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::app::Model;
 use crate::app::act::key_of;
 use crate::domain::container::{Group, State};
+use crate::domain::fleet::Row;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
 use crate::domain::natural;
 use crate::domain::units::Bytes;
@@ -105,8 +106,9 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
             entry.hosts.insert(host.clone());
             entry.releases.extend(container.release());
         }
+        // A restart loop is one between two falls too: rows must not change places with each of them.
         let restarting = matches!(container.state, State::Restarting { .. });
-        if restarting || (row.is_unwell() && !is_expected_stop(container, &running)) {
+        if restarting || loops(model, row) || (row.is_unwell() && !is_expected_stop(container, &running)) {
             entry.unwell += 1;
         }
     }
@@ -136,6 +138,11 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         last(one).cmp(&last(other)).then_with(names)
     });
     rows
+}
+
+fn loops(model: &Model, row: &Row) -> bool {
+    use crate::panes::problems::{LOOP_STARTS, LOOP_WINDOW};
+    row.restarts_since(model.now.wall.minus(LOOP_WINDOW)) >= LOOP_STARTS
 }
 
 fn admitted(model: &Model, row: &ServiceRow) -> bool {

@@ -15,7 +15,7 @@ use crate::ui::table::{Column, Row, Table};
 use crate::ui::theme::Theme;
 
 const WIDE: &[Column] = &[
-    Column::left("SERVICE", 12, 28, 0),
+    Column::name("SERVICE", 12, 28, 0),
     Column::left("RELEASE", 9, 11, 1),
     Column::right("REPLICAS", 8, 0),
     Column::right("HOSTS", 5, 3),
@@ -25,13 +25,13 @@ const WIDE: &[Column] = &[
 ];
 
 const NARROW: &[Column] = &[
-    Column::left("SERVICE", 9, 20, 0),
+    Column::name("SERVICE", 9, 26, 0),
     Column::left("RELEASE", 7, 9, 1),
     Column::right("RUN", 5, 0),
 ];
 
 /// Narrower than this there is a pane beside.
-const NARROW_BELOW: u16 = 44;
+const NARROW_BELOW: u16 = 40;
 
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let pane = &model.services;
