@@ -198,7 +198,10 @@ impl Told {
     fn tell(&mut self, view: &RunView) {
         for (index, stage) in view.stages.iter().enumerate() {
             for (host, cell) in &stage.cells {
-                let words = cell_words(cell);
+                let mut words = cell_words(cell);
+                if let (Cell::Done { .. }, Some(tested)) = (cell, &stage.tested) {
+                    words = [words, tested.words()].join("  ").trim_end().into();
+                }
                 let key = (index, host.clone());
                 if words.is_empty() || self.cells.get(&key) == Some(&words) {
                     continue;
@@ -234,6 +237,7 @@ fn cell_words(cell: &Cell) -> String {
         Cell::Running { text, .. } if text.is_empty() => "begun".to_owned(),
         Cell::Running { text, .. } => text.clone(),
         Cell::Done { took } => format!("✓ {}", short_span(*took)),
+        Cell::Flaky { took, text } => format!("✓ {}  {text}", short_span(*took)),
         Cell::Failed { why, .. } => format!("✗ {why}"),
         Cell::Undone => "undone".to_owned(),
         Cell::Skipped => "skipped".to_owned(),

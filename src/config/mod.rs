@@ -3,6 +3,8 @@
 
 pub mod host;
 pub mod service;
+pub mod test;
+pub mod compose;
 pub mod settings;
 pub mod template;
 mod fault;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::test::Test;
 use crate::domain::ids::{HostName, ServiceName};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,18 +96,6 @@ pub struct Build {
     pub labels: BTreeMap<String, String>,
     /// A template: `{git.short}`, `{git.branch}`, `{run.number}`, `{time}`.
     pub tag: String,
-    pub timeout: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Test {
-    pub name: String,
-    pub host: HostName,
-    /// Instead of the image's own.
-    pub command: Vec<String>,
-    pub env: BTreeMap<String, String>,
-    /// What it may use; a test that needs more fails as "out of memory".
-    pub memory: Option<u64>,
     pub timeout: Duration,
 }
 

@@ -113,6 +113,8 @@ pub mod label {
     pub const PREVIOUS: &str = "pilothouse.previous";
     /// What a container of ours is that is no replica: `lock`, `ledger`, `test`.
     pub const ROLE: &str = "pilothouse.role";
+    /// The test whose container, network or volume it is.
+    pub const STAGE: &str = "pilothouse.stage";
     /// Compose's own labels: the group of containers that are not ours.
     pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
     pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";

@@ -13,6 +13,7 @@ pub mod detail;
 pub mod sample;
 pub mod logs;
 pub mod run;
+pub mod tested;
 pub mod plan;
 pub mod event;
 pub mod order;

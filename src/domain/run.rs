@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+use super::tested::Tested;
 use super::units::Stamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -108,6 +109,9 @@ pub struct StageView {
     pub name: String,
     /// One cell for the whole stage, or one a host.
     pub cells: Vec<(Option<HostName>, Cell)>,
+    /// Of a test that has ended: its attempts, its report, what was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<Tested>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +124,11 @@ pub enum Cell {
     },
     Done {
         took: Duration,
+    },
+    /// A test that passed, but not at the first attempt.
+    Flaky {
+        took: Duration,
+        text: String,
     },
     Failed {
         took: Duration,

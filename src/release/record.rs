@@ -14,6 +14,7 @@ use super::stage::{Step, Way};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, HostName, ImageId};
 use crate::domain::run::Outcome;
+use crate::domain::tested::Tested;
 use crate::domain::units::Stamp;
 
 /// What this program writes, and the newest it reads.
@@ -55,6 +56,11 @@ pub enum Entry {
     Text {
         step: Step,
         text: String,
+    },
+    /// What a test found out, whether it passed or not; before its `Done` or `Failed`.
+    Tested {
+        step: Step,
+        tested: Tested,
     },
     /// The run goes another way than out.
     Turned {

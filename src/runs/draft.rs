@@ -58,6 +58,9 @@ pub async fn draft(
         service: service.clone(),
         seals: Seals::new(),
     };
+    if !plan.test_hosts().is_empty() {
+        super::compose::complete(&mut plan.service)?;
+    }
     if plan.builds()
         && let Some(build) = &service.build
     {

@@ -126,6 +126,7 @@ impl Driver {
             | Entry::Failed { .. }
             | Entry::Text { .. }
             | Entry::Note(_)
+            | Entry::Tested { .. }
             | Entry::Closed { .. } => {}
         }
         self.hands.pen.write(entry)

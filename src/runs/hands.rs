@@ -5,6 +5,7 @@ mod custom;
 mod images;
 mod left;
 mod ledgers;
+mod testing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

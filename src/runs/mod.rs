@@ -16,6 +16,7 @@ pub mod actor;
 pub mod approve;
 mod cancel;
 pub mod draft;
+mod compose;
 pub mod plan;
 pub mod launch;
 pub mod runner;

@@ -11,6 +11,7 @@ use super::secrets::Redactor;
 use super::step::Progress;
 use crate::domain::fault::Fault;
 use crate::domain::run::RunLine;
+use crate::domain::tested::Tested;
 use crate::domain::units::Stamp;
 use crate::release::record::{Entry, Failure};
 use crate::release::stage::Step;
@@ -66,6 +67,15 @@ impl Pen {
             fault: self.redactor.fault(failure.fault),
             kind: failure.kind,
         }
+    }
+
+    /// Without secrets, also in the names of a report.
+    #[must_use]
+    pub fn clean_tested(&self, mut tested: Tested) -> Tested {
+        for name in tested.report.iter_mut().flat_map(|report| &mut report.failing) {
+            *name = self.redactor.clean(name);
+        }
+        tested
     }
 
     /// For one step.

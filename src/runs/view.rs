@@ -84,6 +84,16 @@ impl Fold {
                     shown.clone_from(text);
                 }
             }
+            Entry::Tested { step, tested } => {
+                let column = step.stage.column();
+                if let Some(stage) = self
+                    .stages
+                    .iter_mut()
+                    .find(|stage| Some(&stage.name) == column.as_ref())
+                {
+                    stage.tested = Some(tested.clone());
+                }
+            }
             Entry::Turned { way, why } => {
                 self.way = *way;
                 if *way == Way::Back {
@@ -108,7 +118,12 @@ impl Fold {
         let text = doing(&step.stage).to_owned();
         let since = match cell {
             Cell::Running { since, .. } => *since,
-            Cell::Waiting | Cell::Done { .. } | Cell::Failed { .. } | Cell::Undone | Cell::Skipped => at,
+            Cell::Waiting
+            | Cell::Done { .. }
+            | Cell::Flaky { .. }
+            | Cell::Failed { .. }
+            | Cell::Undone
+            | Cell::Skipped => at,
         };
         *cell = Cell::Running { since, text };
         if let Some(key) = key {
@@ -125,11 +140,17 @@ impl Fold {
         if !back && self.way != Way::Ask {
             self.steps_done += 1;
         }
+        let flaky = self.flaky(step);
         let Some(cell) = self.cell(step) else { return };
         match (back, &cell) {
             (true, Cell::Running { .. }) => *cell = Cell::Undone,
             (true, _) => {}
-            (false, _) => *cell = Cell::Done { took },
+            (false, _) => {
+                *cell = match flaky {
+                    Some(text) => Cell::Flaky { took, text },
+                    None => Cell::Done { took },
+                }
+            }
         }
     }
 
@@ -146,6 +167,14 @@ impl Fold {
                 why: why.to_owned(),
             };
         }
+    }
+
+    /// The words of a test that needed more than one attempt.
+    fn flaky(&self, step: &Step) -> Option<String> {
+        let column = step.stage.column()?;
+        let stage = self.stages.iter().find(|stage| stage.name == column)?;
+        let tested = stage.tested.as_ref().filter(|tested| tested.flaky)?;
+        Some(tested.words())
     }
 
     fn took(&self, step: &Step, at: Stamp) -> Duration {
@@ -171,7 +200,11 @@ impl Fold {
                         }
                     };
                 }
-                Cell::Done { .. } | Cell::Failed { .. } | Cell::Undone | Cell::Skipped => {}
+                Cell::Done { .. }
+                | Cell::Flaky { .. }
+                | Cell::Failed { .. }
+                | Cell::Undone
+                | Cell::Skipped => {}
             }
         }
     }
@@ -307,6 +340,7 @@ fn columns(plan: &Plan) -> Vec<StageView> {
         stages.push(StageView {
             name,
             cells: hosts.into_iter().map(|host| (host, Cell::Waiting)).collect(),
+            tested: None,
         });
     }
     stages

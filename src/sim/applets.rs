@@ -351,6 +351,7 @@ fn cat(shell: &mut Shell<'_>, words: &[&str]) {
                 shell.out(text.strip_suffix('\n').unwrap_or(&text));
             }
             (None, "etc/hostname") => shell.out(&name),
+            (None, "proc/net/tcp" | "proc/net/tcp6") => sockets(shell, path.ends_with('6')),
             (None, "etc/os-release") => shell.out("PRETTY_NAME=\"Pilothouse simulation\"\nID=simulated"),
             (None, path) if super::proc::file(shell, path).is_some() => {
                 let text = super::proc::file(shell, path).unwrap_or_default();
@@ -362,6 +363,16 @@ fn cat(shell: &mut Shell<'_>, words: &[&str]) {
             }
         }
     }
+}
+
+/// The kernel's table: every port that is listened on, for everybody.
+fn sockets(shell: &mut Shell<'_>, sixth: bool) {
+    let head = "  sl  local_address rem_address   st tx_queue rx_queue".to_owned();
+    let ports = shell.stage.listening.iter().enumerate().filter(|_| !sixth);
+    let rows = ports
+        .map(|(number, port)| format!("{number:4}: 00000000:{port:04X} 00000000:0000 0A 00000000:00000000"));
+    let text = std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n");
+    shell.out(&text);
 }
 
 fn copy(shell: &mut Shell<'_>, words: &[&str], moves: bool) {

@@ -315,6 +315,14 @@ impl World {
             memory: self.traits.memory,
             level: self.daemon_id.bytes().map(u32::from).sum(),
             now: self.now,
+            listening: container
+                .config
+                .get("ExposedPorts")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flat_map(Map::keys)
+                .filter_map(|port| port.strip_suffix("/tcp")?.parse().ok())
+                .collect(),
             folder: match text(&container.config, "WorkingDir") {
                 "" => "/".to_owned(),
                 folder => folder.to_owned(),

@@ -32,6 +32,8 @@ pub(super) struct Stage {
     pub(super) level: u32,
     pub(super) now: Stamp,
     pub(super) folder: String,
+    /// What the image exposes is listened on.
+    pub(super) listening: Vec<u16>,
 }
 
 /// What a script did.

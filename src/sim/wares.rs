@@ -182,12 +182,10 @@ fn service(ware: &Ware) -> Option<Service> {
         .tests
         .iter()
         .map(|(name, command)| Test {
-            name: (*name).to_owned(),
-            host: builder.clone(),
             command: vec![(*command).to_owned()],
             env: BTreeMap::from([("ENVIRONMENT".to_owned(), "testing".to_owned())]),
-            memory: None,
             timeout: Duration::from_mins(5),
+            ..Test::new(*name, builder.clone())
         })
         .collect();
     Some(Service {

@@ -119,8 +119,9 @@ fn sources() -> Vec<Source> {
     files(&source_folder(), &mut found);
     // Test modules in files of their own are not shipped either.
     found.retain(|path| {
-        path.file_stem().is_none_or(|name| name != "tests")
-            && !path.components().any(|part| part.as_os_str() == "tests")
+        let below = path.strip_prefix(source_folder()).unwrap();
+        below.file_stem().is_none_or(|name| name != "tests")
+            && !below.components().any(|part| part.as_os_str() == "tests")
     });
     assert!(found.len() > 10, "read too few files: {found:?}");
     found.iter().map(|path| read(path)).collect()

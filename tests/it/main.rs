@@ -15,3 +15,4 @@ mod stories;
 mod looking;
 mod recovery;
 mod terminal;
+mod testing;

@@ -36,6 +36,7 @@ fn deploy(hosts: usize) -> RunView {
             .enumerate()
             .map(|(at, host)| (Some(host.clone()), cell(at)))
             .collect(),
+        tested: None,
     };
     let gate = |at: usize| match at {
         0 => done(6),
@@ -55,6 +56,7 @@ fn deploy(hosts: usize) -> RunView {
         StageView {
             name: "commit".to_owned(),
             cells: vec![(None, Cell::Waiting)],
+            tested: None,
         },
         stage("retire", &|_| Cell::Waiting),
     ];

@@ -10,7 +10,7 @@ use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::{ImageId, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::hosts;
-use pilothouse::runs::step::test::TestResult;
+use pilothouse::runs::step::test::{Report, TestResult, Trial};
 use pilothouse::runs::step::{Progress, build, image, test};
 use pilothouse::sim::{BOX_IMAGE, EngineHandle, Fleet, Scenario};
 use tokio_util::sync::CancellationToken;
@@ -124,17 +124,30 @@ impl Ground {
 
     async fn tested(&self, script: &str, limit: Duration, told: &Told) -> Result<TestResult, Fault> {
         let daemon = self.daemon("host-1").await;
-        let id = daemon.read().inspect_image(BOX_IMAGE).await.unwrap().id.unwrap();
         let what = Test {
-            name: "unit".to_owned(),
-            host: daemon.name().clone(),
             command: ["sh", "-c", script].map(str::to_owned).to_vec(),
-            env: BTreeMap::new(),
-            memory: None,
             timeout: limit,
+            ..Test::new("unit", daemon.name().clone())
         };
+        Ok(self.proven(&what, told).await?.result)
+    }
+
+    /// In the box image, which its needs may name, too.
+    async fn proven(&self, what: &Test, told: &Told) -> Result<Report, Fault> {
+        let daemon = self.daemon("host-1").await;
+        let id = daemon.read().inspect_image(BOX_IMAGE).await.unwrap().id.unwrap();
         let (id, run) = (ImageId::parse(&id).unwrap(), RunId::parse("run-1").unwrap());
-        test::test(&daemon, &id, &what, &run, &mut told.clone(), &self.never).await
+        let images = [BOX_IMAGE, "self"]
+            .map(|name| (name.to_owned(), id.clone()))
+            .into();
+        let trial = Trial {
+            test: what,
+            run: &run,
+            image: &id,
+            images: &images,
+            folder: self.folder.path(),
+        };
+        test::test(&daemon, trial, &mut told.clone(), &self.never).await
     }
 }
 

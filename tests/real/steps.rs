@@ -14,7 +14,7 @@ use pilothouse::domain::ids::{ImageId, RunId, ServiceName};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::units::Stamp;
 use pilothouse::hosts;
-use pilothouse::runs::step::test::TestResult;
+use pilothouse::runs::step::test::{TestResult, Trial};
 use pilothouse::runs::step::{Progress, build, image, test};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -481,12 +481,10 @@ async fn a_tag_knows_its_revision_and_says_when_the_tree_is_dirty() {
 
 fn check(name: &str, script: &str) -> Test {
     Test {
-        name: name.to_owned(),
-        host: pilothouse::domain::ids::HostName::parse("host1").unwrap(),
         command: ["sh", "-c", script].map(str::to_owned).to_vec(),
         env: BTreeMap::from([("COLOUR".to_owned(), "blue".to_owned())]),
-        memory: None,
         timeout: Duration::from_mins(1),
+        ..Test::new(name, pilothouse::domain::ids::HostName::parse("host1").unwrap())
     }
 }
 
@@ -501,15 +499,16 @@ async fn tested(
         .unwrap()
         .to_owned();
     let (image, run) = (ImageId::parse(&image).unwrap(), RunId::parse("run-1").unwrap());
-    test::test(
-        &connect(daemon).await,
-        &image,
-        what,
-        &run,
-        &mut told.clone(),
-        cancel,
-    )
-    .await
+    let folder = tempfile::tempdir().unwrap();
+    let trial = Trial {
+        test: what,
+        run: &run,
+        image: &image,
+        images: &BTreeMap::new(),
+        folder: folder.path(),
+    };
+    let report = test::test(&connect(daemon).await, trial, &mut told.clone(), cancel).await?;
+    Ok(report.result)
 }
 
 #[tokio::test]
@@ -777,23 +776,25 @@ async fn podman_builds_tests_and_takes_images_as_docker_does() {
     );
 
     let run = RunId::parse("run-1").unwrap();
+    let none = BTreeMap::new();
+    let trial = |test| Trial {
+        test,
+        run: &run,
+        image: &id,
+        images: &none,
+        folder: &folder,
+    };
     let passes = check("passes", "echo $COLOUR; exit 0");
-    let result = test::test(&there, &id, &passes, &run, &mut told.clone(), &never)
+    let good = test::test(&there, trial(&passes), &mut told.clone(), &never)
         .await
         .unwrap();
-    assert_eq!(result, TestResult::Passed);
+    assert_eq!(good.result, TestResult::Passed);
     assert!(told.lines().contains(&"blue".to_owned()), "{:?}", told.lines());
-    let fails = test::test(
-        &there,
-        &id,
-        &check("fails", "exit 4"),
-        &run,
-        &mut told.clone(),
-        &never,
-    )
-    .await
-    .unwrap();
-    assert_eq!(fails, TestResult::Failed { code: 4 });
+    let fails = check("fails", "exit 4");
+    let bad = test::test(&there, trial(&fails), &mut told.clone(), &never)
+        .await
+        .unwrap();
+    assert_eq!(bad.result, TestResult::Failed { code: 4 });
 
     let moved = made(&daemons[0], 5).await;
     let docker = connect(&daemons[0]).await;

@@ -7,7 +7,7 @@ use super::super::fault::Wrong;
 use super::super::section::{Section, Value};
 use super::super::service::{Build, CustomStage, Work};
 use super::stages::{command, limit, name_of_variable, pairs};
-use super::{Known, Names, stages};
+use super::{Known, Names, stages, testing};
 
 /// A person may be asleep.
 const APPROVAL_LIMIT: Duration = Duration::from_hours(24);
@@ -38,7 +38,11 @@ pub(super) fn read(
     let (name, work) = match kind? {
         Kind::Run => {
             let image = section.take("image").map(|value| value.word().map(str::to_owned));
-            let test = stages::test(section, known, build.map(|build| &build.host), false, names)?;
+            let origin = testing::Built {
+                host: build.map(|build| &build.host),
+                declared: build.is_some(),
+            };
+            let test = testing::test(section, known, &origin, names)?;
             let image = match image {
                 Some(image) => Some(image?),
                 None => None,

@@ -6,6 +6,8 @@ mod service;
 mod stages;
 mod custom;
 mod pipeline;
+mod testing;
+mod needs;
 mod deploy;
 mod spec;
 mod settings;

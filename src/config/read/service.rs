@@ -4,7 +4,7 @@
 use super::super::fault::Wrong;
 use super::super::section::Section;
 use super::super::service::Service;
-use super::{Known, Names, custom, deploy, pipeline, stages};
+use super::{Known, Names, custom, deploy, pipeline, stages, testing};
 use crate::domain::ids::ServiceName;
 
 pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) -> Option<Service> {
@@ -26,14 +26,11 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
     let mut stage_names = Names::default();
     if let Some(value) = section.take("tests") {
         for mut section in value.sections("services.tests") {
-            let host = build.as_ref().map(|build| &build.host);
-            tests.extend(stages::test(
-                &mut section,
-                known,
-                host,
-                has_build,
-                &mut stage_names,
-            ));
+            let origin = testing::Built {
+                host: build.as_ref().map(|build| &build.host),
+                declared: has_build,
+            };
+            tests.extend(testing::test(&mut section, known, &origin, &mut stage_names));
             section.finish();
         }
     }

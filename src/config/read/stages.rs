@@ -1,4 +1,4 @@
-//! `[services.build]` and `[[services.tests]]`: where and how an image is made and proven.
+//! `[services.build]`: where and how an image is made; and what other stages read alike.
 //! Does not look whether the folders are there: they may come with the next checkout.
 
 use std::collections::BTreeMap;
@@ -9,15 +9,13 @@ use super::super::fault::Wrong;
 use super::super::nearest::nearest;
 use super::super::quantity::span;
 use super::super::section::{Section, Value};
-use super::super::service::{Build, Test};
+use super::super::service::Build;
 use super::super::template;
-use super::spec::memory;
 use super::{Known, Names};
 use crate::domain::ids::HostName;
 
 /// Long enough for a compiler on a cold cache; a build that hangs is noticed the same hour.
 const BUILD_LIMIT: Duration = Duration::from_mins(30);
-const TEST_LIMIT: Duration = Duration::from_mins(10);
 /// Less than this is a mistaken unit.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 
@@ -53,40 +51,6 @@ pub(super) fn build(section: &mut Section<'_>, known: &Known) -> Option<Build> {
     })
 }
 
-pub(super) fn test(
-    section: &mut Section<'_>,
-    known: &Known,
-    build_host: Option<&HostName>,
-    has_build: bool,
-    names: &mut Names,
-) -> Option<Test> {
-    let name = section.need("name").and_then(|value| name(&value, names));
-    // A build with a fault of its own has said so already.
-    let host = match (build_host, has_build) {
-        (None, true) if !section.has("host") => {
-            section.take("host");
-            None
-        }
-        (fallback, _) => host(section, known, fallback),
-    };
-    let command = section
-        .take("command")
-        .map_or(Some(Vec::new()), |value| command(&value));
-    let env = section
-        .take("env")
-        .and_then(|value| pairs(&value, &|name| name_of_variable(name)));
-    let memory = section.take("memory").and_then(|value| value.parsed(memory));
-    let timeout = limit(section, TEST_LIMIT);
-    Some(Test {
-        name: name?,
-        host: host?,
-        command: command?,
-        env: env.unwrap_or_default(),
-        memory,
-        timeout: timeout?,
-    })
-}
-
 /// What a test or a stage is called; within one service each once.
 pub(super) fn name(value: &Value<'_>, names: &mut Names) -> Option<String> {
     let name = value.parsed(|text| {
@@ -109,7 +73,11 @@ pub(super) fn name(value: &Value<'_>, names: &mut Names) -> Option<String> {
 }
 
 /// The host that a stage names; else the fallback, else the only one there is.
-fn host(section: &mut Section<'_>, known: &Known, fallback: Option<&HostName>) -> Option<HostName> {
+pub(super) fn host(
+    section: &mut Section<'_>,
+    known: &Known,
+    fallback: Option<&HostName>,
+) -> Option<HostName> {
     let Some(value) = section.take("host") else {
         let host = fallback.or_else(|| known.alone());
         if host.is_none() && !section.place.source.broken {

@@ -294,7 +294,7 @@ fn is_long(cell: Option<&Cell>) -> bool {
 /// Wide enough for its name and for what is done; what is said at length goes over its neighbours.
 fn wanted(stage: &StageView, wish: Wish<'_>) -> usize {
     let cells = stage.cells.iter().map(|(_, cell)| match cell {
-        Cell::Done { .. } => width(&said(Some(cell), wish).1),
+        Cell::Done { .. } | Cell::Flaky { .. } => width(&said(Some(cell), wish).1),
         _ => 1,
     });
     cells.chain([width(&clean(&stage.name)), 5]).max().unwrap_or(1)
@@ -303,10 +303,12 @@ fn wanted(stage: &StageView, wish: Wish<'_>) -> usize {
 /// The first stage that is not over.
 fn active(run: &RunView) -> usize {
     let is_over = |stage: &StageView| {
-        stage
-            .cells
-            .iter()
-            .all(|(_, cell)| matches!(cell, Cell::Done { .. } | Cell::Skipped | Cell::Undone))
+        stage.cells.iter().all(|(_, cell)| {
+            matches!(
+                cell,
+                Cell::Done { .. } | Cell::Flaky { .. } | Cell::Skipped | Cell::Undone
+            )
+        })
     };
     let last = run.stages.len().saturating_sub(1);
     run.stages
@@ -323,6 +325,9 @@ fn said(cell: Option<&Cell>, wish: Wish<'_>) -> (Tone, String) {
         Some(Cell::Skipped) => (Tone::Dim, glyphs.none.to_owned()),
         Some(Cell::Undone) => (Tone::Warn, glyphs.undone.to_owned()),
         Some(Cell::Done { took }) => (Tone::Ok, format!("{} {}", glyphs.done, short_span(*took))),
+        Some(Cell::Flaky { took, text: _ }) => {
+            (Tone::Warn, format!("{} {} flaky", glyphs.done, short_span(*took)))
+        }
         Some(Cell::Running { since, text }) => {
             let text = clean(text);
             let span = short_span(since.until(wish.now));

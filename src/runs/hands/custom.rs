@@ -8,12 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Hands, Named};
 use crate::config::service::Work;
+use crate::config::test::TestImage;
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, Finding};
 use crate::release::stage::{Step, Way};
 use crate::runs::approve;
-use crate::runs::step::{self, Progress as _, command, survey};
+use crate::runs::step::{Progress as _, command};
 
 impl Hands {
     fn work(&self, name: &str) -> Result<&Work, Failure> {
@@ -69,31 +70,15 @@ impl Hands {
                 "it runs in no container",
             )));
         };
-        let id = match image {
-            None => self.resolve().await?.id,
-            Some(image) => {
-                let found = survey::image(daemon, image).await?.ok_or_else(|| {
-                    let what = format!("run the stage {name} on {}", daemon.name());
-                    let fault = Fault::new(what, format!("the image {image} is not there"));
-                    Failure::refused(fault.hint(format!("pull it there: docker pull {image}")))
-                })?;
-                found.id
-            }
-        };
         let mut test = test.as_ref().clone();
         for (key, value) in self.told() {
             test.env.entry(key).or_insert(value);
         }
-        let mut teller = self.pen.teller(step);
-        let result = step::test::test(daemon, &id, &test, &self.plan.run, &mut teller, self.ends(step))
-            .await
-            .map_err(|fault| self.interrupted(fault))?;
-        if result.passed() {
-            Ok(Finding::Nothing)
-        } else {
-            let what = format!("pass the stage {name} on {}", daemon.name());
-            Err(Failure::refused(Fault::new(what, result.words())))
+        if let Some(image) = image {
+            test.image = TestImage::Named(image.clone());
         }
+        let what = format!("pass the stage {name} on {}", daemon.name());
+        self.prove(step, daemon, &test, self.ends(step), what).await
     }
 
     /// On this machine: a command, or a person.

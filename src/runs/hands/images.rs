@@ -1,4 +1,4 @@
-//! The steps that make, move and prove images: build, image on a host, test.
+//! The steps that make and move images: build, image on a host.
 //! The work is `step`'s; here is which image, from where, under which names.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind, Finding};
 use crate::release::stage::{Stage, Step};
-use crate::runs::step::{self, image, replicas, survey};
+use crate::runs::step::{self, image, survey};
 
 impl Hands {
     pub(super) async fn image(&self, step: &Step, to: &Daemon) -> Result<Finding, Failure> {
@@ -80,12 +80,13 @@ impl Hands {
         step::test::sweep(daemon, &self.plan.run)
             .await
             .map_err(Failure::refused)?;
-        let left = replicas::of_tests(daemon, self.plan.run.as_str()).await?;
+        let left = step::test::left(daemon, &self.plan.run)
+            .await
+            .map_err(Failure::refused)?;
         if !left.is_empty() {
-            let names: Vec<&str> = left.iter().map(|replica| replica.name.as_str()).collect();
             return Err(Failure::refused(Fault::new(
                 what(),
-                format!("still there: {}", names.join(", ")),
+                format!("still there: {}", left.join(", ")),
             )));
         }
         if self.plan.builder.as_ref() == Some(&step.host) {
@@ -122,24 +123,6 @@ impl Hands {
             on: step.host.clone(),
         });
         Ok(Finding::Image { id, reference })
-    }
-
-    pub(super) async fn test(&self, step: &Step, daemon: &Daemon, name: &str) -> Result<Finding, Failure> {
-        let what = || format!("pass the test {name} on {}", daemon.name());
-        let test = self
-            .plan
-            .test(name)
-            .ok_or_else(|| Failure::refused(Fault::new(what(), "there is no such test")))?;
-        let Named { id, .. } = self.resolve().await?;
-        let mut teller = self.pen.teller(step);
-        let result = step::test::test(daemon, &id, test, &self.plan.run, &mut teller, &self.interrupt)
-            .await
-            .map_err(|fault| self.interrupted(fault))?;
-        if result.passed() {
-            Ok(Finding::Nothing)
-        } else {
-            Err(Failure::refused(Fault::new(what(), result.words())))
-        }
     }
 
     pub(super) fn interrupted(&self, fault: Fault) -> Failure {

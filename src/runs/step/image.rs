@@ -114,6 +114,14 @@ pub async fn present(daemon: &Daemon, image: &ImageId) -> Result<bool, Fault> {
     Ok(found.is_some_and(|found| found.id == *image))
 }
 
+/// Of all its layers.
+pub async fn size(daemon: &Daemon, image: &ImageId) -> Result<Bytes, Fault> {
+    let found = inspect(daemon.read(), image.as_str())
+        .await
+        .map_err(|error| Fault::new(looking(image, daemon), engine_words(&error)))?;
+    Ok(found.map_or(Bytes(0), |found| found.size))
+}
+
 fn looking(image: &ImageId, daemon: &Daemon) -> String {
     format!("look for the image {} on {}", image.short(), daemon.name())
 }

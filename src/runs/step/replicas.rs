@@ -30,19 +30,6 @@ pub async fn replicas(daemon: &Daemon, subject: &Subject) -> Result<Vec<Replica>
     inspected(daemon, ids).await
 }
 
-/// The containers of tests that a run started.
-pub async fn of_tests(daemon: &Daemon, run: &str) -> Result<Vec<Replica>, Failure> {
-    let found = labelled(daemon, &format!("{}={run}", label::RUN)).await?;
-    let ids = found
-        .into_iter()
-        .filter(|summary| {
-            let role = summary.labels.as_ref().and_then(|labels| labels.get(label::ROLE));
-            role.is_some_and(|role| role == "test")
-        })
-        .filter_map(|summary| summary.id);
-    inspected(daemon, ids).await
-}
-
 /// Every container with this `key=value`.
 pub(super) async fn labelled(daemon: &Daemon, wanted: &str) -> Result<Vec<ContainerSummary>, Failure> {
     let filters = HashMap::from([("label", vec![wanted])]);

@@ -59,12 +59,9 @@ async fn stages_are_done_in_order_in_containers_and_here_and_by_a_persons_word()
             Work::Run {
                 image: None,
                 test: Box::new(Test {
-                    name: "scan".to_owned(),
-                    host,
                     command: vec!["sh".to_owned(), "-c".to_owned(), "echo scanned".to_owned()],
-                    env: BTreeMap::new(),
-                    memory: None,
                     timeout: LIMIT,
+                    ..Test::new("scan", host)
                 }),
             },
         ),

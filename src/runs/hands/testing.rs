@@ -1,0 +1,231 @@
+//! The steps that prove images: which image each test and each of its needs runs in, and what is told of it.
+//! The work is `step::test`'s.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Hands, Named};
+use crate::config::test::{SELF, Test, TestImage};
+use crate::domain::container::label;
+use crate::domain::fault::Fault;
+use crate::domain::ids::ImageId;
+use crate::domain::tested::{Tested, TestedImage};
+use crate::hosts::Daemon;
+use crate::release::record::{Entry, Failure, Finding};
+use crate::release::stage::Step;
+use crate::runs::pen::Teller;
+use crate::runs::step::{self, image, survey};
+
+impl Hands {
+    pub(super) async fn test(&self, step: &Step, daemon: &Daemon, name: &str) -> Result<Finding, Failure> {
+        let what = format!("pass the test {name} on {}", daemon.name());
+        let Some(test) = self.plan.test(name) else {
+            return Err(Failure::refused(Fault::new(what, "there is no such test")));
+        };
+        self.prove(step, daemon, test, &self.interrupt, what).await
+    }
+
+    /// One test or stage in containers, with everything it names; what it found out is written down either way.
+    pub(super) async fn prove(
+        &self,
+        step: &Step,
+        daemon: &Daemon,
+        test: &Test,
+        cancel: &CancellationToken,
+        what: String,
+    ) -> Result<Finding, Failure> {
+        let mut teller = self.pen.teller(step);
+        let mut images = BTreeMap::new();
+        let mut shipped = None;
+        if test.is_of_the_image() {
+            let Named { id, on, .. } = self.resolve().await?;
+            image::transfer(&self.daemon(&on)?, daemon, &id, &mut teller, cancel)
+                .await
+                .map_err(|fault| self.interrupted(fault))?;
+            images.insert(SELF.to_owned(), id.clone());
+            shipped = Some(id);
+        }
+        for wanted in test.named_images() {
+            let id = self.needed(test, wanted, daemon, &mut teller).await?;
+            images.insert(wanted.to_owned(), id);
+        }
+        let mut beside = None;
+        let image = match &test.image {
+            TestImage::Own => images.get(SELF).cloned(),
+            TestImage::Named(wanted) => images.get(wanted).cloned(),
+            TestImage::Target(target) => {
+                let (id, of) = self
+                    .stage_image(target, shipped.as_ref(), daemon, &mut teller)
+                    .await?;
+                beside = Some(of);
+                Some(id)
+            }
+        };
+        let image = image.ok_or_else(|| Failure::refused(Fault::new(&what, "it has no image to run in")))?;
+        let trial = step::test::Trial {
+            test,
+            run: &self.plan.run,
+            image: &image,
+            images: &images,
+            folder: &self.dir,
+        };
+        let report = step::test::test(daemon, trial, &mut teller, cancel)
+            .await
+            .map_err(|fault| self.interrupted(fault))?;
+        let tested = Tested {
+            image: beside,
+            ..report.tested
+        };
+        let why = failure_words(&report.result, &tested);
+        self.pen
+            .write(Entry::Tested {
+                step: step.clone(),
+                tested: self.pen.clean_tested(tested),
+            })
+            .map_err(Failure::refused)?;
+        if report.result.passed() {
+            Ok(Finding::Nothing)
+        } else {
+            Err(Failure::refused(Fault::new(what, why)))
+        }
+    }
+
+    /// An image that the configuration names: on the host, or brought there from the builder.
+    async fn needed(
+        &self,
+        test: &Test,
+        wanted: &str,
+        to: &Daemon,
+        teller: &mut Teller,
+    ) -> Result<ImageId, Failure> {
+        if let Some(found) = survey::image(to, wanted).await? {
+            return Ok(found.id);
+        }
+        let builder = self.plan.builder.as_ref().filter(|builder| *builder != to.name());
+        let mut looked = to.name().to_string();
+        if let Some(builder) = builder
+            && let Ok(from) = self.daemon(builder)
+        {
+            if let Some(found) = survey::image(&from, wanted).await? {
+                image::transfer(&from, to, &found.id, teller, &self.interrupt)
+                    .await
+                    .map_err(|fault| self.interrupted(fault))?;
+                return Ok(found.id);
+            }
+            looked = format!("{looked} nor on {builder}");
+        }
+        let users: Vec<&str> = test
+            .needs
+            .iter()
+            .filter(|need| need.image == wanted)
+            .map(|need| need.name.as_str())
+            .collect();
+        let of = if users.is_empty() {
+            String::new()
+        } else {
+            format!(" of {}", users.join(" and "))
+        };
+        let not = if looked.contains(" nor ") {
+            "neither"
+        } else {
+            "not"
+        };
+        Err(Failure::refused(
+            Fault::new(
+                format!("run the test {} on {}", test.name, to.name()),
+                format!("the image {wanted}{of} is {not} on {looked}"),
+            )
+            .hint(format!(
+                "`docker pull {wanted}` there; the builder's images are brought by Pilothouse"
+            )),
+        ))
+    }
+
+    /// Another stage of the Dockerfile, built where the service is built and brought to the host.
+    async fn stage_image(
+        &self,
+        target: &str,
+        shipped: Option<&ImageId>,
+        to: &Daemon,
+        teller: &mut Teller,
+    ) -> Result<(ImageId, TestedImage), Failure> {
+        let build = self.plan.service.build.as_ref().ok_or_else(|| {
+            Failure::refused(Fault::new(
+                format!("build the stage {target}"),
+                "the service has no [services.build]",
+            ))
+        })?;
+        let builder = self.daemon(&build.host)?;
+        let reference = stage_reference(&self.plan.service.image, &self.plan.image, target);
+        let build = crate::config::service::Build {
+            target: Some(target.to_owned()),
+            ..build.clone()
+        };
+        // Nothing of the run: the same stage is the same image every time.
+        let labels = BTreeMap::from([
+            (label::SERVICE.to_owned(), self.plan.subject.service.to_string()),
+            (label::ROLE.to_owned(), step::test::ROLE.to_owned()),
+        ]);
+        let id = step::build::build(
+            &builder,
+            &build,
+            std::slice::from_ref(&reference),
+            &labels,
+            teller,
+            &self.interrupt,
+        )
+        .await
+        .map_err(|fault| self.interrupted(fault))?;
+        image::transfer(&builder, to, &id, teller, &self.interrupt)
+            .await
+            .map_err(|fault| self.interrupted(fault))?;
+        let beside = TestedImage {
+            reference,
+            size: image::size(to, &id).await.map_err(Failure::refused)?,
+            shipped: match shipped {
+                Some(shipped) => Some(image::size(to, shipped).await.map_err(Failure::refused)?),
+                None => None,
+            },
+        };
+        Ok((id, beside))
+    }
+}
+
+/// `exit code 1 after 3 attempts; 12 tests, 2 failed: …`
+fn failure_words(result: &step::test::TestResult, tested: &Tested) -> String {
+    let mut why = result.words();
+    if tested.attempts > 1 {
+        why = format!("{why} after {} attempts", tested.attempt);
+    }
+    match &tested.report {
+        Some(report) => format!("{why}; {report}"),
+        None => why,
+    }
+}
+
+/// `shop:v3` tested by its stage `test` is `shop:v3-test`.
+fn stage_reference(repository: &str, image: &str, target: &str) -> String {
+    match image
+        .strip_prefix(repository)
+        .and_then(|rest| rest.strip_prefix(':'))
+    {
+        Some(tag) if !tag.contains('@') => format!("{repository}:{tag}-{target}"),
+        Some(_) | None => format!("{repository}:{target}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_of_a_stage_is_named_after_the_one_it_tests() {
+        assert_eq!(
+            stage_reference("reg:5000/shop", "reg:5000/shop:v3", "test"),
+            "reg:5000/shop:v3-test"
+        );
+        assert_eq!(stage_reference("shop", "sha256:0123", "test"), "shop:test");
+        assert_eq!(stage_reference("shop", "shopping:v3", "test"), "shop:test");
+    }
+}
