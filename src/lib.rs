@@ -33,6 +33,7 @@
 //! | `ui` | the drawing kit: screen, theme, table, key line, question, `ansi` | `domain`, `config`, `app`, `panes` |
 //! | `hosts` | one actor a daemon: connect (unix, tcp, tls, ssh), list, watch, statistics, logs, orders, shell | `domain`, `config` |
 //! | `runs` | the runs: launch, runner, journal, lock, ledger, recover, follow; a file a step in `runs/step` | `hosts`, `release` and their rooms |
+//! | `listen` | web hooks: proves who sent one, and starts the run that it asks for | `runs`, `release` and their rooms |
 //! | `sim` | a simulated Docker Engine with the real HTTP API: the demo, faults, scale | `domain`, `config` |
 //! | `term` | the terminal: guard, keys, the main loop, clipboard | `app`, `ui`, `hosts`, `runs` |
 //! | `observe` | our own log: a private, bounded file | `domain`, `config` |
@@ -69,6 +70,7 @@ pub mod release;
 pub mod hosts;
 pub mod term;
 pub mod runs;
+pub mod listen;
 pub mod observe;
 pub mod sim;
 pub mod cli;

@@ -1,6 +1,7 @@
 //! What may be typed on the command line.
 //! Only says what was typed; what it means is decided by the command's own file.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub enum Command {
     Recover(Recover),
     /// Take away a service's lock that nobody holds any more
     Unlock(Unlock),
+    /// Start runs when a forge's web hook says that somebody pushed
+    Listen(Listen),
     /// List every key and command
     Keys(Output),
     /// Print completions for a shell
@@ -235,6 +238,13 @@ pub struct Unlock {
     /// Why, for the history
     #[arg(long)]
     pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Listen {
+    /// Listen here instead of `[listen] address`; POST /hook takes web hooks, GET /health tells counts
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub address: Option<SocketAddr>,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

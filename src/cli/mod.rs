@@ -13,6 +13,7 @@ mod room;
 mod folder;
 mod run;
 mod runs;
+mod listen;
 mod keys;
 
 use std::path::Path;
@@ -90,6 +91,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Approve(asked) => runs::approve(&setup, &asked),
         Command::Recover(asked) => runs::recover(&setup, &asked).await,
         Command::Unlock(asked) => runs::unlock(&setup, &asked).await,
+        Command::Listen(asked) => listen::listen(setup, &asked).await,
         // Carried out before there was a setup.
         Command::Demo
         | Command::Keys(_)

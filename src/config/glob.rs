@@ -72,7 +72,8 @@ fn within(folder: &Path, regex: &Regex) -> Vec<PathBuf> {
         .collect()
 }
 
-fn regex(pattern: &str) -> Option<Regex> {
+/// Of one part of a path or of a branch's name; `None` where a `[` is not closed.
+pub(super) fn regex(pattern: &str) -> Option<Regex> {
     let mut text = String::from("^");
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {

@@ -7,6 +7,7 @@ pub mod test;
 pub mod compose;
 pub mod settings;
 pub mod template;
+pub mod trigger;
 mod fault;
 mod nearest;
 mod quantity;
@@ -14,6 +15,7 @@ mod address;
 mod machine;
 mod trust;
 mod glob;
+mod pattern;
 mod source;
 mod section;
 mod context;
@@ -26,8 +28,10 @@ use std::path::{Path, PathBuf};
 
 pub use fault::ConfigFault;
 pub use host::Host;
+pub use pattern::Pattern;
 pub use service::Service;
 pub use settings::{Looks, OwnLog, StateDir};
+pub use trigger::{Listen, Trigger};
 
 use crate::domain::fault::Fault;
 
@@ -86,6 +90,9 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// In the order of the files; names are unique.
     pub services: Vec<Service>,
+    /// What web hooks may start, in the order of the services: at most one each.
+    pub triggers: Vec<Trigger>,
+    pub listen: Listen,
     /// Command name → keys, as written; `app::keymap` reads them.
     pub keys: BTreeMap<String, Vec<String>>,
     /// Where each of these stands: what is wrong with it only `app::keymap` knows.
@@ -114,6 +121,18 @@ impl Config {
     #[must_use]
     pub fn service(&self, name: &crate::domain::ids::ServiceName) -> Option<&Service> {
         self.services.iter().find(|service| service.name == *name)
+    }
+
+    /// Variables that hold secrets of this program's own: nothing that it starts needs to inherit them.
+    #[must_use]
+    pub fn private_variables(&self) -> Vec<&str> {
+        let secrets = self.triggers.iter().map(|trigger| &trigger.secret);
+        secrets
+            .filter_map(|secret| match secret {
+                service::Secret::Env(name) => Some(name.as_str()),
+                service::Secret::Command(_) | service::Secret::File(_) => None,
+            })
+            .collect()
     }
 
     #[must_use]

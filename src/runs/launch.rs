@@ -36,7 +36,11 @@ pub async fn launch(
     let mut file = draft(state, config, request, actor, now).await?;
     let env = |name: &str| std::env::var(name).ok();
     let mut secrets = Secrets::new();
-    let mut hidden = Vec::new();
+    let mut hidden: Vec<String> = config
+        .private_variables()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     if let Some(deploy) = file.plan.deploy() {
         let wanted = &deploy.spec.secrets;
         hidden.extend(wanted.values().filter_map(|source| match source {

@@ -21,18 +21,19 @@ pub async fn resolve(
 ) -> Result<Secrets, Fault> {
     let mut secrets = Secrets::new();
     for (name, source) in wanted {
-        let value = one(name, source, env).await?;
+        let value = one(&format!("the secret {name}"), source, env).await?;
         secrets.insert(name.clone(), value);
     }
     Ok(secrets)
 }
 
-async fn one(
-    name: &str,
+/// One value; `what` is what it is called when it does not resolve.
+pub async fn one(
+    what: &str,
     source: &Secret,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Result<String, Fault> {
-    let fault = |why: &dyn std::fmt::Display| Fault::new(format!("resolve the secret {name}"), why);
+    let fault = |why: &dyn std::fmt::Display| Fault::new(format!("resolve {what}"), why);
     let value = match source {
         Secret::Env(variable) => {
             env(variable).ok_or_else(|| fault(&format!("the variable {variable} is not set")))?

@@ -11,6 +11,7 @@ mod needs;
 mod deploy;
 mod spec;
 mod settings;
+mod trigger;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -115,9 +116,12 @@ pub(super) fn configuration(sources: &[Source], machine: &Machine<'_>, faults: &
             continue;
         };
         for mut section in services.sections("services") {
-            config
-                .services
-                .extend(service::read(&mut section, &known, &mut names));
+            let trigger = section.take("trigger");
+            let service = service::read(&mut section, &known, &mut names);
+            if let (Some(value), Some(service)) = (trigger, &service) {
+                config.triggers.extend(trigger::read(&value, service));
+            }
+            config.services.extend(service);
             section.finish();
         }
     }

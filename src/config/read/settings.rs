@@ -1,6 +1,7 @@
-//! `[keys]`, `[looks]`, `[state]`, `[log]`: of this program itself.
+//! `[keys]`, `[looks]`, `[state]`, `[listen]`, `[log]`: of this program itself.
 //! What a file does not say is left as it was.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::super::fault::Wrong;
@@ -12,6 +13,8 @@ use super::super::{Config, Place};
 /// A pane needs some lines; a log view is not an archive.
 const LOG_LINES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
 const LOG_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
+/// Of one delivery of a web hook: GitHub's own cap.
+const DELIVERY: std::ops::RangeInclusive<u64> = 64 << 10..=25 << 20;
 const OWN_LOG_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
 pub(super) fn read(root: &mut Section<'_>, config: &mut Config) {
@@ -24,6 +27,7 @@ pub(super) fn read(root: &mut Section<'_>, config: &mut Config) {
     table("keys", keys);
     table("looks", looks);
     table("state", state);
+    table("listen", listen);
     table("log", log);
 }
 
@@ -96,6 +100,39 @@ fn state(section: &mut Section<'_>, config: &mut Config) {
             .take("keep_runs")
             .and_then(|value| count(&value, 1..=100_000)),
     );
+}
+
+fn listen(section: &mut Section<'_>, config: &mut Config) {
+    let listen = &mut config.listen;
+    let address = section.take("address");
+    set(
+        &mut listen.address,
+        address.and_then(|value| value.parsed(socket_address)),
+    );
+    set(
+        &mut listen.max_body,
+        section
+            .take("max_body")
+            .and_then(|value| value.parsed(delivery_size)),
+    );
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().ok().ok_or_else(|| {
+        Wrong::new(format!("{text:?} is no address with its port")).hint(
+            "`127.0.0.1:7456`, `[::1]:7456`; `0.0.0.0:7456` is for everybody who can reach this machine",
+        )
+    })
+}
+
+fn delivery_size(text: &str) -> Result<u64, Wrong> {
+    let bytes = size(text)?;
+    if DELIVERY.contains(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(Wrong::new(format!("{text:?} is out of bounds"))
+            .hint("from `64K` to `25M`, the most that GitHub sends"))
+    }
 }
 
 fn log(section: &mut Section<'_>, config: &mut Config) {

@@ -273,7 +273,8 @@ fn secrets(value: &Value<'_>, env: &BTreeMap<String, String>) -> BTreeMap<String
     found
 }
 
-fn secret(value: &Value<'_>) -> Option<Secret> {
+/// Where one value comes from.
+pub(super) fn secret(value: &Value<'_>) -> Option<Secret> {
     const WAYS: &str =
         "{ command = [\"pass\", \"shop/api\"] }, { env = \"API_KEY\" } or { file = \"/run/key\" }";
     if value.is_text() {
