@@ -5,6 +5,7 @@ mod engine_faults;
 mod example;
 mod cli;
 mod house_rules;
+mod listen;
 mod pages;
 mod releases;
 mod simulated;
