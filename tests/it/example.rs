@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use pilothouse::config::{Config, ConfigFault, Looks, OwnLog, Request, StateDir, load};
+use pilothouse::config::{Config, ConfigFault, Listen, Looks, OwnLog, Request, StateDir, load};
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
 
@@ -76,6 +76,7 @@ fn the_example_loads_as_it_is_and_shows_the_defaults() {
     assert_eq!(config.looks, Looks::default());
     assert_eq!(config.log, OwnLog::default());
     assert_eq!(config.state, StateDir::default());
+    assert_eq!(config.listen, Listen::default());
     let least = "[[hosts]]\nname = \"local\"\nurl = \"unix:///var/run/docker.sock\"\n[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
                  [services.build]\n[[services.tests]]\nname = \"unit\"\n[services.deploy]\nhosts = [\"local\"]\n";
     let least = must_load(least, "the least");

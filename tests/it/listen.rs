@@ -611,8 +611,8 @@ fn what_is_too_large_is_refused_by_its_word_and_by_its_bytes() {
 fn who_is_slow_holds_up_nobody_for_long() {
     let ground = Ground::new();
     let limits = Limits {
-        head: Duration::from_millis(400),
-        body: Duration::from_millis(400),
+        head: Duration::from_secs(2),
+        body: Duration::from_secs(2),
         connections: 2,
         ..ground.limits()
     };

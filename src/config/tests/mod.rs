@@ -2,6 +2,7 @@
 
 mod discovery;
 mod mangled;
+mod trigger;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
