@@ -63,7 +63,7 @@ impl Ground {
         std::fs::write(context.join("Dockerfile"), "FROM scratch\n").unwrap();
         self.config
             .services
-            .push(service_of(&name, &self.config.hosts[0], context));
+            .push(service_of(&name, &self.config.hosts[0], &context));
         self.config.triggers.push(Trigger {
             service: name,
             repository: repository.to_owned(),
@@ -151,7 +151,7 @@ impl Ground {
     }
 }
 
-fn service_of(name: &ServiceName, host: &Host, context: PathBuf) -> Service {
+fn service_of(name: &ServiceName, host: &Host, context: &Path) -> Service {
     let text = format!(
         "[[hosts]]\nname = \"{}\"\nurl = \"unix:///nobody.sock\"\n[[services]]\nname = \"{name}\"\nimage = \"{name}\"\n\
          [services.build]\ncontext = \"{}\"\n",
@@ -214,7 +214,7 @@ impl Door {
             body.len()
         );
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head.extend([name, ": ", value, "\r\n"]);
         }
         stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
         // Refused by its length, nobody reads it any more.
@@ -264,11 +264,13 @@ fn tag(key: &[u8], text: &str) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
+}
+
 fn github(id: &str, event: &str, secret: &str, body: &str) -> Vec<(&'static str, String)> {
-    let signature: String = tag(secret.as_bytes(), body)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let signature = hex(&tag(secret.as_bytes(), body));
     vec![
         ("User-Agent", "GitHub-Hookshot/044aadd".to_owned()),
         ("Content-Type", "application/json".to_owned()),
@@ -711,7 +713,7 @@ fn forgery() -> impl Strategy<Value = Vec<u8>> {
             body.len()
         );
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            request.extend([name, ": ", &value, "\r\n"]);
         }
         [request.as_bytes(), b"\r\n", &body].concat()
     });

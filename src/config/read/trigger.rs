@@ -6,7 +6,8 @@ use super::super::pattern::Pattern;
 use super::super::section::Value;
 use super::super::service::Service;
 use super::super::trigger::Trigger;
-use super::spec::{refuse_of_others, secret};
+use super::custom::refuse_of_others;
+use super::spec::secret;
 use super::stages::command;
 use crate::domain::run::RunKind;
 
@@ -16,8 +17,9 @@ pub(super) fn read(value: &Value<'_>, service: &Service) -> Option<Trigger> {
         .need("repository")
         .and_then(|value| value.parsed(repository));
     let branches = section.need("branches").and_then(|value| branches(&value));
+    let own = (!section.has("environment")).then_some(service);
     let run = match section.take("run") {
-        Some(value) => run(&value, service),
+        Some(value) => run(&value, own),
         None => Some(RunKind::Pipeline),
     };
     let environment = section
@@ -90,7 +92,8 @@ fn branches(value: &Value<'_>) -> Option<Vec<String>> {
     Some(found)
 }
 
-fn run(value: &Value<'_>, service: &Service) -> Option<RunKind> {
+/// What an environment has to run is its own matter: `own` is absent then.
+fn run(value: &Value<'_>, own: Option<&Service>) -> Option<RunKind> {
     let kinds = [
         RunKind::Pipeline,
         RunKind::Build,
@@ -99,10 +102,11 @@ fn run(value: &Value<'_>, service: &Service) -> Option<RunKind> {
         RunKind::Deploy,
     ];
     let run = value.one_of(&kinds.map(|kind| (kind.word(), kind)))?;
+    let lacks = |is_missing: fn(&Service) -> bool| own.is_some_and(is_missing);
     let missing = match run {
-        RunKind::Build if service.build.is_none() => "[services.build]",
-        RunKind::Test if service.tests.is_empty() => "[[services.tests]]",
-        RunKind::Deploy if service.deploy.is_none() => "[services.deploy]",
+        RunKind::Build if lacks(|service| service.build.is_none()) => "[services.build]",
+        RunKind::Test if lacks(|service| service.tests.is_empty()) => "[[services.tests]]",
+        RunKind::Deploy if lacks(|service| service.deploy.is_none()) => "[services.deploy]",
         RunKind::Build
         | RunKind::Test
         | RunKind::Deploy
