@@ -59,6 +59,8 @@ pub struct Cursor<K> {
     top: usize,
     /// The person moved it, or something was selected for a reason: before that it has no place of its own.
     placed: bool,
+    /// Rows were still coming in for the first time when it was last settled.
+    arriving: bool,
 }
 
 impl<K> Default for Cursor<K> {
@@ -68,6 +70,7 @@ impl<K> Default for Cursor<K> {
             row: 0,
             top: 0,
             placed: false,
+            arriving: false,
         }
     }
 }
@@ -96,9 +99,10 @@ impl<K: Clone + PartialEq> Cursor<K> {
 
     /// Rows are still coming in for the first time: until the person moves it, it is on whatever sorts first, not on
     /// the row that was there first.
-    pub fn arriving(&mut self) {
-        if !self.placed {
-            *self = Self::default();
+    pub fn arriving(&mut self, arriving: bool) {
+        let before = std::mem::replace(&mut self.arriving, arriving);
+        if !self.placed && (before || arriving) {
+            (self.key, self.row, self.top) = (None, 0, 0);
         }
     }
 
@@ -153,14 +157,19 @@ mod tests {
     #[test]
     fn while_rows_arrive_it_is_on_the_first_until_it_was_moved() {
         let mut cursor = Cursor::default();
-        cursor.settle(&["m"], 9);
-        cursor.arriving();
-        cursor.settle(&["a", "m"], 9);
-        assert_eq!(cursor.key(), Some(&"a"));
-        cursor.step(&["a", "m"], 9, Motion::Down);
-        cursor.arriving();
-        cursor.settle(&["0", "a", "m"], 9);
-        assert_eq!(cursor.key(), Some(&"m"));
+        let mut rows = |arriving, keys: &[&'static str]| {
+            cursor.arriving(arriving);
+            cursor.settle(keys, 9);
+            cursor.key().copied()
+        };
+        assert_eq!(rows(true, &["m"]), Some("m"));
+        assert_eq!(rows(false, &["g", "m"]), Some("g"), "the last ones arrived");
+        assert_eq!(rows(false, &["a", "g", "m"]), Some("g"), "a row is new");
+        assert_eq!(rows(true, &["a", "g", "m"]), Some("a"), "a host is new");
+        cursor.step(&["a", "g", "m"], 9, Motion::Down);
+        cursor.arriving(true);
+        cursor.settle(&["0", "a", "g", "m"], 9);
+        assert_eq!(cursor.key(), Some(&"g"));
     }
 
     #[test]

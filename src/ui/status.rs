@@ -7,7 +7,7 @@ use ratatui::text::Span;
 
 use super::ansi::{clean, fit, width};
 use super::theme::Theme;
-use crate::app::Model;
+use crate::app::{Model, PaneId};
 use crate::domain::host::Link;
 use crate::domain::order::Access;
 use crate::domain::run::RunStatus;
@@ -105,8 +105,18 @@ fn parts<'a>(model: &'a Model, theme: &Theme) -> Vec<Vec<Span<'a>>> {
     }
     parts.extend(open_run(model, theme));
     let note = crate::panes::note(model, model.focus);
-    if !note.is_empty() && !model.in_room() {
-        parts.push(vec![Span::styled(clean(&note).into_owned(), theme.dim)]);
+    if !model.in_room() {
+        // Other pages begin with what they are about.
+        let is_list = match model.focus {
+            PaneId::Services | PaneId::Containers | PaneId::Problems | PaneId::Hosts | PaneId::Runs => true,
+            PaneId::Logs | PaneId::Pipeline | PaneId::Detail | PaneId::Plan => false,
+        };
+        if is_list {
+            parts.push(vec![Span::styled(model.focus.title(), theme.accent)]);
+        }
+        if !note.is_empty() {
+            parts.push(vec![Span::styled(clean(&note).into_owned(), theme.dim)]);
+        }
     }
     parts
 }

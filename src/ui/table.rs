@@ -138,6 +138,8 @@ impl Table<'_> {
             let selected = self.selected == Some(index);
             let row = row(index);
             let line = Rect { y, height: 1, ..area };
+            // Beneath the cells: what is bad stays so in a row that is dim.
+            buffer.set_style(line, row.style);
             if selected {
                 buffer.set_stringn(area.x, y, theme.glyphs.cursor, 1, theme.accent);
             }
@@ -157,7 +159,6 @@ impl Table<'_> {
                     );
                 }
             }
-            buffer.set_style(line, row.style);
             if selected && self.focused {
                 buffer.set_style(line, theme.selected);
             }

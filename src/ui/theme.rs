@@ -204,7 +204,8 @@ impl Theme {
             accent: color(Color::Cyan),
             dim: color(Color::DarkGray),
             text: Style::new(),
-            selected: Style::new().add_modifier(Modifier::REVERSED),
+            // One bar: what is coloured there would be coloured patches.
+            selected: Style::new().fg(Color::Reset).add_modifier(Modifier::REVERSED),
             found: Style::new().fg(Color::Black).bg(Color::Yellow),
             glyphs,
         }

@@ -88,3 +88,33 @@ fn no_page_and_no_size_panics() {
         }
     }
 }
+
+#[test]
+fn what_is_bad_stays_so_in_a_row_that_is_dim() {
+    let mut stage = Stage::new(80, 24);
+    stage.press("2");
+    let theme = Theme::dark(&UNICODE);
+    let buffer = stage.drawn(&theme);
+    let screen = text(&buffer);
+    let row = screen.lines().position(|line| line.contains("OOM-killed"));
+    let y = u16::try_from(row.unwrap_or_else(|| panic!("{screen}"))).unwrap();
+    assert_eq!(Some(buffer[(2, y)].fg), theme.bad.fg, "{screen}");
+    assert_eq!(Some(buffer[(4, y)].fg), theme.dim.fg, "{screen}");
+}
+
+#[test]
+fn a_pane_that_has_the_focus_is_seen_in_the_room() {
+    for (key, title) in [
+        ("1", "Services"),
+        ("2", "Containers"),
+        ("3", "Problems"),
+        ("4", "Logs"),
+        ("5", "Hosts"),
+        ("6", "Pipeline"),
+        ("7", "Runs"),
+    ] {
+        let mut stage = Stage::new(160, 50);
+        stage.press(key);
+        assert!(stage.screen().contains(title), "{}", stage.screen());
+    }
+}

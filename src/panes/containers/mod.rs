@@ -251,9 +251,7 @@ pub fn refresh(model: &mut Model) {
     let is_arriving = fleet.is_arriving();
     let height = height(model);
     let pane = &mut model.containers;
-    if is_arriving {
-        pane.cursor.arriving();
-    }
+    pane.cursor.arriving(is_arriving);
     pane.cursor.settle(&pane.rows, height);
 }
 

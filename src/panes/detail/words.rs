@@ -45,7 +45,7 @@ pub fn exit_code(code: i32, oom: bool, limit: Option<Bytes>) -> String {
         255 => "failed with -1, or its engine lost it".to_owned(),
         _ => match SIGNALS.iter().find(|(number, _)| code - 128 == *number) {
             Some((_, name)) => format!("ended by {name}"),
-            None => "failed: what the code means is the program's own".to_owned(),
+            None => "failed; the code is the program's own".to_owned(),
         },
     }
 }

@@ -112,7 +112,8 @@ pub fn output<'a>(model: &Model, run: &'a RunView) -> Vec<&'a RunLine> {
 #[must_use]
 pub fn wanted_height(model: &Model) -> u16 {
     let Some(run) = shown(model) else {
-        return 0;
+        // One that has the focus is seen.
+        return u16::from(model.focus == PaneId::Pipeline);
     };
     let hosts = grid::hosts(run).len();
     let scrolled = usize::from(hosts > HOSTS_IN_ROOM);

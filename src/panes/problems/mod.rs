@@ -107,9 +107,7 @@ pub fn refresh(model: &mut Model) {
     let height = height(model);
     model.problems.list = list;
     let subjects = model.problems.subjects();
-    if model.fleet.is_arriving() {
-        model.problems.cursor.arriving();
-    }
+    model.problems.cursor.arriving(model.fleet.is_arriving());
     model.problems.cursor.settle(&subjects, height);
 }
 

@@ -137,9 +137,7 @@ pub fn refresh(model: &mut Model) {
     let height = height(model);
     model.services.rows = rows;
     let groups = model.services.groups();
-    if model.fleet.is_arriving() {
-        model.services.cursor.arriving();
-    }
+    model.services.cursor.arriving(model.fleet.is_arriving());
     model.services.cursor.settle(&groups, height);
     follow(model);
 }
