@@ -97,7 +97,14 @@ fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area
             );
         }
         Answer::Typed { word, line } => {
-            let prompt = format!("Type {word} and Enter to do it, Esc leaves: ");
+            // What is typed must be seen as it is typed.
+            let whole = format!("Type {word} and Enter to do it, Esc leaves: ");
+            let needed = width(&whole) + width(word) + 3;
+            let prompt = if needed <= usize::from(inner.width) {
+                whole
+            } else {
+                format!("Type {word}: ")
+            };
             let x = put(buffer, inner, row, &prompt, theme.accent, theme);
             let room = usize::from((inner.x + inner.width).saturating_sub(x));
             buffer.set_stringn(x, inner.y + row, clean(line.text()), room, theme.text);
@@ -166,11 +173,19 @@ fn draw_palette(model: &Model, palette: &Palette, theme: &Theme, frame: &mut Fra
 fn draw_help(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     Clear.render(area, buffer);
     let all = rows(model);
+    // Where there is little room, the first key of each.
+    let narrow = area.width < 60;
+    let shown = |keys: &String| -> String {
+        match keys.split(' ').next() {
+            Some(first) if narrow => first.to_owned(),
+            _ => keys.clone(),
+        }
+    };
     let keys_width = all
         .iter()
         .map(|row| match row {
             HelpRow::Heading(_) => 0,
-            HelpRow::Entry { keys, .. } => width(keys),
+            HelpRow::Entry { keys, .. } => width(&shown(keys)),
         })
         .max()
         .unwrap_or(0);
@@ -184,7 +199,7 @@ fn draw_help(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area
                     buffer,
                     area,
                     row,
-                    &format!("  {keys:<keys_width$}  "),
+                    &format!("  {:<keys_width$}  ", shown(keys)),
                     theme.text,
                     theme,
                 );

@@ -106,6 +106,7 @@ pub struct Table<'a> {
 
 /// Between two columns; where every column would still fit, one more.
 const GAP: u16 = 1;
+const ROOMY: u16 = 60;
 /// Cursor, sign, and a space before the first column.
 const GUTTER: u16 = 4;
 
@@ -127,7 +128,9 @@ impl Table<'_> {
         if area.width <= GUTTER || area.height == 0 {
             return;
         }
-        let places = self.places(area.width - GUTTER);
+        // Where there is room, figures at the right keep off the edge as all other text does.
+        let margin = u16::from(area.width >= ROOMY);
+        let places = self.places(area.width - GUTTER - margin);
         let mut y = area.y;
         if self.header {
             self.draw_header(buffer, area, &places, theme);

@@ -118,3 +118,10 @@ fn a_pane_that_has_the_focus_is_seen_in_the_room() {
         assert!(stage.screen().contains(title), "{}", stage.screen());
     }
 }
+
+#[test]
+fn on_a_tiny_terminal_a_name_is_seen_as_it_is_typed() {
+    let mut stage = Stage::new(40, 10);
+    stage.press("2 down down down s s h o p");
+    insta::assert_snapshot!(steady(&stage.screen()));
+}

@@ -220,7 +220,11 @@ impl Logs {
         } else {
             0
         };
-        let label = self.sources.label_width().min(WIDEST_LABEL).min(page.columns / 4);
+        let label = self
+            .sources
+            .label_width()
+            .min(WIDEST_LABEL)
+            .min(page.columns * 3 / 10);
         let between = usize::from(time > 0 && label > 0);
         Gutter {
             time,

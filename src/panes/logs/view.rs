@@ -17,7 +17,7 @@ use super::state::Logs;
 use super::wrap;
 use crate::app::{Model, PaneId};
 use crate::domain::logs::{LogLine, Stream};
-use crate::ui::ansi::{after, clean, coloured, fit, pad};
+use crate::ui::ansi::{after, clean, coloured, fit, fit_middle, pad};
 use crate::ui::clock;
 use crate::ui::theme::Theme;
 
@@ -148,6 +148,8 @@ impl Drawing<'_> {
                 Some(source) => clean(&source.label).into_owned(),
                 None => line.source.id.short().to_owned(),
             };
+            // The end tells replicas apart.
+            let label = fit_middle(&label, self.gutter.label, glyphs.ellipsis);
             let label = pad(&label, self.gutter.label, glyphs.ellipsis);
             buffer.set_stringn(x, area.y, &label, self.gutter.label, self.theme.text);
         }
