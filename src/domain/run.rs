@@ -107,6 +107,12 @@ pub struct Asked {
 pub struct StageView {
     /// `build`, `test unit`, `image`, `create`, `start`, `gate`, `commit`, `retire`, …
     pub name: String,
+    /// Runs at once with the stage before it.
+    #[serde(default)]
+    pub beside: bool,
+    /// How long it usually takes, from earlier runs; absent for the first.
+    #[serde(default)]
+    pub estimate: Option<Duration>,
     /// One cell for the whole stage, or one a host.
     pub cells: Vec<(Option<HostName>, Cell)>,
     /// Of a test that has ended: its attempts, its report, what was kept.

@@ -6,13 +6,14 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::estimate::Figures;
 use super::output::Tail;
 use super::state::{State, is_alive};
 use super::view::Fold;
 use super::{journal, state};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
-use crate::domain::run::{RunKind, RunView};
+use crate::domain::run::RunView;
 
 /// How often a followed journal is looked at: a person sees no difference to at once.
 const LOOK: Duration = Duration::from_millis(100);
@@ -146,9 +147,9 @@ pub fn list(state: &State) -> Vec<RunView> {
         })
         .collect();
     let mut views: Vec<RunView> = readers.iter().filter_map(Reader::view).collect();
-    let figures = figures(readers.iter());
+    let figures = Figures::of(readers.iter());
     for view in &mut views {
-        view.estimate = estimate(&figures, view);
+        figures.estimate(view);
     }
     views
 }
@@ -188,36 +189,6 @@ pub async fn follow(state: &State, run: &RunId, mut show: impl FnMut(&RunView)) 
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// How long runs that converged took, newest first.
-pub type Figures = Vec<(RunKind, String, Duration)>;
-
-pub fn figures<'a>(readers: impl Iterator<Item = &'a Reader>) -> Figures {
-    readers
-        .filter_map(|reader| {
-            let fold = reader.fold()?;
-            Some((
-                fold.plan().kind,
-                fold.plan().subject.to_string(),
-                fold.took_in_all()?,
-            ))
-        })
-        .collect()
-}
-
-/// The median of the last five of its kind.
-#[must_use]
-pub fn estimate(figures: &Figures, view: &RunView) -> Option<Duration> {
-    let subject = view.subject();
-    let mut last: Vec<Duration> = figures
-        .iter()
-        .filter(|(kind, of, _)| *kind == view.kind && *of == subject)
-        .map(|(_, _, took)| *took)
-        .take(5)
-        .collect();
-    last.sort_unstable();
-    last.get(last.len() / 2).copied()
 }
 
 /// The folder's own name is the run's id.

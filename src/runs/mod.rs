@@ -10,6 +10,7 @@ pub mod journal;
 pub mod output;
 pub mod secrets;
 pub mod view;
+pub mod estimate;
 pub mod follow;
 pub mod watch;
 pub mod actor;

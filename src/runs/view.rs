@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use crate::config::service::Work;
 use crate::domain::ids::HostName;
-use crate::domain::run::{Asked, Cell, Outcome, RunStatus, RunView, StageView};
+use crate::domain::run::{Asked, Cell, Outcome, RunKind, RunStatus, RunView, StageView};
 use crate::domain::units::Stamp;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Finding, Record};
 use crate::release::road::road;
 use crate::release::stage::{Stage, Step, Way};
+
+/// Nobody needs an estimate for less.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What the records say so far.
 #[derive(Clone, Debug)]
@@ -109,7 +112,7 @@ impl Fold {
     }
 
     fn began(&mut self, step: &Step, at: Stamp) {
-        let key = key(step);
+        let key = self.key(step);
         let back = self.is_undone(step);
         let Some(cell) = self.cell(step) else { return };
         if back && matches!(cell, Cell::Waiting | Cell::Skipped) {
@@ -178,7 +181,7 @@ impl Fold {
     }
 
     fn took(&self, step: &Step, at: Stamp) -> Duration {
-        key(step)
+        self.key(step)
             .and_then(|key| self.begun.get(&key))
             .map_or(Duration::ZERO, |begun| begun.until(at))
     }
@@ -209,8 +212,20 @@ impl Fold {
         }
     }
 
+    /// A pipeline connects long before it locks: that is no part of its lock's time.
+    fn column(&self, stage: &Stage) -> Option<String> {
+        match (stage, self.plan.kind) {
+            (Stage::Connect, RunKind::Pipeline) => None,
+            _ => stage.column(),
+        }
+    }
+
+    fn key(&self, step: &Step) -> Option<(String, Option<HostName>)> {
+        Some((self.column(&step.stage)?, Some(step.host.clone())))
+    }
+
     fn cell(&mut self, step: &Step) -> Option<&mut Cell> {
-        let column = step.stage.column()?;
+        let column = self.column(&step.stage)?;
         let stage = self.stages.iter_mut().find(|stage| stage.name == column)?;
         stage
             .cells
@@ -272,6 +287,20 @@ impl Fold {
         .collect()
     }
 
+    /// How long each stage took that was done on all its hosts; what cannot be seen to take time is left out.
+    pub fn stage_times(&self) -> impl Iterator<Item = (&str, Duration)> {
+        self.stages.iter().filter_map(|stage| {
+            let mut longest = Duration::ZERO;
+            for (_, cell) in &stage.cells {
+                let (Cell::Done { took } | Cell::Flaky { took, .. }) = cell else {
+                    return None;
+                };
+                longest = longest.max(*took);
+            }
+            (longest >= SHORTEST).then_some((stage.name.as_str(), longest))
+        })
+    }
+
     /// How long it took, if it converged.
     #[must_use]
     pub fn took_in_all(&self) -> Option<Duration> {
@@ -280,10 +309,6 @@ impl Fold {
             _ => None,
         }
     }
-}
-
-fn key(step: &Step) -> Option<(String, Option<HostName>)> {
-    Some((step.stage.column()?, Some(step.host.clone())))
 }
 
 /// What people read while a step is under way and has said nothing better.
@@ -317,31 +342,37 @@ fn doing(stage: &Stage) -> &'static str {
     }
 }
 
-/// Every stage of the way out, and what follows the commit as one column.
+/// Every stage of the way out, and what follows the commit.
 fn columns(plan: &Plan) -> Vec<StageView> {
     let mut stages: Vec<StageView> = Vec::new();
-    let after = road(plan, Way::On).into_iter().flatten();
-    for stage in road(plan, Way::Out).into_iter().flatten().chain(after) {
-        let Some(name) = stage.column() else { continue };
-        // Building and testing show only what they are for.
-        if !plan.is_release() && matches!(stage, Stage::Connect) {
-            continue;
-        }
-        if stages.iter().any(|known| known.name == name) {
-            continue;
-        }
-        let hosts: Vec<Option<HostName>> = match &stage {
-            Stage::Commit | Stage::Local(_) => vec![None],
-            Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push | Stage::Run(_) => {
-                plan.hosts_of_work(&stage).into_iter().map(Some).collect()
+    let after = road(plan, Way::On);
+    for group in road(plan, Way::Out).into_iter().chain(after) {
+        let before = stages.len();
+        for stage in group {
+            let Some(name) = stage.column() else { continue };
+            // Building and testing show only what they are for, a pipeline what its stages are for.
+            let is_first = plan.is_release() && plan.kind != RunKind::Pipeline;
+            if !is_first && matches!(stage, Stage::Connect) {
+                continue;
             }
-            _ => plan.targets.iter().cloned().map(Some).collect(),
-        };
-        stages.push(StageView {
-            name,
-            cells: hosts.into_iter().map(|host| (host, Cell::Waiting)).collect(),
-            tested: None,
-        });
+            if stages.iter().any(|known| known.name == name) {
+                continue;
+            }
+            let hosts: Vec<Option<HostName>> = match &stage {
+                Stage::Commit | Stage::Local(_) => vec![None],
+                Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push | Stage::Run(_) => {
+                    plan.hosts_of_work(&stage).into_iter().map(Some).collect()
+                }
+                _ => plan.targets.iter().cloned().map(Some).collect(),
+            };
+            stages.push(StageView {
+                name,
+                beside: stages.len() > before,
+                estimate: None,
+                cells: hosts.into_iter().map(|host| (host, Cell::Waiting)).collect(),
+                tested: None,
+            });
+        }
     }
     stages
 }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::follow::{Reader, estimate, figures, recent};
+use super::estimate::Figures;
+use super::follow::{Reader, recent};
 use super::state::State;
 use crate::domain::event::Event;
 
@@ -95,12 +96,12 @@ impl Seen {
         if changed.is_empty() {
             return Vec::new();
         }
-        let figures = figures(self.readers.values().rev());
+        let figures = Figures::of(self.readers.values().rev());
         changed
             .iter()
             .filter_map(|dir| self.readers.get(dir)?.view())
             .map(|mut view| {
-                view.estimate = estimate(&figures, &view);
+                figures.estimate(&mut view);
                 Event::Run(Box::new(view))
             })
             .collect()

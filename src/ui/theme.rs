@@ -53,6 +53,8 @@ pub struct Glyphs {
     pub up: &'static str,
     pub more: &'static str,
     pub at_least: &'static str,
+    /// At once with what stands to the left.
+    pub beside: &'static str,
     /// From nothing to all.
     pub spark: [&'static str; 8],
 }
@@ -88,6 +90,7 @@ pub const UNICODE: Glyphs = Glyphs {
     up: "↑",
     more: "→",
     at_least: "≥",
+    beside: "∥",
     spark: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
 };
 
@@ -114,6 +117,7 @@ pub const ASCII: Glyphs = Glyphs {
     up: "^",
     more: ">",
     at_least: ">",
+    beside: "&",
     spark: ["_", "_", ".", "-", "-", "=", "=", "#"],
 };
 
@@ -252,6 +256,7 @@ mod tests {
                 &glyphs.cursor,
                 &glyphs.ellipsis,
                 &glyphs.undone,
+                &glyphs.beside,
             ]) {
                 assert_eq!(width(glyph), 1, "{glyph}");
             }

@@ -16,7 +16,7 @@ use pilothouse::domain::ids::ReleaseNumber;
 use pilothouse::domain::logs::{FollowId, LogBatch, LogLine, LogRange, Stream};
 use pilothouse::domain::order::{Order, OrderId};
 use pilothouse::domain::plan::{PlanView, RunRequest};
-use pilothouse::domain::run::{Cell, Outcome, RunKind, RunLine, RunStatus, RunView, StageView};
+use pilothouse::domain::run::{Asked, Cell, Outcome, RunKind, RunLine, RunStatus, RunView, StageView};
 use pilothouse::domain::sample::Sample;
 use pilothouse::domain::units::{Bytes, Stamp};
 use support::{NOW, Room, ago, container, host, run_id, service};
@@ -31,6 +31,8 @@ fn deploy(hosts: usize) -> RunView {
     let done = |secs| Cell::Done { took: seconds(secs) };
     let stage = |name: &str, cell: &dyn Fn(usize) -> Cell| StageView {
         name: name.to_owned(),
+        beside: false,
+        estimate: None,
         cells: hosts
             .iter()
             .enumerate()
@@ -55,6 +57,8 @@ fn deploy(hosts: usize) -> RunView {
         stage("gate", &gate),
         StageView {
             name: "commit".to_owned(),
+            beside: false,
+            estimate: None,
             cells: vec![(None, Cell::Waiting)],
             tested: None,
         },
@@ -132,6 +136,69 @@ fn a_deploy_on_five_hosts_is_readable_at_80_by_24() {
     history(&mut room, &deploy(5));
     room.key(key!(6));
     insta::assert_snapshot!(room.screen());
+}
+
+/// Two tests at once, one longer than usual; a person was asked before the push.
+fn pipeline() -> RunView {
+    let builder = host("builder");
+    let stage = |name: &str, beside: bool, usual: Option<u64>, cell: Cell| StageView {
+        name: name.to_owned(),
+        beside,
+        estimate: usual.map(seconds),
+        tested: None,
+        cells: vec![(Some(builder.clone()), cell)],
+    };
+    let running = |secs| Cell::Running {
+        since: ago(secs),
+        text: "running".to_owned(),
+    };
+    let mut stages = vec![
+        stage("build", false, Some(40), Cell::Done { took: seconds(41) }),
+        stage("test unit", false, Some(30), running(12)),
+        stage("test api", true, Some(6), running(12)),
+        StageView {
+            name: "go".to_owned(),
+            beside: false,
+            estimate: None,
+            tested: None,
+            cells: vec![(None, Cell::Waiting)],
+        },
+    ];
+    stages.push(stage("push", false, None, Cell::Waiting));
+    RunView {
+        kind: RunKind::Pipeline,
+        hosts: vec![builder.clone()],
+        stages,
+        from: None,
+        to: None,
+        steps_done: 3,
+        steps_total: 8,
+        output: Vec::new(),
+        ..deploy(1)
+    }
+}
+
+#[test]
+fn a_pipeline_says_what_runs_at_once_and_what_takes_longer_than_usual() {
+    let mut room = Room::new(80, 24);
+    room.run(pipeline());
+    room.key(key!(6));
+    insta::assert_snapshot!(room.screen());
+}
+
+#[test]
+fn a_run_that_waits_for_a_person_says_so_and_what_to_press() {
+    let mut room = Room::new(80, 24);
+    let mut run = pipeline();
+    run.asks = vec![Asked {
+        stage: "go".to_owned(),
+        question: "May it go to production?".to_owned(),
+    }];
+    room.run(run);
+    room.key(key!(6));
+    insta::assert_snapshot!(room.screen());
+    room.key(key!(shift - a));
+    insta::assert_snapshot!("the_question_of_a_run", room.screen());
 }
 
 #[test]

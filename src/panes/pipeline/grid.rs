@@ -1,6 +1,8 @@
 //! Stages × hosts of a run as rows of words that fit a width; what does not fit is said at the edges.
 //! The stage under way is always in sight.
 
+use std::time::Duration;
+
 use crate::domain::ids::HostName;
 use crate::domain::run::{Cell, RunView, StageView};
 use crate::domain::units::{Stamp, short_span};
@@ -184,7 +186,7 @@ impl Window {
         };
         let mut row = vec![(Tone::Dim, pad(&before, label + 2, glyphs.ellipsis))];
         for (stage, wide) in self.stages(run) {
-            let name = pad(&clean(&stage.name), wide, glyphs.ellipsis);
+            let name = pad(&title(stage, glyphs), wide, glyphs.ellipsis);
             let tone = if stage
                 .cells
                 .iter()
@@ -212,9 +214,10 @@ impl Window {
         };
         let name = pad(name, label, wish.glyphs.ellipsis);
         let mut row = vec![(tone, format!("{sign}{name} "))];
-        let cells: Vec<(Option<&Cell>, usize)> = self
-            .stages(run)
-            .map(|(stage, wide)| (cell_of(stage, of), wide))
+        let stages: Vec<(&StageView, usize)> = self.stages(run).collect();
+        let cells: Vec<(Option<&Cell>, usize)> = stages
+            .iter()
+            .map(|(stage, wide)| (cell_of(stage, of), *wide))
             .collect();
         let end: usize = cells.iter().map(|(_, wide)| wide + self.gap).sum();
         let mut free = 0;
@@ -227,7 +230,8 @@ impl Window {
                 free -= own;
                 continue;
             }
-            let (tone, text) = said(*cell, wish);
+            let usual = stages.get(index).and_then(|(stage, _)| stage.estimate);
+            let (tone, text) = said(*cell, usual, wish);
             let rest = cells.get(index + 1..).unwrap_or_default();
             let more: usize = if is_long(*cell) {
                 rest.iter()
@@ -248,6 +252,13 @@ impl Window {
                 wish.columns.saturating_sub(label + 3 + at - own)
             } else {
                 wide + taken
+            };
+            let text = match cell {
+                // Beside another busy one: how long says more than the beginning of a sentence.
+                Some(Cell::Running { since, .. }) if width(&text) > room => {
+                    format!("{} {}", wish.glyphs.changing, short_span(since.until(wish.now)))
+                }
+                _ => text,
             };
             let text = fit(&text, room, wish.glyphs.ellipsis).into_owned();
             let blank = (own + taken).saturating_sub(width(&text));
@@ -294,10 +305,23 @@ fn is_long(cell: Option<&Cell>) -> bool {
 /// Wide enough for its name and for what is done; what is said at length goes over its neighbours.
 fn wanted(stage: &StageView, wish: Wish<'_>) -> usize {
     let cells = stage.cells.iter().map(|(_, cell)| match cell {
-        Cell::Done { .. } | Cell::Flaky { .. } => width(&said(Some(cell), wish).1),
+        Cell::Done { .. } | Cell::Flaky { .. } => width(&said(Some(cell), None, wish).1),
         _ => 1,
     });
-    cells.chain([width(&clean(&stage.name)), 5]).max().unwrap_or(1)
+    cells
+        .chain([width(&title(stage, wish.glyphs)), 5])
+        .max()
+        .unwrap_or(1)
+}
+
+/// One that runs at once with the stage to its left says so.
+fn title(stage: &StageView, glyphs: &Glyphs) -> String {
+    let name = clean(&stage.name);
+    if stage.beside {
+        format!("{} {name}", glyphs.beside)
+    } else {
+        name.into_owned()
+    }
 }
 
 /// The first stage that is not over.
@@ -317,7 +341,8 @@ fn active(run: &RunView) -> usize {
         .unwrap_or(last)
 }
 
-fn said(cell: Option<&Cell>, wish: Wish<'_>) -> (Tone, String) {
+/// `usual`: how long it takes otherwise.
+fn said(cell: Option<&Cell>, usual: Option<Duration>, wish: Wish<'_>) -> (Tone, String) {
     let glyphs = wish.glyphs;
     match cell {
         None => (Tone::Dim, String::new()),
@@ -330,10 +355,21 @@ fn said(cell: Option<&Cell>, wish: Wish<'_>) -> (Tone, String) {
         }
         Some(Cell::Running { since, text }) => {
             let text = clean(text);
-            let span = short_span(since.until(wish.now));
+            let spent = since.until(wish.now);
+            let span = match usual {
+                Some(usual) if spent > usual + usual / 2 => {
+                    format!(
+                        "{}, taking longer than usual ({})",
+                        short_span(spent),
+                        short_span(usual)
+                    )
+                }
+                Some(usual) => format!("{} of ~{}", short_span(spent), short_span(usual)),
+                None => short_span(spent),
+            };
             let words = match text.as_ref() {
                 "" => span,
-                text if text.chars().any(|c| c.is_ascii_digit()) => text.to_owned(),
+                text if text.chars().any(|c| c.is_ascii_digit()) && usual.is_none() => text.to_owned(),
                 text => format!("{text}, {span}"),
             };
             (Tone::Busy, format!("{} {words}", glyphs.changing))
