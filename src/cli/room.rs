@@ -8,13 +8,13 @@ use super::folder::Folder;
 use super::out::{self, Exit};
 use super::setup::Setup;
 use crate::domain::fault::Fault;
+use crate::release::plan::Actor;
 use crate::runs;
 use crate::sim::{self, Scenario};
 use crate::term::{self, Room};
 
 pub(super) async fn open(setup: Setup) -> Exit {
-    let actor = runs::who(&super::env);
-    show(&setup, format!("{}@{}", actor.login, actor.machine), false).await
+    show(&setup, runs::who(), false).await
 }
 
 /// Everything it needs and makes is in one private folder that goes when it ends.
@@ -26,7 +26,12 @@ pub(super) async fn demo(cli: &Cli) -> Exit {
         let mut config = fleet.config();
         config.state.dir = Some(folder.path().join("state"));
         let setup = Setup::with(cli, config, Some(PathBuf::from(folder.path())))?;
-        let exit = show(&setup, "you@demo".to_owned(), true).await;
+        let you = Actor {
+            login: "you".to_owned(),
+            machine: "demo".to_owned(),
+            via: None,
+        };
+        let exit = show(&setup, you, true).await;
         fleet.stop().await;
         Ok(exit)
     };
@@ -36,7 +41,7 @@ pub(super) async fn demo(cli: &Cli) -> Exit {
     })
 }
 
-async fn show(setup: &Setup, actor: String, demo: bool) -> Exit {
+async fn show(setup: &Setup, actor: Actor, demo: bool) -> Exit {
     let room = Room {
         config: Arc::new(setup.config.clone()),
         access: setup.access,

@@ -106,7 +106,7 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
     if let Err(fault) = setup.may_change(request.kind.word()) {
         return failed(&fault);
     }
-    match runs::launch(&setup.state, &setup.config, &request, runs::who(&super::env)).await {
+    match runs::launch(&setup.state, &setup.config, &request, runs::who()).await {
         Ok(id) if how.detach => {
             out::line(id.as_str());
             Exit::Done

@@ -59,7 +59,7 @@ pub(super) async fn follow(setup: &Setup, asked: &Follow) -> Exit {
 }
 
 pub(super) fn cancel(setup: &Setup, id: &RunId) -> Exit {
-    let actor = runs::who(&super::env);
+    let actor = runs::who();
     match runs::cancel(&setup.state, id, &actor.login) {
         Ok(()) => {
             out::words(&format!(
@@ -78,7 +78,7 @@ pub(super) fn approve(setup: &Setup, asked: &Approve) -> Exit {
     }
     let word = runs::Word {
         yes: !asked.deny,
-        by: runs::who(&super::env).login,
+        by: runs::who().login,
         reason: asked.reason.clone(),
     };
     match runs::approve(&setup.state, &asked.id, asked.stage.as_deref(), &word) {
@@ -116,7 +116,7 @@ pub(super) async fn unlock(setup: &Setup, asked: &Unlock) -> Exit {
     if let Err(fault) = setup.may_change("unlock a service") {
         return failed(&fault);
     }
-    let by = runs::who(&super::env);
+    let by = runs::who();
     match runs::unlock(&setup.config, &asked.service, &asked.reason, &by).await {
         Ok(removed) if removed.is_empty() => {
             out::words(&format!("{} is not locked", asked.service));

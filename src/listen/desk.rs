@@ -264,7 +264,7 @@ impl Desk {
             };
             let actor = Actor {
                 login: format!("{} ({})", push.pusher, delivery.forge.word()),
-                machine: runs::who(&|_| None).machine,
+                machine: runs::who().machine,
                 via: Some(format!("web hook from {from}")),
             };
             runs::launch(&self.state, &self.config, &request, actor).await

@@ -3,9 +3,14 @@
 
 use crate::release::plan::Actor;
 
-/// `PILOTHOUSE_ACTOR`, then the login that the kernel remembers, then `SUDO_USER`, then the account.
+/// The person behind this process.
 #[must_use]
-pub fn who(env: &dyn Fn(&str) -> Option<String>) -> Actor {
+pub fn who() -> Actor {
+    by(&|name| std::env::var(name).ok())
+}
+
+/// `PILOTHOUSE_ACTOR`, then the login that the kernel remembers, then `SUDO_USER`, then the account.
+fn by(env: &dyn Fn(&str) -> Option<String>) -> Actor {
     let given = |name: &str| env(name).map(|text| clean(&text)).filter(|text| !text.is_empty());
     let login = given("PILOTHOUSE_ACTOR")
         .or_else(login_of_session)
@@ -49,7 +54,7 @@ mod tests {
 
     #[test]
     fn what_a_pipeline_says_of_itself_comes_first() {
-        let actor = who(&|name| (name == "PILOTHOUSE_ACTOR").then(|| "ci\u{1b}[31m".to_owned()));
+        let actor = by(&|name| (name == "PILOTHOUSE_ACTOR").then(|| "ci\u{1b}[31m".to_owned()));
         assert_eq!(actor.login, "ci[31m");
         assert!(!actor.machine.is_empty());
     }

@@ -216,7 +216,7 @@ async fn claim(pinned: &Pinned, hosts: &[Host], found: &[Found]) -> Result<(), F
     let daemon = connect(host, Access::Full)
         .await
         .map_err(|unreached| Failure::of(FailureKind::Unreachable, unreached.fault()))?;
-    let machine = super::who(&|name| std::env::var(name).ok()).machine;
+    let machine = super::who().machine;
     let claim = Claim {
         plan,
         machine: &machine,

@@ -62,7 +62,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
     };
     let (mut journal, records) = Journal::open(dir)?;
     Journal::reserve(dir)?;
-    let by = super::who(&|name| std::env::var(name).ok());
+    let by = super::who();
     let machine = by.machine.clone();
     let (run, resumed, tags) = if records.is_empty() {
         journal.write(super::pen::now(), Entry::Opened(Box::new(file.plan.clone())))?;

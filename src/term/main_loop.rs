@@ -26,6 +26,7 @@ use crate::domain::event::Event;
 use crate::domain::fault::Fault;
 use crate::domain::order::{Access, Order, OrderId};
 use crate::domain::units::Now;
+use crate::release::plan::Actor;
 use crate::runs::State;
 use crate::ui;
 use crate::ui::theme::{self, Theme};
@@ -46,7 +47,7 @@ pub struct Room {
     /// The header says so.
     pub demo: bool,
     /// `ops-a@bastion-1`
-    pub actor: String,
+    pub actor: Actor,
     /// Where runs are kept and followed.
     pub state: State,
     /// The file of our own log.
@@ -66,7 +67,7 @@ pub async fn run(room: Room) -> Result<(), Fault> {
         config: Arc::clone(&room.config),
         access: room.access,
         demo: room.demo,
-        actor: room.actor.clone(),
+        actor: format!("{}@{}", room.actor.login, room.actor.machine),
         size,
     };
     let clock = Clock { started };

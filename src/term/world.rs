@@ -19,6 +19,7 @@ use crate::domain::logs::FollowId;
 use crate::domain::order::{Access, Order, OrderId};
 use crate::domain::plan::RunRequest;
 use crate::hosts::{self, Hosts};
+use crate::release::plan::Actor;
 use crate::runs::{self, State};
 
 /// Facts that wait to be drawn: more would only make the screen older than it says.
@@ -31,7 +32,7 @@ pub struct World {
     access: Access,
     state: State,
     /// Who asks, as runs write it down.
-    actor: String,
+    actor: Actor,
     hosts: Hosts,
     facts: mpsc::Sender<Event>,
     bulk: mpsc::Sender<Event>,
@@ -56,7 +57,7 @@ impl World {
         config: &Arc<Config>,
         access: Access,
         state: State,
-        actor: String,
+        actor: Actor,
         log: Option<PathBuf>,
     ) -> (Self, News) {
         let (facts, facts_out) = mpsc::channel(FACTS);
@@ -132,15 +133,15 @@ impl World {
 
     pub fn launch(&mut self, id: OrderId, request: RunRequest) {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
+        let by = self.actor.clone();
         self.answer(id, async move {
             writable(access, "start the run")?;
-            let by = runs::who(&|name| std::env::var(name).ok());
             runs::launch(&state, &config, &request, by).await.map(drop)
         });
     }
 
     pub fn cancel(&mut self, id: OrderId, run: RunId) {
-        let (state, actor) = (self.state.clone(), self.actor.clone());
+        let (state, actor) = (self.state.clone(), self.actor.login.clone());
         self.answer(id, async move { runs::cancel(&state, &run, &actor) });
     }
 
@@ -148,7 +149,7 @@ impl World {
         let (state, access) = (self.state.clone(), self.access);
         let word = runs::Word {
             yes: true,
-            by: self.actor.clone(),
+            by: self.actor.login.clone(),
             reason: None,
         };
         self.answer(id, async move {
