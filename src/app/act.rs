@@ -271,6 +271,7 @@ pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
         service: service(model)?.name.clone(),
         environment,
         image: None,
+        revision: None,
         to: None,
         reason: None,
     })

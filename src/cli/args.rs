@@ -143,6 +143,9 @@ pub struct RunArgs {
     /// The image: a reference, an id, or `repo@sha256:…`
     #[arg(long)]
     pub image: Option<String>,
+    /// Build exactly this commit, branch or tag, whatever the work tree holds
+    #[arg(long, value_name = "REVISION")]
+    pub revision: Option<String>,
     #[command(flatten)]
     pub how: HowToRun,
 }

@@ -22,6 +22,7 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
         service: asked.service,
         environment: None,
         image,
+        revision: asked.revision,
         to: None,
         reason: asked.how.reason.clone(),
     };
@@ -34,6 +35,7 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
         service: asked.service,
         environment: None,
         image: None,
+        revision: None,
         to: asked.to,
         reason: asked.how.reason.clone(),
     };

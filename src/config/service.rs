@@ -94,9 +94,35 @@ pub struct Build {
     pub target: Option<String>,
     pub args: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
-    /// A template: `{git.short}`, `{git.branch}`, `{run.number}`, `{time}`.
-    pub tag: String,
+    /// Templates: `{git.short}`, `{git.branch}`, `{run.number}`, `{time}`; the first one names the build for people.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// What git knows under this name is built, whatever the work tree holds.
+    #[serde(default)]
+    pub git: Option<String>,
+    /// `linux/arm64`; absent: the build host's own.
+    #[serde(default)]
+    pub platform: Option<String>,
+    /// Images whose layers may be taken instead of building them.
+    #[serde(default)]
+    pub cache_from: Vec<String>,
+    /// For `RUN --mount=type=secret,id=…`.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
+    #[serde(default)]
+    pub builder: Builder,
     pub timeout: Duration,
+}
+
+/// Which of a daemon's two builders builds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Builder {
+    /// `BuildKit` where the daemon has it.
+    #[default]
+    Auto,
+    Classic,
+    BuildKit,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -17,6 +17,9 @@ pub struct RunRequest {
     pub environment: Option<String>,
     /// A tag, an image id or `repo@digest`; absent: what the last build of the service made.
     pub image: Option<String>,
+    /// A commit to build, instead of what the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
     /// Where a rollback goes; absent: the last release committed on all hosts before the present one.
     pub to: Option<ReleaseNumber>,
     pub reason: Option<String>,

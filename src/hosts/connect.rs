@@ -306,7 +306,7 @@ fn only_reads(request: &BollardRequest) -> bool {
 }
 
 /// bollard has no variant for the errors of a transport of one's own: the nearest that keeps the words.
-fn engine_error(trouble: Trouble) -> Error {
+pub(super) fn engine_error(trouble: Trouble) -> Error {
     match trouble {
         Trouble::Open(err) => Error::IOError { err },
         Trouble::Broken(err) => Error::HyperResponseError { err },

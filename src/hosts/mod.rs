@@ -20,6 +20,7 @@ mod mask;
 pub mod inspect;
 pub mod act;
 mod measure;
+pub mod builder;
 pub mod logs;
 mod figures;
 mod tty;

@@ -151,10 +151,20 @@ impl Wire {
         body: &serde_json::Value,
         limit: Duration,
     ) -> Result<TokioIo<hyper::upgrade::Upgraded>, Trouble> {
-        let mut request = self.post_request(path, body)?;
+        let request = self.post_request(path, body)?;
+        self.hijack(request, "tcp", limit).await
+    }
+
+    /// The same with a request as it is, for whatever protocol is spoken afterwards.
+    pub(super) async fn hijack(
+        &self,
+        mut request: Request<Body>,
+        protocol: &'static str,
+        limit: Duration,
+    ) -> Result<TokioIo<hyper::upgrade::Upgraded>, Trouble> {
         let headers = request.headers_mut();
         headers.insert(hyper::header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(hyper::header::UPGRADE, HeaderValue::from_static("tcp"));
+        headers.insert(hyper::header::UPGRADE, HeaderValue::from_static(protocol));
         within(limit, async {
             let response = self.send(request).await?;
             if response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
@@ -167,6 +177,23 @@ impl Wire {
                 .map_err(Trouble::Broken)
         })
         .await
+    }
+
+    /// A POST whose body and headers are the caller's.
+    pub(super) fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: Body,
+    ) -> Result<Request<Body>, Trouble> {
+        let prefix = self.shared.prefix.get().map_or("", String::as_str);
+        let mut request = Request::post(format!("{prefix}{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request
+            .body(body)
+            .map_err(|fault| Trouble::Invalid(fault.to_string()))
     }
 
     fn post_request(&self, path: &str, body: &serde_json::Value) -> Result<Request<Body>, Trouble> {
@@ -270,7 +297,7 @@ pub(super) async fn within<T>(
     }
 }
 
-async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Trouble> {
+pub(super) async fn checked(response: Response<Incoming>) -> Result<Response<Incoming>, Trouble> {
     if response.status().is_success() {
         return Ok(response);
     }

@@ -259,6 +259,7 @@ impl Desk {
                 service: trigger.service.clone(),
                 environment: trigger.environment.clone(),
                 image: None,
+                revision: None,
                 to: None,
                 reason: Some(reason(delivery, push)),
             };

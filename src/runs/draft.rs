@@ -61,8 +61,15 @@ pub async fn draft(
     if !plan.test_hosts().is_empty() {
         super::compose::complete(&mut plan.service)?;
     }
+    if let (Some(revision), Some(build)) = (&request.revision, &mut plan.service.build) {
+        build.git = Some(revision.clone());
+    }
+    if request.revision.is_some() && !plan.builds() {
+        return Err(Fault::new(what(), "only a run that builds can be of a revision")
+            .hint("`build` and `pipeline` take --revision; others take --tag or --image"));
+    }
     if plan.builds()
-        && let Some(build) = &service.build
+        && let Some(build) = &plan.service.build
     {
         let number = super::list(state)
             .iter()
@@ -70,11 +77,21 @@ pub async fn draft(
             .count();
         let number = u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1);
         let name = build::name(build, &service.name, number, now).await?;
-        plan.image = format!("{}:{}", service.image, name.tag);
-        // The second one is what a deploy takes if nobody says otherwise.
-        plan.tags = vec![plan.image.clone(), format!("{}:latest", service.image)];
+        let reference = |tag: &String| format!("{}:{tag}", service.image);
+        plan.tags = name.tags.iter().map(reference).collect();
+        // The last one is what a deploy takes if nobody says otherwise.
+        let latest = format!("{}:latest", service.image);
+        plan.tags.retain(|tag| *tag != latest);
+        plan.tags.push(latest);
+        plan.image = plan.tags.first().cloned().unwrap_or_default();
         plan.labels = name.labels;
         plan.notes = name.notes;
+        if let (Some(revision), Some(build)) = (name.git, &mut plan.service.build)
+            && build.git.is_some()
+        {
+            // A branch may move on before the builder is reached.
+            build.git = Some(revision.full);
+        }
     }
     if plan.targets.is_empty() {
         plan.targets = plan.workplaces();

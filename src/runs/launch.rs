@@ -1,6 +1,7 @@
 //! Starts a run as a process of its own: secrets are resolved first and handed over through a pipe.
 //! It is started when this returns; from then on its journal is all there is to know.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -41,12 +42,15 @@ pub async fn launch(
         .into_iter()
         .map(str::to_owned)
         .collect();
+    let mut given = Secrets::new();
+    let builds = file.plan.builds() || file.plan.tests_a_stage();
+    if let Some(build) = file.plan.service.build.as_ref().filter(|_| builds) {
+        hidden.extend(variables(&build.secrets));
+        given = secrets::for_build(secrets::resolve(&build.secrets, &env).await?);
+    }
     if let Some(deploy) = file.plan.deploy() {
         let wanted = &deploy.spec.secrets;
-        hidden.extend(wanted.values().filter_map(|source| match source {
-            Secret::Env(name) => Some(name.clone()),
-            Secret::Command(_) | Secret::File(_) => None,
-        }));
+        hidden.extend(variables(wanted));
         secrets = match file.plan.kind {
             RunKind::Deploy | RunKind::Pipeline => secrets::resolve(wanted, &env).await?,
             // Only needed if a kept container is gone: creating it says which is missing.
@@ -58,10 +62,20 @@ pub async fn launch(
         .iter()
         .map(|(name, value)| (name.clone(), spec::seal(name, value)))
         .collect();
+    // What a build is given is no part of what runs: it has no seal.
+    secrets.append(&mut given);
     state.forget_old(now);
     let dir = state.create(&file)?;
     start(state.program(), &dir, &secrets, &hidden).await?;
     Ok(file.plan.run)
+}
+
+/// The variables that secrets come from: the run itself need not have them.
+fn variables(wanted: &BTreeMap<String, Secret>) -> impl Iterator<Item = String> {
+    wanted.values().filter_map(|source| match source {
+        Secret::Env(name) => Some(name.clone()),
+        Secret::Command(_) | Secret::File(_) => None,
+    })
 }
 
 /// The runner of `dir`, detached: it makes a session of its own and outlives us.

@@ -124,8 +124,15 @@ fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
 fn work(plan: &Plan, behind: bool) -> Vec<String> {
     let line = |slot: &Slot| match slot {
         Slot::Build => plan.service.build.as_ref().map(|build| {
+            let commit = build.git.as_deref().unwrap_or_default();
+            let short = commit.get(..12).unwrap_or(commit);
+            let revision = if short.is_empty() {
+                String::new()
+            } else {
+                format!(" as of {short}")
+            };
             format!(
-                "build {} on {} as {}",
+                "build {}{revision} on {} as {}",
                 build.context.display(),
                 build.host,
                 plan.tags.join(" and ")

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
+
 use crate::config::service::Secret;
 use crate::domain::fault::Fault;
 
@@ -13,6 +15,8 @@ pub type Secrets = BTreeMap<String, String>;
 
 /// A person may have to touch a key meanwhile.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// What `BuildKit` takes; what runs is given less.
+const LONGEST: u64 = 500 << 10;
 
 /// Every one, or the fault of the first that does not resolve: named, without what it printed.
 pub async fn resolve(
@@ -27,46 +31,108 @@ pub async fn resolve(
     Ok(secrets)
 }
 
+/// What stands before the names of a build's own secrets, where all of a run are handed over: no variable has a colon.
+const OF_BUILD: &str = "build:";
+
+/// A build's secrets beside those of what runs: the same name may be another value there.
+#[must_use]
+pub fn for_build(secrets: Secrets) -> Secrets {
+    secrets
+        .into_iter()
+        .map(|(name, value)| (format!("{OF_BUILD}{name}"), value))
+        .collect()
+}
+
+/// Those of the build alone, under their own names.
+#[must_use]
+pub fn of_build(secrets: &Secrets) -> Secrets {
+    secrets
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(OF_BUILD)?.to_owned(), value.clone())))
+        .collect()
+}
+
 /// One value; `what` is what it is called when it does not resolve.
 pub async fn one(
     what: &str,
     source: &Secret,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Result<String, Fault> {
+    within(what, source, env, PATIENCE).await
+}
+
+async fn within(
+    what: &str,
+    source: &Secret,
+    env: &(dyn Fn(&str) -> Option<String> + Sync),
+    patience: Duration,
+) -> Result<String, Fault> {
     let fault = |why: &dyn std::fmt::Display| Fault::new(format!("resolve {what}"), why);
     let value = match source {
         Secret::Env(variable) => {
             env(variable).ok_or_else(|| fault(&format!("the variable {variable} is not set")))?
         }
-        Secret::File(path) => tokio::fs::read_to_string(path)
-            .await
-            .map_err(|error| fault(&format!("{}: {error}", path.display())))?,
-        Secret::Command(command) => {
-            let (program, arguments) = command
-                .split_first()
-                .ok_or_else(|| fault(&"its command is empty"))?;
-            let run = tokio::process::Command::new(program)
-                .args(arguments)
-                .stdin(Stdio::null())
-                .stderr(Stdio::null())
-                .kill_on_drop(true)
-                .output();
-            let done = tokio::time::timeout(PATIENCE, run)
+        Secret::File(path) => {
+            let shown = path.display();
+            let mut text = String::new();
+            let file = tokio::fs::File::open(path)
                 .await
-                .map_err(|_elapsed| fault(&format!("{program} did not answer for {} s", PATIENCE.as_secs())))?
-                .map_err(|error| fault(&format!("{program}: {error}")))?;
-            if !done.status.success() {
-                return Err(fault(&format!("{program} ended with {}", done.status))
-                    .hint("run the command by hand: it may need a person"));
-            }
-            String::from_utf8(done.stdout).map_err(|_bytes| fault(&"its value is not text"))?
+                .map_err(|error| fault(&format!("{shown}: {error}")))?;
+            file.take(LONGEST + 1)
+                .read_to_string(&mut text)
+                .await
+                .map_err(|error| fault(&format!("{shown}: {error}")))?;
+            text
         }
+        Secret::Command(command) => match tokio::time::timeout(patience, said(command)).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(why)) => {
+                return Err(fault(&why).hint("run the command by hand: it may need a person"));
+            }
+            Err(_elapsed) => {
+                let program = command.first().map_or("", String::as_str);
+                let why = format!("{program} did not answer for {} s", patience.as_secs());
+                return Err(fault(&why).hint("run the command by hand: it may wait for a person"));
+            }
+        },
     };
+    if value.len() as u64 > LONGEST {
+        return Err(fault(&format!("its value is longer than {LONGEST} bytes")));
+    }
     let value = value.strip_suffix('\n').map_or(value.clone(), str::to_owned);
     if value.is_empty() {
         return Err(fault(&"its value is empty"));
     }
     Ok(value)
+}
+
+/// What a command prints, or why that is nothing to go by. It is ended when nobody waits for it any more.
+async fn said(command: &[String]) -> Result<String, String> {
+    let (program, arguments) = command.split_first().ok_or("its command is empty")?;
+    let mut child = tokio::process::Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("{program}: {error}"))?;
+    let mut bytes = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        // A longer one is refused: the command hears so by its closed pipe.
+        let read = stdout.take(LONGEST + 1).read_to_end(&mut bytes).await;
+        read.map_err(|error| format!("{program}: {error}"))?;
+    }
+    if bytes.len() as u64 <= LONGEST {
+        let status = child
+            .wait()
+            .await
+            .map_err(|error| format!("{program}: {error}"))?;
+        if !status.success() {
+            return Err(format!("{program} ended with {status}"));
+        }
+    }
+    String::from_utf8(bytes).map_err(|_bytes| "its value is not text".to_owned())
 }
 
 /// Takes known values out of text.
@@ -128,5 +194,29 @@ mod tests {
         let fault = resolve(&wanted, &|_| None).await.unwrap_err();
         assert!(fault.to_string().contains("KEY"), "{fault}");
         assert!(!format!("{fault:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_hangs_or_never_stops_printing_is_given_up() {
+        let command = |script: &str| Secret::Command(["sh", "-c", script].map(str::to_owned).into());
+        let hangs = command("echo hunter2; exec sleep 1000");
+        let fault = within("KEY", &hangs, &|_| None, Duration::from_millis(200))
+            .await
+            .unwrap_err();
+        assert!(fault.why.contains("sh did not answer"), "{fault}");
+        for endless in [command("exec yes hunter2"), Secret::File("/dev/zero".into())] {
+            let fault = one("KEY", &endless, &|_| None).await.unwrap_err();
+            assert!(fault.why.contains("longer than 512000 bytes"), "{fault}");
+            assert!(!format!("{fault:?}").contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_builds_secrets_are_apart_from_those_of_what_runs() {
+        let own = Secrets::from([("TOKEN".to_owned(), "build".to_owned())]);
+        let mut all = for_build(own.clone());
+        all.insert("TOKEN".to_owned(), "run".to_owned());
+        assert_eq!(of_build(&all), own);
+        assert_eq!(all["TOKEN"], "run");
     }
 }

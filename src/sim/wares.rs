@@ -11,7 +11,7 @@ use super::create::default_config;
 use super::dockerfile;
 use super::scenario::ImagePlan;
 use crate::config::Service;
-use crate::config::service::{Build, Deploy, Gate, Publish, Slot, Spec, Strategy, Test};
+use crate::config::service::{Build, Builder, Deploy, Gate, Publish, Slot, Spec, Strategy, Test};
 use crate::domain::ids::{HostName, ServiceName};
 
 /// One service of the demo.
@@ -201,7 +201,12 @@ fn service(ware: &Ware) -> Option<Service> {
             target: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
-            tag: "{time}".to_owned(),
+            tags: vec!["{time}".to_owned()],
+            git: None,
+            platform: None,
+            cache_from: Vec::new(),
+            secrets: BTreeMap::new(),
+            builder: Builder::Auto,
             timeout: Duration::from_mins(10),
         }),
         deploy: Some(Deploy {

@@ -350,6 +350,7 @@ fn request() -> RunRequest {
         service: service("shop"),
         environment: None,
         image: None,
+        revision: None,
         to: None,
         reason: None,
     }

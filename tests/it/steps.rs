@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pilothouse::config::service::{Build, Test};
+use pilothouse::config::service::{Build, Builder, Test};
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::{ImageId, RunId};
 use pilothouse::domain::order::Access;
@@ -60,6 +60,19 @@ struct Ground {
     never: CancellationToken,
 }
 
+/// Without labels, secrets and logins.
+fn order<'o>(build: &'o Build, tags: &'o [String]) -> build::Order<'o> {
+    static NONE: BTreeMap<String, String> = BTreeMap::new();
+    static NOBODY: build::Logins = BTreeMap::new();
+    build::Order {
+        build,
+        tags,
+        labels: &NONE,
+        secrets: &NONE,
+        logins: &NOBODY,
+    }
+}
+
 impl Ground {
     fn new(hosts: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -103,7 +116,12 @@ impl Ground {
             target: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
-            tag: "{time}".to_owned(),
+            tags: vec!["{time}".to_owned()],
+            git: None,
+            platform: None,
+            cache_from: Vec::new(),
+            secrets: BTreeMap::new(),
+            builder: Builder::Auto,
             timeout: Duration::from_secs(30),
         }
     }
@@ -111,15 +129,7 @@ impl Ground {
     async fn built(&self, plan: &Build, told: &Told) -> Result<ImageId, Fault> {
         let daemon = self.daemon("host-1").await;
         let tags = [TAG.to_owned()];
-        build::build(
-            &daemon,
-            plan,
-            &tags,
-            &BTreeMap::new(),
-            &mut told.clone(),
-            &self.never,
-        )
-        .await
+        build::build(&daemon, order(plan, &tags), &mut told.clone(), &self.never).await
     }
 
     async fn tested(&self, script: &str, limit: Duration, told: &Told) -> Result<TestResult, Fault> {
@@ -304,15 +314,7 @@ async fn nothing_is_built_tested_or_brought_anywhere_read_only() {
         ground.reach("host-2", Access::ReadOnly).await,
     );
     let plan = ground.plan("RUN echo two");
-    let refused = build::build(
-        &one,
-        &plan,
-        &[],
-        &BTreeMap::new(),
-        &mut Told::default(),
-        &ground.never,
-    )
-    .await;
+    let refused = build::build(&one, order(&plan, &[]), &mut Told::default(), &ground.never).await;
     assert!(refused.unwrap_err().why.contains("read-only"));
     let refused = image::transfer(&one, &two, &id, &mut Told::default(), &ground.never).await;
     assert!(refused.unwrap_err().why.contains("read-only"));

@@ -28,6 +28,8 @@ mod same_answers;
 #[cfg(test)]
 mod steps;
 #[cfg(test)]
+mod builds;
+#[cfg(test)]
 mod stats;
 #[cfg(test)]
 mod tls;

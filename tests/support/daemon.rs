@@ -232,10 +232,19 @@ impl Daemon {
 
     /// Starts it with these further arguments, and waits until it answers on its socket.
     pub(crate) fn start_with(&self, more: &[&str]) {
+        self.start_as(more, &json!({}));
+    }
+
+    /// Starts it with these settings in its `daemon.json`.
+    pub(crate) fn start_with_settings(&self, settings: &Value) {
+        self.start_as(&[], settings);
+    }
+
+    fn start_as(&self, more: &[&str], settings: &Value) {
         let mut process = self.process.lock().unwrap();
         assert!(process.is_none(), "{} runs already", self.name);
         let dir = self.dir.display();
-        std::fs::write(self.dir.join("daemon.json"), "{}").unwrap();
+        std::fs::write(self.dir.join("daemon.json"), settings.to_string()).unwrap();
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)

@@ -144,6 +144,7 @@ impl Bench {
             service: ServiceName::parse("shop").unwrap(),
             environment: None,
             image: Some(self.image.clone()),
+            revision: None,
             to: None,
             reason: Some("a test".to_owned()),
         }

@@ -8,6 +8,7 @@ mod custom;
 mod pipeline;
 mod testing;
 mod needs;
+mod build;
 mod deploy;
 mod spec;
 mod settings;

@@ -4,7 +4,7 @@
 use super::super::fault::Wrong;
 use super::super::section::Section;
 use super::super::service::Service;
-use super::{Known, Names, custom, deploy, pipeline, stages, testing};
+use super::{Known, Names, build, custom, deploy, pipeline, testing};
 use crate::domain::ids::ServiceName;
 
 pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) -> Option<Service> {
@@ -18,7 +18,7 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
     let has_build = build.is_some();
     let build = build.and_then(|value| {
         let mut section = value.section("[services.build]")?;
-        let build = stages::build(&mut section, known);
+        let build = self::build::build(&mut section, known);
         section.finish();
         build
     });

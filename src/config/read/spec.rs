@@ -250,7 +250,7 @@ fn signal(text: &str) -> Result<String, Wrong> {
 }
 
 /// Where each value comes from; a value itself must never stand in the file.
-fn secrets(value: &Value<'_>, env: &BTreeMap<String, String>) -> BTreeMap<String, Secret> {
+pub(super) fn secrets(value: &Value<'_>, env: &BTreeMap<String, String>) -> BTreeMap<String, Secret> {
     let mut found = BTreeMap::new();
     let Some(mut section) = value.section("`secrets`") else {
         return found;

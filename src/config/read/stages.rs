@@ -1,55 +1,18 @@
-//! `[services.build]`: where and how an image is made; and what other stages read alike.
-//! Does not look whether the folders are there: they may come with the next checkout.
+//! What the stages of a service read alike: names, hosts, limits, commands, pairs.
+//! Names that are taken twice, and hosts that nobody knows, are faults here.
 
 use std::collections::BTreeMap;
-use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use super::super::fault::Wrong;
 use super::super::nearest::nearest;
 use super::super::quantity::span;
 use super::super::section::{Section, Value};
-use super::super::service::Build;
-use super::super::template;
 use super::{Known, Names};
 use crate::domain::ids::HostName;
 
-/// Long enough for a compiler on a cold cache; a build that hangs is noticed the same hour.
-const BUILD_LIMIT: Duration = Duration::from_mins(30);
 /// Less than this is a mistaken unit.
 const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
-
-pub(super) fn build(section: &mut Section<'_>, known: &Known) -> Option<Build> {
-    let host = host(section, known, None);
-    let here = section.place.source.folder.clone();
-    let context = section.take("context").map_or(Some(here), |value| value.path());
-    let dockerfile = match section.take("dockerfile") {
-        Some(value) => dockerfile(&value),
-        None => Some(PathBuf::from("Dockerfile")),
-    };
-    let target = section.take("target").and_then(|value| value.word());
-    let args = section
-        .take("args")
-        .and_then(|value| pairs(&value, &|name| name_of_variable(name)));
-    let labels = section
-        .take("labels")
-        .and_then(|value| pairs(&value, &|name| name_of_label(name)));
-    let tag = match section.take("tag") {
-        Some(value) => value.parsed(template::check),
-        None => Some("{time}".to_owned()),
-    };
-    let timeout = limit(section, BUILD_LIMIT);
-    Some(Build {
-        host: host?,
-        context: context?,
-        dockerfile: dockerfile?,
-        target: target.map(str::to_owned),
-        args: args.unwrap_or_default(),
-        labels: labels.unwrap_or_default(),
-        tag: tag?,
-        timeout: timeout?,
-    })
-}
 
 /// What a test or a stage is called; within one service each once.
 pub(super) fn name(value: &Value<'_>, names: &mut Names) -> Option<String> {
@@ -98,21 +61,6 @@ pub(super) fn find(text: &str, known: &Known) -> Result<HostName, Wrong> {
         Some(meant) => wrong.hint(format!("did you mean `{meant}`?")),
         None if names.is_empty() => wrong.hint("there is no [[hosts]] yet"),
         None => wrong.hint(format!("there are {}", names.join(", "))),
-    })
-}
-
-/// Within the context: Docker is sent nothing from outside it.
-fn dockerfile(value: &Value<'_>) -> Option<PathBuf> {
-    value.parsed(|text| {
-        let path = PathBuf::from(text);
-        let inside = path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        if text.is_empty() || !inside {
-            return Err(Wrong::new(format!("{text:?} is not within the context"))
-                .hint("a path relative to `context`, without `..`"));
-        }
-        Ok(path)
     })
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::service::{Mount, Restart, Secret};
+use super::service::{Builder, Mount, Restart, Secret};
 use super::settings::Theme;
 use super::*;
 use crate::domain::endpoint::Endpoint;
@@ -272,6 +272,65 @@ fn a_secret_in_the_file_is_refused_without_repeating_it() {
         faults.contains("must not stand in the file") && !faults.contains("hunter2"),
         "{faults}"
     );
+}
+
+fn faults_of_build(keys: &str) -> String {
+    faults_of(&format!(
+        "{HOSTS}[[services]]\nname = \"s\"\nimage = \"s\"\n[services.build]\nhost = \"builder\"\n{keys}\n"
+    ))
+}
+
+#[test]
+fn a_build_says_what_it_is_made_of() {
+    let build = |keys: &str| {
+        let text = format!(
+            "{HOSTS}[[services]]\nname = \"s\"\nimage = \"s\"\n[services.build]\nhost = \"builder\"\n{keys}\n"
+        );
+        loaded(&text).services[0].build.clone().unwrap()
+    };
+    let plain = build("");
+    assert_eq!(plain.tags, ["{time}"]);
+    assert_eq!((plain.builder, plain.git), (Builder::Auto, None));
+    let full = build(
+        r#"
+tags = ["{git.short}", "v1"]
+git = "release/1.4"
+platform = "linux/arm/v7"
+cache_from = ["registry.internal:5000/s:latest"]
+builder = "buildkit"
+secrets = { TOKEN = { env = "NPM_TOKEN" } }"#,
+    );
+    assert_eq!(full.tags, ["{git.short}", "v1"]);
+    assert_eq!(full.git.as_deref(), Some("release/1.4"));
+    assert_eq!(full.platform.as_deref(), Some("linux/arm/v7"));
+    assert_eq!(full.cache_from, ["registry.internal:5000/s:latest"]);
+    assert_eq!(full.builder, Builder::BuildKit);
+    assert_eq!(full.secrets["TOKEN"], Secret::Env("NPM_TOKEN".to_owned()));
+}
+
+#[test]
+fn what_cannot_be_built_is_said_at_its_place() {
+    for (keys, said) in [
+        ("tag = \"a\"\ntags = [\"b\"]", "both `tag` and `tags`"),
+        ("tags = []", "`tags` is empty"),
+        ("tags = [\"a b\"]", "`tags`: ' ' cannot stand in a tag"),
+        ("git = \"--upload-pack=x\"", "\"--upload-pack=x\" is no revision"),
+        ("git = \"\"", "is no revision"),
+        ("platform = \"arm64\"", "\"arm64\" is no platform"),
+        ("platform = \"linux/\"", "is no platform"),
+        ("cache_from = [\"a b\"]", "\"a b\" is no image"),
+        ("builder = \"kaniko\"", "\"kaniko\" is not known"),
+        ("secrets = { TOKEN = \"hunter2\" }", "must not stand in the file"),
+        (
+            "builder = \"classic\"\nsecrets = { TOKEN = { env = \"X\" } }",
+            "the classic builder knows no secrets",
+        ),
+        ("dockerfil = \"x\"", "did you mean `dockerfile`?"),
+    ] {
+        let faults = faults_of_build(keys);
+        assert!(faults.contains(said), "{keys}: {faults}");
+        assert!(!faults.contains("hunter2"), "{faults}");
+    }
 }
 
 #[test]

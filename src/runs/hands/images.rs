@@ -8,6 +8,7 @@ use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind, Finding};
 use crate::release::stage::{Stage, Step};
+use crate::runs::secrets;
 use crate::runs::step::{self, image, survey};
 
 impl Hands {
@@ -106,16 +107,17 @@ impl Hands {
                 Failure::refused(Fault::new("build", "the service has no [services.build]"))
             })?;
         let mut teller = self.pen.teller(step);
-        let id = step::build::build(
-            daemon,
+        let secrets = secrets::of_build(&self.secrets);
+        let order = step::build::Order {
             build,
-            &self.plan.tags,
-            &self.plan.labels,
-            &mut teller,
-            &self.interrupt,
-        )
-        .await
-        .map_err(|fault| self.interrupted(fault))?;
+            tags: &self.plan.tags,
+            labels: &self.plan.labels,
+            secrets: &secrets,
+            logins: &step::build::Logins::new(),
+        };
+        let id = step::build::build(daemon, order, &mut teller, &self.interrupt)
+            .await
+            .map_err(|fault| self.interrupted(fault))?;
         let reference = self.plan.image.clone();
         self.held().image = Some(Named {
             id: id.clone(),

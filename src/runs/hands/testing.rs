@@ -15,6 +15,7 @@ use crate::hosts::Daemon;
 use crate::release::record::{Entry, Failure, Finding};
 use crate::release::stage::Step;
 use crate::runs::pen::Teller;
+use crate::runs::secrets;
 use crate::runs::step::{self, image, survey};
 
 impl Hands {
@@ -167,16 +168,16 @@ impl Hands {
             (label::SERVICE.to_owned(), self.plan.subject.service.to_string()),
             (label::ROLE.to_owned(), step::test::ROLE.to_owned()),
         ]);
-        let id = step::build::build(
-            &builder,
-            &build,
-            std::slice::from_ref(&reference),
-            &labels,
-            teller,
-            &self.interrupt,
-        )
-        .await
-        .map_err(|fault| self.interrupted(fault))?;
+        let order = step::build::Order {
+            build: &build,
+            tags: std::slice::from_ref(&reference),
+            labels: &labels,
+            secrets: &secrets::of_build(&self.secrets),
+            logins: &step::build::Logins::new(),
+        };
+        let id = step::build::build(&builder, order, teller, &self.interrupt)
+            .await
+            .map_err(|fault| self.interrupted(fault))?;
         image::transfer(&builder, to, &id, teller, &self.interrupt)
             .await
             .map_err(|fault| self.interrupted(fault))?;

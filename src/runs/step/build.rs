@@ -1,136 +1,88 @@
-//! An image built from a context folder, by the daemon's classic builder.
-//! Built and looked at, or not built and nothing left; `BuildKit` is a step of its own to come.
+//! An image built on a host: by `BuildKit` where its daemon has it, by the classic builder otherwise.
+//! Built and looked at, or not built and nothing left; the rest of a pipeline is not its business.
 
-use std::collections::{BTreeMap, HashMap};
-use std::pin::Pin;
-use std::sync::atomic::Ordering;
+mod answers;
+mod classic;
+mod grpc;
+mod kit;
+mod name;
+mod session;
+mod sync;
+mod vertices;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::BuildInfo;
-use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder};
-use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{Context, Sent, Stopped, Upload};
-use super::git::{self, Revision};
-use super::image::{inspect, point, split};
-use super::{Lines, Progress, cancelled};
-use crate::config::service::Build;
-use crate::config::template::{self, TagFacts};
-use crate::domain::container::label;
+use super::context::Context;
+use super::image::{Found, inspect, point, split};
+use super::{Progress, cancelled};
+use crate::config::service::{Build, Builder};
 use crate::domain::fault::Fault;
-use crate::domain::ids::{ImageId, ServiceName};
-use crate::domain::units::{Bytes, Stamp};
+use crate::domain::host::EngineKind;
+use crate::domain::ids::ImageId;
 use crate::hosts::Daemon;
+use crate::hosts::builder::{BuildRefused, Offer};
 use crate::hosts::trouble::engine_words;
+use crate::runs::secrets::Secrets;
+use answers::Unbuilt;
 
-/// How often "sending the context, 12 M" is said anew.
-const TOLD_EVERY: Duration = Duration::from_millis(500);
+pub use name::{Name, name};
+
 /// What is put right after a cancelled build: three short requests.
 const TIDY_LIMIT: Duration = Duration::from_secs(30);
 
-/// What a build's template makes of it, before it begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name {
-    pub tag: String,
-    /// `pilothouse.service`, and `pilothouse.git` where the context is in a repository.
-    pub labels: BTreeMap<String, String>,
-    pub git: Option<Revision>,
-    /// What a person should know: the work tree is dirty.
-    pub notes: Vec<String>,
-}
+/// User and password, by the registry's host as a daemon names it.
+pub type Logins = BTreeMap<String, (String, String)>;
 
-/// Fills the template of the tag. Git is asked once; that it is absent is a fault only if the template needs it.
-pub async fn name(build: &Build, service: &ServiceName, run_number: u64, now: Stamp) -> Result<Name, Fault> {
-    let asked = git::revision(&build.context).await;
-    let mut notes = Vec::new();
-    let (git, why_not) = match asked {
-        Ok(revision) => (Some(revision), None),
-        Err(why) => (None, Some(why)),
-    };
-    let facts = TagFacts {
-        git_short: git.as_ref().map(|revision| revision.short.clone()),
-        git_branch: git.as_ref().and_then(|revision| revision.branch.clone()),
-        run_number,
-        time: compact(now),
-    };
-    let tag = template::fill(&build.tag, &facts).map_err(|why| {
-        let why = match &why_not {
-            Some(git) if template::needs_git(&build.tag) => format!("{why}: {git}"),
-            Some(_) | None => why,
-        };
-        Fault::new(format!("make the tag `{}`", build.tag), why)
-            .hint("`tag = \"{time}\"` or `\"{run.number}\"` need no repository")
-    })?;
-    let mut labels = BTreeMap::from([(label::SERVICE.to_owned(), service.to_string())]);
-    if let Some(revision) = &git {
-        let dirty = if revision.dirty { "-dirty" } else { "" };
-        labels.insert(label::GIT.to_owned(), format!("{}{dirty}", revision.full));
-        if revision.dirty {
-            notes.push(format!(
-                "{} holds changes that are not in {}: the image is not exactly that revision",
-                build.context.display(),
-                revision.short
-            ));
-        }
-    }
-    Ok(Name {
-        tag,
-        labels,
-        git,
-        notes,
-    })
-}
-
-/// `20261121-084500`, UTC.
-fn compact(now: Stamp) -> String {
-    jiff::Timestamp::from_second(now.seconds())
-        .map(|time| time.strftime("%Y%m%d-%H%M%S").to_string())
-        .unwrap_or_default()
+/// One build, with everything that is known before it begins.
+#[derive(Clone, Copy)]
+pub struct Order<'o> {
+    pub build: &'o Build,
+    /// Whole references, `registry:5000/shop:3f2a91c`.
+    pub tags: &'o [String],
+    /// Added to the build's own.
+    pub labels: &'o BTreeMap<String, String>,
+    /// By the id that the Dockerfile mounts them under.
+    pub secrets: &'o Secrets,
+    /// For what it is built from.
+    pub logins: &'o Logins,
 }
 
 /// Builds, tags and looks: the image under the first tag is the one that was just built.
-/// 1. `tags` are whole references, `registry:5000/shop:3f2a91c`; `labels` are added to the build's own.
-/// 2. When it is cancelled, times out or fails, the builder is told by the closed connection; a tag that came to be
-///    all the same is put back to where it was.
+/// When it is cancelled, times out or fails, the builder is told by the closed connection; a tag that came to be all the
+/// same is put back to where it was.
 pub async fn build(
     daemon: &Daemon,
-    build: &Build,
-    tags: &[String],
-    labels: &BTreeMap<String, String>,
+    order: Order<'_>,
     progress: &mut dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<ImageId, Fault> {
+    let Order { build, tags, .. } = order;
     let shown = tags
         .first()
         .map_or_else(|| build.context.display().to_string(), Clone::clone);
     let what = format!("build {shown} on {}", daemon.name());
     let daemon = daemon.bulk().await.map_err(crate::hosts::Unreached::fault)?;
-    let docker = daemon.change()?.clone().with_timeout(build.timeout);
-
-    let (folder, dockerfile) = (build.context.clone(), build.dockerfile.clone());
-    let context = tokio::task::spawn_blocking(move || Context::look(&folder, &dockerfile))
-        .await
-        .map_err(|error| Fault::new(&what, error))??;
+    let docker = daemon.change()?.clone();
+    let context = Arc::new(look(build).await?);
     let before = match tags.first() {
         Some(tag) => inspect(daemon.read(), tag)
             .await
             .map_err(|error| Fault::new(&what, engine_words(&error)))?,
         None => None,
     };
-
-    let building = Building {
-        docker: &docker,
-        build,
-        progress,
-        lines: Lines::default(),
-        image: None,
+    let attempt = Attempt {
+        daemon: &daemon,
+        order,
+        context,
     };
-    let options = options(build, tags, labels);
     let outcome = tokio::select! {
-        outcome = tokio::time::timeout(build.timeout, building.run(context, options)) => match outcome {
+        outcome = tokio::time::timeout(build.timeout, attempt.make(progress)) => match outcome {
             Ok(outcome) => outcome.map_err(|fault| Fault { what: what.clone(), ..fault }),
             Err(_elapsed) => Err(Fault::new(&what, format!("it took longer than {} s", build.timeout.as_secs()))
                 .hint("`timeout` of [services.build] says how long it may take")),
@@ -147,6 +99,16 @@ pub async fn build(
         }
     };
     check(&daemon, &docker, &id, tags, &what).await
+}
+
+async fn look(build: &Build) -> Result<Context, Fault> {
+    if let Some(commit) = &build.git {
+        return Context::look_at(&build.context, commit, &build.dockerfile).await;
+    }
+    let (folder, dockerfile) = (build.context.clone(), build.dockerfile.clone());
+    tokio::task::spawn_blocking(move || Context::look(&folder, &dockerfile))
+        .await
+        .map_err(|error| Fault::new("read the build context", error))?
 }
 
 /// Asks what stands there now: the builder's word is not enough.
@@ -179,158 +141,143 @@ async fn check(
     Ok(image.id)
 }
 
-fn options(build: &Build, tags: &[String], labels: &BTreeMap<String, String>) -> BuildImageOptions {
-    let all_labels: HashMap<String, String> = build
-        .labels
-        .iter()
-        .chain(labels)
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let args: HashMap<String, String> = build.args.clone().into_iter().collect();
-    let options = BuildImageOptionsBuilder::default()
-        .dockerfile(&build.dockerfile.to_string_lossy())
-        .rm(true)
-        .forcerm(true)
-        .labels(&all_labels)
-        .buildargs(&args);
-    let options = match tags.first() {
-        Some(tag) => options.t(tag),
-        None => options,
-    };
-    match &build.target {
-        Some(target) => options.target(target).build(),
-        None => options.build(),
+/// What both builders are asked alike: <https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageBuild>.
+fn query(order: &Order<'_>) -> Vec<(&'static str, String)> {
+    let build = order.build;
+    let mut labels = build.labels.clone();
+    labels.extend(order.labels.clone());
+    let object = |pairs: &BTreeMap<String, String>| serde_json::json!(pairs).to_string();
+    let mut query = vec![
+        ("dockerfile", build.dockerfile.to_string_lossy().into_owned()),
+        ("rm", "1".to_owned()),
+        ("forcerm", "1".to_owned()),
+        ("labels", object(&labels)),
+        ("buildargs", object(&build.args)),
+    ];
+    query.extend(order.tags.first().map(|tag| ("t", tag.clone())));
+    query.extend(build.target.clone().map(|target| ("target", target)));
+    query.extend(build.platform.clone().map(|platform| ("platform", platform)));
+    if !build.cache_from.is_empty() {
+        query.push(("cachefrom", serde_json::json!(build.cache_from).to_string()));
     }
+    query
 }
 
-struct Building<'b> {
-    docker: &'b Docker,
-    build: &'b Build,
-    progress: &'b mut dyn Progress,
-    lines: Lines,
-    /// As the builder named it at the end.
-    image: Option<String>,
+/// The builders that may build it, one after the other.
+struct Attempt<'a> {
+    daemon: &'a Daemon,
+    order: Order<'a>,
+    context: Arc<Context>,
 }
 
-impl Building<'_> {
-    async fn run(mut self, context: Context, options: BuildImageOptions) -> Result<String, Fault> {
-        let Upload {
-            mut pieces,
-            walk,
-            bytes,
-        } = context.send();
-        let body = futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx));
-        let body = bollard::body_try_stream(body);
-        let mut answers: Pin<Box<dyn Stream<Item = Result<BuildInfo, Error>> + Send + '_>> =
-            Box::pin(self.docker.build_image(options, None, Some(body)));
-        let mut tick = tokio::time::interval(TOLD_EVERY);
-        let mut told = 0;
-        let failed = loop {
-            tokio::select! {
-                answer = answers.next() => match answer {
-                    Some(Ok(answer)) => self.take(answer),
-                    Some(Err(error)) => break Some(error),
-                    None => break None,
-                },
-                _ = tick.tick() => {
-                    let sent = bytes.load(Ordering::Relaxed);
-                    if sent != told {
-                        told = sent;
-                        self.progress.text(&format!("sending the context, {}", Bytes(sent)));
-                    }
+impl Attempt<'_> {
+    /// The image's id, in the builder's words. The fault says why, not what.
+    async fn make(&self, progress: &mut dyn Progress) -> Result<String, Fault> {
+        if self.uses_buildkit().await? {
+            match kit::build(self.daemon, &self.order, Arc::clone(&self.context), progress).await {
+                Ok(id) => return Ok(id),
+                // A daemon may have no BuildKit and say so only when it is asked for a build.
+                Err(Unbuilt::Refused(BuildRefused::Daemon(error)))
+                    if self.order.build.builder == Builder::Auto && self.order.secrets.is_empty() =>
+                {
+                    let words = engine_words(&error);
+                    progress.line(&format!("no BuildKit here ({words}): the classic builder builds"));
                 }
+                Err(unbuilt) => return Err(self.explained(unbuilt)),
             }
+        }
+        classic::build(self.daemon, &self.order, Arc::clone(&self.context), progress)
+            .await
+            .map_err(|unbuilt| self.explained(unbuilt))
+    }
+
+    async fn uses_buildkit(&self) -> Result<bool, Fault> {
+        let build = self.order.build;
+        let name = self.daemon.name();
+        let kind = self.daemon.engine().kind;
+        match build.builder {
+            Builder::Classic => return Ok(false),
+            Builder::BuildKit if kind == EngineKind::Docker => return Ok(true),
+            Builder::BuildKit => {
+                return Err(Fault::new("", format!("{name} runs {}, which has no BuildKit", words(kind)))
+                    .hint("`builder = \"buildkit\"` needs Docker; without it the classic builder is taken there"));
+            }
+            Builder::Auto => {}
+        }
+        let offer = self
+            .daemon
+            .offers()
+            .await
+            .map_err(|error| Fault::new("", engine_words(&error)))?;
+        if offer == Offer::Classic && !self.order.secrets.is_empty() {
+            return Err(
+                Fault::new("", format!("its `secrets` need BuildKit, which {name} does not offer"))
+                    .hint("build on a host whose Docker has BuildKit; the classic builder would leave them in the image"),
+            );
+        }
+        Ok(offer == Offer::BuildKit)
+    }
+
+    fn explained(&self, unbuilt: Unbuilt) -> Fault {
+        let words = match unbuilt {
+            Unbuilt::Refused(BuildRefused::Fault(fault)) => {
+                return Fault {
+                    why: format!("could not {}: {}", fault.what, fault.why),
+                    ..fault
+                };
+            }
+            Unbuilt::Refused(BuildRefused::Daemon(error) | BuildRefused::Broken(error)) => {
+                engine_words(&error)
+            }
+            Unbuilt::Failed(words) => words,
         };
-        self.lines.finish(self.progress);
-        // The walk ends with its stream: whatever it found wrong is the reason behind the daemon's words.
-        drop(answers);
-        let walked = walk.await.map_err(|error| Fault::new("", error))?;
-        match (walked, failed) {
-            (Err(Stopped::Fault(fault)), _) => Err(Fault {
-                why: format!("could not {}: {}", fault.what, fault.why),
-                ..fault
-            }),
-            (Ok(_) | Err(Stopped::Unwanted), Some(error)) => Err(self.refused(&error)),
-            (Ok(sent), None) => {
-                self.say_skipped(&sent);
-                self.image
-                    .ok_or_else(|| Fault::new("", "the builder ended without naming an image"))
-            }
-            (Err(Stopped::Unwanted), None) => self
-                .image
-                .ok_or_else(|| Fault::new("", "the builder ended before it had taken the context")),
-        }
-    }
-
-    fn take(&mut self, answer: BuildInfo) {
-        if let Some(id) = answer.aux.and_then(|aux| aux.id) {
-            self.image = Some(id);
-        }
-        if let Some(text) = answer.stream {
-            if let Some(step) = step(&text) {
-                self.progress.text(&step);
-            }
-            // Podman names the image in words only.
-            if let Some(id) = text.strip_prefix("Successfully built ")
-                && self.image.is_none()
-            {
-                self.image = Some(id.trim().to_owned());
-            }
-            self.lines.push(text.as_bytes(), self.progress);
-        } else if let Some(status) = answer.status {
-            match answer.id {
-                Some(layer) => self.progress.text(&format!("{status} {layer}")),
-                None => self.progress.line(&status),
-            }
-        }
-    }
-
-    fn say_skipped(&mut self, sent: &Sent) {
-        for name in &sent.skipped.named {
-            self.progress.line(&format!("not sent: {name}"));
-        }
-        let unnamed = sent.skipped.total.saturating_sub(sent.skipped.named.len());
-        if unnamed > 0 {
-            self.progress.line(&format!("not sent: {unnamed} more"));
-        }
-    }
-
-    fn refused(&self, error: &Error) -> Fault {
-        let words = engine_words(error);
         let fault = Fault::new("", words.trim());
+        match self.hint(&words) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
+    }
+
+    fn hint(&self, words: &str) -> Option<String> {
         if words.contains("requires BuildKit") {
-            return fault.hint(
-                "the classic builder is used so far: write the Dockerfile without `--mount` and heredocs",
+            return Some(
+                "this is the classic builder: take BuildKit (`builder`), or write the Dockerfile without `--mount` and heredocs"
+                    .to_owned(),
             );
         }
         if words.contains("no space left on device") {
-            return fault.hint("the disk of the build host is full: `docker system df` there shows by what");
+            return Some(
+                "the disk of the build host is full: `docker system df` there shows by what".to_owned(),
+            );
         }
-        if let Some(target) = &self.build.target
-            && words.contains("failed to reach build target")
+        if let Some(target) = &self.order.build.target
+            && (words.contains("failed to reach build target")
+                || words.contains("target stage")
+                || words.contains(&format!("{target} could not be found")))
         {
-            return fault.hint(format!("the Dockerfile has no stage called {target}"));
+            return Some(format!("the Dockerfile has no stage called {target}"));
         }
-        fault
+        if let Some(syntax) = self.context.syntax()
+            && (words.contains(syntax) || words.contains("frontend gateway"))
+        {
+            return Some(format!(
+                "the Dockerfile begins with `# syntax={syntax}`: the build host must be able to fetch that image, or take the line out"
+            ));
+        }
+        None
     }
 }
 
-/// `Step 3/7 : RUN make` → `step 3 of 7: RUN make`
-fn step(text: &str) -> Option<String> {
-    let (count, instruction) = text.strip_prefix("Step ")?.split_once(" : ")?;
-    let (number, total) = count.split_once('/')?;
-    let (number, total): (u32, u32) = (number.parse().ok()?, total.trim().parse().ok()?);
-    let instruction = instruction.lines().next().unwrap_or_default().trim();
-    Some(format!("step {number} of {total}: {instruction}"))
+fn words(kind: EngineKind) -> &'static str {
+    match kind {
+        EngineKind::Docker => "Docker",
+        EngineKind::Podman => "Podman",
+        EngineKind::Simulated => "a simulated engine",
+    }
 }
 
 /// A build that ended in the same moment as it was cancelled may have set its tag.
-async fn put_back(
-    daemon: &Daemon,
-    tag: &str,
-    before: Option<&super::image::Found>,
-    progress: &mut dyn Progress,
-) {
+async fn put_back(daemon: &Daemon, tag: &str, before: Option<&Found>, progress: &mut dyn Progress) {
     let before = before.map(|found| &found.id);
     let tidied = tokio::time::timeout(TIDY_LIMIT, super::image::put_back(daemon, tag, before)).await;
     let why = match tidied {
@@ -342,22 +289,4 @@ async fn put_back(
     progress.line(&format!(
         "could not see whether {repository}:{tag} was left behind: {why}"
     ));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dockers_step_becomes_words() {
-        assert_eq!(step("Step 3/7 : RUN make\n").unwrap(), "step 3 of 7: RUN make");
-        for text in ["", "Step x/7 : RUN", "Stepping", "Step 3 : RUN"] {
-            assert_eq!(step(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn the_time_of_a_tag_is_utc_and_sorts() {
-        assert_eq!(compact(Stamp::from_seconds(1_795_250_700)), "20261121-084500");
-    }
 }

@@ -1,7 +1,7 @@
 //! What the git repository around a build context says: revision, branch, and whether the tree is dirty.
 //! Asks the user's own `git`; never writes to the repository.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use tokio::process::Command;
 const LIMIT: Duration = Duration::from_secs(20);
 /// A revision and a branch are short; of the status only "is there anything" counts.
 const LONGEST_ANSWER: u64 = 4 << 10;
+/// Of half a million files.
+const LONGEST_LISTING: u64 = 64 << 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
@@ -19,18 +21,43 @@ pub struct Revision {
     pub short: String,
     /// Absent with a detached head.
     pub branch: Option<String>,
-    /// Something in the context differs from the revision, or is not known to git.
+    /// Something in the context differs from what is checked out, or is not known to git.
     pub dirty: bool,
 }
 
-/// The revision that a folder is at, or in words why there is none.
-pub async fn revision(folder: &Path) -> Result<Revision, String> {
-    let full = ask(folder, &["rev-parse", "--verify", "HEAD^{commit}"]).await?;
-    let short = ask(folder, &["rev-parse", "--short", "HEAD"]).await?;
-    // A detached head has no branch: that is its answer, not a failure.
-    let branch = ask(folder, &["symbolic-ref", "--quiet", "--short", "HEAD"])
+/// A folder as a commit holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tree {
+    /// Where git is asked: the folder itself, or what of its path is there.
+    pub(super) place: PathBuf,
+    /// `3f2a91c…:services/shop`, as git names a tree.
+    pub(super) name: String,
+    /// Of the commit, in seconds.
+    pub(super) committed: i64,
+}
+
+/// The revision that a folder is at, or that is called so there; or in words why there is none.
+pub async fn revision(folder: &Path, named: Option<&str>) -> Result<Revision, String> {
+    let (folder, _missing) = &standing(folder);
+    let name = named.unwrap_or("HEAD");
+    if name.starts_with('-') {
+        return Err(format!("{name:?} is no revision"));
+    }
+    let commit = format!("{name}^{{commit}}");
+    let full = ask(folder, &["rev-parse", "--verify", &commit])
         .await
-        .ok();
+        .map_err(|why| match named {
+            Some(named) if why.contains("Needed a single revision") => {
+                format!("git knows no commit called {named}")
+            }
+            Some(_) | None => why,
+        })?;
+    let short = ask(folder, &["rev-parse", "--short", &full]).await?;
+    // A detached head and a commit have no branch: that is their answer, not a failure.
+    let branch = ask(folder, &["rev-parse", "--symbolic-full-name", name])
+        .await
+        .ok()
+        .and_then(|reference| reference.strip_prefix("refs/heads/").map(str::to_owned));
     let changes = ask(folder, &["status", "--porcelain", "--", "."]).await?;
     Ok(Revision {
         full,
@@ -40,16 +67,65 @@ pub async fn revision(folder: &Path) -> Result<Revision, String> {
     })
 }
 
+/// The tree that stands for `folder` in a commit; that it has one is seen when it is listed.
+pub(super) async fn tree(folder: &Path, commit: &str) -> Result<Tree, String> {
+    let (place, missing) = standing(folder);
+    let prefix = ask(&place, &["rev-parse", "--show-prefix"]).await?;
+    let inside = format!("{prefix}{}", missing.to_string_lossy());
+    let seconds = ask(&place, &["show", "--no-patch", "--format=%ct", commit]).await?;
+    Ok(Tree {
+        place,
+        name: format!("{commit}:{}", inside.trim_matches('/')),
+        committed: seconds.parse().unwrap_or(0),
+    })
+}
+
+/// `git ls-tree` of all in it: `100644 blob OID SIZE\tPATH\0`.
+pub(super) async fn listing(tree: &Tree) -> Result<Vec<u8>, String> {
+    let question = ["ls-tree", "-r", "-z", "-l", "--full-tree", tree.name.as_str()];
+    let (whole, answer) = answer(&tree.place, &question, LONGEST_LISTING).await?;
+    if whole {
+        Ok(answer)
+    } else {
+        Err(format!(
+            "it holds more files than {LONGEST_LISTING} bytes can name"
+        ))
+    }
+}
+
+/// What of a path is there, and what is not: the work tree may lack a folder that a commit has.
+fn standing(folder: &Path) -> (PathBuf, PathBuf) {
+    folder
+        .ancestors()
+        .find_map(|there| {
+            let real = std::fs::canonicalize(there).ok().filter(|real| real.is_dir())?;
+            Some((real, folder.strip_prefix(there).ok()?.to_owned()))
+        })
+        .unwrap_or_else(|| (folder.to_owned(), PathBuf::new()))
+}
+
+/// Neither hooks nor a file system monitor of the repository are run for a question, and nothing is fetched.
+pub(super) const CALM: [&str; 4] = ["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"];
+pub(super) const QUIET: [(&str, &str); 4] = [
+    ("GIT_OPTIONAL_LOCKS", "0"),
+    ("GIT_TERMINAL_PROMPT", "0"),
+    ("GIT_NO_LAZY_FETCH", "1"),
+    ("LC_ALL", "C"),
+];
+
 async fn ask(folder: &Path, question: &[&str]) -> Result<String, String> {
-    // Neither hooks nor a file system monitor of the repository are run for a question.
+    let (_whole, answer) = answer(folder, question, LONGEST_ANSWER).await?;
+    Ok(String::from_utf8_lossy(&answer).trim().to_owned())
+}
+
+/// The answer, and whether it is whole: a longer one than `longest` is cut off.
+async fn answer(folder: &Path, question: &[&str], longest: u64) -> Result<(bool, Vec<u8>), String> {
     let mut child = Command::new("git")
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args(CALM)
         .arg("-C")
         .arg(folder)
         .args(question)
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("LC_ALL", "C")
+        .envs(QUIET)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -64,26 +140,26 @@ async fn ask(folder: &Path, question: &[&str]) -> Result<String, String> {
         let mut answer = Vec::new();
         let mut words = Vec::new();
         if let Some(stdout) = stdout {
-            stdout.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
+            stdout.take(longest).read_to_end(&mut answer).await?;
         }
-        // A longer status is cut off: git is told so by its closed pipe.
-        if answer.len() as u64 == LONGEST_ANSWER {
-            return Ok((true, answer, words));
+        // Git is told by its closed pipe.
+        if answer.len() as u64 == longest {
+            return Ok((None, answer, words));
         }
         if let Some(stderr) = stderr {
             stderr.take(LONGEST_ANSWER).read_to_end(&mut words).await?;
         }
         let status = child.wait().await?;
-        Ok((status.success(), answer, words))
+        Ok((Some(status), answer, words))
     })
     .await;
-    let (succeeded, answer, words) = match answered {
+    let (status, answer, words) = match answered {
         Ok(Ok(outcome)) => outcome,
         Ok(Err::<_, std::io::Error>(error)) => return Err(format!("git cannot be asked: {error}")),
         Err(_elapsed) => return Err(format!("git did not answer within {} s", LIMIT.as_secs())),
     };
-    if succeeded {
-        return Ok(String::from_utf8_lossy(&answer).trim().to_owned());
+    if status.is_none_or(|status| status.success()) {
+        return Ok((status.is_some(), answer));
     }
     let words = String::from_utf8_lossy(&words);
     let first = words.lines().next().unwrap_or("git said nothing");

@@ -61,6 +61,25 @@ impl Ignore {
         Ok(ignore)
     }
 
+    /// As a builder hands them over: one pattern each, cleaned, nothing a comment.
+    pub fn of(patterns: impl IntoIterator<Item = String>) -> Result<Self, BadPattern> {
+        let mut ignore = Self::default();
+        for written in patterns {
+            let (exception, pattern) = match written.strip_prefix('!') {
+                Some(rest) => (true, rest),
+                None => (false, written.as_str()),
+            };
+            ignore
+                .push(&clean(pattern), exception)
+                .map_err(|why| BadPattern {
+                    line: 0,
+                    pattern: written.clone(),
+                    why,
+                })?;
+        }
+        Ok(ignore)
+    }
+
     /// Sends this very path whatever the patterns say: the Dockerfile, and the ignore file itself.
     pub fn keep(&mut self, path: &str) {
         if !self.excludes(path) {

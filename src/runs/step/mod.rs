@@ -34,10 +34,13 @@ fn cancelled(what: &str) -> Fault {
     Fault::new(what, "it was cancelled")
 }
 
-/// Gathers output into lines; a line without an end is handed on in pieces.
+/// Gathers output into lines. Of a line without an end the beginning is handed on, and later how much of it was left out:
+/// pieces of it could hold half a secret each.
 #[derive(Debug, Default)]
 struct Lines {
     rest: Vec<u8>,
+    /// Bytes of the present line that were left out; absent while it is short.
+    left_out: Option<u64>,
 }
 
 impl Lines {
@@ -46,27 +49,47 @@ impl Lines {
 
     fn push(&mut self, bytes: &[u8], progress: &mut dyn Progress) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let room = Self::LONGEST.saturating_sub(self.rest.len());
-            if piece.len() > room {
-                self.finish(progress);
+            let (line, ends) = match piece.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (piece, false),
+            };
+            let room = match self.left_out {
+                Some(_) => 0,
+                None => Self::LONGEST.saturating_sub(self.rest.len()),
+            };
+            let (kept, out) = line.split_at_checked(room).unwrap_or((line, &[]));
+            self.rest.extend_from_slice(kept);
+            if !out.is_empty() {
+                self.hand_on(progress);
+                let before = self.left_out.unwrap_or(0);
+                self.left_out = Some(before.saturating_add(out.len() as u64));
             }
-            for part in piece.chunks(Self::LONGEST) {
-                self.rest.extend_from_slice(part);
-                if part.ends_with(b"\n") || part.len() == Self::LONGEST {
-                    self.finish(progress);
-                }
+            if ends {
+                self.end(progress);
             }
         }
     }
 
     /// Hands on what has no line end yet.
     fn finish(&mut self, progress: &mut dyn Progress) {
-        if self.rest.is_empty() {
-            return;
+        if !self.rest.is_empty() || self.left_out.is_some() {
+            self.end(progress);
         }
-        let text = String::from_utf8_lossy(&self.rest);
-        progress.line(text.trim_end_matches(['\n', '\r']));
-        self.rest.clear();
+    }
+
+    fn end(&mut self, progress: &mut dyn Progress) {
+        match self.left_out.take() {
+            Some(bytes) => progress.line(&format!("… {bytes} bytes of this line are left out")),
+            None => self.hand_on(progress),
+        }
+    }
+
+    /// The beginning of a line, once.
+    fn hand_on(&mut self, progress: &mut dyn Progress) {
+        if self.left_out.is_none() {
+            progress.line(String::from_utf8_lossy(&self.rest).trim_end_matches('\r'));
+            self.rest.clear();
+        }
     }
 }
 
@@ -94,8 +117,9 @@ mod tests {
         for _ in 0..100 {
             lines.push(&[b'x'; 1000], &mut told);
         }
-        lines.finish(&mut told);
-        assert_eq!(told.iter().map(String::len).sum::<usize>(), 100_000);
-        assert!(told.iter().all(|line| line.len() <= Lines::LONGEST));
+        lines.push(b"\nnext\n", &mut told);
+        assert_eq!(told[0].len(), Lines::LONGEST);
+        let left_out = format!("… {} bytes of this line are left out", 100_000 - Lines::LONGEST);
+        assert_eq!(told[1..], [left_out, "next".to_owned()]);
     }
 }

@@ -1,4 +1,6 @@
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::*;
 
@@ -48,7 +50,7 @@ async fn a_file_sent_from_an_excluded_folder_brings_the_folder_along_with_its_mo
     ]);
     std::fs::set_permissions(folder.path().join("a/b"), std::fs::Permissions::from_mode(0o750)).unwrap();
     let context = Context::look(folder.path(), Path::new("Dockerfile")).unwrap();
-    let (archive, sent) = taken(context.send()).await;
+    let (archive, sent) = taken(Arc::new(context).send()).await;
     let listed = listed(&archive).join(", ");
     assert!(
         listed.contains("a/ 755 0, a/b/ 750 0, a/b/keep 644 2"),
@@ -64,7 +66,7 @@ async fn names_longer_than_tar_knows_and_links_to_nowhere_go_along() {
     let folder = folder(&[(&long, "x")]);
     std::os::unix::fs::symlink("t".repeat(200), folder.path().join("link")).unwrap();
     let context = Context::look(folder.path(), Path::new("Dockerfile")).unwrap();
-    let (archive, sent) = taken(context.send()).await;
+    let (archive, sent) = taken(Arc::new(context).send()).await;
     assert_eq!(sent.unwrap().entries, 4);
     let names: Vec<String> = listed(&archive);
     assert!(names.iter().any(|entry| entry.starts_with(&long)), "{names:?}");
@@ -83,9 +85,8 @@ async fn a_walk_that_nobody_takes_any_more_ends() {
         .unwrap()
         .set_len(1 << 30)
         .unwrap();
-    let upload = Context::look(folder.path(), Path::new("Dockerfile"))
-        .unwrap()
-        .send();
+    let context = Context::look(folder.path(), Path::new("Dockerfile")).unwrap();
+    let upload = Arc::new(context).send();
     drop(upload.pieces);
     assert!(matches!(upload.walk.await.unwrap(), Err(Stopped::Unwanted)));
     assert!(upload.bytes.load(Ordering::Relaxed) < 1 << 20);
@@ -95,14 +96,12 @@ async fn a_walk_that_nobody_takes_any_more_ends() {
 fn a_file_that_becomes_shorter_while_it_is_read_is_a_fault_and_one_that_grows_is_cut() {
     let folder = folder(&[("log", "12345")]);
     let read = |promised| {
-        let mut contents = Exactly {
-            file: File::open(folder.path().join("log")).unwrap(),
-            left: promised,
-            failed: None,
-        };
+        let mut contents = Contents::default();
+        let origin = Origin::Path(folder.path().join("log"));
+        let mut bytes = contents.open(&origin, promised).unwrap();
         let mut text = String::new();
-        let outcome = contents.read_to_string(&mut text);
-        (outcome.is_ok(), text, contents.failed)
+        let outcome = bytes.read_to_string(&mut text);
+        (outcome.is_ok(), text, bytes.failed())
     };
     let (fine, text, _) = read(3);
     assert!(fine && text == "123");
@@ -116,7 +115,7 @@ async fn what_may_not_be_read_is_named_with_what_helps() {
     let secret = folder.path().join("secret");
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o000)).unwrap();
     let context = Context::look(folder.path(), Path::new("Dockerfile")).unwrap();
-    let (_, sent) = taken(context.send()).await;
+    let (_, sent) = taken(Arc::new(context).send()).await;
     if rustix::process::geteuid().is_root() {
         // Root reads everything.
         assert!(sent.is_ok());
@@ -131,6 +130,162 @@ async fn what_may_not_be_read_is_named_with_what_helps() {
     };
     assert!(
         fault.what.contains("secret") && fault.why == "permission denied",
+        "{fault}"
+    );
+}
+
+/// What a walk names, by a builder's wishes.
+fn named(context: &Context, excludes: &[&str], only: &[&str]) -> Vec<String> {
+    let filter = Filter {
+        ignore: Ignore::of(excludes.iter().map(|text| (*text).to_owned())).unwrap(),
+        only: only.iter().map(|text| (*text).to_owned()).collect(),
+    };
+    let mut named = Vec::new();
+    context
+        .walk_with(&filter, &mut |entry| {
+            named.push(entry.path);
+            Ok(())
+        })
+        .unwrap();
+    named
+}
+
+#[test]
+fn a_builder_gets_what_it_follows_with_the_way_there_and_all_where_that_is_not_plain() {
+    let folder = folder(&[("a/b/c", ""), ("a/d", ""), ("e/f", ""), ("log", "")]);
+    std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();
+    let context = Context::look(folder.path(), Path::new("Dockerfile")).unwrap();
+    assert_eq!(named(&context, &[], &["a/b"]), ["a", "a/b", "a/b/c"]);
+    assert_eq!(named(&context, &["a"], &["Dockerfile", "a"]), ["Dockerfile"]);
+    let all = named(&context, &["log"], &[]);
+    assert_eq!(all.len(), 8, "{all:?}");
+    for only in ["link/b", "*.md", ".", "link"] {
+        assert_eq!(named(&context, &["log"], &[only]), all, "{only}");
+    }
+}
+
+#[test]
+fn a_dockerfiles_own_syntax_is_known() {
+    assert_eq!(
+        syntax("# syntax=docker/dockerfile:1\nFROM x").unwrap(),
+        "docker/dockerfile:1"
+    );
+    assert_eq!(syntax("# escape=`\n#Syntax = a/b \nFROM x").unwrap(), "a/b");
+    for text in [
+        "FROM x\n# syntax=a",
+        "# a comment\n# syntax=a",
+        "",
+        "\n# syntax=a",
+    ] {
+        assert_eq!(syntax(text), None, "{text}");
+    }
+}
+
+/// A repository with one commit of these files, and that commit.
+fn repository(files: &[(&str, &str)]) -> (tempfile::TempDir, String) {
+    let folder = folder(files);
+    git(folder.path(), &["init", "-q", "-b", "main"]);
+    git(folder.path(), &["add", "-A"]);
+    git(folder.path(), &["commit", "-q", "-m", "one"]);
+    let commit = git(folder.path(), &["rev-parse", "HEAD"]);
+    (folder, commit)
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let done = std::process::Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid", "-C"])
+        .arg(folder)
+        .args(arguments)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_commit_is_sent_exactly_whatever_the_work_tree_holds() {
+    let (folder, first) = repository(&[
+        ("a.b", "one\r\n"),
+        ("a/x", "deep"),
+        ("a/empty", ""),
+        ("dropped", "by its attribute"),
+        (".gitattributes", "dropped export-ignore\n*.b text eol=lf\n"),
+        (".dockerignore", "secret\nlogs\n!logs/keep\n"),
+        ("secret", "x"),
+        ("logs/keep", "kept"),
+        ("logs/other", "x"),
+    ]);
+    let root = folder.path();
+    std::fs::set_permissions(root.join("a/x"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink("a/x", root.join("link")).unwrap();
+    git(root, &["add", "-A"]);
+    git(root, &["commit", "-q", "-m", "two"]);
+    let second = git(root, &["rev-parse", "HEAD"]);
+    // The work tree: changed, gone, new, other patterns.
+    std::fs::write(root.join("a/x"), "changed").unwrap();
+    std::fs::remove_dir_all(root.join("logs")).unwrap();
+    std::fs::write(root.join("new"), "").unwrap();
+    std::fs::write(root.join(".dockerignore"), "**").unwrap();
+
+    let context = Context::look_at(root, &second, Path::new("Dockerfile"))
+        .await
+        .unwrap();
+    let (archive, sent) = taken(Arc::new(context).send()).await;
+    sent.unwrap();
+    assert_eq!(
+        listed(&archive),
+        [
+            ".dockerignore 644 23",
+            ".gitattributes 644 38",
+            "Dockerfile 644 12",
+            "a/ 755 0",
+            "a/empty 644 0",
+            "a/x 755 4",
+            "a.b 644 4",
+            "dropped 644 16",
+            "link 777 0",
+            "logs/ 755 0",
+            "logs/keep 644 4",
+        ]
+    );
+    let older = Context::look_at(root, &first, Path::new("Dockerfile"))
+        .await
+        .unwrap();
+    let (archive, _) = taken(Arc::new(older).send()).await;
+    assert!(listed(&archive).contains(&"a/x 644 4".to_owned()));
+    // A folder of it, also where the work tree has it no more.
+    let nowhere = Context::look_at(&root.join("logs"), &second, Path::new("keep"))
+        .await
+        .unwrap();
+    assert_eq!(named(&nowhere, &[], &[]), ["keep", "other"]);
+    let fault = Context::look_at(&root.join("none"), &second, Path::new("Dockerfile"))
+        .await
+        .unwrap_err();
+    assert!(fault.to_string().contains("/none as of "), "{fault}");
+    let fault = Context::look_at(root, &second, Path::new("new"))
+        .await
+        .unwrap_err();
+    assert!(fault.why.contains("the commit has no such file"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_submodule_is_refused_by_name_unless_it_is_ignored() {
+    let (folder, commit) = repository(&[]);
+    let root = folder.path();
+    let pointer = format!("160000,{commit},libs/inner");
+    git(root, &["update-index", "--add", "--cacheinfo", &pointer]);
+    git(root, &["commit", "-q", "-m", "two"]);
+    let commit = git(root, &["rev-parse", "HEAD"]);
+    let context = Context::look_at(root, &commit, Path::new("Dockerfile"))
+        .await
+        .unwrap();
+    assert_eq!(named(&context, &["libs"], &[]), ["Dockerfile"]);
+    let (_, sent) = taken(Arc::new(context).send()).await;
+    let Err(Stopped::Fault(fault)) = sent else {
+        panic!("{sent:?}");
+    };
+    assert!(
+        fault.what.contains("libs/inner") && fault.why.contains("submodule"),
         "{fault}"
     );
 }

@@ -1,0 +1,110 @@
+//! What a build will be called: its tags filled, its labels, the revision it stands for.
+//! Asks git, and no host.
+
+use std::collections::BTreeMap;
+
+use super::super::git::{self, Revision};
+use crate::config::service::Build;
+use crate::config::template::{self, TagFacts};
+use crate::domain::container::label;
+use crate::domain::fault::Fault;
+use crate::domain::ids::ServiceName;
+use crate::domain::units::Stamp;
+
+/// What a build's templates make of it, before it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    /// At least one, each once.
+    pub tags: Vec<String>,
+    /// `pilothouse.service`, and `pilothouse.git` where the context is in a repository.
+    pub labels: BTreeMap<String, String>,
+    pub git: Option<Revision>,
+    /// What a person should know: the work tree is dirty.
+    pub notes: Vec<String>,
+}
+
+/// Fills the templates of the tags. Git is asked once; that it is absent is a fault only if a revision is to be built
+/// or a template needs it.
+pub async fn name(build: &Build, service: &ServiceName, run_number: u64, now: Stamp) -> Result<Name, Fault> {
+    let asked = git::revision(&build.context, build.git.as_deref()).await;
+    let (git, why_not) = match asked {
+        Ok(revision) => (Some(revision), None),
+        Err(why) => (None, Some(why)),
+    };
+    if let (Some(named), Some(why)) = (&build.git, &why_not) {
+        return Err(
+            Fault::new(format!("build {} as of {named}", build.context.display()), why)
+                .hint("`git` of [services.build] names a commit that the repository of `context` has"),
+        );
+    }
+    let facts = TagFacts {
+        git_short: git.as_ref().map(|revision| revision.short.clone()),
+        git_branch: git.as_ref().and_then(|revision| revision.branch.clone()),
+        run_number,
+        time: compact(now),
+    };
+    let mut tags: Vec<String> = Vec::new();
+    for template in &build.tags {
+        let tag = fill(template, &facts, why_not.as_deref())?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    let mut labels = BTreeMap::from([(label::SERVICE.to_owned(), service.to_string())]);
+    let mut notes = Vec::new();
+    if let Some(revision) = &git {
+        let from_tree = build.git.is_none() && revision.dirty;
+        let dirty = if from_tree { "-dirty" } else { "" };
+        labels.insert(label::GIT.to_owned(), format!("{}{dirty}", revision.full));
+        notes.extend(note(build, revision));
+    }
+    Ok(Name {
+        tags,
+        labels,
+        git,
+        notes,
+    })
+}
+
+fn note(build: &Build, revision: &Revision) -> Option<String> {
+    let place = build.context.display();
+    match (&build.git, revision.dirty) {
+        (_, false) => None,
+        (None, true) => Some(format!(
+            "{place} holds changes that are not in {}: the image is not exactly that revision",
+            revision.short
+        )),
+        (Some(named), true) => Some(format!(
+            "{place} holds changes that are not committed: {named} ({}) is built without them",
+            revision.short
+        )),
+    }
+}
+
+fn fill(template: &str, facts: &TagFacts, no_git: Option<&str>) -> Result<String, Fault> {
+    template::fill(template, facts).map_err(|why| {
+        let why = match no_git {
+            Some(git) if template::needs_git(template) => format!("{why}: {git}"),
+            Some(_) | None => why,
+        };
+        Fault::new(format!("make the tag `{template}`"), why)
+            .hint("`tag = \"{time}\"` or `\"{run.number}\"` need no repository")
+    })
+}
+
+/// `20261121-084500`, UTC.
+fn compact(now: Stamp) -> String {
+    jiff::Timestamp::from_second(now.seconds())
+        .map(|time| time.strftime("%Y%m%d-%H%M%S").to_string())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_tag_is_utc_and_sorts() {
+        assert_eq!(compact(Stamp::from_seconds(1_795_250_700)), "20261121-084500");
+    }
+}
