@@ -111,6 +111,8 @@ pub mod label {
     pub const ACTOR: &str = "pilothouse.actor";
     pub const GIT: &str = "pilothouse.git";
     pub const PREVIOUS: &str = "pilothouse.previous";
+    /// The releases before it that are kept, as `release::replica::Kept` writes them.
+    pub const KEPT: &str = "pilothouse.kept";
     /// What a container of ours is that is no replica: `lock`, `ledger`, `test`.
     pub const ROLE: &str = "pilothouse.role";
     /// The test whose container, network or volume it is.

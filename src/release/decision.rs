@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::HostFacts;
 use super::ledger::{Ledger, LedgerEntry, LedgerResult};
 use super::plan::Plan;
-use super::replica::Replica;
+use super::replica::{Kept, Replica};
 use super::snapshot::Snapshot;
 use super::spec;
 use crate::config::service::Spec;
@@ -25,6 +25,9 @@ pub struct Decision {
     pub release: ReleaseNumber,
     pub from: Option<ReleaseNumber>,
     pub image: Picked,
+    /// The revision that the image was built from, where it is known.
+    #[serde(default)]
+    pub git: Option<String>,
     pub spec: Spec,
     pub spec_hash: String,
     /// Lock order: sorted by the daemons' ids. The first one's ledger decides whether the run is committed.
@@ -41,6 +44,9 @@ pub struct Decision {
     pub replicas: u32,
     /// Releases whose containers stay.
     pub keep: BTreeSet<ReleaseNumber>,
+    /// What the new containers' labels say of the kept releases before.
+    #[serde(default)]
+    pub kept: BTreeMap<ReleaseNumber, Kept>,
     /// What a person should know; none of it stops the run.
     pub notes: Vec<String>,
 }
@@ -70,6 +76,11 @@ impl Decision {
             .deploy()
             .ok_or_else(|| Fault::new(format!("deploy {}", plan.subject), "it has no [services.deploy]"))?;
         let image = pick(plan, facts)?;
+        let git = facts
+            .values()
+            .filter_map(|seen| seen.image.as_ref())
+            .find(|seen| seen.id == image.id)
+            .and_then(|seen| seen.git.clone());
         let history = history(order, facts);
         let highest = replicas(order, facts)
             .filter_map(|replica| replica.release)
@@ -85,6 +96,7 @@ impl Decision {
             release,
             from,
             image,
+            git,
             spec_hash: hash(&deploy.spec, plan)?,
             spec: deploy.spec.clone(),
             order: order.to_vec(),
@@ -94,9 +106,10 @@ impl Decision {
             make: order.iter().cloned().collect(),
             replicas: deploy.replicas,
             keep: BTreeSet::new(),
+            kept: BTreeMap::new(),
             notes: notes(order, facts, history.as_ref()),
         };
-        decision.keep = decision.kept(deploy.keep, history.as_ref());
+        decision.keep_last(deploy.keep, history.as_ref());
         Ok(decision)
     }
 
@@ -132,6 +145,8 @@ impl Decision {
             .flat_map(|host| of(host, facts).iter().map(move |replica| (host, replica)))
             .find(|(_, replica)| replica.release == Some(release))
             .and_then(|(host, replica)| Some((host.clone(), ImageId::parse(&replica.image).ok()?)));
+        // With ledger and containers gone, a later release's labels still say which image it was.
+        let labelled = replicas(order, facts).find_map(|replica| replica.kept.get(&release));
         let image = match (entry, kept_image) {
             (Some(entry), kept) => Picked {
                 id: entry.image.clone(),
@@ -153,12 +168,7 @@ impl Decision {
                 id,
                 on,
             },
-            (None, None) => {
-                return Err(Fault::new(
-                    what(),
-                    format!("neither ledger nor container of {release} is left"),
-                ));
-            }
+            (None, None) => by_labels(plan, release, labelled, facts)?,
         };
         let spec = entry.map_or_else(|| deploy.spec.clone(), |entry| entry.spec.clone());
         let spec_hash = match entry {
@@ -169,6 +179,7 @@ impl Decision {
             release,
             from,
             image,
+            git: entry.and_then(|entry| entry.git.clone()),
             spec,
             spec_hash,
             order: order.to_vec(),
@@ -178,24 +189,36 @@ impl Decision {
             make,
             replicas: deploy.replicas,
             keep: BTreeSet::new(),
+            kept: BTreeMap::new(),
             notes,
         };
-        decision.keep = decision.kept(deploy.keep, history.as_ref());
+        decision.keep_last(deploy.keep, history.as_ref());
         Ok(decision)
     }
 
     /// The new one, the one before, and the last committed ones up to `keep`.
-    fn kept(&self, keep: u32, history: Option<&Ledger>) -> BTreeSet<ReleaseNumber> {
-        let mut kept: BTreeSet<ReleaseNumber> =
-            [Some(self.release), self.from].into_iter().flatten().collect();
+    fn keep_last(&mut self, keep: u32, history: Option<&Ledger>) {
+        self.keep = [Some(self.release), self.from].into_iter().flatten().collect();
         let wanted = usize::try_from(keep).unwrap_or(usize::MAX);
         for entry in history.iter().flat_map(|ledger| ledger.committed().rev()) {
-            if kept.len() >= wanted {
+            if self.keep.len() >= wanted {
                 break;
             }
-            kept.insert(entry.release);
+            self.keep.insert(entry.release);
         }
-        kept
+        self.kept = self
+            .keep
+            .iter()
+            .filter(|release| **release != self.release)
+            .filter_map(|release| {
+                let entry = history?.release(*release)?;
+                let kept = Kept {
+                    image: entry.image.clone(),
+                    spec_hash: entry.spec_hash.clone(),
+                };
+                Some((*release, kept))
+            })
+            .collect();
     }
 
     /// The run in the history of its hosts.
@@ -212,12 +235,45 @@ impl Decision {
             release: self.release,
             image: self.image.id.clone(),
             reference: self.image.reference.clone(),
+            git: self.git.clone(),
             spec: self.spec.clone(),
             spec_hash: self.spec_hash.clone(),
             hosts: self.order.clone(),
             result,
         }
     }
+}
+
+/// The image of a release of which only labels are left; its specification must be the configuration's still.
+fn by_labels(
+    plan: &Plan,
+    release: ReleaseNumber,
+    labelled: Option<&Kept>,
+    facts: &Facts,
+) -> Result<Picked, Fault> {
+    let fault = |why: String| Fault::new(format!("roll back {}", plan.subject), why);
+    let kept = labelled.ok_or_else(|| {
+        fault(format!(
+            "neither ledger, container nor label of {release} is left"
+        ))
+    })?;
+    let spec = plan.deploy().map(|deploy| &deploy.spec);
+    // Where secrets are not resolved yet their part of the hash is not known.
+    let unknown = plan.seals.is_empty() && spec.is_some_and(|spec| !spec.secrets.is_empty());
+    let hash = spec.map(|spec| hash(spec, plan)).transpose()?;
+    if !unknown && hash.as_ref() != Some(&kept.spec_hash) {
+        return Err(fault(format!(
+            "the ledgers are gone, and {release} ran with another specification than the configuration's"
+        )));
+    }
+    let on = facts.iter().find(|(_, seen)| seen.images.contains(&kept.image));
+    let (on, _) =
+        on.ok_or_else(|| fault(format!("no host has the image {} any more", kept.image.short())))?;
+    Ok(Picked {
+        reference: kept.image.short().to_owned(),
+        id: kept.image.clone(),
+        on: on.clone(),
+    })
 }
 
 fn of<'a>(host: &HostName, facts: &'a Facts) -> &'a [Replica] {
@@ -310,7 +366,8 @@ fn destination(
                 .committed()
                 .filter(everywhere)
                 .any(|entry| entry.release == wanted)
-        });
+        }) || (history.is_none()
+            && replicas(order, facts).any(|replica| replica.kept.contains_key(&wanted)));
         if Some(wanted) == from {
             return Err(Fault::new(what(), format!("{wanted} is what runs now")));
         }

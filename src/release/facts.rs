@@ -46,6 +46,9 @@ pub struct ImageFacts {
     pub id: ImageId,
     pub architecture: String,
     pub os: String,
+    /// The revision that it was built from, as its label says.
+    #[serde(default)]
+    pub git: Option<String>,
     /// Paths that the image declares as `VOLUME`.
     pub volumes: Vec<String>,
 }

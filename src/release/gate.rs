@@ -116,6 +116,7 @@ mod tests {
 
     fn replica(state: Up, health: Health) -> Replica {
         Replica {
+            kept: std::collections::BTreeMap::new(),
             id: ContainerId::parse("a1").unwrap(),
             name: "shop.r2.1".to_owned(),
             release: None,

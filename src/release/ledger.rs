@@ -1,6 +1,8 @@
 //! The history of a service as every one of its hosts keeps it: NDJSON, newest last, without secrets.
 //! Two files are written in turn, so that a write cut in half leaves the other one whole.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,12 +15,34 @@ use crate::domain::units::Stamp;
 pub const SCHEMA: u32 = 1;
 /// So many runs are remembered; the file stays far below what a PUT carries in one piece.
 const LONGEST: usize = 400;
+const LONGEST_UNLOCKED: usize = 100;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// Grows with every write; the file with the higher one counts.
     pub generation: u64,
     pub entries: Vec<LedgerEntry>,
+    /// When a person took a lock away.
+    pub unlocked: Vec<Unlocked>,
+}
+
+/// A lock that a person took away, and why: what its run left was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unlocked {
+    pub at: Stamp,
+    pub by: String,
+    pub machine: String,
+    pub why: String,
+    /// The run that held it.
+    pub unlocked: String,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Run(Box<LedgerEntry>),
+    Unlocked(Unlocked),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +57,8 @@ pub struct LedgerEntry {
     pub release: ReleaseNumber,
     pub image: ImageId,
     pub reference: String,
+    #[serde(default)]
+    pub git: Option<String>,
     /// Without the values of secrets.
     pub spec: Spec,
     pub spec_hash: String,
@@ -93,7 +119,35 @@ impl Ledger {
         Self {
             generation: self.generation + 1,
             entries,
+            unlocked: self.unlocked.clone(),
         }
+    }
+
+    /// The next generation, with a lock taken away.
+    #[must_use]
+    pub fn with_unlocked(&self, unlocked: Unlocked) -> Self {
+        let mut all = self.unlocked.clone();
+        all.push(unlocked);
+        let surplus = all.len().saturating_sub(LONGEST_UNLOCKED);
+        all.drain(..surplus);
+        Self {
+            generation: self.generation + 1,
+            entries: self.entries.clone(),
+            unlocked: all,
+        }
+    }
+
+    /// Images of the runs in it that belong to none of these releases.
+    #[must_use]
+    pub fn images_beside(&self, keep: &BTreeSet<ReleaseNumber>) -> BTreeSet<ImageId> {
+        let images = |wanted: bool| {
+            let entries = self.entries.iter();
+            entries
+                .filter(move |entry| keep.contains(&entry.release) == wanted)
+                .map(|entry| entry.image.clone())
+        };
+        let kept: BTreeSet<ImageId> = images(true).collect();
+        images(false).filter(|image| !kept.contains(image)).collect()
     }
 
     /// Did this run reach its commit?
@@ -137,10 +191,14 @@ impl Ledger {
             body.push_str(&serde_json::to_string(entry)?);
             body.push('\n');
         }
+        for unlocked in &self.unlocked {
+            body.push_str(&serde_json::to_string(unlocked)?);
+            body.push('\n');
+        }
         let header = Header {
             schema: SCHEMA,
             generation: self.generation,
-            entries: self.entries.len(),
+            entries: self.entries.len() + self.unlocked.len(),
             sha256: super::spec::hex(&Sha256::digest(body.as_bytes())),
         };
         Ok(format!("{}\n{body}", serde_json::to_string(&header)?))
@@ -161,18 +219,20 @@ impl Ledger {
         if header.sha256 != super::spec::hex(&Sha256::digest(body.as_bytes())) {
             return Err(Unread::Torn);
         }
-        let entries: Vec<LedgerEntry> = body
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<_, _>>()
-            .map_err(torn)?;
-        if entries.len() != header.entries {
+        let mut ledger = Self {
+            generation: header.generation,
+            ..Self::default()
+        };
+        for line in body.lines() {
+            match serde_json::from_str(line).map_err(torn)? {
+                Line::Run(entry) => ledger.entries.push(*entry),
+                Line::Unlocked(unlocked) => ledger.unlocked.push(unlocked),
+            }
+        }
+        if ledger.entries.len() + ledger.unlocked.len() != header.entries {
             return Err(Unread::Torn);
         }
-        Ok(Self {
-            generation: header.generation,
-            entries,
-        })
+        Ok(ledger)
     }
 
     /// The newest of the files that are whole. A newer program's file hides an older one's: it must not be rewritten.
@@ -217,6 +277,7 @@ mod tests {
             release: ReleaseNumber(release),
             image: ImageId::parse("sha256:00").unwrap(),
             reference: "shop:v1".to_owned(),
+            git: None,
             spec: Spec::default(),
             spec_hash: "0".to_owned(),
             hosts: Vec::new(),
@@ -244,6 +305,49 @@ mod tests {
         assert_eq!(
             Ledger::newest([old.as_str(), &newer]),
             Err(Unread::Newer { schema: 2 })
+        );
+    }
+
+    #[test]
+    fn a_lock_taken_away_is_kept_with_who_and_why_and_is_no_release() {
+        let unlocked = Unlocked {
+            at: Stamp::from_seconds(2),
+            by: "ops-b".to_owned(),
+            machine: "bastion-2".to_owned(),
+            why: "its bastion burnt down".to_owned(),
+            unlocked: "a".to_owned(),
+        };
+        let ledger = Ledger::default()
+            .with(entry("a", 1))
+            .with_unlocked(unlocked.clone())
+            .with(entry("b", 2));
+        let read = Ledger::parse(&ledger.render().unwrap()).unwrap();
+        assert_eq!(read, ledger);
+        assert_eq!(read.unlocked, [unlocked]);
+        assert_eq!(read.highest(), Some(ReleaseNumber(2)));
+    }
+
+    #[test]
+    fn an_image_is_spent_when_no_kept_release_has_it() {
+        let with = |ledger: &Ledger, run: &str, release: u32, image: &str| {
+            ledger.with(LedgerEntry {
+                image: ImageId::parse(image).unwrap(),
+                ..entry(run, release)
+            })
+        };
+        let mut ledger = Ledger::default();
+        for (run, release, image) in [
+            ("a", 1, "sha256:01"),
+            ("b", 2, "sha256:02"),
+            ("c", 3, "sha256:01"),
+            ("d", 4, "sha256:04"),
+        ] {
+            ledger = with(&ledger, run, release, image);
+        }
+        let keep = BTreeSet::from([ReleaseNumber(3), ReleaseNumber(4)]);
+        assert_eq!(
+            ledger.images_beside(&keep),
+            BTreeSet::from([ImageId::parse("sha256:02").unwrap()])
         );
     }
 

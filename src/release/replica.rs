@@ -1,13 +1,14 @@
 //! One container of a service as a release sees it: what is compared, started, stopped, kept.
 //! Taken from an inspection, never from memory.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::service::Restart;
 use crate::domain::container::Health;
-use crate::domain::ids::{ContainerId, ReleaseNumber};
+use crate::domain::ids::{ContainerId, ImageId, ReleaseNumber};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
@@ -17,6 +18,9 @@ pub struct Replica {
     pub release: Option<ReleaseNumber>,
     /// The release before it, as its labels say.
     pub previous: Option<ReleaseNumber>,
+    /// The releases that were kept beside it, as its labels say.
+    #[serde(default)]
+    pub kept: BTreeMap<ReleaseNumber, Kept>,
     /// The run that created it.
     pub run: Option<String>,
     pub image: String,
@@ -28,6 +32,41 @@ pub struct Replica {
     pub policy: Policy,
     /// The daemon's own words when it could not start it.
     pub error: Option<String>,
+}
+
+/// What a replica's labels say of an earlier release: enough to find its image, and to know its specification again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    pub image: ImageId,
+    pub spec_hash: String,
+}
+
+impl Kept {
+    /// `r41=sha256:…/0123abcd r40=…`
+    #[must_use]
+    pub fn write(kept: &BTreeMap<ReleaseNumber, Self>) -> String {
+        let words: Vec<String> = kept
+            .iter()
+            .map(|(release, kept)| format!("{release}={}/{}", kept.image, kept.spec_hash))
+            .collect();
+        words.join(" ")
+    }
+
+    /// What is not written so is left out.
+    #[must_use]
+    pub fn read(text: &str) -> BTreeMap<ReleaseNumber, Self> {
+        text.split_whitespace()
+            .filter_map(|word| {
+                let (release, rest) = word.strip_prefix('r')?.split_once('=')?;
+                let (image, spec_hash) = rest.split_once('/')?;
+                let kept = Self {
+                    image: ImageId::parse(image).ok()?,
+                    spec_hash: spec_hash.to_owned(),
+                };
+                Some((ReleaseNumber(release.parse().ok()?), kept))
+            })
+            .collect()
+    }
 }
 
 /// Docker's states as far as a release tells them apart.
@@ -110,5 +149,24 @@ impl fmt::Display for Policy {
             Self::UnlessStopped => f.write_str("unless-stopped"),
             Self::OnFailure(times) => write!(f, "on-failure:{times}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_label_says_of_kept_releases_is_read_as_it_was_written() {
+        let kept = |image: &str| Kept {
+            image: ImageId::parse(image).unwrap(),
+            spec_hash: "0123abcd".to_owned(),
+        };
+        let all = BTreeMap::from([
+            (ReleaseNumber(40), kept("sha256:aa")),
+            (ReleaseNumber(41), kept("sha256:bb")),
+        ]);
+        assert_eq!(Kept::read(&Kept::write(&all)), all);
+        assert_eq!(Kept::read("r9 x=1/2 r41=sha256:bb/0123abcd").len(), 1);
     }
 }

@@ -18,7 +18,7 @@ use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
 use super::step::lock::{Claim, Pinned};
-use super::step::{carry, gate, lock, replicas, survey};
+use super::step::{carry, gate, lock, replicas, spent, survey};
 use crate::config::Host;
 use crate::config::service::Gate;
 use crate::domain::fault::Fault;
@@ -305,6 +305,9 @@ impl Hands {
                 let decision = self.decision()?;
                 let scene = self.scene(&decision, host);
                 carry::carry_out(&daemon, &scene, &step.stage, &self.secrets).await?;
+                if step.stage == Stage::CleanUp {
+                    spent::clean_up(&daemon, &scene, &mut self.pen.teller(step)).await?;
+                }
                 Ok(Finding::Nothing)
             }
             Stage::Unlock => {

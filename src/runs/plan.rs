@@ -203,6 +203,7 @@ fn unbuilt(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
         id: id.clone(),
         architecture: seen.engine.arch.clone(),
         os: seen.engine.os.clone(),
+        git: None,
         volumes: Vec::new(),
     });
     Some(id)

@@ -1,12 +1,13 @@
 //! A person's word against a lock: removed on every host of the service, with a reason.
-//! Not while its holder renews it; and what the run left is told, not undone.
+//! Not while its holder renews it; what the run left is told, not undone; who did it and why goes into the ledgers.
 
-use super::step::lock;
+use super::step::{ledger, lock};
 use crate::config::Config;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ServiceName};
 use crate::domain::order::Access;
 use crate::hosts::{Unreached, connect};
+use crate::release::ledger::Unlocked;
 use crate::release::plan::Actor;
 use crate::release::subject::Subject;
 
@@ -56,7 +57,19 @@ pub async fn unlock(
         lock::remove(&daemon, &seen.id)
             .await
             .map_err(|failure| failure.fault)?;
-        removed.push((daemon.name().clone(), seen.described()));
+        let unlocked = Unlocked {
+            at: super::pen::now(),
+            by: by.login.clone(),
+            machine: by.machine.clone(),
+            why: reason.to_owned(),
+            unlocked: seen.run.clone(),
+        };
+        let mut words = seen.described();
+        // A ledger that cannot be written is no reason to keep the lock, and none to be silent.
+        if let Err(failure) = ledger::note(&daemon, &subject, unlocked).await {
+            words = format!("{words}; the reason is not in its ledger: {}", failure.fault);
+        }
+        removed.push((daemon.name().clone(), words));
     }
     Ok(removed)
 }

@@ -166,14 +166,22 @@ impl Bench {
         }
     }
 
-    /// Its exit code and what anybody sees of it.
+    /// Its exit code (5 if it died) and what anybody sees of it.
     pub(crate) async fn ended(&self, run: &RunId) -> (u8, RunView) {
-        let follow = runs::follow(&self.state, run, |_| {});
-        let exit = tokio::time::timeout(Duration::from_mins(2), follow)
+        let dir = self.state.dir(run);
+        let limit = Duration::from_mins(2);
+        let gone = async {
+            // It was alive when `launch` returned, or it is dead already.
+            while runs::state::is_alive(&dir) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(limit, gone)
             .await
-            .unwrap_or_else(|_| panic!("it did not end:\n{}", self.journal(run)))
-            .unwrap();
-        (exit, runs::view(&self.state, run).unwrap())
+            .unwrap_or_else(|_| panic!("it did not end:\n{}", self.journal(run)));
+        let mut reader = runs::follow::Reader::new(dir);
+        reader.read().unwrap();
+        (reader.exit().unwrap_or(5), runs::view(&self.state, run).unwrap())
     }
 
     pub(crate) async fn run(&self, kind: RunKind) -> (u8, RunView) {

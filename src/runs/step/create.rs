@@ -16,6 +16,7 @@ use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::deeds::Scene;
 use crate::release::record::Failure;
+use crate::release::replica::Kept;
 use crate::runs::secrets::Secrets;
 
 pub async fn create(
@@ -154,6 +155,10 @@ fn labels(scene: &Scene<'_>) -> HashMap<String, String> {
             .clone()
             .map(|name| (label::ENVIRONMENT.to_owned(), name)),
     );
+    labels.extend(decision.git.clone().map(|git| (label::GIT.to_owned(), git)));
+    if !decision.kept.is_empty() {
+        labels.insert(label::KEPT.to_owned(), Kept::write(&decision.kept));
+    }
     labels.extend(
         decision
             .from

@@ -295,6 +295,10 @@ fn tell(answer: &BuildInfo, progress: &mut dyn Progress) {
 /// Gives the image its names on the target, as far as they are free there.
 async fn name(to: &Daemon, image: &Found, progress: &mut dyn Progress) -> Result<(), Error> {
     for reference in &image.tags {
+        // A pointer that the builder moves: elsewhere it would stay with the first image for ever.
+        if split(reference).1 == "latest" && image.tags.len() > 1 {
+            continue;
+        }
         match inspect(to.read(), reference).await? {
             Some(there) if there.id == image.id => {}
             Some(_) => progress.line(&format!(

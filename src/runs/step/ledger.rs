@@ -11,7 +11,7 @@ use crate::domain::container::label;
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::facts::LedgerSeen;
-use crate::release::ledger::{Ledger, LedgerEntry, Unread};
+use crate::release::ledger::{Ledger, LedgerEntry, Unlocked, Unread};
 use crate::release::record::Failure;
 use crate::release::subject::Subject;
 
@@ -61,17 +61,32 @@ pub async fn append(
     other: Option<&Ledger>,
     entry: LedgerEntry,
 ) -> Result<Ledger, Failure> {
+    write(daemon, subject, other, |base| base.with(entry)).await
+}
+
+/// That a person took a lock away.
+pub async fn note(daemon: &Daemon, subject: &Subject, unlocked: Unlocked) -> Result<(), Failure> {
+    write(daemon, subject, None, |base| base.with_unlocked(unlocked)).await?;
+    Ok(())
+}
+
+async fn write(
+    daemon: &Daemon,
+    subject: &Subject,
+    other: Option<&Ledger>,
+    add: impl FnOnce(&Ledger) -> Ledger,
+) -> Result<Ledger, Failure> {
     let base = match read(daemon, subject).await? {
         LedgerSeen::Read(own) => {
             let behind = other.filter(|other| other.entries.len() > own.entries.len());
             Ledger {
-                generation: own.generation,
                 entries: behind.map_or(own.entries, |other| other.entries.clone()),
+                ..*own
             }
         }
         LedgerSeen::Missing | LedgerSeen::Unreadable { .. } => Ledger {
             generation: 0,
-            entries: other.map(|other| other.entries.clone()).unwrap_or_default(),
+            ..other.cloned().unwrap_or_default()
         },
         LedgerSeen::Newer { schema } => {
             return Err(Failure::refused(Fault::new(
@@ -80,7 +95,7 @@ pub async fn append(
             )));
         }
     };
-    let next = base.with(entry);
+    let next = add(&base);
     let text = next
         .render()
         .map_err(|error| Failure::refused(Fault::new("write the ledger", error)))?;
@@ -103,6 +118,22 @@ pub async fn append(
             )))
         }
     }
+}
+
+/// Every history on the host, whichever service's: what any of them names is somebody's.
+pub(super) async fn others(daemon: &Daemon, but: &Subject) -> Result<Vec<Ledger>, Failure> {
+    let mut found = Vec::new();
+    for summary in super::replicas::labelled(daemon, &format!("{}=ledger", label::ROLE)).await? {
+        let labels = summary.labels.unwrap_or_default();
+        let is_own = but.owns(|key| labels.get(key).map(String::as_str));
+        let Some(id) = summary.id.filter(|_| !is_own) else {
+            continue;
+        };
+        if let LedgerSeen::Read(ledger) = read_files(daemon, &id).await? {
+            found.push(*ledger);
+        }
+    }
+    Ok(found)
 }
 
 async fn container(daemon: &Daemon, subject: &Subject) -> Result<Option<String>, Failure> {

@@ -286,6 +286,17 @@ pub async fn pinned(daemon: &Daemon, id: &ContainerId) -> Result<Option<Pinned>,
         .transpose()
 }
 
+/// What every run under way on the host has decided, whichever service's it is.
+pub(super) async fn all_pinned(daemon: &Daemon) -> Result<Vec<Pinned>, Failure> {
+    let mut all = Vec::new();
+    for summary in replicas::labelled(daemon, &format!("{}=lock", label::ROLE)).await? {
+        if let Some(id) = summary.id.and_then(|id| ContainerId::parse(&id).ok()) {
+            all.extend(pinned(daemon, &id).await?);
+        }
+    }
+    Ok(all)
+}
+
 /// Asked before every change: is the lock still there, and still ours?
 pub async fn is_ours(daemon: &Daemon, subject: &Subject, id: &ContainerId) -> Result<(), Failure> {
     let lost = match daemon

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod create;
 pub mod carry;
 pub mod gate;
+pub mod spent;
 pub mod command;
 
 use crate::domain::fault::Fault;

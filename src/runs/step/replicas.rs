@@ -14,7 +14,7 @@ use crate::domain::container::{Health, label};
 use crate::domain::ids::{ContainerId, ReleaseNumber};
 use crate::hosts::Daemon;
 use crate::release::record::Failure;
-use crate::release::replica::{Policy, Replica, Up};
+use crate::release::replica::{Kept, Policy, Replica, Up};
 use crate::release::subject::Subject;
 
 /// All of them, running or not; locks, ledgers and tests are none.
@@ -75,6 +75,10 @@ fn replica(seen: ContainerInspectResponse) -> Option<Replica> {
         name: seen.name.unwrap_or_default().trim_start_matches('/').to_owned(),
         release: number(label::RELEASE),
         previous: number(label::PREVIOUS),
+        kept: labels
+            .get(label::KEPT)
+            .map(|text| Kept::read(text))
+            .unwrap_or_default(),
         run: labels.get(label::RUN).cloned(),
         image: seen.image.unwrap_or_default(),
         started_at: state.started_at.clone().unwrap_or_default(),

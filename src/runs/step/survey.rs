@@ -80,15 +80,18 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
 /// What the reference names there, if anything.
 pub async fn image(daemon: &Daemon, reference: &str) -> Result<Option<ImageFacts>, Failure> {
     match daemon.read().inspect_image(reference).await {
-        Ok(seen) => Ok(seen
-            .id
-            .and_then(|id| ImageId::parse(&id).ok())
-            .map(|id| ImageFacts {
+        Ok(seen) => {
+            let config = seen.config.unwrap_or_default();
+            let git = config.labels.and_then(|mut labels| labels.remove(label::GIT));
+            let id = seen.id.and_then(|id| ImageId::parse(&id).ok());
+            Ok(id.map(|id| ImageFacts {
                 id,
                 architecture: seen.architecture.unwrap_or_default(),
                 os: seen.os.unwrap_or_default(),
-                volumes: seen.config.and_then(|config| config.volumes).unwrap_or_default(),
-            })),
+                git,
+                volumes: config.volumes.unwrap_or_default(),
+            }))
+        }
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(failure(
             daemon,

@@ -310,6 +310,7 @@ impl World {
         };
         match deed {
             Deed::Create { name } => replicas.push(Replica {
+                kept: BTreeMap::new(),
                 id: ContainerId::parse(&fresh).unwrap(),
                 name: name.clone(),
                 release: Some(release),
@@ -357,6 +358,7 @@ impl World {
                 id: image(),
                 architecture: "amd64".to_owned(),
                 os: "linux".to_owned(),
+                git: None,
                 volumes: Vec::new(),
             }),
             images: [image()].into(),

@@ -1,0 +1,197 @@
+//! What is kept of earlier releases: labels, ledgers and images; and what goes when it is kept no more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bollard::models::ContainerCreateBody;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
+    RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
+};
+use pilothouse::config::service::Build;
+use pilothouse::domain::ids::{ImageId, ReleaseNumber};
+use pilothouse::domain::order::Access;
+use pilothouse::domain::run::{RunKind, RunView};
+use pilothouse::hosts::{self, Daemon};
+use pilothouse::release::facts::LedgerSeen;
+use pilothouse::runs;
+use pilothouse::runs::step::{Progress, build, image, ledger};
+use pilothouse::sim::BOX_IMAGE;
+use tokio_util::sync::CancellationToken;
+
+use super::Sim;
+use super::bench::{actor, subject};
+
+struct Silent;
+
+impl Progress for Silent {
+    fn text(&mut self, _now: &str) {}
+    fn line(&mut self, _line: &str) {}
+}
+
+/// One host with a service of several images, two releases of which are kept.
+async fn ground() -> (Sim, Daemon) {
+    let mut bench = Sim::new(1);
+    let service = &mut bench.config.services[0];
+    service.image = "shop".to_owned();
+    service.deploy.as_mut().unwrap().keep = 2;
+    let daemon = hosts::connect(&bench.config.hosts[0], Access::Full)
+        .await
+        .unwrap();
+    (bench, daemon)
+}
+
+async fn built(daemon: &Daemon, version: &str) -> ImageId {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("Dockerfile"),
+        format!("FROM {BOX_IMAGE}\nRUN echo {version}\n"),
+    )
+    .unwrap();
+    let plan = Build {
+        host: daemon.name().clone(),
+        context: folder.path().to_path_buf(),
+        dockerfile: "Dockerfile".into(),
+        target: None,
+        args: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        tag: "{time}".to_owned(),
+        timeout: Duration::from_secs(30),
+    };
+    let labels = BTreeMap::from([("pilothouse.git".to_owned(), format!("revision-{version}"))]);
+    let tags = [format!("shop:{version}")];
+    build::build(
+        daemon,
+        &plan,
+        &tags,
+        &labels,
+        &mut Silent,
+        &CancellationToken::new(),
+    )
+    .await
+    .unwrap()
+}
+
+async fn deployed(bench: &Sim, image: &str) -> RunView {
+    let mut request = bench.request(RunKind::Deploy);
+    request.image = Some(image.to_owned());
+    let run = runs::launch(&bench.state, &bench.config, &request, actor())
+        .await
+        .unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, bench.journal(&run));
+    view
+}
+
+#[tokio::test]
+async fn images_of_releases_that_are_kept_no_more_go_unless_somebody_else_needs_them() {
+    let (bench, daemon) = ground().await;
+    let docker = daemon.change().unwrap();
+    let versions = ["v1", "v2", "v3", "v4", "v5", "v6"];
+    let mut ids = BTreeMap::new();
+    for version in versions {
+        ids.insert(version, built(&daemon, version).await);
+    }
+    let never_deployed = built(&daemon, "other").await;
+    // A person gave one another name, and another one's container was never started.
+    let golden = TagImageOptionsBuilder::default()
+        .repo("golden")
+        .tag("one")
+        .build();
+    docker.tag_image("shop:v1", Some(golden)).await.unwrap();
+    let name = CreateContainerOptionsBuilder::default().name("somebodys").build();
+    let body = ContainerCreateBody {
+        image: Some("shop:v2".to_owned()),
+        ..ContainerCreateBody::default()
+    };
+    docker.create_container(Some(name), body).await.unwrap();
+    for version in versions {
+        deployed(&bench, &format!("shop:{version}")).await;
+    }
+    let mut left = Vec::new();
+    for version in versions {
+        if image::present(&daemon, &ids[version]).await.unwrap() {
+            left.push(version);
+        }
+    }
+    assert_eq!(left, ["v1", "v2", "v5", "v6"]);
+    assert!(image::present(&daemon, &never_deployed).await.unwrap());
+    let forced = bench.fleet.engine("host-1").unwrap().requests();
+    assert!(
+        !forced.iter().any(|request| request.contains("/prune")),
+        "{forced:?}"
+    );
+}
+
+#[tokio::test]
+async fn with_ledger_and_old_containers_gone_the_labels_of_what_runs_are_enough_to_go_back() {
+    let (bench, daemon) = ground().await;
+    let docker = daemon.change().unwrap();
+    let first = built(&daemon, "v1").await;
+    built(&daemon, "v2").await;
+    deployed(&bench, "shop:v1").await;
+    deployed(&bench, "shop:v2").await;
+    let host = &bench.config.hosts[0].name;
+    let labels = |replica: &pilothouse::release::replica::Replica| {
+        let id = replica.id.clone();
+        let docker = docker.clone();
+        async move {
+            let seen = docker
+                .inspect_container(id.as_str(), None::<InspectContainerOptions>)
+                .await
+                .unwrap();
+            seen.config.unwrap().labels.unwrap()
+        }
+    };
+    let seen = bench.look().await;
+    let up = seen[host].iter().find(|replica| replica.state.is_up()).unwrap();
+    let said = labels(up).await;
+    assert_eq!(
+        said.get("pilothouse.git").map(String::as_str),
+        Some("revision-v2")
+    );
+    assert!(said["pilothouse.kept"].contains(first.as_str()), "{said:?}");
+    // `docker system prune --volumes`, an old daemon's.
+    let old = seen[host].iter().find(|replica| !replica.state.is_up()).unwrap();
+    let force = || Some(RemoveContainerOptionsBuilder::default().force(true).build());
+    docker.remove_container(old.id.as_str(), force()).await.unwrap();
+    let name = subject().ledger_name();
+    docker.remove_container(&name, force()).await.unwrap();
+    let options = RemoveVolumeOptionsBuilder::default().force(true).build();
+    docker.remove_volume(&name, Some(options)).await.unwrap();
+    assert_eq!(bench.good(RunKind::Rollback).await, ReleaseNumber(1));
+    let seen = bench.look().await;
+    let up = seen[host].iter().find(|replica| replica.state.is_up()).unwrap();
+    assert_eq!(up.image, first.as_str());
+}
+
+#[tokio::test]
+async fn who_took_a_lock_away_and_why_is_in_the_ledgers() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    let service = &bench.config.services[0].name;
+    let fresh = runs::unlock(&bench.config, service, "I say so", &actor()).await;
+    assert!(fresh.is_err(), "not while it is renewed");
+    bench.bastion_gone(&run).await;
+    let removed = runs::unlock(&bench.config, service, "its bastion burnt down", &actor())
+        .await
+        .unwrap();
+    assert_eq!(removed.len(), 2);
+    assert_eq!(bench.locks().await, 0);
+    for host in &bench.config.hosts {
+        let daemon = hosts::connect(host, Access::ReadOnly).await.unwrap();
+        let LedgerSeen::Read(ledger) = ledger::read(&daemon, &subject()).await.unwrap() else {
+            panic!("{} has a ledger", host.name)
+        };
+        let [unlocked] = ledger.unlocked.as_slice() else {
+            panic!("{:?}", ledger.unlocked)
+        };
+        assert_eq!(unlocked.why, "its bastion burnt down");
+        assert_eq!(
+            (unlocked.by.as_str(), unlocked.unlocked.as_str()),
+            ("ops-a", run.as_str())
+        );
+    }
+}
