@@ -1,10 +1,10 @@
 //! A shell in a container on the controlling terminal: keys in, output out, the size kept in step.
-//! Leaves nothing running: a dropped connection would not end the shell, so what it started is found and ended.
+//! Leaves nothing running: a dropped connection would not end the shell, so a watcher in the container does.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,10 @@ const ANY_SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash; exec sh";
 /// All that carries the mark, which children inherit: hung up first, killed after a second.
 const END_MARKED: &str = r#"marked() { for p in /proc/[0-9]*; do case "$(cat "$p/environ" 2>/dev/null | tr '\000' ' ')" in *"$1"*) [ "${p#/proc/}" = $$ ] || kill "$2" "${p#/proc/}" 2>/dev/null;; esac; done; }
 marked "PILOTHOUSE_SHELL=$0" -HUP; sleep 1; marked "PILOTHOUSE_SHELL=$0" -KILL"#;
+
+/// Beside the shell, without a terminal: the daemon closes its input when our connection goes, also when we were killed.
+/// A word means that all is well. Not marked itself.
+const WATCH: &str = "IFS= read -r word && exit 0\n";
 
 /// How a shell on the terminal ended, if not by itself.
 enum Ended {
@@ -47,6 +51,7 @@ pub(super) async fn shell(
     let tty = Tty::open().map_err(|fault| Fault::new(&what, fault).hint("is there a terminal?"))?;
     let mark = format!("{:016x}", fastrand::u64(..));
     let fault = |trouble: Trouble| explained(&what, &trouble, daemon);
+    let watcher = watch(daemon, container, &mark).await;
     let exec = create(daemon, container, &mark).await.map_err(fault)?;
     // Ends what it started also when this future is dropped.
     let mut leftovers = Leftovers {
@@ -62,16 +67,63 @@ pub(super) async fn shell(
         }
         Ended::NoShell => {
             leftovers.daemon = None;
+            dismiss(watcher).await;
             Err(no_shell(what))
         }
         Ended::ByItself => {
             if let Some(code) = exit_code(daemon, &exec).await.map_err(fault)? {
                 leftovers.daemon = None;
+                dismiss(watcher).await;
                 return Ok(code);
             }
             leftovers.end().await;
             Err(Fault::new(what, "the connection broke; the shell was ended"))
         }
+    }
+}
+
+/// Where it cannot be started the shell is ended by us alone, as long as we live.
+async fn watch(
+    daemon: &Daemon,
+    container: &ContainerId,
+    mark: &str,
+) -> Option<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+    let body = json!({
+        "AttachStdin": true, "AttachStdout": true, "AttachStderr": false, "Tty": false,
+        "Cmd": ["sh", "-c", format!("{WATCH}{END_MARKED}"), mark],
+    });
+    let started = async {
+        let exec = exec_id(
+            &daemon
+                .wire()
+                .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
+                .await?,
+        )?;
+        let start = json!({ "Detach": false, "Tty": false });
+        daemon
+            .wire()
+            .upgrade(&format!("/exec/{exec}/start"), &start, START_LIMIT)
+            .await
+    };
+    match started.await {
+        Ok(stream) => Some(stream),
+        Err(trouble) => {
+            tracing::warn!(host = %daemon.name(), container = %container.short(), %trouble, "nobody watches a shell");
+            None
+        }
+    }
+}
+
+/// Gone when this returns, or soon after.
+async fn dismiss(watcher: Option<impl AsyncRead + AsyncWrite + Unpin>) {
+    let Some(mut watcher) = watcher else { return };
+    let gone = async {
+        watcher.write_all(b"done\n").await?;
+        // It says nothing: its output ends with it.
+        tokio::io::copy(&mut watcher, &mut tokio::io::sink()).await
+    };
+    if !matches!(tokio::time::timeout(ASK_LIMIT, gone).await, Ok(Ok(_))) {
+        tracing::debug!("the watcher of a shell was left");
     }
 }
 

@@ -113,6 +113,10 @@ impl Up {
 impl fmt::Display for Up {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Exited {
+                code: code @ 137,
+                oom: false,
+            } => write!(f, "killed by SIGKILL (code {code})"),
             Self::Exited { code, oom: false } => write!(f, "exited with code {code}"),
             Self::Exited { code, oom: true } => write!(f, "killed for memory (code {code})"),
             Self::Restarting => f.write_str("restarting"),

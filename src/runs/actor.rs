@@ -17,7 +17,7 @@ fn by(env: &dyn Fn(&str) -> Option<String>) -> Actor {
         .or_else(|| given("SUDO_USER"))
         .or_else(|| name_of(rustix::process::getuid().as_raw()))
         .or_else(|| given("USER"))
-        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+        .unwrap_or_else(account);
     let machine = clean(&rustix::system::uname().nodename().to_string_lossy());
     Actor {
         login,
@@ -32,6 +32,12 @@ fn login_of_session() -> Option<String> {
     let uid: u32 = text.trim().parse().ok()?;
     // All ones: nobody logged in (a service, a container).
     (uid != u32::MAX).then(|| name_of(uid)).flatten()
+}
+
+/// The account that this process runs as: its name, or its number.
+pub(super) fn account() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    name_of(uid).unwrap_or_else(|| uid.to_string())
 }
 
 fn name_of(uid: u32) -> Option<String> {

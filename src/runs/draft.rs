@@ -106,6 +106,8 @@ pub async fn draft(
                 .ok_or_else(|| Fault::new(what(), format!("the configuration has no host {name}")))
         })
         .collect::<Result<Vec<Host>, Fault>>()?;
+    let env = |name: &str| std::env::var(name).ok();
+    plan.notes.extend(super::login::notes(&env, &hosts).await);
     Ok(RunFile {
         plan,
         hosts,

@@ -7,9 +7,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
 
 use super::draft::draft;
+use super::journal;
+use super::login::{self, Stay};
 use super::secrets::{self, Secrets};
 use super::state::State;
 use crate::config::Config;
@@ -91,7 +92,37 @@ pub(super) async fn start(
             why,
         )
     };
-    let mut command = Command::new(program);
+    let stay = login::stay(&|name| std::env::var(name).ok()).await;
+    let said = match started(stay, program, dir, secrets, hidden).await {
+        // The user's systemd would not: what it would have kept ends with the login.
+        Ok(said) if said.is_empty() && stay == Stay::InScope && !journal::path(dir).exists() => {
+            tracing::warn!(dir = %dir.display(), "systemd-run did not start the run; it is started without");
+            started(Stay::EndsWithLogin, program, dir, secrets, hidden).await
+        }
+        said => said,
+    };
+    let said = said.map_err(|error| fault(&error))?;
+    if said == READY {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&said);
+    let words = words.trim();
+    Err(fault(&if words.is_empty() {
+        "it ended before it began"
+    } else {
+        words
+    }))
+}
+
+/// What the runner said first.
+async fn started(
+    stay: Stay,
+    program: &Path,
+    dir: &Path,
+    secrets: &Secrets,
+    hidden: &[String],
+) -> std::io::Result<Vec<u8>> {
+    let mut command = login::command(stay, program);
     command
         .arg("__run")
         .arg(dir)
@@ -103,8 +134,8 @@ pub(super) async fn start(
     }
     // Where a person logged in for this program, the run needs nobody.
     command.envs(crate::hosts::ssh::hand_on());
-    let mut child = command.spawn().map_err(|error| fault(&error))?;
-    let text = serde_json::to_vec(secrets).map_err(|error| fault(&error))?;
+    let mut child = command.spawn()?;
+    let text = serde_json::to_vec(secrets)?;
     let handing_over = async {
         if let Some(mut pipe) = child.stdin.take() {
             pipe.write_all(&text).await?;
@@ -123,18 +154,8 @@ pub(super) async fn start(
         }
         Ok::<_, std::io::Error>(said)
     };
-    let said = tokio::time::timeout(START_LIMIT, handing_over)
+    let late = |_elapsed| std::io::Error::other("it did not begin");
+    tokio::time::timeout(START_LIMIT, handing_over)
         .await
-        .map_err(|_elapsed| fault(&"it did not begin"))?
-        .map_err(|error| fault(&error))?;
-    if said == READY {
-        return Ok(());
-    }
-    let words = String::from_utf8_lossy(&said);
-    let words = words.trim();
-    Err(fault(&if words.is_empty() {
-        "it ended before it began"
-    } else {
-        words
-    }))
+        .map_err(late)?
 }

@@ -27,6 +27,7 @@ pub mod lease;
 pub mod pen;
 pub mod recover;
 pub mod unlock;
+pub mod login;
 
 pub use actor::who;
 pub use approve::{Word, approve};

@@ -4,6 +4,7 @@
 mod engine_faults;
 mod example;
 mod cli;
+mod lasting;
 mod house_rules;
 mod listen;
 mod pages;

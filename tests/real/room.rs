@@ -135,6 +135,26 @@ fn a_shell_is_opened_resized_and_gone_when_it_is_left() {
     });
 }
 
+#[test]
+fn a_shell_ends_when_the_room_is_killed_with_9_and_so_does_what_was_started_in_it() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    let id = daemon.run("web", "sleep 1000");
+    let program = Program::new(&[daemon.host()], "");
+    let room = Terminal::open(&program, &[], 100, 30);
+    containers(&room);
+    room.until("the row", |screen| screen.contains("web"));
+    room.press("e");
+    room.until("a prompt", |screen| screen.contains('#'));
+    room.press("sleep 2000 & echo $((6*7)) in background\r");
+    room.until("the shell answers", |screen| screen.contains("42 in"));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(room.pid()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    until(Duration::from_secs(30), "the shell ended with the room", || {
+        (processes_in(daemon, id.as_str()) == 1).then_some(())
+    });
+}
+
 fn processes_in(daemon: &Daemon, id: &str) -> usize {
     let top = daemon.ask("GET", &format!("/containers/{id}/top"), &Value::Null);
     top["Processes"].as_array().unwrap().len()

@@ -241,7 +241,8 @@ async fn a_test_that_is_slow_hungry_or_without_program_is_told_apart() {
     assert_eq!(told.lines(), ["on"]);
     let hungry = Test {
         memory: Some(16 << 20),
-        ..check("hungry", "x=a; while :; do x=$x$x; done")
+        // Docker only notices it of a container that has lived for a moment.
+        ..check("hungry", "sleep 1; x=a; while :; do x=$x$x; done")
     };
     let result = tested(&daemons[0], &hungry, &told, &never).await.unwrap();
     assert!(matches!(result, TestResult::OutOfMemory { .. }), "{result:?}");

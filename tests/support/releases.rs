@@ -169,7 +169,7 @@ impl Bench {
     /// Its exit code (5 if it died) and what anybody sees of it.
     pub(crate) async fn ended(&self, run: &RunId) -> (u8, RunView) {
         let dir = self.state.dir(run);
-        let limit = Duration::from_mins(2);
+        let limit = Duration::from_mins(5);
         let gone = async {
             // It was alive when `launch` returned, or it is dead already.
             while runs::state::is_alive(&dir) {

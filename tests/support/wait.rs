@@ -4,11 +4,15 @@
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
+/// A limit is only ever reached by what went wrong: a slow machine gets at least this.
+const LEAST: Duration = Duration::from_mins(1);
+
 /// How often a condition is looked at.
 const TURN: Duration = Duration::from_millis(10);
 
 /// Blocks until `seen` gives a value; panics with `what` after `limit`.
 pub(crate) fn until<T>(limit: Duration, what: impl Display, mut seen: impl FnMut() -> Option<T>) -> T {
+    let limit = limit.max(LEAST);
     let end = Instant::now() + limit;
     loop {
         if let Some(value) = seen() {
@@ -25,6 +29,7 @@ pub(crate) async fn until_running<T>(
     what: impl Display,
     mut seen: impl FnMut() -> Option<T>,
 ) -> T {
+    let limit = limit.max(LEAST);
     let end = Instant::now() + limit;
     loop {
         if let Some(value) = seen() {

@@ -37,6 +37,11 @@ pub fn exit_code(code: i32, oom: bool, limit: Option<Bytes>) -> String {
         125 => "the engine could not run it".to_owned(),
         126 => "its command could not be executed: not executable, or for another architecture".to_owned(),
         127 => "its command was not found in the image".to_owned(),
+        // The engine misses it in a container's first moments.
+        137 if limit.is_some() => format!(
+            "killed (SIGKILL): by docker kill, by a stop that took too long, or by the kernel for more memory than {}",
+            limit.unwrap_or_default()
+        ),
         137 => "killed (SIGKILL): by docker kill, by a stop that took too long, or by the kernel".to_owned(),
         139 => "crashed (SIGSEGV)".to_owned(),
         134 => "aborted itself (SIGABRT)".to_owned(),
@@ -121,6 +126,11 @@ mod tests {
         assert_eq!(
             exit_code(137, true, Some(Bytes(256 << 20))),
             "killed by the kernel: out of memory, its limit is 256 M"
+        );
+        let unsaid = exit_code(137, false, Some(Bytes(256 << 20)));
+        assert!(
+            unsaid.contains("docker kill") && unsaid.ends_with("more memory than 256 M"),
+            "{unsaid}"
         );
     }
 

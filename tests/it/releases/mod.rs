@@ -114,7 +114,7 @@ async fn of_two_deploys_at_once_one_runs_and_the_other_says_who_and_exits_4() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), locked)
+    tokio::time::timeout(std::time::Duration::from_mins(2), locked)
         .await
         .unwrap();
     let (exit, view) = bench.run(RunKind::Deploy).await;
