@@ -101,6 +101,17 @@ pub fn short_span(span: Duration) -> String {
     }
 }
 
+/// An age in a table: below a minute in steps of 5 s, so that a screen of young rows is not written anew every second.
+#[must_use]
+pub fn row_age(span: Duration) -> String {
+    let seconds = span.as_secs();
+    short_span(Duration::from_secs(if seconds < 60 {
+        seconds - seconds % 5
+    } else {
+        seconds
+    }))
+}
+
 /// A span to the second while that matters: `41 s`, `1 min 10 s`, `2 h 5 min`.
 #[must_use]
 pub fn long_span(span: Duration) -> String {
@@ -125,6 +136,14 @@ mod tests {
             .map(|&n| Bytes(n).to_string())
             .collect();
         assert_eq!(shown, ["0 B", "999 B", "1.0 K", "10 K", "212 M", "1.9 G"]);
+    }
+
+    #[test]
+    fn ages_of_rows_take_steps_until_they_are_a_minute() {
+        let shown: Vec<String> = [0, 4, 5, 59, 60, 240]
+            .map(|s| row_age(Duration::from_secs(s)))
+            .into();
+        assert_eq!(shown, ["0 s", "0 s", "5 s", "55 s", "1 min", "4 min"]);
     }
 
     #[test]

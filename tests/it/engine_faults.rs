@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use fake_daemon::{FakeDaemon, Move, answer, chunk, host, log_frame, stream_head};
 
 /// A loaded machine; a test that is well takes a tenth of it.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 const VERSION: &str = r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#;
 const RUNNING: &str =

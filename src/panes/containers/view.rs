@@ -12,7 +12,7 @@ use crate::domain::container::{Container, Health, State};
 use crate::domain::fleet;
 use crate::domain::host::Link;
 use crate::domain::ids::ContainerKey;
-use crate::domain::units::{Bytes, Stamp, short_span};
+use crate::domain::units::{Bytes, Stamp, row_age, short_span};
 use crate::ui::ansi::clean;
 use crate::ui::spark::spark;
 use crate::ui::table::{Column, Row, Table};
@@ -236,7 +236,7 @@ fn state_cells(
         container
             .release()
             .map_or_else(none, |release| Line::raw(release.to_string())),
-        since(&container.state).map_or_else(none, |at| Line::styled(short_span(at.until(now)), theme.dim)),
+        since(&container.state).map_or_else(none, |at| Line::styled(row_age(at.until(now)), theme.dim)),
     ]
 }
 
@@ -290,7 +290,7 @@ fn image_cells(theme: &Theme, container: &Container, now: Stamp) -> Vec<Line<'st
         Line::raw(clean(&container.image).into_owned()),
         Line::raw(ports.join(" ")),
         Line::styled(container.id.short().to_owned(), theme.dim),
-        Line::styled(short_span(container.created.until(now)), theme.dim),
+        Line::styled(row_age(container.created.until(now)), theme.dim),
     ]
 }
 
