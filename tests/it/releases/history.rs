@@ -8,7 +8,7 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
 };
-use pilothouse::config::service::Build;
+use pilothouse::config::service::{Build, Builder};
 use pilothouse::domain::ids::{ImageId, ReleaseNumber};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::run::{RunKind, RunView};
@@ -55,21 +55,26 @@ async fn built(daemon: &Daemon, version: &str) -> ImageId {
         target: None,
         args: BTreeMap::new(),
         labels: BTreeMap::new(),
-        tag: "{time}".to_owned(),
+        tags: vec!["{time}".to_owned()],
+        git: None,
+        platform: None,
+        cache_from: Vec::new(),
+        secrets: BTreeMap::new(),
+        builder: Builder::Auto,
         timeout: Duration::from_secs(30),
     };
     let labels = BTreeMap::from([("pilothouse.git".to_owned(), format!("revision-{version}"))]);
     let tags = [format!("shop:{version}")];
-    build::build(
-        daemon,
-        &plan,
-        &tags,
-        &labels,
-        &mut Silent,
-        &CancellationToken::new(),
-    )
-    .await
-    .unwrap()
+    let order = build::Order {
+        build: &plan,
+        tags: &tags,
+        labels: &labels,
+        secrets: &BTreeMap::new(),
+        logins: &BTreeMap::new(),
+    };
+    build::build(daemon, order, &mut Silent, &CancellationToken::new())
+        .await
+        .unwrap()
 }
 
 async fn deployed(bench: &Sim, image: &str) -> RunView {
