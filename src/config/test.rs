@@ -172,6 +172,15 @@ impl Test {
         }
     }
 
+    /// The stage of the Dockerfile that is built for it.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        match &self.image {
+            TestImage::Target(target) => Some(target),
+            TestImage::Own | TestImage::Named(_) => None,
+        }
+    }
+
     /// Can it run without the image under test? A scanner may come before the build.
     #[must_use]
     pub fn is_of_the_image(&self) -> bool {

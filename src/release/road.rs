@@ -39,6 +39,9 @@ fn out(plan: &Plan) -> Vec<Group> {
     let fetch = (!plan.test_hosts().is_empty()).then(|| vec![Stage::Fetch]);
     if !plan.builds() {
         road.extend(fetch.clone());
+        if !plan.marks().is_empty() {
+            road.push(vec![Stage::Mark]);
+        }
     }
     for group in slots(plan) {
         if group.contains(&Slot::Build) {
@@ -207,13 +210,44 @@ impl Plan {
                     self.container(&slot).map(|(test, _)| &test.host)
                 }
             };
-            if let Some(host) = host
-                && !found.contains(host)
-            {
-                found.push(host.clone());
+            let of_stage = self
+                .container(&slot)
+                .and_then(|(test, _)| test.target())
+                .and(self.builder.as_ref());
+            for host in host.into_iter().chain(of_stage) {
+                if !found.contains(host) {
+                    found.push(host.clone());
+                }
             }
         }
         found
+    }
+
+    /// What is called `shop:v3` for people is `shop:v3-test` in its stage `test`.
+    #[must_use]
+    pub fn stage_tag(&self, target: &str) -> String {
+        let repository = &self.service.image;
+        let tag = self
+            .image
+            .strip_prefix(repository.as_str())
+            .and_then(|rest| rest.strip_prefix(':'))
+            .filter(|tag| !tag.contains('@'));
+        match tag {
+            Some(tag) => format!("{repository}:{tag}-{target}"),
+            None => format!("{repository}:{target}"),
+        }
+    }
+
+    /// Every tag that the run gives on its builder.
+    #[must_use]
+    pub fn marks(&self) -> Vec<String> {
+        let mut tags = self.tags.clone();
+        for slot in self.all_slots() {
+            if let Some(target) = self.container(&slot).and_then(|(test, _)| test.target()) {
+                tags.push(self.stage_tag(target));
+            }
+        }
+        tags
     }
 
     /// Where containers of the run's own image run that are no replicas.

@@ -110,7 +110,7 @@ impl Stage {
     /// Makes what `Sweep` takes away again.
     #[must_use]
     pub fn makes(&self) -> bool {
-        matches!(self, Self::Build | Self::Test(_) | Self::Run(_))
+        matches!(self, Self::Mark | Self::Build | Self::Test(_) | Self::Run(_))
     }
 
     /// Needs no host: it is done even where its step's host was lost.

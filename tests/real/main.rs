@@ -26,11 +26,15 @@ mod room;
 #[cfg(test)]
 mod same_answers;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod builds;
 #[cfg(test)]
 mod stats;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]

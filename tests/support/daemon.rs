@@ -145,7 +145,7 @@ impl Daemon {
             .unwrap_or_else(|fault| panic!("{method} {path} on {}: {fault}", self.name))
     }
 
-    pub(super) fn load(&self, archive: &[u8]) {
+    pub(crate) fn load(&self, archive: &[u8]) {
         let answer = raw::request(
             &self.socket(),
             "POST",

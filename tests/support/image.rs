@@ -45,13 +45,66 @@ pub(crate) fn busybox() -> Vec<u8> {
     save(&layer.into_inner().unwrap(), BUSYBOX)
 }
 
+/// Debian's own redis with its libraries and busybox beside it, as `redis:real`; its data lie in a volume.
+pub(crate) fn redis() -> Vec<u8> {
+    let mut layer = tar::Builder::new(Vec::new());
+    let program = std::fs::read("/usr/bin/redis-server").expect("redis-server is installed");
+    put(&mut layer, "bin/redis-server", 0o755, &program);
+    put(
+        &mut layer,
+        "bin/cat",
+        0o755,
+        &std::fs::read(busybox_path()).unwrap(),
+    );
+    let listed = std::process::Command::new("ldd")
+        .arg("/usr/bin/redis-server")
+        .output()
+        .unwrap();
+    // `libm.so.6 => /lib/…/libm.so.6 (0x…)`, `/lib64/ld-linux-x86-64.so.2 (0x…)`
+    for path in String::from_utf8_lossy(&listed.stdout)
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        put(
+            &mut layer,
+            path.trim_start_matches('/'),
+            0o755,
+            &std::fs::read(path).unwrap(),
+        );
+    }
+    for folder in ["data/", "tmp/", "proc/", "sys/", "dev/", "etc/"] {
+        layer
+            .append_data(&mut header(tar::EntryType::Directory, 0, 0o777), folder, &[][..])
+            .unwrap();
+    }
+    let config = json!({
+        "Cmd": ["redis-server", "--save", "", "--protected-mode", "no", "--bind", "0.0.0.0", "--dir", "/data"],
+        "Env": ["PATH=/bin"], "Volumes": { "/data": {} }, "ExposedPorts": { "6379/tcp": {} },
+    });
+    save_with(&layer.into_inner().unwrap(), "redis:real", &config)
+}
+
+/// A web server and nothing else, not even a shell, as `httpd:bare`: serves `/www` on port 8080.
+pub(crate) fn bare_httpd() -> Vec<u8> {
+    let mut layer = tar::Builder::new(Vec::new());
+    let program = std::fs::read(busybox_path()).expect("busybox-static is installed");
+    put(&mut layer, "httpd", 0o755, &program);
+    let config = json!({ "Entrypoint": ["/httpd"], "Cmd": ["-f", "-p", "8080", "-h", "/www"] });
+    save_with(&layer.into_inner().unwrap(), "httpd:bare", &config)
+}
+
 /// One layer and a name as `docker load` reads them.
 fn save(layer: &[u8], name: &str) -> Vec<u8> {
+    let config = json!({ "Cmd": ["sh"], "Env": ["PATH=/bin"], "StopSignal": "SIGKILL" });
+    save_with(layer, name, &config)
+}
+
+fn save_with(layer: &[u8], name: &str, running: &serde_json::Value) -> Vec<u8> {
     let config = json!({
         "architecture": architecture(),
         "os": "linux",
         "created": "2026-01-01T00:00:00Z",
-        "config": { "Cmd": ["sh"], "Env": ["PATH=/bin"], "StopSignal": "SIGKILL" },
+        "config": running,
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(layer))] },
         "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "tests/support/image.rs" }],
     })

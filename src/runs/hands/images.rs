@@ -67,7 +67,7 @@ impl Hands {
 
     pub(super) async fn mark(&self, daemon: &Daemon) -> Result<Finding, Failure> {
         let mut tags = BTreeMap::new();
-        for tag in &self.plan.tags {
+        for tag in &self.plan.marks() {
             let named = survey::image(daemon, tag).await?;
             tags.insert(tag.clone(), named.map(|image| image.id));
         }

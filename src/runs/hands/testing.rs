@@ -158,7 +158,7 @@ impl Hands {
             ))
         })?;
         let builder = self.daemon(&build.host)?;
-        let reference = stage_reference(&self.plan.service.image, &self.plan.image, target);
+        let reference = self.plan.stage_tag(target);
         let build = crate::config::service::Build {
             target: Some(target.to_owned()),
             ..build.clone()
@@ -202,31 +202,5 @@ fn failure_words(result: &step::test::TestResult, tested: &Tested) -> String {
     match &tested.report {
         Some(report) => format!("{why}; {report}"),
         None => why,
-    }
-}
-
-/// `shop:v3` tested by its stage `test` is `shop:v3-test`.
-fn stage_reference(repository: &str, image: &str, target: &str) -> String {
-    match image
-        .strip_prefix(repository)
-        .and_then(|rest| rest.strip_prefix(':'))
-    {
-        Some(tag) if !tag.contains('@') => format!("{repository}:{tag}-{target}"),
-        Some(_) | None => format!("{repository}:{target}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_image_of_a_stage_is_named_after_the_one_it_tests() {
-        assert_eq!(
-            stage_reference("reg:5000/shop", "reg:5000/shop:v3", "test"),
-            "reg:5000/shop:v3-test"
-        );
-        assert_eq!(stage_reference("shop", "sha256:0123", "test"), "shop:test");
-        assert_eq!(stage_reference("shop", "shopping:v3", "test"), "shop:test");
     }
 }

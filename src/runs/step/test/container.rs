@@ -2,6 +2,7 @@
 //! Started here, made and removed elsewhere.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bollard::Docker;
@@ -9,10 +10,10 @@ use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::models::ContainerState;
 use bollard::query_parameters::{
-    EventsOptionsBuilder, KillContainerOptionsBuilder, LogsOptionsBuilder, StopContainerOptionsBuilder,
-    WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, EventsOptionsBuilder, KillContainerOptionsBuilder,
+    StopContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::{LastLine, judge};
@@ -37,6 +38,8 @@ pub(super) struct Container<'a> {
     pub(super) test: &'a Test,
 }
 
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+
 /// What was heard of it.
 struct Heard {
     ended: bool,
@@ -51,6 +54,7 @@ impl Container<'_> {
         what: &str,
     ) -> Result<TestResult, Fault> {
         let fault = |error: Error| Fault::new(what, engine_words(&error));
+        let output = self.attach().await.map_err(fault)?;
         self.docker
             .start_container(&self.id, None)
             .await
@@ -61,7 +65,7 @@ impl Container<'_> {
             last: LastLine::default(),
         };
         tokio::select! {
-            ended = self.follow(progress, &mut heard) => ended.map_err(fault)?,
+            ended = self.follow(output, progress, &mut heard) => ended.map_err(fault)?,
             () = tokio::time::sleep(self.test.timeout) => {}
             () = cancel.cancelled() => {
                 progress.text("stopping");
@@ -88,19 +92,32 @@ impl Container<'_> {
         judge(ended, &self.test.passes, heard.last).map_err(|why| Fault::new(what, why))
     }
 
+    /// Before the start: a stream of its own waits for a slow reader, while of a log that is turned over millions of
+    /// lines were lost.
+    async fn attach(&self) -> Result<Output, Error> {
+        let options = AttachContainerOptionsBuilder::default()
+            .stream(true)
+            .stdout(true)
+            .stderr(true)
+            .build();
+        Ok(self
+            .docker
+            .attach_container(&self.id, Some(options))
+            .await?
+            .output)
+    }
+
     /// Hands on the output until the container has ended and its output is read.
-    async fn follow(&self, progress: &mut dyn Progress, heard: &mut Heard) -> Result<(), Error> {
+    async fn follow(
+        &self,
+        mut output: Output,
+        progress: &mut dyn Progress,
+        heard: &mut Heard,
+    ) -> Result<(), Error> {
         let options = WaitContainerOptionsBuilder::default()
             .condition("not-running")
             .build();
         let mut ends = std::pin::pin!(self.docker.wait_container(&self.id, Some(options)));
-        let options = LogsOptionsBuilder::default()
-            .follow(true)
-            .stdout(true)
-            .stderr(true)
-            .tail("all")
-            .build();
-        let mut output = std::pin::pin!(self.docker.logs(&self.id, Some(options)));
         let (mut out, mut err) = (Lines::default(), Lines::default());
         let mut has_output = true;
         let mut has_ended = false;

@@ -27,6 +27,8 @@ use crate::hosts::trouble::engine_words;
 const LOG_FILE: &str = "16m";
 /// Of one file put in: settings and scripts, not data.
 const LARGEST_FILE: u64 = 16 << 20;
+/// Tells a test which of its attempts it is, from 1.
+const ATTEMPT: &str = "PILOTHOUSE_ATTEMPT";
 /// Removing takes a daemon under load seconds.
 const TIDY_LIMIT: Duration = Duration::from_mins(1);
 
@@ -121,7 +123,10 @@ impl Ground<'_> {
         let (test, image) = (self.trial.test, self.trial.image);
         let mut body = self.plain(&image.to_string(), network, &[]);
         body.cmd = (!test.command.is_empty()).then(|| test.command.clone());
-        body.env = Some(variables(&test.env));
+        let mut env = test.env.clone();
+        env.entry(ATTEMPT.to_owned())
+            .or_insert_with(|| self.attempt.to_string());
+        body.env = Some(variables(&env));
         if let Some(host) = &mut body.host_config {
             host.memory = test.memory.and_then(|bytes| i64::try_from(bytes).ok());
         }
