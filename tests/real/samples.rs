@@ -146,7 +146,7 @@ fn from_outside_against_the_running_container() {
     let said = sample.run(&["test", "notes"]).exits(1);
     assert!(
         said.err
-            .contains("8 tests, 2 failed: notes.it can be removed, notes.and is not there then"),
+            .contains("8 tests, 1 failed: notes.and is not there then"),
         "{}",
         said.err
     );
