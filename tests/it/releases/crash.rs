@@ -7,8 +7,11 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOption
 use super::Sim;
 use super::bench::matrix;
 use pilothouse::config::test::{Need, NeedVolume, Ready, Test};
+use pilothouse::domain::ids::RunId;
 use pilothouse::domain::order::Access;
 use pilothouse::domain::run::RunKind;
+use pilothouse::domain::run::RunStatus;
+use pilothouse::runs;
 
 #[tokio::test]
 async fn a_deploy_killed_after_any_odd_record_is_recovered() {
@@ -55,18 +58,16 @@ async fn lists(bench: &Sim) -> Vec<String> {
     found
 }
 
-#[tokio::test]
-async fn a_test_with_needs_killed_after_any_record_leaves_nothing_once_it_is_recovered() {
-    let mut bench = Sim::new(2);
-    let host = bench.config.hosts[1].name.clone();
-    // What they wait for takes long enough for live text in between: further records to die after.
+/// A service with one test, two needs and volumes of both kinds.
+fn with_needs(bench: &mut Sim) {
+    let host = bench.config.hosts[0].name.clone();
     let script = |script: &str| ["sh", "-c", script].map(str::to_owned).to_vec();
     let need = |name: &str| Need {
         name: name.to_owned(),
         image: "self".to_owned(),
-        command: script("sleep 0.7; echo ready; while true; do sleep 1; done"),
+        command: script("sleep 0.1; echo ready; while true; do sleep 1; done"),
         ready: Ready::Log("^ready$".to_owned()),
-        within: Duration::from_secs(20),
+        within: Duration::from_mins(1),
         volumes: [None, Some("shared".to_owned())]
             .map(|volume| NeedVolume {
                 target: format!("/data/{}", volume.as_deref().unwrap_or("own")),
@@ -77,19 +78,24 @@ async fn a_test_with_needs_killed_after_any_record_leaves_nothing_once_it_is_rec
         ..Need::default()
     };
     bench.config.services[0].tests = vec![Test {
-        command: script("sleep 0.7; echo tested; test $PILOTHOUSE_ATTEMPT = 2"),
+        command: script("sleep 0.1; echo tested; test $PILOTHOUSE_ATTEMPT = 2"),
         needs: vec![need("db"), need("cache")],
         retries: 1,
         ..Test::new("api", host)
     }];
+}
+
+#[tokio::test]
+async fn a_test_with_needs_killed_after_any_record_leaves_nothing_once_it_is_recovered() {
+    let mut bench = Sim::new(2);
+    with_needs(&mut bench);
     let before = lists(&bench).await;
-    let (mut found_something, mut reverted) = (false, 0);
     for after in 1.. {
         let run = bench.launch_dying(after, RunKind::Test).await;
         let (exit, view) = bench.ended(&run).await;
         let context = || format!("killed after record {after}:\n{}", bench.journal(&run));
         if exit == 0 {
-            assert!(after > 10, "it ended before it could be killed: {}", context());
+            assert!(after > 7, "it ended before it could be killed: {}", context());
             let tested = view
                 .stages
                 .iter()
@@ -99,12 +105,70 @@ async fn a_test_with_needs_killed_after_any_record_leaves_nothing_once_it_is_rec
             break;
         }
         assert_eq!(exit, 5, "{}", context());
-        found_something |= lists(&bench).await != before;
         let (exit, _) = bench.recover(&run).await;
         assert_eq!(exit, 1, "{}", context());
-        reverted += 1;
         assert_eq!(lists(&bench).await, before, "{}", context());
     }
-    assert!(found_something && reverted > 8, "{reverted} reverted");
     assert_eq!(lists(&bench).await, before);
+}
+
+/// Its runner, killed as by the kernel.
+fn kill_runner(run: &RunId) {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    for process in processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()) {
+        let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        if line.contains("__run")
+            && line.contains(run.as_str())
+            && let Some(pid) = rustix::process::Pid::from_raw(process)
+        {
+            // It may have ended in this very moment.
+            drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+    }
+}
+
+/// The runner of a test with needs, killed at about the `n`th request that changes something: was it still at work then?
+async fn killed_at(n: usize) -> bool {
+    let mut bench = Sim::new(1);
+    with_needs(&mut bench);
+    let before = lists(&bench).await;
+    let engine = bench.fleet.engine("host-1").unwrap().clone();
+    let run = bench.launch(&bench.state, RunKind::Test).await;
+    let changes = || {
+        let requests = engine.requests();
+        requests
+            .iter()
+            .filter(|request| !request.starts_with("GET"))
+            .count()
+    };
+    while changes() < n {
+        if !matches!(runs::view(&bench.state, &run).unwrap().status, RunStatus::Running) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    kill_runner(&run);
+    let (exit, _) = bench.ended(&run).await;
+    if exit != 0 {
+        let (exit, _) = bench.recover(&run).await;
+        assert_eq!(exit, 1, "killed at request {n}:\n{}", bench.journal(&run));
+    }
+    assert_eq!(
+        lists(&bench).await,
+        before,
+        "killed at request {n}:\n{}",
+        bench.journal(&run)
+    );
+    exit != 0
+}
+
+#[tokio::test]
+async fn a_test_with_needs_killed_at_any_of_its_requests_leaves_nothing_once_it_is_recovered() {
+    // One attempt alone makes more: a network, volumes, three containers, their starts, and their removal.
+    let mut killed = 0;
+    while killed_at(killed + 1).await {
+        killed += 1;
+    }
+    assert!(killed > 15, "only {killed} were killed");
 }
