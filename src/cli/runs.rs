@@ -46,6 +46,7 @@ fn result(view: &RunView) -> String {
         RunStatus::Running => "running".to_owned(),
         RunStatus::Dead => "dead: recover it".to_owned(),
         RunStatus::Closed { outcome, .. } => match outcome {
+            Outcome::Converged if view.is_flaky() => "done, flaky".to_owned(),
             Outcome::Converged => "done".to_owned(),
             Outcome::Reverted { cancelled: true, .. } => "cancelled".to_owned(),
             Outcome::Reverted { cancelled: false, .. } => "reverted".to_owned(),

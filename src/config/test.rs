@@ -172,6 +172,34 @@ impl Test {
         }
     }
 
+    /// What is done, for people: `sh /api app:8080, in busybox:1.36, beside app (self)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let command = self.command.join(" ");
+        let mut words = vec![if command.is_empty() {
+            "the image's own command".to_owned()
+        } else {
+            command
+        }];
+        match &self.image {
+            TestImage::Own => {}
+            TestImage::Target(target) => words.push(format!("in the stage {target}")),
+            TestImage::Named(name) => words.push(format!("in {name}")),
+        }
+        let needs: Vec<String> = self
+            .needs
+            .iter()
+            .map(|need| format!("{} ({})", need.name, need.image))
+            .collect();
+        if !needs.is_empty() {
+            words.push(format!("beside {}", needs.join(" and ")));
+        }
+        if self.retries > 0 {
+            words.push(format!("up to {} times", self.retries.saturating_add(1)));
+        }
+        words.join(", ")
+    }
+
     /// The stage of the Dockerfile that is built for it.
     #[must_use]
     pub fn target(&self) -> Option<&str> {
@@ -208,5 +236,31 @@ impl Test {
             }
         }
         names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_says_what_it_does_in_what_and_beside_what() {
+        let host = HostName::parse("local").unwrap();
+        assert_eq!(Test::new("unit", host.clone()).words(), "the image's own command");
+        let test = Test {
+            image: TestImage::Target("whole".to_owned()),
+            command: vec!["sh".to_owned(), "/api".to_owned()],
+            retries: 2,
+            needs: vec![Need {
+                name: "db".to_owned(),
+                image: "postgres:16".to_owned(),
+                ..Need::default()
+            }],
+            ..Test::new("api", host)
+        };
+        assert_eq!(
+            test.words(),
+            "sh /api, in the stage whole, beside db (postgres:16), up to 3 times"
+        );
     }
 }

@@ -163,6 +163,13 @@ impl RunView {
         }
     }
 
+    /// Did a test pass only when it was tried again?
+    #[must_use]
+    pub fn is_flaky(&self) -> bool {
+        let tested = self.stages.iter().filter_map(|stage| stage.tested.as_ref());
+        tested.into_iter().any(|tested| tested.flaky)
+    }
+
     /// `shop`, or `shop.staging`.
     #[must_use]
     pub fn subject(&self) -> String {

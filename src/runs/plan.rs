@@ -140,7 +140,7 @@ fn work(plan: &Plan, behind: bool) -> Vec<String> {
         }),
         Slot::Test(name) => plan
             .test(name)
-            .map(|test| format!("test {name} on {}: {}", test.host, test.command.join(" "))),
+            .map(|test| format!("test {name} on {}: {}", test.host, test.words())),
         Slot::Push => Some(format!("push {}", plan.image)),
         Slot::Custom(name) => plan.custom(name).map(custom),
         Slot::Deploy => None,
@@ -162,7 +162,7 @@ fn custom(stage: &CustomStage) -> String {
     match &stage.work {
         Work::Run { image, test } => {
             let of = image.as_deref().unwrap_or("the image");
-            format!("{name} on {}, in {of}: {}", test.host, test.command.join(" "))
+            format!("{name} on {}, in {of}: {}", test.host, test.words())
         }
         Work::Command { argv, .. } => format!("{name} on this machine: {}", argv.join(" ")),
         Work::Approve { question, .. } => format!("{name} waits for a person: {question}"),
@@ -176,7 +176,7 @@ fn tests(plan: &Plan) -> Vec<String> {
         Slot::Build | Slot::Push | Slot::Custom(_) | Slot::Deploy => None,
     });
     names
-        .map(|test| format!("{} on {}: {}", test.name, test.host, test.command.join(" ")))
+        .map(|test| format!("{} on {}: {}", test.name, test.host, test.words()))
         .collect()
 }
 

@@ -123,7 +123,9 @@ fn kill_runner(run: &RunId) {
             && let Some(pid) = rustix::process::Pid::from_raw(process)
         {
             // It may have ended in this very moment.
-            drop(rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            if let Err(error) = rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+                assert_eq!(error, rustix::io::Errno::SRCH);
+            }
         }
     }
 }
