@@ -97,6 +97,17 @@ impl Faults {
         self.0.borrow_mut().push(fault);
     }
 
+    /// Unless something else was found wrong at the same place: one mistake is said once.
+    pub(super) fn add_new(&self, fault: ConfigFault) {
+        let same = |known: &ConfigFault| {
+            (&known.file, known.line, known.column) == (&fault.file, fault.line, fault.column)
+        };
+        let known = self.0.borrow().iter().any(same);
+        if !known {
+            self.add(fault);
+        }
+    }
+
     pub(super) fn into_vec(self) -> Vec<ConfigFault> {
         self.0.into_inner()
     }

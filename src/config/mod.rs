@@ -135,6 +135,40 @@ impl Config {
             .collect()
     }
 
+    /// The service as it is in an environment, or without one. The fault names those that are known.
+    pub fn service_in(
+        &self,
+        name: &crate::domain::ids::ServiceName,
+        environment: Option<&str>,
+    ) -> Result<&Service, Fault> {
+        let Some(service) = self.service(name) else {
+            let known: Vec<&str> = self
+                .services
+                .iter()
+                .map(|service| service.name.as_str())
+                .collect();
+            let fault = Fault::new(
+                format!("find the service {name}"),
+                "the configuration has no such service",
+            );
+            return Err(fault.hint(if known.is_empty() {
+                "it has none".to_owned()
+            } else {
+                format!("it has {}", known.join(", "))
+            }));
+        };
+        service.place(environment).ok_or_else(|| {
+            Fault::new(
+                format!(
+                    "find the environment {} of {name}",
+                    environment.unwrap_or_default()
+                ),
+                "the service has no such environment",
+            )
+            .hint(service.environment_words())
+        })
+    }
+
     #[must_use]
     pub fn host(&self, name: &crate::domain::ids::HostName) -> Option<&Host> {
         self.hosts.iter().find(|host| host.name == *name)

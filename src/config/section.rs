@@ -36,6 +36,7 @@ pub(super) struct Section<'s> {
     pub(super) at: Range<usize>,
     /// `[services.deploy]`, for messages.
     title: String,
+    table: &'s DeTable<'s>,
     left: BTreeMap<&'s str, (Range<usize>, &'s Spanned<DeValue<'s>>)>,
     known: Vec<&'static str>,
 }
@@ -55,6 +56,7 @@ impl<'s> Section<'s> {
             place,
             at,
             title: title.into(),
+            table,
             left,
             known: Vec::new(),
         }
@@ -96,6 +98,18 @@ impl<'s> Section<'s> {
                 content: value.get_ref(),
             })
             .collect()
+    }
+
+    /// All of it as it was written, whatever was taken since.
+    pub(super) fn table(&self) -> &'s DeTable<'s> {
+        self.table
+    }
+
+    /// A key that has a meaning elsewhere and none here.
+    pub(super) fn refuse(&mut self, key: &str, wrong: Wrong) {
+        if let Some((at, _)) = self.left.remove(key) {
+            self.place.source.fault(self.place.faults, &at, wrong);
+        }
     }
 
     /// A fault of the table as a whole.

@@ -22,6 +22,49 @@ pub struct Service {
     pub deploy: Option<Deploy>,
     /// What a pipeline does, in order; the slots of one group run at once.
     pub pipeline: Vec<Vec<Slot>>,
+    /// The same service for other audiences, in the order of the file. Each is whole: a plan carries only its own.
+    #[serde(skip)]
+    pub environments: Vec<Environment>,
+}
+
+/// A service as one environment has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Environment {
+    /// `staging`: a part of every name, label, lock and ledger.
+    pub name: String,
+    /// With everything that is not other there; it has no environments of its own.
+    pub service: Service,
+}
+
+impl Service {
+    /// The service itself, then its environments, each with its name.
+    pub fn places(&self) -> impl Iterator<Item = (Option<&str>, &Self)> {
+        let environments = self.environments.iter();
+        std::iter::once((None, self))
+            .chain(environments.map(|other| (Some(other.name.as_str()), &other.service)))
+    }
+
+    /// As it is in that environment; in none, as it is without.
+    #[must_use]
+    pub fn place(&self, environment: Option<&str>) -> Option<&Self> {
+        self.places()
+            .find(|(name, _)| *name == environment)
+            .map(|(_, service)| service)
+    }
+
+    /// `it has staging, production`
+    #[must_use]
+    pub fn environment_words(&self) -> String {
+        let names: Vec<&str> = self
+            .environments
+            .iter()
+            .map(|known| known.name.as_str())
+            .collect();
+        if names.is_empty() {
+            return format!("there is no [services.environments] in {}", self.name);
+        }
+        format!("it has {}", names.join(", "))
+    }
 }
 
 /// One place in a pipeline.

@@ -192,6 +192,7 @@ fn service(ware: &Ware) -> Option<Service> {
         pipeline: Slot::usual(true, &tests, false, &[], true),
         stages: Vec::new(),
         name: ServiceName::parse(ware.name).ok()?,
+        environments: Vec::new(),
         image: format!("demo/{}", ware.name),
         tests,
         build: Some(Build {

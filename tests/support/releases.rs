@@ -279,6 +279,7 @@ fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
         build: None,
         pipeline: Vec::new(),
         stages: Vec::new(),
+        environments: Vec::new(),
         tests: Vec::new(),
         deploy: Some(Deploy {
             hosts,

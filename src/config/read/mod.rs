@@ -3,6 +3,7 @@
 
 mod host;
 mod service;
+mod environments;
 mod stages;
 mod custom;
 mod pipeline;

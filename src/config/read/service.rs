@@ -3,11 +3,43 @@
 
 use super::super::fault::Wrong;
 use super::super::section::Section;
-use super::super::service::Service;
-use super::{Known, Names, build, custom, deploy, pipeline, testing};
+use super::super::service::{Service, Slot};
+use super::{Known, Names, build, custom, deploy, environments, pipeline, testing};
 use crate::domain::ids::ServiceName;
 
 pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) -> Option<Service> {
+    let others = section.take("environments");
+    let service = whole(
+        section,
+        known,
+        names,
+        &Place::Own {
+            others: others.is_some(),
+        },
+    );
+    let environments = others.map(|value| environments::read(&value, section, known));
+    Some(Service {
+        environments: environments.unwrap_or_default(),
+        ..service?
+    })
+}
+
+/// Whose view of the service is read.
+pub(super) enum Place<'e> {
+    /// Without an environment; where there are others, its deploy without `hosts` is only what they share.
+    Own {
+        others: bool,
+    },
+    Environment(&'e str),
+}
+
+/// A service without a look at its environments.
+pub(super) fn whole(
+    section: &mut Section<'_>,
+    known: &Known,
+    names: &mut Names,
+    place: &Place<'_>,
+) -> Option<Service> {
     let name = section.need("name").and_then(|value| {
         let name = value.parsed(|text| Ok(ServiceName::parse(text)?))?;
         names.claim("service", name.as_str(), &value);
@@ -34,10 +66,17 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
             section.finish();
         }
     }
+    let (title, may_share) = match place {
+        Place::Own { others } => ("[services.deploy]".to_owned(), *others),
+        Place::Environment(name) => (format!("[services.deploy] of {name}"), false),
+    };
     let deploy = section.take("deploy");
-    let has_deploy = deploy.is_some();
+    let has_deploy = deploy.is_some() || may_share;
     let deploy = deploy.and_then(|value| {
-        let mut section = value.section("[services.deploy]")?;
+        let mut section = value.section(title)?;
+        if may_share && !section.has("hosts") {
+            return None;
+        }
         let deploy = deploy::read(&mut section, known);
         section.finish();
         deploy
@@ -61,7 +100,14 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
         pushes: false,
         deploys: has_deploy,
     };
-    let pipeline = pipeline::read(section.take("pipeline").as_ref(), &parts);
+    let mut pipeline = pipeline::read(section.take("pipeline").as_ref(), &parts);
+    if may_share && deploy.is_none() {
+        // Only its environments deploy.
+        pipeline
+            .iter_mut()
+            .for_each(|group| group.retain(|slot| *slot != Slot::Deploy));
+        pipeline.retain(|group| !group.is_empty());
+    }
     Some(Service {
         name: name?,
         image: image?,
@@ -70,6 +116,7 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) 
         stages,
         deploy,
         pipeline,
+        environments: Vec::new(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The configuration as a person meets it: files on a machine of the test's own, loaded.
 
 mod discovery;
+mod environments;
 mod mangled;
 mod trigger;
 

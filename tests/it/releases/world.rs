@@ -112,6 +112,7 @@ fn plan(kind: RunKind, run: u32, hosts: usize) -> Plan {
             }),
             pipeline: Vec::new(),
             stages: Vec::new(),
+            environments: Vec::new(),
         },
         seals: BTreeMap::new(),
     }
