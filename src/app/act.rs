@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::availability::{Refusal, availability, service};
+use super::availability::{Refusal, availability, place};
 use super::command::Command;
 use super::effect::{Effect, Lend};
 use super::model::Model;
@@ -260,15 +260,10 @@ pub fn launch(model: &mut Model, request: RunRequest) -> Vec<Effect> {
 
 /// The request that a pipeline key means for the selected service.
 pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
-    let environment = match model.subject() {
-        Some(Subject::Group(crate::domain::container::Group::Service { environment, .. })) => {
-            environment.map(|name| name.to_string())
-        }
-        _ => None,
-    };
+    let (service, environment) = place(model)?;
     Ok(RunRequest {
         kind,
-        service: service(model)?.name.clone(),
+        service,
         environment,
         image: None,
         revision: None,
@@ -282,12 +277,12 @@ pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
     let run = if let Some(Subject::Run(id)) = model.subject() {
         model.runs.get(&id).filter(|run| run.is_open())
     } else {
-        let service = service(model)?.name.clone();
+        let (service, environment) = place(model)?;
         model
             .runs
             .values()
             .rev()
-            .find(|run| run.is_open() && run.service == service)
+            .find(|run| run.is_open() && run.service == service && run.environment == environment)
     };
     run.map(|run| run.id.clone())
         .ok_or_else(|| Refusal("no run of it is under way".to_owned()))
@@ -322,10 +317,10 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
             let title = format!(
                 "{} {} on {}?",
                 capital(kind.word()),
-                request.service,
+                request.subject(),
                 listed(&place)
             );
-            let word = request.service.to_string();
+            let word = request.subject();
             let uptime = model.now.uptime;
             let intent = Intent::Launch(request);
             let question = if hosts.iter().any(|host| model.is_protected(host)) {
@@ -342,7 +337,8 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
 
 /// Where building or testing happens.
 fn hosts_of(model: &Model, request: &RunRequest) -> Vec<HostName> {
-    let Some(service) = model.setup.config.service(&request.service) else {
+    let environment = request.environment.as_deref();
+    let Ok(service) = model.setup.config.service_in(&request.service, environment) else {
         return Vec::new();
     };
     let hosts: BTreeSet<HostName> = match request.kind {

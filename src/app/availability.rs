@@ -8,6 +8,7 @@ use super::place::PaneId;
 use super::subject::Subject;
 use crate::config::Service;
 use crate::domain::container::Group;
+use crate::domain::ids::ServiceName;
 use crate::domain::order::Access;
 
 /// `not now: {words}`
@@ -38,23 +39,19 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
         Command::Logs => act::containers_of_subject(model).map(drop),
         Command::Build => {
             writable(model)?;
-            part(service(model)?, |service| service.build.is_some(), "build")
+            part(model, |service| service.build.is_some(), "build")
         }
         Command::Test => {
             writable(model)?;
-            part(service(model)?, |service| !service.tests.is_empty(), "tests")
+            part(model, |service| !service.tests.is_empty(), "tests")
         }
         Command::Deploy | Command::Rollback => {
             writable(model)?;
-            part(service(model)?, |service| service.deploy.is_some(), "deploy")
+            part(model, |service| service.deploy.is_some(), "deploy")
         }
         Command::Pipeline => {
             writable(model)?;
-            part(
-                service(model)?,
-                |service| !service.pipeline.is_empty(),
-                "pipeline",
-            )
+            part(model, |service| !service.pipeline.is_empty(), "pipeline")
         }
         Command::Push => Err(Refusal::new("pushing comes with a later version")),
         Command::Cancel => act::run_to_cancel(model).map(drop),
@@ -112,41 +109,56 @@ fn shell(model: &Model) -> Result<(), Refusal> {
     }
 }
 
-/// The service of the configuration that the selection belongs to.
-pub fn service(model: &Model) -> Result<&Service, Refusal> {
-    let name = match model.subject() {
-        Some(Subject::Group(group)) => group_service(group),
+/// The service of the configuration that the selection belongs to, and which of its environments.
+pub fn place(model: &Model) -> Result<(ServiceName, Option<String>), Refusal> {
+    let place = match model.subject() {
+        Some(Subject::Group(group)) => place_of(group),
         Some(Subject::Container(key)) => model
             .fleet
             .row(&key)
-            .and_then(|row| group_service(row.container.group())),
-        Some(Subject::Run(id)) => model.runs.get(&id).map(|run| run.service.clone()),
+            .and_then(|row| place_of(row.container.group())),
+        Some(Subject::Run(id)) => model
+            .runs
+            .get(&id)
+            .map(|run| (run.service.clone(), run.environment.clone())),
         Some(Subject::Host(_)) | None => None,
     };
-    let Some(name) = name else {
-        return Err(Refusal::new("this belongs to no service of the configuration"));
+    let (name, environment) =
+        place.ok_or_else(|| Refusal::new("this belongs to no service of the configuration"))?;
+    let Some(service) = model.setup.config.service(&name) else {
+        return Err(Refusal(format!("{name} is not in the configuration")));
     };
-    model
-        .setup
-        .config
-        .service(&name)
-        .ok_or_else(|| Refusal::new(format!("{name} is not in the configuration")))
+    match &environment {
+        Some(wanted) if service.place(Some(wanted)).is_none() => Err(Refusal(format!(
+            "{name} has no environment {wanted}: {}",
+            service.environment_words()
+        ))),
+        Some(_) | None => Ok((name, environment)),
+    }
 }
 
-fn group_service(group: Group) -> Option<crate::domain::ids::ServiceName> {
+fn place_of(group: Group) -> Option<(ServiceName, Option<String>)> {
     match group {
-        Group::Service { name, .. } => Some(name),
+        Group::Service { name, environment } => Some((name, environment.map(|name| name.to_string()))),
         Group::Compose { .. } | Group::None => None,
     }
 }
 
-fn part(service: &Service, has: fn(&Service) -> bool, what: &str) -> Result<(), Refusal> {
+/// The service as it is where the selection is; with a refusal if it does not have what is wanted there.
+fn part(model: &Model, has: fn(&Service) -> bool, what: &str) -> Result<(), Refusal> {
+    let (name, environment) = place(model)?;
+    let found = model.setup.config.service_in(&name, environment.as_deref());
+    let service = found.map_err(|fault| Refusal(fault.why))?;
     if has(service) {
-        Ok(())
-    } else {
-        Err(Refusal::new(format!(
-            "{} has no [{what}] in the configuration",
-            service.name
-        )))
+        return Ok(());
     }
+    let only_there = what == "deploy" && !service.environments.is_empty();
+    Err(Refusal(if only_there {
+        format!(
+            "{name} runs in its environments only: {}",
+            service.environment_words()
+        )
+    } else {
+        format!("{name} has no [{what}] in the configuration")
+    }))
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+use crate::domain::ids::{HostName, ReleaseNumber, RunId};
+use crate::release::subject::Subject;
 
 /// A control room in the terminal for container fleets
 #[derive(Debug, Parser)]
@@ -132,11 +133,21 @@ pub struct Logs {
     pub output: Output,
 }
 
+/// What is meant: a service, in one of its environments or without.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// A service of the configuration; with its environment `shop.staging`
+    #[arg(value_name = "SERVICE", value_parser = Subject::parse)]
+    pub service: Subject,
+    /// The service's environment, if it is not said with the service
+    #[arg(long = "env", value_name = "NAME")]
+    pub environment: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// A service of the configuration
-    #[arg(value_parser = ServiceName::parse)]
-    pub service: ServiceName,
+    #[command(flatten)]
+    pub target: Target,
     /// The image's tag instead of the last build's
     #[arg(long, conflicts_with = "image")]
     pub tag: Option<String>,
@@ -152,9 +163,8 @@ pub struct RunArgs {
 
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
-    /// A service of the configuration
-    #[arg(value_parser = ServiceName::parse)]
-    pub service: ServiceName,
+    #[command(flatten)]
+    pub target: Target,
     /// The release to go back to: `r41`
     #[arg(long, value_parser = release)]
     pub to: Option<ReleaseNumber>,
@@ -173,7 +183,7 @@ pub struct HowToRun {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// Do not ask, also where a host is protected: the service's name, once more
+    /// Do not ask, also where a host is protected: the service's name, once more (`shop.staging` in an environment)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Option<String>,
     /// Return once the run has begun, and print its id
@@ -188,6 +198,12 @@ pub struct Runs {
     /// Show this run
     #[arg(value_parser = RunId::parse)]
     pub id: Option<RunId>,
+    /// Only runs of this service, in whatever environment; `shop.staging` for one of them
+    #[arg(long, value_name = "SERVICE", value_parser = Subject::parse, conflicts_with = "id")]
+    pub service: Option<Subject>,
+    /// Only runs in this environment
+    #[arg(long = "env", value_name = "NAME", conflicts_with = "id")]
+    pub environment: Option<String>,
     #[command(flatten)]
     pub output: Output,
 }
@@ -235,9 +251,8 @@ pub struct Recover {
 
 #[derive(Debug, Args)]
 pub struct Unlock {
-    /// A service of the configuration
-    #[arg(value_parser = ServiceName::parse)]
-    pub service: ServiceName,
+    #[command(flatten)]
+    pub target: Target,
     /// Why, for the history
     #[arg(long)]
     pub reason: String,

@@ -129,7 +129,8 @@ fn one(line: &LogLine, names: &BTreeMap<ContainerKey, String>, asked: &Logs) -> 
     }
 }
 
-/// Each word is a container's name, an id or its beginning, `host/name`, or a service; all that it fits are meant.
+/// Each word is a container's name, an id or its beginning, `host/name`, or a service (in all its environments, or `shop.staging`);
+/// all that it fits are meant.
 fn resolve(words: &[String], answers: &[Answer]) -> Result<Vec<Target>, Fault> {
     let mut seen = BTreeSet::new();
     let mut targets = Vec::new();
@@ -169,14 +170,18 @@ fn means(word: &str, host: &HostName, container: &Container) -> bool {
         Some((on, name)) => (Some(on), name),
         None => (None, word),
     };
-    let service = match container.group() {
-        Group::Service { name, .. } => Some(name.to_string()),
-        Group::Compose { service, .. } => Some(service.to_string()),
-        Group::None => None,
+    let is_service = match container.group() {
+        Group::Service {
+            name: service,
+            environment,
+        } => {
+            service.as_str() == name
+                || environment.is_some_and(|environment| format!("{service}.{environment}") == name)
+        }
+        Group::Compose { service, .. } => *service == *name,
+        Group::None => false,
     };
     let by_id = name.len() >= 6 && container.id.as_str().starts_with(name);
     on.is_none_or(|on| on == host.as_str())
-        && (by_id
-            || *container.name == *name
-            || (service.as_deref() == Some(name) && !container.is_housekeeping()))
+        && (by_id || *container.name == *name || (is_service && !container.is_housekeeping()))
 }

@@ -11,6 +11,7 @@ mod logs;
 mod plan;
 mod room;
 mod folder;
+mod target;
 mod run;
 mod runs;
 mod listen;

@@ -14,7 +14,7 @@ pub(super) fn print(plan: &PlanView) {
     let hosts: Vec<&str> = plan.hosts.iter().map(|(host, _)| host.as_str()).collect();
     out::line(&format!(
         "{kind} {} on {}",
-        plan.request.service,
+        plan.request.subject(),
         hosts.join(", ")
     ));
     for (host, from) in &plan.hosts {
@@ -51,9 +51,10 @@ pub(super) enum Answer {
     NotAsked(String),
 }
 
-/// A protected host wants the service's name; anything else wants `--yes` or a `y`.
+/// A protected host wants the service's name, with its environment; anything else wants `--yes` or a `y`.
 pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
-    let service = plan.request.service.as_str();
+    let service = plan.request.subject();
+    let service = service.as_str();
     let protected: Vec<&str> = plan
         .protected
         .iter()

@@ -104,7 +104,14 @@ fn matches(filter: &str, host: &HostName, container: &Container) -> bool {
         None => (true, filter),
     };
     let service = match container.group() {
-        Group::Service { name, .. } => name.to_string(),
+        Group::Service {
+            name,
+            environment: None,
+        } => name.to_string(),
+        Group::Service {
+            name,
+            environment: Some(environment),
+        } => format!("{name}.{environment}"),
         Group::Compose { project, service } => format!("{project} {service}"),
         Group::None => String::new(),
     };

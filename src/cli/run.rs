@@ -7,6 +7,7 @@ use super::args::{HowToRun, RollbackArgs, RunArgs};
 use super::out::{self, Exit};
 use super::plan::{self, Answer};
 use super::setup::Setup;
+use super::target;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
@@ -17,10 +18,14 @@ use crate::runs;
 
 pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exit {
     let image = asked.image.or(asked.tag);
+    let subject = match target::deployed(setup, kind, &asked.target) {
+        Ok(subject) => subject,
+        Err(exit) => return exit,
+    };
     let request = RunRequest {
         kind,
-        service: asked.service,
-        environment: None,
+        service: subject.service,
+        environment: subject.environment,
         image,
         revision: asked.revision,
         to: None,
@@ -30,10 +35,14 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
 }
 
 pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
+    let subject = match target::deployed(setup, RunKind::Rollback, &asked.target) {
+        Ok(subject) => subject,
+        Err(exit) => return exit,
+    };
     let request = RunRequest {
         kind: RunKind::Rollback,
-        service: asked.service,
-        environment: None,
+        service: subject.service,
+        environment: subject.environment,
         image: None,
         revision: None,
         to: asked.to,
@@ -43,24 +52,6 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
 }
 
 async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
-    if setup.config.service(&request.service).is_none() {
-        let known: Vec<&str> = setup
-            .config
-            .services
-            .iter()
-            .map(|service| service.name.as_str())
-            .collect();
-        let fault = Fault::new(
-            format!("find the service {}", request.service),
-            "the configuration has no such service",
-        );
-        out::fault(&fault.hint(if known.is_empty() {
-            "it has none".to_owned()
-        } else {
-            format!("it has {}", known.join(", "))
-        }));
-        return Exit::Usage;
-    }
     let plan = match runs::plan(&setup.state, &setup.config, &request, setup.access).await {
         Ok(plan) => plan,
         Err(fault) => return failed(&fault),

@@ -4,6 +4,7 @@ use super::args::{Approve, Follow, Recover, Runs, Unlock};
 use super::out::{self, Exit};
 use super::run;
 use super::setup::Setup;
+use super::target;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::run::{Outcome, RunStatus, RunView};
@@ -12,7 +13,11 @@ use crate::runs::{self, Recovery};
 
 pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
     let views = match &asked.id {
-        None => runs::list(&setup.state),
+        None => {
+            let mut views = runs::list(&setup.state);
+            views.retain(|view| is_wanted(view, asked));
+            views
+        }
         Some(id) => match runs::view(&setup.state, id) {
             Ok(view) => vec![view],
             Err(fault) => return failed(&fault),
@@ -39,6 +44,16 @@ pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
         .collect();
     out::table(["RUN", "KIND", "SERVICE", "TO", "RESULT", "STARTED", "BY"], &rows);
     Exit::Done
+}
+
+/// Also of services that the configuration does not know any more.
+fn is_wanted(view: &RunView, asked: &Runs) -> bool {
+    let environment = view.environment.as_deref();
+    let service = asked.service.as_ref().is_none_or(|wanted| {
+        let fits = wanted.environment.is_none() || wanted.environment.as_deref() == environment;
+        wanted.service == view.service && fits
+    });
+    service && (asked.environment.is_none() || asked.environment.as_deref() == environment)
 }
 
 fn result(view: &RunView) -> String {
@@ -118,9 +133,13 @@ pub(super) async fn unlock(setup: &Setup, asked: &Unlock) -> Exit {
         return failed(&fault);
     }
     let by = runs::who();
-    match runs::unlock(&setup.config, &asked.service, &asked.reason, &by).await {
+    let subject = match target::known(setup, &asked.target) {
+        Ok(subject) => subject,
+        Err(exit) => return exit,
+    };
+    match runs::unlock(&setup.config, &subject, &asked.reason, &by).await {
         Ok(removed) if removed.is_empty() => {
-            out::words(&format!("{} is not locked", asked.service));
+            out::words(&format!("{subject} is not locked"));
             Exit::Done
         }
         Ok(removed) => {

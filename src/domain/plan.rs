@@ -25,6 +25,17 @@ pub struct RunRequest {
     pub reason: Option<String>,
 }
 
+impl RunRequest {
+    /// `shop`, or `shop.staging`: what has to be typed where a host is protected.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match &self.environment {
+            Some(environment) => format!("{}.{environment}", self.service),
+            None => self.service.to_string(),
+        }
+    }
+}
+
 /// The plan page, `--dry-run` and its `--json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PlanView {
@@ -47,6 +58,6 @@ pub struct PlanView {
     pub warnings: Vec<String>,
     /// Why it would not be started; empty when it can be.
     pub refusals: Vec<Fault>,
-    /// Protected hosts among the targets: the service's name must be typed.
+    /// Protected hosts among the targets: the name must be typed.
     pub protected: Vec<HostName>,
 }

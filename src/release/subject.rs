@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::container::label;
+use crate::domain::fault::Fault;
 use crate::domain::ids::{ReleaseNumber, ServiceName};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -15,6 +16,24 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// `shop`, or `shop.staging`. Whether the configuration knows it is another question.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let (service, environment) = match text.split_once('.') {
+            Some((service, environment)) => (service, Some(environment)),
+            None => (text, None),
+        };
+        if environment == Some("") {
+            return Err(Fault::new(
+                "read the service",
+                format!("{text:?} ends where its environment should begin"),
+            ));
+        }
+        Ok(Self {
+            service: ServiceName::parse(service)?,
+            environment: environment.map(str::to_owned),
+        })
+    }
+
     /// `shop.r42.1`, or `shop.staging.r42.1`: never renamed, never reused.
     #[must_use]
     pub fn replica_name(&self, release: ReleaseNumber, n: u32) -> String {
@@ -52,5 +71,34 @@ impl fmt::Display for Subject {
             Some(environment) => write!(f, "{}.{environment}", self.service),
             None => self.service.fmt(f),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_it_is_called() {
+        for text in ["shop", "shop.staging"] {
+            assert_eq!(Subject::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["", "Shop", "shop.", ".staging"] {
+            assert!(Subject::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_service_and_its_environments_are_never_taken_for_each_other() {
+        let [shop, staging] = ["shop", "shop.staging"].map(|text| Subject::parse(text).unwrap());
+        let labels = |key: &str| (key == label::SERVICE).then_some("shop");
+        assert!(shop.owns(labels) && !staging.owns(labels));
+        let labels = |key: &str| match key {
+            label::SERVICE => Some("shop"),
+            label::ENVIRONMENT => Some("staging"),
+            _ => None,
+        };
+        assert!(staging.owns(labels) && !shop.owns(labels));
+        assert_eq!(staging.replica_name(ReleaseNumber(42), 1), "shop.staging.r42.1");
     }
 }

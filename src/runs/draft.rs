@@ -22,17 +22,15 @@ pub async fn draft(
     by: Actor,
     now: Stamp,
 ) -> Result<RunFile, Fault> {
-    let what = || format!("{} {}", request.kind.word(), request.service);
-    let service = config
-        .service(&request.service)
-        .ok_or_else(|| Fault::new(what(), "the configuration has no such service"))?;
-    if let Some(environment) = &request.environment {
-        return Err(Fault::new(
-            what(),
-            format!("the service has no environment {environment}"),
-        ));
-    }
-    let places = places(service, request.kind).map_err(|why| Fault::new(what(), why))?;
+    let what = || format!("{} {}", request.kind.word(), request.subject());
+    let service = config.service_in(&request.service, request.environment.as_deref())?;
+    let places = places(service, request.kind).map_err(|why| {
+        let fault = Fault::new(what(), why);
+        if service.environments.is_empty() {
+            return fault;
+        }
+        fault.hint(service.environment_words())
+    })?;
     if request.kind == RunKind::Pipeline && request.image.is_some() && service.build.is_some() {
         return Err(
             Fault::new(what(), "a pipeline builds its own image").hint("test or deploy that one by itself")
@@ -43,7 +41,7 @@ pub async fn draft(
         kind: request.kind,
         subject: Subject {
             service: request.service.clone(),
-            environment: None,
+            environment: request.environment.clone(),
         },
         by,
         reason: request.reason.clone(),
@@ -55,7 +53,10 @@ pub async fn draft(
         labels: std::collections::BTreeMap::new(),
         notes: Vec::new(),
         to: request.to,
-        service: service.clone(),
+        service: Service {
+            environments: Vec::new(),
+            ..service.clone()
+        },
         seals: Seals::new(),
     };
     if !plan.test_hosts().is_empty() {

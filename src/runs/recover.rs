@@ -10,7 +10,7 @@ use super::launch::start;
 use super::secrets::Secrets;
 use super::state::{RunFile, State, is_alive};
 use super::step::lock::{self, Claim, Pinned};
-use crate::config::{Config, Host};
+use crate::config::{Config, Host, Service};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
@@ -80,11 +80,11 @@ async fn here(state: &State, run: &RunId) -> Result<Recovery, Fault> {
 /// A stale lock on a host: its run's process was on a machine that may be gone.
 async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Result<Recovery, Fault> {
     let mut unreached: Vec<Fault> = Vec::new();
-    for service in &config.services {
+    for (environment, service) in config.services.iter().flat_map(Service::places) {
         let Some(deploy) = &service.deploy else { continue };
         let subject = Subject {
             service: service.name.clone(),
-            environment: None,
+            environment: environment.map(str::to_owned),
         };
         let mut found: Vec<Found> = Vec::new();
         for name in &deploy.hosts {

@@ -1,10 +1,10 @@
-//! A person's word against a lock: removed on every host of the service, with a reason.
+//! A person's word against a lock: removed on every host of the service or its environment, with a reason.
 //! Not while its holder renews it; what the run left is told, not undone; who did it and why goes into the ledgers.
 
 use super::step::{ledger, lock};
 use crate::config::Config;
 use crate::domain::fault::Fault;
-use crate::domain::ids::{HostName, ServiceName};
+use crate::domain::ids::HostName;
 use crate::domain::order::Access;
 use crate::hosts::{Unreached, connect};
 use crate::release::ledger::Unlocked;
@@ -14,29 +14,26 @@ use crate::release::subject::Subject;
 /// What was removed, in words: host, holder, age.
 pub async fn unlock(
     config: &Config,
-    service: &ServiceName,
+    subject: &Subject,
     reason: &str,
     by: &Actor,
 ) -> Result<Vec<(HostName, String)>, Fault> {
-    let what = || format!("unlock {service}");
-    let known = config
-        .service(service)
-        .ok_or_else(|| Fault::new(what(), "the configuration has no such service"))?;
-    let deploy = known
-        .deploy
-        .as_ref()
-        .ok_or_else(|| Fault::new(what(), "it is not deployed anywhere"))?;
-    let subject = Subject {
-        service: service.clone(),
-        environment: None,
-    };
+    let what = || format!("unlock {subject}");
+    let known = config.service_in(&subject.service, subject.environment.as_deref())?;
+    let deploy = known.deploy.as_ref().ok_or_else(|| {
+        let fault = Fault::new(what(), "it is not deployed anywhere");
+        if known.environments.is_empty() {
+            return fault;
+        }
+        fault.hint(known.environment_words())
+    })?;
     let mut found = Vec::new();
     for name in &deploy.hosts {
         let host = config
             .host(name)
             .ok_or_else(|| Fault::new(what(), format!("the configuration has no host {name}")))?;
         let daemon = connect(host, Access::Full).await.map_err(Unreached::fault)?;
-        for seen in lock::seen(&daemon, &subject)
+        for seen in lock::seen(&daemon, subject)
             .await
             .map_err(|failure| failure.fault)?
         {

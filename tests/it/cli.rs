@@ -144,3 +144,50 @@ fn a_screen_without_a_terminal_is_refused_in_words() {
     let home = tempfile::tempdir().unwrap();
     check(&run(home.path(), NOBODY_HOME, &[]), 2, &[], &["terminal"]);
 }
+
+const IN_ENVIRONMENTS: &str = "[[hosts]]\nname = \"gone\"\nurl = \"unix:///nowhere/docker.sock\"\n\
+[[services]]\nname = \"shop\"\nimage = \"shop\"\n[services.environments.staging.deploy]\nhosts = [\"gone\"]\n\
+[services.environments.production.deploy]\nhosts = [\"gone\"]\n";
+
+#[test]
+fn an_environment_that_is_not_known_is_a_usage_error_that_names_the_known_ones() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| run(home.path(), IN_ENVIRONMENTS, arguments);
+    let known = "it has staging, production";
+    check(&run(&["deploy", "shop", "--env", "qa"]), 2, &[], &["qa", known]);
+    check(&run(&["rollback", "shop.qa"]), 2, &[], &["qa", known]);
+    check(
+        &run(&["unlock", "shop.qa", "--reason", "x"]),
+        2,
+        &[],
+        &["qa", known],
+    );
+    check(
+        &run(&["deploy", "shop"]),
+        2,
+        &[],
+        &["in its environments only", known],
+    );
+    check(
+        &run(&["deploy", "cart.staging"]),
+        2,
+        &[],
+        &["cart", "it has shop"],
+    );
+    let two = run(&["deploy", "shop.staging", "--env", "production"]);
+    check(&two, 2, &[], &["shop.staging", "--env says production"]);
+    // Known, and so it is tried: its host is not there.
+    for known in [
+        ["deploy", "shop.staging", "--yes"],
+        ["deploy", "shop", "--env=staging"],
+    ] {
+        let ran = run(&known);
+        check(&ran, 1, &[], &["nowhere"]);
+    }
+    check(
+        &run(&["runs", "--service", "shop", "--env", "qa", "--json"]),
+        0,
+        &["[]"],
+        &[],
+    );
+}

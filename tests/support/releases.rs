@@ -22,6 +22,8 @@ use pilothouse::runs::{self, Recovery, State};
 pub(crate) struct Bench {
     pub(crate) config: Config,
     pub(crate) state: State,
+    /// What its runs are of, and what it looks at: an environment of the service, or the service without one.
+    pub(crate) environment: Option<String>,
     image: String,
     folder: tempfile::TempDir,
 }
@@ -49,6 +51,7 @@ impl Bench {
         Self {
             config,
             state,
+            environment: None,
             image: image.to_owned(),
             folder,
         }
@@ -58,6 +61,7 @@ impl Bench {
     pub(crate) fn another(&self) -> Self {
         let mut other = Self::on(self.config.hosts.clone(), &self.image);
         other.config = self.config.clone();
+        other.environment.clone_from(&self.environment);
         other
     }
 
@@ -85,7 +89,7 @@ impl Bench {
     pub(crate) async fn age_locks(&self) {
         for host in &self.config.hosts {
             let daemon = pilothouse::hosts::connect(host, Access::Full).await.unwrap();
-            for seen in lock::seen(&daemon, &subject()).await.unwrap() {
+            for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
                 let renewed = Stamp::from_seconds(seen.now.seconds() - 100);
                 let lease = serde_json::json!({ "renewed": renewed, "stage": "gate" }).to_string();
                 let mut header = tar::Header::new_gnu();
@@ -105,7 +109,7 @@ impl Bench {
                     .await
                     .unwrap();
             }
-            for seen in lock::seen(&daemon, &subject()).await.unwrap() {
+            for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
                 assert!(seen.is_stale(), "{}", seen.described());
             }
         }
@@ -138,11 +142,18 @@ impl Bench {
         self.state.clone().with_program(path)
     }
 
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            service: ServiceName::parse("shop").unwrap(),
+            environment: self.environment.clone(),
+        }
+    }
+
     pub(crate) fn request(&self, kind: RunKind) -> RunRequest {
         RunRequest {
             kind,
             service: ServiceName::parse("shop").unwrap(),
-            environment: None,
+            environment: self.environment.clone(),
             image: Some(self.image.clone()),
             revision: None,
             to: None,
@@ -210,7 +221,7 @@ impl Bench {
 
     /// What is there, host by host, as a person with `docker inspect` finds it.
     pub(crate) async fn look(&self) -> Seen {
-        let subject = subject();
+        let subject = self.subject();
         let mut seen = Seen::new();
         for host in &self.config.hosts {
             let daemon = pilothouse::hosts::connect(host, Access::ReadOnly).await.unwrap();
@@ -224,7 +235,7 @@ impl Bench {
         let mut count = 0;
         for host in &self.config.hosts {
             let daemon = pilothouse::hosts::connect(host, Access::ReadOnly).await.unwrap();
-            count += lock::seen(&daemon, &subject()).await.unwrap().len();
+            count += lock::seen(&daemon, &self.subject()).await.unwrap().len();
         }
         count
     }
@@ -254,13 +265,6 @@ impl Bench {
             assert!(found.is_empty(), "{found:?}\n{context}");
         }
         assert_eq!(self.locks().await, 0, "{context}");
-    }
-}
-
-pub(crate) fn subject() -> Subject {
-    Subject {
-        service: ServiceName::parse("shop").unwrap(),
-        environment: None,
     }
 }
 

@@ -103,9 +103,9 @@ pub(super) fn whole(
     let mut pipeline = pipeline::read(section.take("pipeline").as_ref(), &parts);
     if may_share && deploy.is_none() {
         // Only its environments deploy.
-        pipeline
-            .iter_mut()
-            .for_each(|group| group.retain(|slot| *slot != Slot::Deploy));
+        for group in &mut pipeline {
+            group.retain(|slot| *slot != Slot::Deploy);
+        }
         pipeline.retain(|group| !group.is_empty());
     }
     Some(Service {

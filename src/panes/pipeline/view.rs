@@ -83,7 +83,7 @@ fn share(height: usize, hosts: usize) -> usize {
 
 fn nothing(model: &Model) -> Vec<Row> {
     let words = match model.pipeline.awaited() {
-        Some(request) => format!("{} {} is being started …", request.kind.word(), request.service),
+        Some(request) => format!("{} {} is being started …", request.kind.word(), request.subject()),
         None => "No run yet: b builds, t tests, d deploys the service that is selected.".to_owned(),
     };
     vec![row(Tone::Dim, words)]

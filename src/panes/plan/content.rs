@@ -146,19 +146,10 @@ pub fn wrapped(words: &[(Tone, String)], columns: usize, indent: usize) -> Vec<R
 }
 
 fn title(request: &RunRequest) -> String {
-    let subject = subject(request);
+    let subject = request.subject();
     match request.kind {
         RunKind::Rollback => format!("Roll {subject} back"),
         kind => format!("{} {subject}", capital(kind.word())),
-    }
-}
-
-/// `shop`, or `shop.staging`
-#[must_use]
-pub fn subject(request: &RunRequest) -> String {
-    match &request.environment {
-        Some(environment) => format!("{}.{environment}", request.service),
-        None => request.service.to_string(),
     }
 }
 

@@ -76,7 +76,7 @@ pub fn planned(model: &mut Model, id: OrderId, plan: Result<Box<PlanView>, Fault
 }
 
 fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
-    let service = content::subject(&plan.request);
+    let service = plan.request.subject();
     let hosts: Vec<String> = plan.hosts.iter().map(|(host, _)| host.to_string()).collect();
     let hosts = hosts.join(", ");
     let title = match plan.request.kind {
@@ -97,7 +97,7 @@ fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
     }
     let verb = if protected.len() == 1 { "is" } else { "are" };
     let why = format!("{} {verb} protected", protected.join(", "));
-    Question::typed(title, plan.request.service.to_string(), intent, uptime).details(vec![why])
+    Question::typed(title, service, intent, uptime).details(vec![why])
 }
 
 #[must_use]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::Model;
 use crate::app::act::key_of;
+use crate::config::Service;
 use crate::domain::container::{Group, State};
 use crate::domain::fleet::Row;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
@@ -79,10 +80,21 @@ impl ServiceRow {
 pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
     let mut rows: BTreeMap<Group, ServiceRow> = BTreeMap::new();
     let row_of = |group: Group| (group.clone(), ServiceRow::new(group));
-    for service in &model.setup.config.services {
-        let group = Group::Service {
+    let places = model.setup.config.services.iter().flat_map(Service::places);
+    // A service that runs in its environments only is no row beside them, unless something was done with it.
+    let (places, only_shared): (Vec<_>, Vec<_>) =
+        places.partition(|(_, service)| service.deploy.is_some() || service.environments.is_empty());
+    let only_shared: BTreeSet<Group> = only_shared
+        .into_iter()
+        .map(|(_, service)| Group::Service {
             name: service.name.clone(),
             environment: None,
+        })
+        .collect();
+    for (environment, service) in places {
+        let group = Group::Service {
+            name: service.name.clone(),
+            environment: environment.map(Into::into),
         };
         let (group, mut row) = row_of(group);
         row.wanted = service
@@ -117,6 +129,10 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
             name: run.service.clone(),
             environment: run.environment.as_deref().map(Into::into),
         };
+        if only_shared.contains(&group) {
+            rows.entry(group.clone())
+                .or_insert_with(|| ServiceRow::new(group.clone()));
+        }
         if let Some(row) = rows.get_mut(&group) {
             row.run = Some(run.id.clone());
             row.busy = run.is_open();

@@ -129,10 +129,11 @@ fn nanos(cpus: f64) -> i64 {
     (cpus * 1e9) as i64
 }
 
-/// Others on the network reach the service by its name, whichever release it is.
+/// Others on the network reach the service by its name, whichever release it is; in an environment by `shop.staging`,
+/// so that two of them on one network never answer for each other.
 fn alias(scene: &Scene<'_>) -> EndpointSettings {
     EndpointSettings {
-        aliases: Some(vec![scene.plan.subject.service.to_string()]),
+        aliases: Some(vec![scene.plan.subject.to_string()]),
         ..EndpointSettings::default()
     }
 }

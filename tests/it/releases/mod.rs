@@ -3,6 +3,7 @@
 #[path = "../../support/releases.rs"]
 mod bench;
 mod crash;
+mod environments;
 mod history;
 mod stale;
 mod stages;

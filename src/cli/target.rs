@@ -1,0 +1,60 @@
+//! Which service is meant, and which of its environments: `shop`, `shop.staging`, or `shop --env staging`.
+//! What the configuration does not know is a mistake of whoever typed it, told with the names that it knows.
+
+use super::args::Target;
+use super::out::{self, Exit};
+use super::setup::Setup;
+use crate::config::{Config, Service};
+use crate::domain::fault::Fault;
+use crate::domain::run::RunKind;
+use crate::release::subject::Subject;
+
+/// What was said in one word and what was said with `--env` must not contradict each other.
+pub(super) fn said(asked: &Target) -> Result<Subject, Fault> {
+    let mut subject = asked.service.clone();
+    match (&subject.environment, &asked.environment) {
+        (Some(one), Some(other)) if one != other => Err(Fault::new(
+            format!("find {subject}"),
+            format!("--env says {other}"),
+        )
+        .hint("say the environment once")),
+        (None, Some(_)) => {
+            subject.environment.clone_from(&asked.environment);
+            Ok(subject)
+        }
+        (_, _) => Ok(subject),
+    }
+}
+
+/// As `said`, and the configuration has it.
+pub(super) fn known(setup: &Setup, asked: &Target) -> Result<Subject, Exit> {
+    let found = said(asked).and_then(|subject| {
+        view(&setup.config, &subject)?;
+        Ok(subject)
+    });
+    found.map_err(|fault| usage(&fault))
+}
+
+/// As `known`, and where the kind of run needs a deploy, the service does not have it in its environments only.
+pub(super) fn deployed(setup: &Setup, kind: RunKind, asked: &Target) -> Result<Subject, Exit> {
+    let subject = known(setup, asked)?;
+    let service = view(&setup.config, &subject).map_err(|fault| usage(&fault))?;
+    let deploys = matches!(kind, RunKind::Deploy | RunKind::Rollback);
+    if deploys && service.deploy.is_none() && !service.environments.is_empty() {
+        let fault = Fault::new(
+            format!("{} {subject}", kind.word()),
+            "it runs in its environments only",
+        );
+        return Err(usage(&fault.hint(service.environment_words())));
+    }
+    Ok(subject)
+}
+
+fn view<'c>(config: &'c Config, subject: &Subject) -> Result<&'c Service, Fault> {
+    config.service_in(&subject.service, subject.environment.as_deref())
+}
+
+fn usage(fault: &Fault) -> Exit {
+    out::fault(fault);
+    Exit::Usage
+}
