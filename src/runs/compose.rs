@@ -100,6 +100,7 @@ mod tests {
             deploy: None,
             pipeline: Vec::new(),
             stages: Vec::new(),
+            environments: Vec::new(),
         }
     }
 

@@ -17,14 +17,17 @@ pub(super) fn read(value: &Value<'_>, service: &Service) -> Option<Trigger> {
         .need("repository")
         .and_then(|value| value.parsed(repository));
     let branches = section.need("branches").and_then(|value| branches(&value));
-    let own = (!section.has("environment")).then_some(service);
+    let environment = section
+        .take("environment")
+        .map(|value| environment(&value, service));
+    let own = match &environment {
+        None => Some(service),
+        Some(named) => named.as_deref().and_then(|named| service.place(Some(named))),
+    };
     let run = match section.take("run") {
         Some(value) => run(&value, own),
         None => Some(RunKind::Pipeline),
     };
-    let environment = section
-        .take("environment")
-        .map(|value| value.word().map(str::to_owned));
     let secret = section.need("secret").and_then(|value| secret(&value));
     let prepare = section.take("prepare").map(|value| {
         refuse_of_others(&value);
@@ -92,7 +95,20 @@ fn branches(value: &Value<'_>) -> Option<Vec<String>> {
     Some(found)
 }
 
-/// What an environment has to run is its own matter: `own` is absent then.
+/// One of the service's, where it has any; where it has none, the run itself will say so.
+fn environment(value: &Value<'_>, service: &Service) -> Option<String> {
+    let name = value.word()?;
+    if !service.environments.is_empty() && service.place(Some(name)).is_none() {
+        value.fault(
+            Wrong::new(format!("`environment`: {name:?} is none of the service"))
+                .hint(service.environment_words()),
+        );
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// `own`: the service as it is where it runs; absent where that is not known.
 fn run(value: &Value<'_>, own: Option<&Service>) -> Option<RunKind> {
     let kinds = [
         RunKind::Pipeline,

@@ -177,3 +177,19 @@ fn a_service_without_any_deploy_has_no_environment_to_speak_of() {
     ));
     assert!(faults.contains("`environments` is empty"), "{faults}");
 }
+
+#[test]
+fn a_trigger_names_one_of_the_environments() {
+    let trigger =
+        "[services.trigger]\nrepository = \"a/shop\"\nbranches = [\"main\"]\nsecret = { env = \"HOOK\" }\n";
+    let with = |name: &str| format!("{HOSTS}{SHOP}{trigger}environment = \"{name}\"\n");
+    assert_eq!(
+        loaded(&with("staging")).triggers[0].environment.as_deref(),
+        Some("staging")
+    );
+    let faults = faults_of(&with("stagin"));
+    assert!(
+        faults.contains("none of the service") && faults.contains("it has staging, production"),
+        "{faults}"
+    );
+}
