@@ -269,6 +269,7 @@ pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
         revision: None,
         to: None,
         reason: None,
+        origin: None,
     })
 }
 

@@ -54,6 +54,10 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             part(model, |service| !service.pipeline.is_empty(), "pipeline")
         }
         Command::Push => Err(Refusal::new("pushing comes with a later version")),
+        Command::Promote => {
+            writable(model)?;
+            super::promote::ways(model).map(drop)
+        }
         Command::Cancel => act::run_to_cancel(model).map(drop),
         Command::Approve => {
             writable(model)?;

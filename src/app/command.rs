@@ -158,6 +158,8 @@ commands! {
     Rollback = "rollback", "roll back" on [key!(shift-r)] in Fleet;
     /// Build, test, push and deploy
     Pipeline = "pipeline", "pipeline" on [key!(shift-p)] in Fleet;
+    /// Show the plan to ship to one environment what runs in another now
+    Promote = "promote", "promote" on [] in Fleet;
     /// Cancel the run: what it changed is taken back
     Cancel = "cancel", "cancel" on [key!(x)] in Fleet;
     /// Answer a run that waits for a person

@@ -4,12 +4,15 @@
 use super::input::Line;
 use super::palette::Palette;
 use super::place::PaneId;
+use super::promote::Promotions;
 use super::question::Question;
 
 #[derive(Clone, Debug)]
 pub enum Layer {
     Question(Box<Question>),
     Palette(Box<Palette>),
+    /// From where to where a release is taken.
+    Promotions(Box<Promotions>),
     /// First row shown.
     Help {
         top: usize,

@@ -14,6 +14,7 @@ pub mod layout;
 pub mod notices;
 pub mod question;
 pub mod palette;
+pub mod promote;
 pub mod layer;
 pub mod help;
 pub mod model;

@@ -16,6 +16,7 @@ use super::msg::Msg;
 use super::orders;
 use super::palette::Palette;
 use super::place::PaneId;
+use super::promote;
 use super::question::{Intent, Verdict};
 use super::recovery;
 use super::watch;
@@ -149,7 +150,8 @@ fn pasted(model: &mut Model, text: &str) {
             line_changed(model);
         }
         // A pasted text never answers a question, and is no row of keystrokes either.
-        Some(Layer::Question(_) | Layer::Help { .. } | Layer::Notices { .. }) | None => {}
+        Some(Layer::Question(_) | Layer::Promotions(_) | Layer::Help { .. } | Layer::Notices { .. })
+        | None => {}
     }
 }
 
@@ -168,6 +170,7 @@ fn key_pressed(model: &mut Model, pressed: KeyCombination) -> Vec<Effect> {
         },
         Some(Layer::Question(question)) => question_key(model, *question, pressed),
         Some(Layer::Palette(palette)) => palette_key(model, palette, pressed),
+        Some(Layer::Promotions(list)) => promote::pressed(model, list, pressed),
         Some(Layer::Line(edit)) => line_key(model, edit, pressed),
         Some(Layer::Help { top }) => {
             let rows = super::help::rows(model).len();
@@ -343,6 +346,10 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Deploy => act::pipeline(model, RunKind::Deploy),
         Command::Rollback => act::pipeline(model, RunKind::Rollback),
         Command::Pipeline => act::pipeline(model, RunKind::Pipeline),
+        Command::Promote => {
+            promote::open(model);
+            Vec::new()
+        }
         Command::Cancel => act::ask_cancel(model),
         Command::Approve => act::ask_approve(model),
         Command::Recover => recovery::ask(model),

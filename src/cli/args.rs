@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::domain::ids::{HostName, ReleaseNumber, RunId};
+use crate::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use crate::release::subject::Subject;
 
 /// A control room in the terminal for container fleets
@@ -51,6 +51,8 @@ pub enum Command {
     Deploy(RunArgs),
     /// Build, test, push and deploy a service, as its `pipeline` says
     Pipeline(RunArgs),
+    /// Ship to one environment of a service exactly the image that runs in another now
+    Promote(PromoteArgs),
     /// Go back to the release before, or to a named one
     Rollback(RollbackArgs),
     /// List runs, or show one
@@ -157,6 +159,19 @@ pub struct RunArgs {
     /// Build exactly this commit, branch or tag, whatever the work tree holds
     #[arg(long, value_name = "REVISION")]
     pub revision: Option<String>,
+    #[command(flatten)]
+    pub how: HowToRun,
+}
+
+#[derive(Debug, Args)]
+pub struct PromoteArgs {
+    /// A service of the configuration
+    #[arg(value_parser = ServiceName::parse)]
+    pub service: ServiceName,
+    /// The environment whose image is taken; the service's own name means the service without one
+    pub from: String,
+    /// The environment that it is shipped to
+    pub to: String,
     #[command(flatten)]
     pub how: HowToRun,
 }

@@ -85,6 +85,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Test(asked) => run::forward(&setup, RunKind::Test, asked).await,
         Command::Pipeline(asked) => run::forward(&setup, RunKind::Pipeline, asked).await,
         Command::Deploy(asked) => run::forward(&setup, RunKind::Deploy, asked).await,
+        Command::Promote(asked) => run::promote(&setup, asked).await,
         Command::Rollback(asked) => run::back(&setup, asked).await,
         Command::Runs(asked) => runs::list(&setup, &asked),
         Command::Follow(asked) => runs::follow(&setup, &asked).await,

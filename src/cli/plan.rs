@@ -10,10 +10,12 @@ use crate::domain::units::short_span;
 
 /// The plan for people, to stdout.
 pub(super) fn print(plan: &PlanView) {
-    let kind = plan.request.kind.word();
+    let word = plan.request.word();
     let hosts: Vec<&str> = plan.hosts.iter().map(|(host, _)| host.as_str()).collect();
+    let from = plan.request.origin_words().map(|from| format!("{from} to "));
+    let from = from.unwrap_or_default();
     out::line(&format!(
-        "{kind} {} on {}",
+        "{word} {from}{} on {}",
         plan.request.subject(),
         hosts.join(", ")
     ));
@@ -75,7 +77,7 @@ pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
     }
     let (question, wanted): (String, &[&str]) = if protected.is_empty() {
         (
-            format!("{} {service}? Type yes: ", plan.request.kind.word()),
+            format!("{} {service}? Type yes: ", plan.request.word()),
             &["y", "yes"],
         )
     } else {

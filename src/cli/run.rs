@@ -1,16 +1,16 @@
-//! `build`, `test`, `deploy`, `rollback`, `pipeline`: plan, question, launch, and following it to its end.
+//! `build`, `test`, `deploy`, `promote`, `rollback`, `pipeline`: plan, question, launch, and following it to its end.
 //! Ending this command never ends the run: it is a process of its own.
 
 use std::collections::BTreeMap;
 
-use super::args::{HowToRun, RollbackArgs, RunArgs};
+use super::args::{HowToRun, PromoteArgs, RollbackArgs, RunArgs};
 use super::out::{self, Exit};
 use super::plan::{self, Answer};
 use super::setup::Setup;
 use super::target;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
-use crate::domain::plan::RunRequest;
+use crate::domain::plan::{Origin, RunRequest};
 use crate::domain::run::{Cell, Outcome, RunKind, RunStatus, RunView};
 use crate::domain::units::short_span;
 use crate::release::preflight::LOCKED;
@@ -30,6 +30,7 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
         revision: asked.revision,
         to: None,
         reason: asked.how.reason.clone(),
+        origin: None,
     };
     run(setup, request, &asked.how).await
 }
@@ -47,6 +48,28 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
         revision: None,
         to: asked.to,
         reason: asked.how.reason.clone(),
+        origin: None,
+    };
+    run(setup, request, &asked.how).await
+}
+
+pub(super) async fn promote(setup: &Setup, asked: PromoteArgs) -> Exit {
+    let (from, to) = match target::promoted(setup, &asked) {
+        Ok(places) => places,
+        Err(exit) => return exit,
+    };
+    let request = RunRequest {
+        kind: RunKind::Deploy,
+        service: asked.service,
+        environment: to,
+        image: None,
+        revision: None,
+        to: None,
+        reason: asked.how.reason.clone(),
+        origin: Some(Origin {
+            environment: from,
+            release: None,
+        }),
     };
     run(setup, request, &asked.how).await
 }
@@ -96,10 +119,12 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
             }
         }
     }
-    if let Err(fault) = setup.may_change(request.kind.word()) {
+    if let Err(fault) = setup.may_change(request.word()) {
         return failed(&fault);
     }
-    match runs::launch(&setup.state, &setup.config, &request, runs::who()).await {
+    // What the plan saw, not merely what was asked.
+    let request = &plan.request;
+    match runs::launch(&setup.state, &setup.config, request, runs::who()).await {
         Ok(id) if how.detach => {
             out::line(id.as_str());
             Exit::Done

@@ -1,7 +1,7 @@
 //! Which service is meant, and which of its environments: `shop`, `shop.staging`, or `shop --env staging`.
 //! What the configuration does not know is a mistake of whoever typed it, told with the names that it knows.
 
-use super::args::Target;
+use super::args::{PromoteArgs, Target};
 use super::out::{self, Exit};
 use super::setup::Setup;
 use crate::config::{Config, Service};
@@ -48,6 +48,39 @@ pub(super) fn deployed(setup: &Setup, kind: RunKind, asked: &Target) -> Result<S
         return Err(usage(&fault.hint(service.environment_words())));
     }
     Ok(subject)
+}
+
+/// From where to where; both are deployed, and they are two.
+pub(super) fn promoted(setup: &Setup, asked: &PromoteArgs) -> Result<(Option<String>, Option<String>), Exit> {
+    let place = |word: &str| -> Result<Option<String>, Fault> {
+        let of_service = word.strip_prefix(asked.service.as_str());
+        let environment = match of_service {
+            Some("") => None,
+            Some(rest) if rest.starts_with('.') => rest.get(1..),
+            Some(_) | None => Some(word),
+        };
+        let service = setup.config.service_in(&asked.service, environment)?;
+        if service.deploy.is_none() {
+            let fault = Fault::new(
+                format!("promote {} from or to {word}", asked.service),
+                "it is not deployed there",
+            );
+            return Err(fault.hint(service.environment_words()));
+        }
+        Ok(environment.map(str::to_owned))
+    };
+    let found = place(&asked.from).and_then(|from| Ok((from, place(&asked.to)?)));
+    match found {
+        Ok((from, to)) if from == to => Err(usage(
+            &Fault::new(
+                format!("promote {} to {}", asked.from, asked.to),
+                "they are the same",
+            )
+            .hint("pilothouse promote SERVICE FROM TO"),
+        )),
+        Ok(places) => Ok(places),
+        Err(fault) => Err(usage(&fault)),
+    }
 }
 
 fn view<'c>(config: &'c Config, subject: &Subject) -> Result<&'c Service, Fault> {

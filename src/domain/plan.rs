@@ -23,6 +23,18 @@ pub struct RunRequest {
     /// Where a rollback goes; absent: the last release committed on all hosts before the present one.
     pub to: Option<ReleaseNumber>,
     pub reason: Option<String>,
+    /// A promotion: the image is what runs there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// Where a promotion takes its image from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Another environment of the same service; absent: the service without one.
+    pub environment: Option<String>,
+    /// What the plan saw there; `image` of the request is then that release's. Something else by now is refused.
+    pub release: Option<ReleaseNumber>,
 }
 
 impl RunRequest {
@@ -32,6 +44,29 @@ impl RunRequest {
         match &self.environment {
             Some(environment) => format!("{}.{environment}", self.service),
             None => self.service.to_string(),
+        }
+    }
+
+    /// `shop.staging r42`, of a promotion.
+    #[must_use]
+    pub fn origin_words(&self) -> Option<String> {
+        let origin = self.origin.as_ref()?;
+        let mut words = match &origin.environment {
+            Some(environment) => format!("{}.{environment}", self.service),
+            None => self.service.to_string(),
+        };
+        if let Some(release) = origin.release {
+            words = format!("{words} {release}");
+        }
+        Some(words)
+    }
+
+    /// `deploy`, or `promote`.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self.origin {
+            Some(_) => "promote",
+            None => self.kind.word(),
         }
     }
 }

@@ -239,6 +239,7 @@ impl Decision {
             spec: self.spec.clone(),
             spec_hash: self.spec_hash.clone(),
             hosts: self.order.clone(),
+            promoted: plan.promoted.clone(),
             result,
         }
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::promote::Promoted;
 use crate::config::service::Spec;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber, RunId};
 use crate::domain::run::RunKind;
@@ -63,6 +64,9 @@ pub struct LedgerEntry {
     pub spec: Spec,
     pub spec_hash: String,
     pub hosts: Vec<HostName>,
+    /// A promotion: whose release it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<Promoted>,
     pub result: LedgerResult,
 }
 
@@ -281,6 +285,7 @@ mod tests {
             spec: Spec::default(),
             spec_hash: "0".to_owned(),
             hosts: Vec::new(),
+            promoted: None,
             result: LedgerResult::Committed,
         }
     }

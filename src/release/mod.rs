@@ -18,4 +18,5 @@ pub mod snapshot;
 pub mod replica;
 pub mod spec;
 pub mod ledger;
+pub mod promote;
 pub mod record;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::promote::Promoted;
 use super::road::slots;
 use super::spec::Seals;
 use super::subject::Subject;
@@ -26,7 +27,7 @@ pub struct Plan {
     /// The hosts whose containers are replaced; in a run that replaces none, where is built, tested or pushed.
     /// In the order of the configuration.
     pub targets: Vec<HostName>,
-    /// Looked at for the image first, if it can be reached: where the service is built.
+    /// Looked at for the image first, if it can be reached: where the service is built, or promoted from.
     pub builder: Option<HostName>,
     /// The reference to resolve, once: `shop:latest` (the last build), `shop:v3`, `sha256:…`.
     pub image: String,
@@ -38,6 +39,9 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Where a rollback goes, if it was said.
     pub to: Option<ReleaseNumber>,
+    /// A promotion: whose release this was.
+    #[serde(default)]
+    pub promoted: Option<Promoted>,
     pub service: Service,
     pub seals: Seals,
 }

@@ -1,5 +1,5 @@
 //! What is asked for, made into a plan: which hosts, which image, which tags.
-//! Looks at the configuration and at git; at no host yet.
+//! Looks at the configuration and at git; at hosts only for what a promotion takes from there.
 
 use crate::config::{Config, Host, Service};
 use crate::domain::fault::Fault;
@@ -11,6 +11,7 @@ use crate::release::plan::{Actor, Plan};
 use crate::release::spec::Seals;
 use crate::release::subject::Subject;
 
+use super::promote;
 use super::state::{RunFile, State};
 use super::step::build;
 
@@ -22,7 +23,7 @@ pub async fn draft(
     by: Actor,
     now: Stamp,
 ) -> Result<RunFile, Fault> {
-    let what = || format!("{} {}", request.kind.word(), request.subject());
+    let what = || format!("{} {}", request.word(), request.subject());
     let service = config.service_in(&request.service, request.environment.as_deref())?;
     let places = places(service, request.kind).map_err(|why| {
         let fault = Fault::new(what(), why);
@@ -53,6 +54,7 @@ pub async fn draft(
         labels: std::collections::BTreeMap::new(),
         notes: Vec::new(),
         to: request.to,
+        promoted: None,
         service: Service {
             environments: Vec::new(),
             ..service.clone()
@@ -68,6 +70,21 @@ pub async fn draft(
     if request.revision.is_some() && !plan.builds() {
         return Err(Fault::new(what(), "only a run that builds can be of a revision")
             .hint("`build` and `pipeline` take --revision; others take --tag or --image"));
+    }
+    if let Some(origin) = &request.origin {
+        let shipment = promote::look(config, request, origin).await?;
+        let from = format!(
+            "promoted from {} {}",
+            shipment.promoted.from, shipment.promoted.release
+        );
+        plan.reason = Some(match plan.reason {
+            Some(reason) => format!("{reason}; {from}"),
+            None => from,
+        });
+        plan.image = shipment.reference;
+        plan.builder = Some(shipment.on);
+        plan.notes.extend(shipment.notes);
+        plan.promoted = Some(shipment.promoted);
     }
     if plan.builds()
         && let Some(build) = &plan.service.build

@@ -16,6 +16,7 @@ pub mod watch;
 pub mod actor;
 pub mod approve;
 mod cancel;
+mod promote;
 pub mod draft;
 mod compose;
 pub mod plan;

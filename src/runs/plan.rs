@@ -55,7 +55,7 @@ pub async fn plan(
         );
     }
     let mut view = PlanView {
-        request: request.clone(),
+        request: pinned(request, &plan),
         hosts: plan
             .targets
             .iter()
@@ -92,6 +92,16 @@ pub async fn plan(
             .extend(always.map(|stage| format!("at the end, whatever came before: {}", custom(stage))));
     }
     Ok(view)
+}
+
+/// A promotion is launched of what was seen, and of nothing else.
+fn pinned(request: &RunRequest, plan: &Plan) -> RunRequest {
+    let mut request = request.clone();
+    if let (Some(origin), Some(promoted)) = (&mut request.origin, &plan.promoted) {
+        origin.release = Some(promoted.release);
+        request.image = Some(promoted.image.to_string());
+    }
+    request
 }
 
 fn active(host: &HostName, facts: &Facts) -> Option<ReleaseNumber> {

@@ -62,6 +62,7 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
             // It names its own.
             Layer::Question(_) | Layer::Line(_) => String::new(),
             Layer::Palette(_) => "Enter do it   Esc leave".to_owned(),
+            Layer::Promotions(_) => "Enter look at the plan   Esc leave".to_owned(),
             Layer::Help { top } => page(*top, help::rows(model).len()),
             Layer::Notices { top } => page(*top, model.notices.iter().len()),
         };

@@ -17,6 +17,7 @@ use crate::app::help::{HelpRow, rows};
 use crate::app::layer::Layer;
 use crate::app::notices::Tone;
 use crate::app::palette::Palette;
+use crate::app::promote::{self, Promotions};
 use crate::app::question::{Answer, Question};
 use crate::app::update::PALETTE_ROWS;
 
@@ -26,6 +27,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         None | Some(Layer::Line(_)) => {}
         Some(Layer::Question(question)) => draw_question(question, theme, frame, area),
         Some(Layer::Palette(palette)) => draw_palette(model, palette, theme, frame, area),
+        Some(Layer::Promotions(list)) => draw_promotions(model, list, theme, frame.buffer_mut(), area),
         Some(Layer::Help { top }) => draw_help(model, *top, theme, frame.buffer_mut(), area),
         Some(Layer::Notices { top }) => draw_notices(model, *top, theme, frame.buffer_mut(), area),
     }
@@ -113,6 +115,30 @@ fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area
                 cursor.min(inner.x + inner.width - 1),
                 inner.y + row,
             ));
+        }
+    }
+}
+
+fn draw_promotions(model: &Model, list: &Promotions, theme: &Theme, buffer: &mut Buffer, area: Rect) {
+    let shown = list.ways.len().min(promote::ROWS);
+    let inner = panel(buffer, area, u16::try_from(shown).unwrap_or(0) + 1, theme);
+    let title = format!("Promote {}: from where to where?", list.service);
+    put(buffer, inner, 0, &title, theme.warn, theme);
+    for (row, way) in (1..).zip(list.ways.iter().skip(list.cursor.top()).take(shown)) {
+        if row >= inner.height {
+            break;
+        }
+        let chosen = list.cursor.key() == Some(way);
+        let sign = if chosen { theme.glyphs.cursor } else { " " };
+        let words = format!("{sign} {}", list.words(model, way, theme.glyphs.arrow));
+        put(buffer, inner, row, &words, theme.text, theme);
+        if chosen {
+            let line = Rect {
+                y: inner.y + row,
+                height: 1,
+                ..inner
+            };
+            buffer.set_style(line, theme.selected);
         }
     }
 }

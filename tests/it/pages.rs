@@ -353,6 +353,7 @@ fn request() -> RunRequest {
         revision: None,
         to: None,
         reason: None,
+        origin: None,
     }
 }
 

@@ -158,6 +158,7 @@ impl Bench {
             revision: None,
             to: None,
             reason: Some("a test".to_owned()),
+            origin: None,
         }
     }
 

@@ -43,6 +43,7 @@ fn shown(plan: &PlanView, columns: usize) -> Vec<Row> {
     };
     let head = match plan.request.kind {
         RunKind::Rollback => format!("{} on {}", title(&plan.request), hosts.join(", ")),
+        _ if plan.request.origin.is_some() => format!("{} on {}", title(&plan.request), hosts.join(", ")),
         _ => format!("{} {to} {}", title(&plan.request), hosts.join(", ")),
     };
     page.extend(wrapped(&[(Tone::Accent, head)], columns, 4));
@@ -147,6 +148,9 @@ pub fn wrapped(words: &[(Tone, String)], columns: usize, indent: usize) -> Vec<R
 
 fn title(request: &RunRequest) -> String {
     let subject = request.subject();
+    if let Some(from) = request.origin_words() {
+        return format!("Promote {from} to {subject}");
+    }
     match request.kind {
         RunKind::Rollback => format!("Roll {subject} back"),
         kind => format!("{} {subject}", capital(kind.word())),

@@ -84,6 +84,10 @@ fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
             Some(to) => format!("Roll {service} back to {to} on {hosts}?"),
             None => format!("Roll {service} back on {hosts}?"),
         },
+        _ if plan.request.origin.is_some() => {
+            let from = plan.request.origin_words().unwrap_or_default();
+            format!("Promote {from} to {service} on {hosts}?")
+        }
         kind => format!("{} {service} to {hosts}?", content::capital(kind.word())),
     };
     let intent = Intent::Launch(plan.request.clone());

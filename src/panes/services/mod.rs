@@ -19,6 +19,7 @@ pub const HINTS: &[Command] = &[
     Command::Test,
     Command::Deploy,
     Command::Rollback,
+    Command::Promote,
     Command::Cancel,
     Command::Logs,
     Command::Open,

@@ -97,6 +97,7 @@ fn plan(kind: RunKind, run: u32, hosts: usize) -> Plan {
         labels: BTreeMap::new(),
         notes: Vec::new(),
         to: None,
+        promoted: None,
         service: Service {
             name,
             image: "shop".to_owned(),

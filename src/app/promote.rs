@@ -1,0 +1,142 @@
+//! From which environment of the selected service to which: a list, of which one is chosen.
+//! Choosing starts nothing: it asks for the plan, and the plan asks before anything is done.
+
+use crokey::{KeyCombination, key};
+
+use super::availability::{Refusal, place};
+use super::cursor::{Cursor, Motion};
+use super::effect::Effect;
+use super::layer::Layer;
+use super::model::Model;
+use super::place::PaneId;
+use crate::config::Service;
+use crate::domain::container::Group;
+use crate::domain::ids::ServiceName;
+use crate::domain::plan::{Origin, RunRequest};
+use crate::domain::run::RunKind;
+
+/// Rows of the list that are shown at once.
+pub const ROWS: usize = 8;
+
+#[derive(Clone, Debug)]
+pub struct Promotions {
+    pub service: ServiceName,
+    pub ways: Vec<Way>,
+    pub cursor: Cursor<Way>,
+}
+
+/// From an environment to another; absent: the service without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// Those that begin where the selection is, then those that end there; where it is at none of them, all, in the order
+/// of the configuration.
+pub fn ways(model: &Model) -> Result<(ServiceName, Vec<Way>), Refusal> {
+    let (name, here) = place(model)?;
+    let places: Vec<Option<String>> = model
+        .setup
+        .config
+        .service(&name)
+        .into_iter()
+        .flat_map(Service::places)
+        .filter(|(_, service)| service.deploy.is_some())
+        .map(|(environment, _)| environment.map(str::to_owned))
+        .collect();
+    if places.len() < 2 {
+        return Err(Refusal(format!("{name} is not deployed in two environments")));
+    }
+    let pairs = |(n, from): (usize, &Option<String>)| {
+        let after = places.iter().skip(n + 1).chain(places.iter().take(n));
+        let way = |to: &Option<String>| Way {
+            from: from.clone(),
+            to: to.clone(),
+        };
+        after.map(way).collect::<Vec<Way>>()
+    };
+    let all: Vec<Way> = places.iter().enumerate().flat_map(pairs).collect();
+    let from_here = all.iter().filter(|way| way.from == here);
+    let to_here = all.iter().filter(|way| way.to == here);
+    let near: Vec<Way> = from_here.chain(to_here).cloned().collect();
+    Ok((name, if near.is_empty() { all } else { near }))
+}
+
+pub fn open(model: &mut Model) {
+    match ways(model) {
+        Err(Refusal(words)) => model.say(words),
+        Ok((service, ways)) => {
+            let mut cursor = Cursor::default();
+            cursor.settle(&ways, ROWS);
+            model.layer = Some(Layer::Promotions(Box::new(Promotions {
+                service,
+                ways,
+                cursor,
+            })));
+        }
+    }
+}
+
+#[must_use]
+pub fn pressed(model: &mut Model, mut list: Box<Promotions>, pressed: KeyCombination) -> Vec<Effect> {
+    if pressed == key!(esc) || pressed == key!(q) {
+        return Vec::new();
+    }
+    if pressed == key!(enter) {
+        return match list.cursor.key() {
+            Some(way) => {
+                let request = request(&list.service, way);
+                crate::panes::plan::open(model, request)
+            }
+            None => Vec::new(),
+        };
+    }
+    // As on any page, whatever the pane beneath makes of its keys.
+    let command = model.keymap.meaning(PaneId::Services, pressed);
+    if let Some(motion) = command.and_then(Motion::of) {
+        list.cursor.step(&list.ways, ROWS, motion);
+    }
+    model.layer = Some(Layer::Promotions(list));
+    Vec::new()
+}
+
+fn request(service: &ServiceName, way: &Way) -> RunRequest {
+    RunRequest {
+        kind: RunKind::Deploy,
+        service: service.clone(),
+        environment: way.to.clone(),
+        image: None,
+        revision: None,
+        to: None,
+        reason: None,
+        origin: Some(Origin {
+            environment: way.from.clone(),
+            release: None,
+        }),
+    }
+}
+
+impl Promotions {
+    /// `shop.staging  r42  →  shop.production  r41`: each with what is seen to run there.
+    #[must_use]
+    pub fn words(&self, model: &Model, way: &Way, arrow: &str) -> String {
+        let place = |environment: &Option<String>| {
+            let group = Group::Service {
+                name: self.service.clone(),
+                environment: environment.as_deref().map(Into::into),
+            };
+            let row = model.services.rows().iter().find(|row| row.group == group);
+            let releases: Vec<String> = row
+                .map(|row| row.releases.iter().map(ToString::to_string).collect())
+                .unwrap_or_default();
+            let now = if releases.is_empty() {
+                "nothing".to_owned()
+            } else {
+                releases.join(" and ")
+            };
+            format!("{} ({now})", crate::panes::services::name_of(&group))
+        };
+        format!("{} {arrow} {}", place(&way.from), place(&way.to))
+    }
+}
