@@ -261,6 +261,7 @@ impl Desk {
                 image: None,
                 revision: None,
                 to: None,
+                origin: None,
                 reason: Some(reason(delivery, push)),
             };
             let actor = Actor {

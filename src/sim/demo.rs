@@ -1,4 +1,4 @@
-//! The fleet of `pilothouse demo`: nine hosts, a shop with its services, things around it, and some trouble.
+//! The fleet of `pilothouse demo`: ten hosts, a shop with its services, things around it, and some trouble.
 //! Its services build, test, deploy and roll back with the real runs; only the daemons are simulated.
 
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ impl Scenario {
     pub fn demo() -> Self {
         let mut hosts = vec![builder()];
         hosts.extend((1..=3).map(web));
+        hosts.push(staging());
         hosts.extend((1..=2).map(worker));
         hosts.extend([database(), edge(), lab()]);
         Self {
@@ -59,23 +60,45 @@ fn replica(service: &str, release: u32, number: u32, active: u32, age: Duration)
         &format!("{service}.r{release}.{number}"),
         &format!("demo/{service}:v{release}"),
     )
-    .labelled(label::SCHEMA, "1")
-    .labelled(label::SERVICE, service)
-    .labelled(label::RELEASE, &format!("r{release}"))
-    .labelled(label::SPEC, &format!("demo-{service}"))
-    .labelled(label::RUN, &format!("demo-{service}-r{release}"))
-    .labelled(
-        label::ACTOR,
-        if release.is_multiple_of(2) {
-            "ops-a"
-        } else {
-            "ops-b"
-        },
+    .labelled(label::SERVICE, service);
+    released(plan, service, release, active, age)
+}
+
+/// One in an environment of its service; `version` is its image's.
+fn replica_in(
+    (service, environment): (&str, &str),
+    (release, version): (u32, u32),
+    number: u32,
+    active: u32,
+    age: Duration,
+) -> ContainerPlan {
+    let subject = format!("{service}.{environment}");
+    let plan = ContainerPlan::new(
+        &format!("{subject}.r{release}.{number}"),
+        &format!("demo/{service}:v{version}"),
     )
-    .labelled(label::PREVIOUS, &format!("r{}", release - 1))
-    .asking("/HostConfig/Memory", json!(512 << 20))
-    .asking("/HostConfig/NetworkMode", json!("edge"));
-    let mut plan = plan;
+    .labelled(label::SERVICE, service)
+    .labelled(label::ENVIRONMENT, environment);
+    released(plan, &subject, release, active, age)
+}
+
+fn released(plan: ContainerPlan, subject: &str, release: u32, active: u32, age: Duration) -> ContainerPlan {
+    let mut plan = plan
+        .labelled(label::SCHEMA, "1")
+        .labelled(label::RELEASE, &format!("r{release}"))
+        .labelled(label::SPEC, &format!("demo-{subject}"))
+        .labelled(label::RUN, &format!("demo-{subject}-r{release}"))
+        .labelled(
+            label::ACTOR,
+            if release.is_multiple_of(2) {
+                "ops-a"
+            } else {
+                "ops-b"
+            },
+        )
+        .labelled(label::PREVIOUS, &format!("r{}", release - 1))
+        .asking("/HostConfig/Memory", json!(512 << 20))
+        .asking("/HostConfig/NetworkMode", json!("edge"));
     // What its image says.
     plan.behaviour = None;
     if release == active {
@@ -145,10 +168,10 @@ fn web(number: u32) -> Option<HostPlan> {
         exporter(),
         replica("shop", 41, 1, 41, 2 * HOUR + number * MINUTE).publishing(8080, 8080),
         replica("shop", 40, 1, 41, 2 * HOUR + number * MINUTE).publishing(8080, 8080),
-        replica("api", 17, 1, 17, 2 * DAY),
-        replica("api", 17, 2, 17, 2 * DAY),
-        replica("api", 16, 1, 17, 2 * DAY),
-        replica("api", 16, 2, 17, 2 * DAY),
+        replica_in(("api", "production"), (17, 17), 1, 17, 2 * DAY),
+        replica_in(("api", "production"), (17, 17), 2, 17, 2 * DAY),
+        replica_in(("api", "production"), (16, 16), 1, 17, 2 * DAY),
+        replica_in(("api", "production"), (16, 16), 2, 17, 2 * DAY),
         replica("web", 88, 1, 88, 5 * HOUR),
         replica("web", 88, 2, 88, 5 * HOUR),
         replica("web", 87, 1, 88, 5 * HOUR),
@@ -166,6 +189,19 @@ fn web(number: u32) -> Option<HostPlan> {
         );
     }
     Some(plan.with(containers))
+}
+
+/// Where what was built last runs before it is promoted.
+fn staging() -> Option<HostPlan> {
+    let mut plan = host(wares::STAGING, &["staging"], 4, 8)?;
+    plan.images.extend(wares::images());
+    plan.images.extend(wares::candidates());
+    let api = ("api", "staging");
+    Some(plan.with([
+        exporter(),
+        replica_in(api, (24, 18), 1, 24, 3 * HOUR),
+        replica_in(api, (23, 17), 1, 24, 3 * HOUR),
+    ]))
 }
 
 /// Well for a while, then not, then again.

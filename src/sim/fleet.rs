@@ -114,8 +114,12 @@ fn configuration(hosts: &[HostPlan], mut services: Vec<Service>, dir: &Path) -> 
             protected: host.protected,
         })
         .collect();
-    for build in services.iter_mut().filter_map(|service| service.build.as_mut()) {
-        build.context = dir.join(&build.context);
+    for service in &mut services {
+        let environments = service.environments.iter_mut();
+        let builds = environments.filter_map(|other| other.service.build.as_mut());
+        for build in service.build.as_mut().into_iter().chain(builds) {
+            build.context = dir.join(&build.context);
+        }
     }
     Config {
         hosts,

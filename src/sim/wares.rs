@@ -11,7 +11,9 @@ use super::create::default_config;
 use super::dockerfile;
 use super::scenario::ImagePlan;
 use crate::config::Service;
-use crate::config::service::{Build, Builder, Deploy, Gate, Publish, Slot, Spec, Strategy, Test};
+use crate::config::service::{
+    Build, Builder, Deploy, Environment, Gate, Publish, Slot, Spec, Strategy, Test,
+};
 use crate::domain::ids::{HostName, ServiceName};
 
 /// One service of the demo.
@@ -26,7 +28,12 @@ struct Ware {
     port: Option<u16>,
     /// Releases that are there; the last one runs.
     releases: &'static [u32],
+    /// It has two environments: `production`, where those run, and `staging`, with what was built last.
+    staged: bool,
 }
+
+/// Where `staging` is.
+pub(super) const STAGING: &str = "stage-1";
 
 const WEB: &[&str] = &["web-1", "web-2", "web-3"];
 
@@ -44,6 +51,7 @@ const WARES: [Ware; 5] = [
         replicas: 1,
         port: Some(8080),
         releases: &[40, 41],
+        staged: false,
     },
     Ware {
         name: "api",
@@ -57,6 +65,7 @@ const WARES: [Ware; 5] = [
         replicas: 2,
         port: None,
         releases: &[16, 17],
+        staged: true,
     },
     Ware {
         name: "web",
@@ -70,6 +79,7 @@ const WARES: [Ware; 5] = [
         replicas: 2,
         port: None,
         releases: &[87, 88],
+        staged: false,
     },
     Ware {
         name: "worker",
@@ -83,6 +93,7 @@ const WARES: [Ware; 5] = [
         replicas: 4,
         port: None,
         releases: &[22, 23],
+        staged: false,
     },
     Ware {
         name: "search",
@@ -96,6 +107,7 @@ const WARES: [Ware; 5] = [
         replicas: 1,
         port: None,
         releases: &[6],
+        staged: false,
     },
 ];
 
@@ -188,7 +200,7 @@ fn service(ware: &Ware) -> Option<Service> {
             ..Test::new(*name, builder.clone())
         })
         .collect();
-    Some(Service {
+    let service = Service {
         pipeline: Slot::usual(true, &tests, false, &[], true),
         stages: Vec::new(),
         name: ServiceName::parse(ware.name).ok()?,
@@ -240,5 +252,32 @@ fn service(ware: &Ware) -> Option<Service> {
                 within: Duration::from_secs(30),
             },
         }),
-    })
+    };
+    Some(if ware.staged { staged(&service) } else { service })
+}
+
+/// By itself it runs nowhere; in production as it would, in staging once, on a host of its own.
+fn staged(service: &Service) -> Service {
+    let production = service.clone();
+    let mut staging = service.clone();
+    if let Some(deploy) = &mut staging.deploy {
+        deploy.hosts = HostName::parse(STAGING).into_iter().collect();
+        deploy.replicas = 1;
+        deploy.spec.env.insert("MODE".to_owned(), "staging".to_owned());
+    }
+    let environment = |name: &str, service: Service| Environment {
+        name: name.to_owned(),
+        service,
+    };
+    let mut pipeline = service.pipeline.clone();
+    pipeline.retain(|group| *group != [Slot::Deploy]);
+    Service {
+        deploy: None,
+        pipeline,
+        environments: vec![
+            environment("staging", staging),
+            environment("production", production),
+        ],
+        ..service.clone()
+    }
 }

@@ -7,7 +7,7 @@ use pilothouse::domain::run::RunKind;
 use pilothouse::runs;
 
 use crate::support::daemon::Daemon;
-use crate::support::releases::{Bench, comes_back, matrix, stale_matrix};
+use crate::support::releases::{Bench, comes_back, matrix, promotes, stale_matrix};
 use crate::support::{fleet, image};
 
 fn bench(daemons: &fleet::Lease) -> Bench {
@@ -24,6 +24,12 @@ async fn a_deploy_killed_after_any_record_is_recovered() {
 async fn a_rollback_killed_after_any_record_is_recovered() {
     let daemons = fleet::lease(2);
     matrix(&bench(&daemons), RunKind::Rollback, 1, 1).await;
+}
+
+#[tokio::test]
+async fn what_runs_in_one_environment_is_promoted_to_the_other_under_the_same_id() {
+    let daemons = fleet::lease(2);
+    promotes(bench(&daemons), image::BUSYBOX).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! A state folder, hosts, a service on them, and runs that are processes of the built program.
 //! For simulated daemons (`tests/it`) and real ones (`tests/real`) alike.
 
+#[path = "promotion.rs"]
+mod promotion;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +21,8 @@ use pilothouse::release::snapshot::differences;
 use pilothouse::release::subject::Subject;
 use pilothouse::runs::step::lock;
 use pilothouse::runs::{self, Recovery, State};
+
+pub(crate) use promotion::promotes;
 
 pub(crate) struct Bench {
     pub(crate) config: Config,

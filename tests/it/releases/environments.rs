@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pilothouse::config::service::{Environment, Publish};
+use pilothouse::config::service::Publish;
 use pilothouse::domain::ids::ReleaseNumber;
 use pilothouse::domain::order::Access;
 use pilothouse::domain::run::RunKind;
@@ -13,29 +13,7 @@ use pilothouse::release::snapshot::differences;
 use pilothouse::runs::{self, Recovery};
 
 use super::Sim;
-use super::bench::{Bench, Seen, actor};
-
-impl Bench {
-    /// The service gets these environments, each deployed as it is itself.
-    pub(crate) fn with_environments(mut self, names: &[&str]) -> Self {
-        let service = &mut self.config.services[0];
-        let whole = service.clone();
-        service.environments = names
-            .iter()
-            .map(|name| Environment {
-                name: (*name).to_owned(),
-                service: whole.clone(),
-            })
-            .collect();
-        self
-    }
-
-    /// From now on it is about that environment.
-    pub(crate) fn be_in(&mut self, environment: &str) -> &mut Self {
-        self.environment = Some(environment.to_owned());
-        self
-    }
-}
+use super::bench::{self, Bench, Seen, actor};
 
 fn sim() -> Sim {
     let mut sim = Sim::new(2);
@@ -190,4 +168,14 @@ async fn an_unknown_environment_is_told_with_the_known_ones() {
         .await
         .unwrap_err();
     assert_eq!(fault.hint.as_deref(), Some("it has staging, production"));
+}
+
+#[tokio::test]
+async fn what_runs_in_one_environment_is_promoted_to_the_other_and_nothing_else() {
+    let Sim {
+        bench,
+        fleet: _fleet,
+        _sockets,
+    } = Sim::new(2);
+    bench::promotes(bench, pilothouse::sim::BOX_IMAGE).await;
 }
