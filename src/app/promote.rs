@@ -1,6 +1,8 @@
 //! From which environment of the selected service to which: a list, of which one is chosen.
 //! Choosing starts nothing: it asks for the plan, and the plan asks before anything is done.
 
+use std::collections::BTreeSet;
+
 use crokey::{KeyCombination, key};
 
 use super::availability::{Refusal, place};
@@ -10,8 +12,8 @@ use super::layer::Layer;
 use super::model::Model;
 use super::place::PaneId;
 use crate::config::Service;
-use crate::domain::container::Group;
-use crate::domain::ids::ServiceName;
+use crate::domain::container::{Container, Group};
+use crate::domain::ids::{ReleaseNumber, ServiceName};
 use crate::domain::plan::{Origin, RunRequest};
 use crate::domain::run::RunKind;
 
@@ -126,10 +128,11 @@ impl Promotions {
                 name: self.service.clone(),
                 environment: environment.as_deref().map(Into::into),
             };
-            let row = model.services.rows().iter().find(|row| row.group == group);
-            let releases: Vec<String> = row
-                .map(|row| row.releases.iter().map(ToString::to_string).collect())
-                .unwrap_or_default();
+            let containers = model.fleet.rows().map(|(_, row)| &row.container);
+            let up =
+                containers.filter(|container| container.state.is_running() && container.group() == group);
+            let releases: BTreeSet<ReleaseNumber> = up.filter_map(Container::release).collect();
+            let releases: Vec<String> = releases.iter().map(ToString::to_string).collect();
             let now = if releases.is_empty() {
                 "nothing".to_owned()
             } else {

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod engine_faults;
+mod environments;
 mod example;
 mod cli;
 mod lasting;

@@ -91,20 +91,20 @@ pub(super) fn read(value: Option<&Value<'_>>, parts: &Parts<'_>) -> Vec<Vec<Slot
         }
     }
     order(value, &groups, parts);
-    for stage in parts.stages {
-        if !stage.always
-            && !groups
-                .iter()
-                .flatten()
-                .any(|slot| *slot == Slot::Custom(stage.name.clone()))
-        {
+    groups
+}
+
+/// Every stage must stand in it; what an environment says for itself may do without some.
+pub(super) fn complete(value: &Value<'_>, groups: &[Vec<Slot>], stages: &[CustomStage]) {
+    for stage in stages {
+        let slot = Slot::Custom(stage.name.clone());
+        if !stage.always && !groups.iter().flatten().any(|known| *known == slot) {
             value.fault(
                 Wrong::new(format!("the stage `{}` stands nowhere in it", stage.name))
                     .hint("name it, or take its [[services.stages]] away"),
             );
         }
     }
-    groups
 }
 
 /// What is built is tested, what was tested is pushed, what is there is deployed.

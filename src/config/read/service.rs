@@ -100,7 +100,11 @@ pub(super) fn whole(
         pushes: false,
         deploys: has_deploy,
     };
-    let mut pipeline = pipeline::read(section.take("pipeline").as_ref(), &parts);
+    let said = section.take("pipeline");
+    let mut pipeline = pipeline::read(said.as_ref(), &parts);
+    if let (Some(value), Place::Own { .. }) = (&said, place) {
+        pipeline::complete(value, &pipeline, &stages);
+    }
     if may_share && deploy.is_none() {
         // Only its environments deploy.
         for group in &mut pipeline {
