@@ -63,7 +63,7 @@ pub async fn unlock(
         };
         let mut words = seen.described();
         // A ledger that cannot be written is no reason to keep the lock, and none to be silent.
-        if let Err(failure) = ledger::note(&daemon, &subject, unlocked).await {
+        if let Err(failure) = ledger::note(&daemon, subject, unlocked).await {
             words = format!("{words}; the reason is not in its ledger: {}", failure.fault);
         }
         removed.push((daemon.name().clone(), words));

@@ -20,7 +20,7 @@ use pilothouse::sim::BOX_IMAGE;
 use tokio_util::sync::CancellationToken;
 
 use super::Sim;
-use super::bench::{actor, subject};
+use super::bench::actor;
 
 struct Silent;
 
@@ -160,7 +160,7 @@ async fn with_ledger_and_old_containers_gone_the_labels_of_what_runs_are_enough_
     let old = seen[host].iter().find(|replica| !replica.state.is_up()).unwrap();
     let force = || Some(RemoveContainerOptionsBuilder::default().force(true).build());
     docker.remove_container(old.id.as_str(), force()).await.unwrap();
-    let name = subject().ledger_name();
+    let name = bench.subject().ledger_name();
     docker.remove_container(&name, force()).await.unwrap();
     let options = RemoveVolumeOptionsBuilder::default().force(true).build();
     docker.remove_volume(&name, Some(options)).await.unwrap();
@@ -176,18 +176,18 @@ async fn who_took_a_lock_away_and_why_is_in_the_ledgers() {
     bench.good(RunKind::Deploy).await;
     let run = bench.launch_dying(30, RunKind::Deploy).await;
     bench.ended(&run).await;
-    let service = &bench.config.services[0].name;
-    let fresh = runs::unlock(&bench.config, service, "I say so", &actor()).await;
+    let service = bench.subject();
+    let fresh = runs::unlock(&bench.config, &service, "I say so", &actor()).await;
     assert!(fresh.is_err(), "not while it is renewed");
     bench.bastion_gone(&run).await;
-    let removed = runs::unlock(&bench.config, service, "its bastion burnt down", &actor())
+    let removed = runs::unlock(&bench.config, &service, "its bastion burnt down", &actor())
         .await
         .unwrap();
     assert_eq!(removed.len(), 2);
     assert_eq!(bench.locks().await, 0);
     for host in &bench.config.hosts {
         let daemon = hosts::connect(host, Access::ReadOnly).await.unwrap();
-        let LedgerSeen::Read(ledger) = ledger::read(&daemon, &subject()).await.unwrap() else {
+        let LedgerSeen::Read(ledger) = ledger::read(&daemon, &bench.subject()).await.unwrap() else {
             panic!("{} has a ledger", host.name)
         };
         let [unlocked] = ledger.unlocked.as_slice() else {
