@@ -155,6 +155,7 @@ mod tests {
             health: Health::Unchecked,
             policy: Policy::Always,
             error: None,
+            kept: BTreeMap::new(),
         }
     }
 

@@ -72,19 +72,7 @@ pub async fn draft(
             .hint("`build` and `pipeline` take --revision; others take --tag or --image"));
     }
     if let Some(origin) = &request.origin {
-        let shipment = promote::look(config, request, origin).await?;
-        let from = format!(
-            "promoted from {} {}",
-            shipment.promoted.from, shipment.promoted.release
-        );
-        plan.reason = Some(match plan.reason {
-            Some(reason) => format!("{reason}; {from}"),
-            None => from,
-        });
-        plan.image = shipment.reference;
-        plan.builder = Some(shipment.on);
-        plan.notes.extend(shipment.notes);
-        plan.promoted = Some(shipment.promoted);
+        promote::take(&mut plan, promote::look(config, request, origin).await?);
     }
     if plan.builds()
         && let Some(build) = &plan.service.build

@@ -12,6 +12,7 @@ use crate::domain::plan::{Origin, RunRequest};
 use crate::domain::run::RunKind;
 use crate::hosts::{Unreached, connect};
 use crate::release::facts::LedgerSeen;
+use crate::release::plan::Plan;
 use crate::release::promote::{Shipment, Sight, shipment};
 use crate::release::record::Failure;
 use crate::release::subject::Subject;
@@ -65,6 +66,22 @@ pub(super) async fn look(config: &Config, request: &RunRequest, origin: &Origin)
         .hint("look at the plan again"));
     }
     Ok(found)
+}
+
+/// The plan ships that, and says where it came from.
+pub(super) fn take(plan: &mut Plan, shipment: Shipment) {
+    let from = format!(
+        "promoted from {} {}",
+        shipment.promoted.from, shipment.promoted.release
+    );
+    plan.reason = Some(match plan.reason.take() {
+        Some(reason) => format!("{reason}; {from}"),
+        None => from,
+    });
+    plan.image = shipment.reference;
+    plan.builder = Some(shipment.on);
+    plan.notes.extend(shipment.notes);
+    plan.promoted = Some(shipment.promoted);
 }
 
 async fn sight(config: &Config, name: &HostName, subject: &Subject) -> Result<Sight, Fault> {
