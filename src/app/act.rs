@@ -270,6 +270,7 @@ pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
         to: None,
         reason: None,
         origin: None,
+        wait: crate::domain::plan::Wait::default(),
     })
 }
 

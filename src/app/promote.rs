@@ -116,6 +116,7 @@ fn request(service: &ServiceName, way: &Way) -> RunRequest {
             environment: way.from.clone(),
             release: None,
         }),
+        wait: crate::domain::plan::Wait::default(),
     }
 }
 

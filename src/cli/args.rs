@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+use crate::domain::plan::Wait;
 use crate::release::subject::Subject;
 
 /// A control room in the terminal for container fleets
@@ -201,6 +202,8 @@ pub struct HowToRun {
     /// Do not ask, also where a host is protected: the service's name, once more (`shop.staging` in an environment)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Option<String>,
+    #[command(flatten)]
+    pub patience: Patience,
     /// Return once the run has begun, and print its id
     #[arg(long)]
     pub detach: bool,
@@ -278,6 +281,28 @@ pub struct Listen {
     /// Listen here instead of `[listen] address`; POST /hook takes web hooks, GET /health tells counts
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub address: Option<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Patience {
+    /// Wait so long at most for another run of the service: `15m`; at a terminal it waits its turn anyway
+    #[arg(long, value_name = "SPAN", value_parser = duration, conflicts_with = "no_wait")]
+    pub wait: Option<Duration>,
+    /// Exit with 4 while another run of the service is under way; without a terminal so unless --wait is said
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+impl Patience {
+    /// `at_terminal`: a person is there who sees that it waits.
+    #[must_use]
+    pub fn waits(&self, at_terminal: bool) -> Wait {
+        match (self.wait, self.no_wait || !at_terminal) {
+            (Some(limit), _) => Wait::UpTo(limit),
+            (None, true) => Wait::No,
+            (None, false) => Wait::Turn,
+        }
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

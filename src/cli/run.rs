@@ -2,6 +2,7 @@
 //! Ending this command never ends the run: it is a process of its own.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 
 use super::args::{HowToRun, PromoteArgs, RollbackArgs, RunArgs};
 use super::out::{self, Exit};
@@ -31,6 +32,7 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
         to: None,
         reason: asked.how.reason.clone(),
         origin: None,
+        wait: asked.how.patience.waits(at_terminal()),
     };
     run(setup, request, &asked.how).await
 }
@@ -49,6 +51,7 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
         to: asked.to,
         reason: asked.how.reason.clone(),
         origin: None,
+        wait: asked.how.patience.waits(at_terminal()),
     };
     run(setup, request, &asked.how).await
 }
@@ -70,8 +73,14 @@ pub(super) async fn promote(setup: &Setup, asked: PromoteArgs) -> Exit {
             environment: from,
             release: None,
         }),
+        wait: asked.how.patience.waits(at_terminal()),
     };
     run(setup, request, &asked.how).await
+}
+
+/// Does a person see what is said?
+fn at_terminal() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
@@ -210,10 +219,17 @@ fn result(view: &RunView) -> String {
 struct Told {
     cells: BTreeMap<(usize, Option<HostName>), String>,
     lines: u64,
+    waiting: Option<String>,
 }
 
 impl Told {
     fn tell(&mut self, view: &RunView) {
+        if self.waiting != view.waiting {
+            self.waiting.clone_from(&view.waiting);
+            if let Some(whom) = &view.waiting {
+                out::words(&format!("waiting {whom}"));
+            }
+        }
         for (index, stage) in view.stages.iter().enumerate() {
             for (host, cell) in &stage.cells {
                 let mut words = cell_words(cell);

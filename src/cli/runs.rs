@@ -58,7 +58,10 @@ fn is_wanted(view: &RunView, asked: &Runs) -> bool {
 
 fn result(view: &RunView) -> String {
     match &view.status {
-        RunStatus::Running => "running".to_owned(),
+        RunStatus::Running => match &view.waiting {
+            None => "running".to_owned(),
+            Some(whom) => format!("waiting {whom}"),
+        },
         RunStatus::Dead => "dead: recover it".to_owned(),
         RunStatus::Closed { outcome, .. } => match outcome {
             Outcome::Converged if view.is_flaky() => "done, flaky".to_owned(),

@@ -26,6 +26,21 @@ pub struct RunRequest {
     /// A promotion: the image is what runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    #[serde(default)]
+    pub wait: Wait,
+}
+
+/// What a run does while another one of its service is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// It ends at once, with exit 4.
+    No,
+    /// It takes its turn in this state folder, however long that is; for another machine's lock it waits 15 min.
+    #[default]
+    Turn,
+    /// No longer than this, for both together.
+    UpTo(Duration),
 }
 
 /// Where a promotion takes its image from.

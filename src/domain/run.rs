@@ -71,6 +71,10 @@ pub struct RunView {
     pub reason: Option<String>,
     pub started: Stamp,
     pub status: RunStatus,
+    /// Its process lives and does nothing yet, or no more: `for run … by …`.
+    pub waiting: Option<String>,
+    /// How long it has waited in all, until the last time that it went on.
+    pub waited: Duration,
     /// Being undone: a gate failed, or somebody cancelled.
     pub undoing: Option<String>,
     pub from: Option<ReleaseNumber>,

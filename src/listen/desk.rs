@@ -263,6 +263,7 @@ impl Desk {
                 to: None,
                 origin: None,
                 reason: Some(reason(delivery, push)),
+                wait: crate::domain::plan::Wait::Turn,
             };
             let actor = Actor {
                 login: format!("{} ({})", push.pusher, delivery.forge.word()),

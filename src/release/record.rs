@@ -62,6 +62,10 @@ pub enum Entry {
         step: Step,
         tested: Tested,
     },
+    /// For whom it waits: `for run … by …`. Until the next record of another kind.
+    Waits {
+        text: String,
+    },
     /// The run goes another way than out.
     Turned {
         way: Way,
@@ -84,7 +88,7 @@ impl Entry {
     /// Must be on disk before the run goes on. Live text may be lost.
     #[must_use]
     pub fn is_binding(&self) -> bool {
-        !matches!(self, Self::Text { .. })
+        !matches!(self, Self::Text { .. } | Self::Waits { .. })
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Fact {
     Taken(HostName, String),
     /// Somebody wants it undone; the second time: stopped where it is.
     Cancelled(String),
+    /// Another run of the service is under way, and this one does not wait for it any longer.
+    Late(String),
 }
 
 /// What the run asks for. In order: what is written comes before what is done after it.
@@ -188,6 +190,7 @@ impl Run {
             Fact::HostLost(host, why) => self.lose(&host, &why, &mut actions),
             Fact::Taken(host, why) => self.fenced(&host, &why, &mut actions),
             Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
+            Fact::Late(behind) => self.late(&behind),
         }
         self.go_on(&mut actions);
         actions

@@ -12,12 +12,12 @@ use crate::release::spec::Seals;
 use crate::release::subject::Subject;
 
 use super::promote;
-use super::state::{RunFile, State};
+use super::state::RunFile;
 use super::step::build;
 
-/// The plan and how its hosts are reached.
+/// The plan and how its hosts are reached. `number`: the run's among those of its service.
 pub async fn draft(
-    state: &State,
+    number: u64,
     config: &Config,
     request: &RunRequest,
     by: Actor,
@@ -77,11 +77,6 @@ pub async fn draft(
     if plan.builds()
         && let Some(build) = &plan.service.build
     {
-        let number = super::list(state)
-            .iter()
-            .filter(|view| view.service == request.service)
-            .count();
-        let number = u64::try_from(number).unwrap_or(u64::MAX).saturating_add(1);
         let name = build::name(build, &service.name, number, now).await?;
         let reference = |tag: &String| format!("{}:{tag}", service.image);
         plan.tags = name.tags.iter().map(reference).collect();
@@ -118,6 +113,7 @@ pub async fn draft(
         plan,
         hosts,
         known: config.hosts.clone(),
+        wait: request.wait,
     })
 }
 
@@ -167,7 +163,7 @@ fn reference(repository: &str, asked: Option<&str>) -> String {
 }
 
 /// Sorts by time to the millisecond, also beside runs of the same second: `20261121-085004-137kx`.
-fn new_id(now: Stamp) -> Result<RunId, Fault> {
+pub(super) fn new_id(now: Stamp) -> Result<RunId, Fault> {
     let time = jiff::Timestamp::from_second(now.seconds())
         .map_err(|error| Fault::new("read the clock", error))?
         .strftime("%Y%m%d-%H%M%S");

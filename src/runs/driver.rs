@@ -10,15 +10,20 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::hands::Hands;
+use super::turn::{Asked, Waiting};
 use super::{cancel, lease};
 use crate::domain::fault::Fault;
 use crate::domain::run::Outcome;
 use crate::release::record::{Entry, Failure, FailureKind, Finding};
 use crate::release::run::{Action, Fact, Run};
-use crate::release::stage::{Stage, Step};
+use crate::release::stage::{Stage, Step, Way};
 
 /// A person notices no difference to at once.
 const LISTEN: Duration = Duration::from_millis(200);
+/// Whether the turn has come: what is between two runs of a queue.
+const ASK: Duration = Duration::from_millis(25);
+/// So many looks at the queue are one at the wishes.
+const WISHES: u32 = 8;
 
 /// How the driving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,18 @@ pub enum Ended {
         why: String,
         exit: u8,
     },
+}
+
+/// Who ends us from outside.
+type Stopped = mpsc::Receiver<&'static str>;
+
+/// Whether a run begins.
+enum Begin {
+    Now,
+    /// It is closed, for this.
+    Never(Fact),
+    /// A recovery that is left for another time.
+    Later(String),
 }
 
 type Answer = (Step, Result<Result<Finding, Failure>, Fault>);
@@ -61,10 +78,57 @@ impl Driver {
     }
 
     /// The error is the journal's: without it nothing more may be done. `stopped` resolves when the system ends us.
-    pub async fn drive(mut self, mut stopped: mpsc::Receiver<&'static str>) -> Result<Ended, Fault> {
+    pub async fn drive(mut self, mut waiting: Waiting, mut stopped: Stopped) -> Result<Ended, Fault> {
+        let actions = match self.turn(&mut waiting, &mut stopped).await? {
+            Begin::Now => self.run.start(),
+            Begin::Never(fact) => self.run.on(fact),
+            Begin::Later(why) => vec![Action::Leave { why, exit: 4 }],
+        };
+        let ended = self.work(actions, stopped).await;
+        waiting.leave();
+        ended
+    }
+
+    /// Waits for the turn; a wish to end it is heard meanwhile.
+    async fn turn(&mut self, waiting: &mut Waiting, stopped: &mut Stopped) -> Result<Begin, Fault> {
+        let mut said = String::new();
+        let mut looks: u32 = 0;
+        loop {
+            let behind = match (waiting.ask()?, self.run.way()) {
+                (Asked::Ours, _) => return Ok(Begin::Now),
+                // The locks on its hosts decide; the one that is under way may be the one that recovers it.
+                (Asked::Behind(_) | Asked::Late(_), Way::Ask) if self.run.plan().is_release() => {
+                    return Ok(Begin::Now);
+                }
+                (Asked::Behind(words) | Asked::Late(words), Way::Ask) => {
+                    return Ok(Begin::Later(format!("{words} is under way")));
+                }
+                (Asked::Late(words), _) => return Ok(Begin::Never(Fact::Late(words))),
+                (Asked::Behind(words), _) => words,
+            };
+            if behind != said {
+                let text = format!("for {behind}");
+                self.hands.pen.write(Entry::Waits { text })?;
+                said = behind;
+            }
+            tokio::select! {
+                biased;
+                Some(by) = stopped.recv() => return Ok(Begin::Never(Fact::Cancelled(by.to_owned()))),
+                () = tokio::time::sleep(ASK) => {}
+            }
+            looks = looks.wrapping_add(1);
+            if looks.is_multiple_of(WISHES)
+                && let Some(fact) = self.wished()
+            {
+                return Ok(Begin::Never(fact));
+            }
+        }
+    }
+
+    async fn work(&mut self, first: Vec<Action>, mut stopped: Stopped) -> Result<Ended, Fault> {
         // One message a host at most.
         let (lost, mut losses) = mpsc::channel::<Fact>(64);
-        let mut actions: VecDeque<Action> = self.run.start().into();
+        let mut actions: VecDeque<Action> = first.into();
         let mut listen = tokio::time::interval(LISTEN);
         loop {
             while let Some(action) = actions.pop_front() {
@@ -127,6 +191,7 @@ impl Driver {
             | Entry::Text { .. }
             | Entry::Note(_)
             | Entry::Tested { .. }
+            | Entry::Waits { .. }
             | Entry::Closed { .. } => {}
         }
         self.hands.pen.write(entry)

@@ -114,6 +114,13 @@ impl Reader {
 /// The folders of the last runs, newest first.
 #[must_use]
 pub fn recent(state: &State) -> Vec<PathBuf> {
+    let mut dirs = folders(state);
+    dirs.truncate(SHOWN);
+    dirs
+}
+
+/// All of them, newest first.
+fn folders(state: &State) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(state.runs()) else {
         return Vec::new();
     };
@@ -126,8 +133,17 @@ pub fn recent(state: &State) -> Vec<PathBuf> {
         .collect();
     // Ids sort by time.
     dirs.sort_unstable_by(|one, two| two.cmp(one));
-    dirs.truncate(SHOWN);
     dirs
+}
+
+/// Every run there is, newest first, without its output; one at a time, so that many take no memory.
+pub fn all(state: &State) -> impl Iterator<Item = RunView> {
+    folders(state).into_iter().filter_map(|dir| {
+        let mut reader = Reader::new(dir);
+        // Damaged ones are told of where runs are listed.
+        reader.read().ok()?;
+        reader.view()
+    })
 }
 
 /// The last runs, newest first.

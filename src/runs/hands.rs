@@ -5,6 +5,7 @@ mod custom;
 mod images;
 mod left;
 mod ledgers;
+mod locking;
 mod testing;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
-use super::step::lock::{Claim, Pinned};
+use super::step::lock::Pinned;
 use super::step::{carry, gate, lock, replicas, spent, survey};
 use crate::config::Host;
 use crate::config::service::Gate;
@@ -25,6 +26,7 @@ use crate::domain::fault::Fault;
 use crate::domain::host::EngineKind;
 use crate::domain::ids::{ContainerId, HostName, ImageId};
 use crate::domain::order::Access;
+use crate::domain::plan::Wait;
 use crate::hosts::{Daemon, connect};
 use crate::release::decision::Decision;
 use crate::release::deeds::Scene;
@@ -47,6 +49,9 @@ pub struct Hands {
     pub state: State,
     /// The machine that this process runs on.
     pub machine: String,
+    /// For whoever holds a lock on another machine; since when is the process's beginning.
+    pub wait: Wait,
+    began: Instant,
     pub secrets: Secrets,
     pub pen: Pen,
     /// The run turned back: what can end early does.
@@ -91,6 +96,7 @@ pub struct Tools {
     pub known: Vec<Host>,
     pub state: State,
     pub machine: String,
+    pub wait: Wait,
     pub secrets: Secrets,
     pub pen: Pen,
     pub dir: PathBuf,
@@ -112,6 +118,8 @@ impl Hands {
             known: tools.known,
             state: tools.state,
             machine: tools.machine,
+            wait: tools.wait,
+            began: Instant::now(),
             secrets: tools.secrets,
             pen: tools.pen,
             interrupt: CancellationToken::new(),
@@ -358,28 +366,6 @@ impl Hands {
         }
         self.held().daemons.insert(host.clone(), daemon);
         Ok(Finding::Daemon { id })
-    }
-
-    async fn lock(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
-        let (resumed, decision, is_first) = {
-            let held = self.held();
-            (held.resumed, held.decision.clone(), held.locks.is_empty())
-        };
-        if is_first && !resumed {
-            self.recover_what_was_left(step).await?;
-        }
-        let pinned = decision.filter(|_| resumed).map(|decision| Pinned {
-            plan: self.plan.clone(),
-            decision: (*decision).clone(),
-        });
-        let claim = Claim {
-            plan: &self.plan,
-            machine: &self.machine,
-            pinned: pinned.as_ref(),
-        };
-        let id = lock::take(daemon, claim).await?;
-        self.held().locks.insert(step.host.clone(), id.clone());
-        Ok(Finding::Lock { id })
     }
 
     async fn pin(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {

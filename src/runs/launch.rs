@@ -35,7 +35,8 @@ pub async fn launch(
     actor: Actor,
 ) -> Result<RunId, Fault> {
     let now = super::pen::now();
-    let mut file = draft(state, config, request, actor, now).await?;
+    let guess = state.next_number(&request.service);
+    let mut file = draft(guess, config, request, actor, now).await?;
     let env = |name: &str| std::env::var(name).ok();
     let mut secrets = Secrets::new();
     let mut hidden: Vec<String> = config
@@ -66,8 +67,19 @@ pub async fn launch(
     // What a build is given is no part of what runs: it has no seal.
     secrets.append(&mut given);
     state.forget_old(now);
+    // Only now: who is still asked for a passphrase is in nobody's way.
+    let entered = state.enter(&file.plan.subject, &file.plan.by, now)?;
+    if entered.number != guess {
+        // Somebody was faster: tags may hold the number.
+        let (by, seals) = (file.plan.by, file.plan.seals);
+        file = draft(entered.number, config, request, by, now).await?;
+        file.plan.seals = seals;
+    }
+    file.plan.run = entered.run;
     let dir = state.create(&file)?;
     start(state.program(), &dir, &secrets, &hidden).await?;
+    // The run holds its place itself by now.
+    drop(entered.place);
     Ok(file.plan.run)
 }
 

@@ -6,6 +6,10 @@
 
 pub mod step;
 pub mod state;
+pub mod folder;
+pub mod retain;
+pub mod queue;
+pub mod turn;
 pub mod journal;
 pub mod output;
 pub mod secrets;

@@ -9,7 +9,7 @@ use crate::config::service::{CustomStage, Slot, Work};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber};
 use crate::domain::order::Access;
-use crate::domain::plan::{PlanView, RunRequest};
+use crate::domain::plan::{PlanView, RunRequest, Wait};
 use crate::domain::run::RunKind;
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
@@ -25,7 +25,14 @@ pub async fn plan(
     access: Access,
 ) -> Result<PlanView, Fault> {
     let by = super::who();
-    let file = draft(state, config, request, by, super::pen::now()).await?;
+    let file = draft(
+        state.next_number(&request.service),
+        config,
+        request,
+        by,
+        super::pen::now(),
+    )
+    .await?;
     let plan = file.plan;
     let mut facts = Facts::new();
     let mut refusals = Vec::new();
@@ -73,6 +80,18 @@ pub async fn plan(
         refusals,
         protected: protected(config, &plan),
     };
+    if let Some(last) = state.queue_of(&plan.subject).last() {
+        let what = format!("{} {}", plan.kind.word(), plan.subject);
+        match request.wait {
+            Wait::No => view.refusals.push(
+                Fault::new(what, format!("{}: {last} is under way", preflight::LOCKED))
+                    .hint("--wait 15m waits for its turn"),
+            ),
+            Wait::Turn | Wait::UpTo(_) => view
+                .warnings
+                .push(format!("it waits its turn: {last} is before it")),
+        }
+    }
     if !plan.builds() && !plan.test_hosts().is_empty() {
         tested_image(&plan, &facts, &mut view);
     }
@@ -249,7 +268,17 @@ fn release(plan: &Plan, mut facts: Facts, view: &mut PlanView) {
         view.warnings
             .push("what follows is planned anew when that is done".to_owned());
     }
-    view.refusals.extend(preflight::refusals(plan, &order, facts));
+    let found = preflight::refusals(plan, &order, facts);
+    let (locked, others): (Vec<Fault>, Vec<Fault>) = found
+        .into_iter()
+        .partition(|fault| fault.why.starts_with(preflight::LOCKED));
+    view.refusals.extend(others);
+    if view.request.wait == Wait::No {
+        view.refusals.extend(locked);
+    } else {
+        view.warnings
+            .extend(locked.iter().map(|fault| format!("it waits: {}", fault.why)));
+    }
     let Ok(decision) = Decision::make(plan, &order, facts) else {
         return;
     };

@@ -14,6 +14,7 @@ use crate::config::{Config, Host, Service};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
+use crate::domain::plan::Wait;
 use crate::domain::run::{Outcome, RunStatus};
 use crate::hosts::{Daemon, Unreached, connect};
 use crate::release::facts::LockSeen;
@@ -186,6 +187,7 @@ pub async fn take_up(
         plan: pinned.plan,
         hosts,
         known: known.to_vec(),
+        wait: Wait::No,
     };
     let begun = async {
         let dir = state.create(&file)?;

@@ -16,6 +16,7 @@ use super::output::Output;
 use super::pen::Pen;
 use super::secrets::{Redactor, Secrets};
 use super::state::{State, hold_alive, read_run_file};
+use super::turn::Waiting;
 use super::{cancel, launch};
 use crate::domain::fault::Fault;
 use crate::domain::run::Outcome;
@@ -74,6 +75,8 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         let (decision, tags) = (left.decision.clone(), left.tags.clone());
         (Run::resumed(left), decision, tags)
     };
+    let state = State::around(dir)?;
+    let waiting = Waiting::enter(state.clone(), &file.plan.subject, &file.plan.run, file.wait)?;
     let redactor = Redactor::new(&secrets);
     let output = Output::open(dir, redactor.clone())
         .map_err(|error| Fault::new(format!("keep the output in {}", dir.display()), error))?;
@@ -81,8 +84,9 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         plan: file.plan,
         hosts: file.hosts,
         known: file.known,
-        state: State::around(dir)?,
+        state,
         machine,
+        wait: file.wait,
         secrets,
         pen: Pen::new(journal, output, redactor),
         dir: dir.to_path_buf(),
@@ -96,7 +100,9 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         .map_err(|error| Fault::new("start the runtime", error))?;
     let ended = runtime.block_on(async {
         let stopped = signals()?;
-        Driver::new(run, hands, dir.to_path_buf()).drive(stopped).await
+        Driver::new(run, hands, dir.to_path_buf())
+            .drive(waiting, stopped)
+            .await
     })?;
     Ok(match ended {
         Ended::Closed { outcome, exit } => {

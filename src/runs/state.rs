@@ -1,5 +1,5 @@
 //! The state folder: a directory a run, readable by its owner only, or by a group that may follow.
-//! Refuses a folder that others may write, or whose file system cannot lock.
+//! What its permissions must be is `folder`'s; who goes when is `queue`'s.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::folder;
 use crate::config::{Host, StateDir};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
+use crate::domain::plan::Wait;
 use crate::release::plan::Plan;
 
 /// Where runs are kept.
@@ -18,8 +20,9 @@ use crate::release::plan::Plan;
 pub struct State {
     root: PathBuf,
     /// Colleagues of the folder's group may read: runs are 2750 and their files 0640.
-    shared: bool,
-    keep: (std::time::Duration, usize),
+    pub(super) shared: bool,
+    /// Finished runs are kept for so long, and so many of a service.
+    pub(super) keep: (std::time::Duration, usize),
     /// What is started as `PROGRAM __run DIR`.
     program: PathBuf,
 }
@@ -33,6 +36,9 @@ pub struct RunFile {
     /// All of the configuration: a run that is found unfinished may have been on others.
     #[serde(default)]
     pub known: Vec<Host>,
+    /// While another run of the service is under way.
+    #[serde(default)]
+    pub wait: Wait,
 }
 
 impl State {
@@ -57,7 +63,7 @@ impl State {
             root,
             program,
         };
-        state.prepare()?;
+        folder::prepare(&state, config.group.as_deref())?;
         Ok(state)
     }
 
@@ -107,58 +113,6 @@ impl State {
         self.runs().join(run.as_str())
     }
 
-    fn prepare(&self) -> Result<(), Fault> {
-        let what = || format!("use the state folder {}", self.root.display());
-        let fault = |error: io::Error| Fault::new(what(), error);
-        let mode = if self.shared { 0o2750 } else { 0o700 };
-        for dir in [self.root.clone(), self.runs()] {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&dir)
-                .map_err(fault)?;
-            let seen = fs::metadata(&dir).map_err(fault)?;
-            let own = seen.uid() == rustix::process::geteuid().as_raw();
-            if seen.mode() & 0o002 != 0 {
-                return Err(
-                    Fault::new(what(), format!("{} may be written by anybody", dir.display()))
-                        .hint(format!("chmod o-w {}", dir.display())),
-                );
-            }
-            if own && seen.mode() & 0o7777 != mode && self.shared == (seen.mode() & 0o2000 == 0) {
-                fs::set_permissions(&dir, Permissions::from_mode(mode)).map_err(fault)?;
-            }
-        }
-        self.try_locking().map_err(|error| {
-            Fault::new(what(), error).hint("its file system must support flock: choose another [state] dir")
-        })
-    }
-
-    /// Liveness of runs is a lock: a file system that only pretends would call dead runs alive.
-    fn try_locking(&self) -> io::Result<()> {
-        let path = self.root.join("locks-work");
-        let open = || {
-            OpenOptions::new()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(&path)
-        };
-        let (one, two) = (open()?, open()?);
-        match one.try_lock_shared() {
-            Ok(()) => {}
-            // A colleague's program tries it at this very moment: so it works.
-            Err(fs::TryLockError::WouldBlock) => return Ok(()),
-            Err(fs::TryLockError::Error(error)) => return Err(error),
-        }
-        match two.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => Ok(()),
-            Err(fs::TryLockError::Error(error)) => Err(error),
-            Ok(()) => Err(io::Error::other("two processes could lock one file there")),
-        }
-    }
-
     /// A new directory with what its runner needs.
     pub fn create(&self, file: &RunFile) -> Result<PathBuf, Fault> {
         let dir = self.dir(&file.plan.run);
@@ -180,25 +134,6 @@ impl State {
         written.map_err(|error| fault(&error))?;
         Ok(dir)
     }
-
-    /// Removes closed runs that are old, except the last of every service: called when a run is started.
-    pub fn forget_old(&self, now: crate::domain::units::Stamp) {
-        let (keep_for, keep_runs) = self.keep;
-        let mut kept: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
-        for view in super::follow::list(self) {
-            let count = kept.entry(view.subject()).or_default();
-            *count += 1;
-            let crate::domain::run::RunStatus::Closed { at, .. } = view.status else {
-                continue;
-            };
-            if *count > keep_runs || (at.until(now) > keep_for && *count > 1) {
-                let dir = self.dir(&view.id);
-                if let Err(error) = fs::remove_dir_all(&dir) {
-                    tracing::warn!(dir = %dir.display(), %error, "could not remove an old run");
-                }
-            }
-        }
-    }
 }
 
 /// The run's own files: readable by the group where the folder is.
@@ -207,11 +142,25 @@ pub fn open_private(path: &Path) -> io::Result<File> {
         .parent()
         .and_then(|dir| fs::metadata(dir).ok())
         .is_some_and(|dir| dir.mode() & 0o2070 == 0o2050);
-    OpenOptions::new()
+    let mode = if shared { 0o640 } else { 0o600 };
+    let file = OpenOptions::new()
         .create(true)
         .append(true)
-        .mode(if shared { 0o640 } else { 0o600 })
-        .open(path)
+        .mode(mode)
+        .open(path)?;
+    let seen = file.metadata()?;
+    if shared && seen.mode() & 0o777 != mode && seen.uid() == rustix::process::geteuid().as_raw() {
+        // The umask took the group's bit.
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
+    Ok(file)
+}
+
+/// Whose run it is: the account that may cancel and recover it, beside root.
+#[must_use]
+pub fn is_ours(dir: &Path) -> bool {
+    let own = rustix::process::geteuid();
+    own.is_root() || fs::metadata(dir).is_ok_and(|seen| seen.uid() == own.as_raw())
 }
 
 /// What a runner is told to do.

@@ -27,6 +27,9 @@ pub struct Fold {
     image: String,
     decision: Option<Box<Decision>>,
     undoing: Option<String>,
+    /// Since when, for whom.
+    waiting: Option<(Stamp, String)>,
+    waited: Duration,
     way: Way,
     steps_done: u32,
     notes: Vec<String>,
@@ -48,6 +51,8 @@ impl Fold {
             begun: BTreeMap::new(),
             decision: None,
             undoing: None,
+            waiting: None,
+            waited: Duration::ZERO,
             way: Way::Out,
             steps_done: 0,
             notes: Vec::new(),
@@ -69,6 +74,11 @@ impl Fold {
 
     pub fn apply(&mut self, record: &Record) {
         self.last = record.at;
+        if !matches!(record.entry, Entry::Waits { .. } | Entry::Text { .. })
+            && let Some((since, _)) = self.waiting.take()
+        {
+            self.waited += since.until(record.at);
+        }
         match &record.entry {
             Entry::Opened(_) | Entry::Lost { .. } => {}
             Entry::Resumed { .. } => {
@@ -96,6 +106,10 @@ impl Fold {
                 {
                     stage.tested = Some(tested.clone());
                 }
+            }
+            Entry::Waits { text } => {
+                let since = self.waiting.take().map_or(record.at, |(since, _)| since);
+                self.waiting = Some((since, text.clone()));
             }
             Entry::Turned { way, why } => {
                 self.way = *way;
@@ -256,6 +270,8 @@ impl Fold {
             reason: self.plan.reason.clone(),
             started: self.plan.started,
             status,
+            waiting: self.waiting.as_ref().map(|(_, text)| text.clone()),
+            waited: self.waited,
             undoing: self.undoing.clone(),
             from: decision.and_then(|decision| decision.from),
             to: decision.map(|decision| decision.release).or(self.plan.to),
@@ -301,11 +317,13 @@ impl Fold {
         })
     }
 
-    /// How long it took, if it converged.
+    /// How long it took, without waiting for others, if it converged.
     #[must_use]
     pub fn took_in_all(&self) -> Option<Duration> {
         match &self.closed {
-            Some((at, Outcome::Converged, _)) => Some(self.plan.started.until(*at)),
+            Some((at, Outcome::Converged, _)) => {
+                Some(self.plan.started.until(*at).saturating_sub(self.waited))
+            }
             _ => None,
         }
     }

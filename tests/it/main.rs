@@ -19,3 +19,4 @@ mod looking;
 mod recovery;
 mod terminal;
 mod testing;
+mod together;

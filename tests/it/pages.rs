@@ -80,6 +80,8 @@ fn deploy(hosts: usize) -> RunView {
         reason: None,
         started: ago(41),
         status: RunStatus::Running,
+        waiting: None,
+        waited: std::time::Duration::ZERO,
         undoing: None,
         from: Some(ReleaseNumber(41)),
         to: Some(ReleaseNumber(42)),
@@ -354,6 +356,7 @@ fn request() -> RunRequest {
         to: None,
         reason: None,
         origin: None,
+        wait: pilothouse::domain::plan::Wait::default(),
     }
 }
 

@@ -123,6 +123,8 @@ fn dead(number: u32, on: &str) -> RunView {
         reason: None,
         started: Stamp::from_seconds(1_789_999_000),
         status: RunStatus::Dead,
+        waiting: None,
+        waited: std::time::Duration::ZERO,
         undoing: None,
         from: None,
         to: None,

@@ -12,7 +12,7 @@ use pilothouse::config::service::{Deploy, Gate, Restart, Service, Spec, Strategy
 use pilothouse::config::{Config, Host, StateDir};
 use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use pilothouse::domain::order::Access;
-use pilothouse::domain::plan::RunRequest;
+use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::domain::units::Stamp;
 use pilothouse::release::plan::Actor;
@@ -164,6 +164,7 @@ impl Bench {
             to: None,
             reason: Some("a test".to_owned()),
             origin: None,
+            wait: Wait::default(),
         }
     }
 

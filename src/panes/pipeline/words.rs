@@ -60,7 +60,14 @@ fn running(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
         .map(|cell| if cell < full { glyphs.full } else { glyphs.empty })
         .collect();
     let percent = u64::from(done) * 100 / u64::from(total);
-    let spent = run.started.until(now);
+    let spent = run.started.until(now).saturating_sub(run.waited);
+    if let Some(whom) = &run.waiting {
+        return vec![
+            (Tone::Busy, format!("{} waiting ", glyphs.changing)),
+            (Tone::Text, whom.clone()),
+            (Tone::Dim, format!("  {}", long_span(spent))),
+        ];
+    }
     if let Some(asked) = run.asks.first() {
         return vec![
             (Tone::Warn, format!("{} waits for a person: ", glyphs.problem)),

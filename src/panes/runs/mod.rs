@@ -121,6 +121,7 @@ pub fn refresh(model: &mut Model) {
 pub fn result(run: &RunView) -> String {
     match &run.status {
         RunStatus::Running if run.undoing.is_some() => "taking back".to_owned(),
+        RunStatus::Running if run.waiting.is_some() => "waiting".to_owned(),
         RunStatus::Running => {
             let percent = u64::from(run.steps_done) * 100 / u64::from(run.steps_total.max(1));
             format!("{} %", percent.min(100))

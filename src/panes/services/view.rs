@@ -143,6 +143,10 @@ fn last_run(model: &Model, theme: &Theme, run: &RunView) -> Line<'static> {
     let who = clean(&run.actor).into_owned();
     let mut spans = vec![Span::raw(format!("{} ", run.kind.word()))];
     match &run.status {
+        RunStatus::Running if run.waiting.is_some() => {
+            spans.push(Span::styled("waiting", theme.busy));
+            spans.push(Span::styled(format!(", {who}"), theme.dim));
+        }
         RunStatus::Running => {
             let done = run.steps_done * 100 / run.steps_total.max(1);
             spans.push(Span::styled(format!("{done} %"), theme.busy));

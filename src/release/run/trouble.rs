@@ -3,6 +3,7 @@
 
 use super::{Action, Entry, Run, Stage, Step, Trouble, Way};
 use crate::domain::ids::HostName;
+use crate::release::preflight::LOCKED;
 use crate::release::record::{Failure, FailureKind};
 
 impl Run {
@@ -157,6 +158,15 @@ impl Run {
     pub(super) fn fenced(&mut self, host: &HostName, why: &str, actions: &mut Vec<Action>) {
         self.touched.remove(host);
         self.halt(format!("{host}: {why}"), actions);
+    }
+
+    /// Before its first step only: nothing was asked of any host.
+    pub(super) fn late(&mut self, behind: &str) {
+        self.trouble.get_or_insert(Trouble {
+            why: format!("{LOCKED}: {behind} is under way"),
+            exit: 4,
+            cancelled: false,
+        });
     }
 
     pub(super) fn halt(&mut self, why: String, actions: &mut Vec<Action>) {

@@ -193,7 +193,7 @@ pub fn gone(daemon: &Daemon, subject: &Subject) -> Failure {
 }
 
 /// Who has it now, if that can be seen.
-async fn holder(daemon: &Daemon, subject: &Subject) -> Option<LockSeen> {
+pub async fn holder(daemon: &Daemon, subject: &Subject) -> Option<LockSeen> {
     let locks = seen(daemon, subject).await.ok()?;
     let name = subject.lock_name();
     locks.into_iter().find(|lock| lock.name == name)

@@ -11,6 +11,7 @@ mod world;
 
 use bench::{Bench, actor};
 use pilothouse::domain::ids::ReleaseNumber;
+use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::runs;
 use pilothouse::sim::{BOX_IMAGE, Downfall, Fleet, Scenario};
@@ -118,14 +119,29 @@ async fn of_two_deploys_at_once_one_runs_and_the_other_says_who_and_exits_4() {
     tokio::time::timeout(std::time::Duration::from_mins(2), locked)
         .await
         .unwrap();
-    let (exit, view) = bench.run(RunKind::Deploy).await;
-    assert_eq!(exit, 4, "{:?}", view.status);
-    match &view.status {
-        RunStatus::Closed {
-            outcome: Outcome::Reverted { why, .. },
-            ..
-        } => assert!(why.contains("held by ops-a") && why.contains("a test"), "{why}"),
-        other => panic!("{other:?}"),
+    // From another machine; and what is said without waiting in the same state folder.
+    let other = bench.another();
+    let refused = RunRequest {
+        wait: Wait::No,
+        ..bench.request(RunKind::Deploy)
+    };
+    for (state, words) in [
+        (&other.state, "held by ops-a"),
+        (&bench.state, "ops-a on bastion-1"),
+    ] {
+        let run = runs::launch(state, &bench.config, &refused, actor())
+            .await
+            .unwrap();
+        let exit = runs::follow(state, &run, |_| {}).await.unwrap();
+        let view = runs::view(state, &run).unwrap();
+        assert_eq!(exit, 4, "{:?}", view.status);
+        match &view.status {
+            RunStatus::Closed {
+                outcome: Outcome::Reverted { why, .. },
+                ..
+            } => assert!(why.contains(words) && why.contains(first.as_str()), "{why}"),
+            other => panic!("{other:?}"),
+        }
     }
     let (exit, _) = bench.ended(&first).await;
     assert_eq!(exit, 0, "{}", bench.journal(&first));

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pilothouse::domain::ids::{HostName, ReleaseNumber};
+use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::hosts;
 use pilothouse::runs::{self, Recovery};
@@ -77,7 +78,10 @@ async fn the_plan_says_what_is_recovered_first_and_by_whom_it_was_left() {
         let (state, config, request) = (
             other.state.clone(),
             other.config.clone(),
-            other.request(RunKind::Deploy),
+            RunRequest {
+                wait: Wait::No,
+                ..other.request(RunKind::Deploy)
+            },
         );
         async move {
             let access = pilothouse::domain::order::Access::Full;

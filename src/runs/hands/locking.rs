@@ -1,0 +1,104 @@
+//! Taking the lock of a host: what was left under it is recovered first, and who holds it on another machine is waited
+//! for. Polled with jitter, so no order is promised; the waiting ends with its limit, or when the run turns back.
+
+use std::time::{Duration, Instant};
+
+use super::Hands;
+use crate::domain::fault::Fault;
+use crate::domain::plan::Wait;
+use crate::hosts::Daemon;
+use crate::release::facts::LockSeen;
+use crate::release::record::{Entry, Failure, FailureKind, Finding};
+use crate::release::stage::Step;
+use crate::runs::step::Progress as _;
+use crate::runs::step::lock::{self, Claim, Pinned};
+
+/// For another machine's run, where nobody said how long.
+const PATIENCE: Duration = Duration::from_mins(15);
+/// Between two looks, ms: two who wait must not look at the same moments.
+const POLL: std::ops::Range<u64> = 500..2_500;
+/// Looks that find it free and then taken by somebody faster.
+const BEATEN: u32 = 5;
+
+impl Hands {
+    pub(super) async fn lock(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
+        let begun = Instant::now();
+        let (mut said, mut beaten) = (String::new(), 0);
+        loop {
+            if !self.held().resumed && self.held().locks.is_empty() {
+                // What cannot be put in order is not waited for: nobody is at work there.
+                self.recover_what_was_left(step).await?;
+            }
+            let failure = match self.try_lock(step, daemon).await {
+                Err(failure) if failure.kind == FailureKind::Locked => failure,
+                other => return other,
+            };
+            let passed = match self.plan_wait() {
+                Wait::No => return Err(failure),
+                Wait::Turn => begun.elapsed() > PATIENCE,
+                Wait::UpTo(limit) => self.began.elapsed() > limit,
+            };
+            if passed {
+                return Err(failure);
+            }
+            match lock::holder(daemon, &self.plan.subject).await {
+                Some(lock) if lock.is_left(&self.plan.subject) => return Err(failure),
+                Some(lock) => {
+                    let words = waiting_for(&lock);
+                    if words != said {
+                        self.pen.teller(step).text(&format!("waiting {words}"));
+                        let entry = Entry::Waits { text: words.clone() };
+                        self.pen.write(entry).map_err(Failure::refused)?;
+                        said = words;
+                    }
+                }
+                None if beaten >= BEATEN => return Err(failure),
+                None => beaten += 1,
+            }
+            let pause = Duration::from_millis(fastrand::u64(POLL));
+            tokio::select! {
+                biased;
+                () = self.interrupt.cancelled() => {
+                    let fault = Fault::new(failure.fault.what, format!("it was waiting {said} and was ended"));
+                    return Err(Failure::of(FailureKind::Interrupted, fault));
+                }
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// A recovery never waits: what it finds locked is left to be recovered later.
+    fn plan_wait(&self) -> Wait {
+        if self.held().resumed { Wait::No } else { self.wait }
+    }
+
+    async fn try_lock(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
+        let (resumed, decision) = {
+            let held = self.held();
+            (held.resumed, held.decision.clone())
+        };
+        let pinned = decision.filter(|_| resumed).map(|decision| Pinned {
+            plan: self.plan.clone(),
+            decision: (*decision).clone(),
+        });
+        let claim = Claim {
+            plan: &self.plan,
+            machine: &self.machine,
+            pinned: pinned.as_ref(),
+        };
+        let id = lock::take(daemon, claim).await?;
+        self.held().locks.insert(step.host.clone(), id.clone());
+        Ok(Finding::Lock { id })
+    }
+}
+
+/// Without its age: what is said again only when it changes.
+fn waiting_for(lock: &LockSeen) -> String {
+    let mut parts = vec![format!(
+        "for run {} by {} on {}",
+        lock.run, lock.actor, lock.machine
+    )];
+    parts.extend(lock.reason.as_ref().map(|reason| format!("\"{reason}\"")));
+    parts.extend(lock.stage.as_ref().map(|stage| format!("at {stage}")));
+    parts.join(", ")
+}

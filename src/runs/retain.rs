@@ -1,0 +1,40 @@
+//! Which finished runs are forgotten: `[state] keep_for` and `keep_runs`, whenever a run is started.
+//! Never one that is open or dead, never the last of a service, never a colleague's.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::follow;
+use super::state::{State, is_ours};
+use crate::domain::run::{Outcome, RunStatus, RunView};
+use crate::domain::units::Stamp;
+
+impl State {
+    /// Removes finished runs that are old, or have so many newer ones of their service. What needs a human is
+    /// recoverable, so only its age counts.
+    pub fn forget_old(&self, now: Stamp) {
+        let mut newer: BTreeMap<String, usize> = BTreeMap::new();
+        for view in follow::all(self) {
+            let count = newer.entry(view.subject()).or_default();
+            let before = *count;
+            *count += 1;
+            if self.is_to_go(&view, before, now) {
+                let dir = self.dir(&view.id);
+                if let Err(error) = fs::remove_dir_all(&dir) {
+                    tracing::warn!(dir = %dir.display(), %error, "could not remove an old run");
+                }
+            }
+        }
+    }
+
+    /// `newer`: how many of its service there are.
+    fn is_to_go(&self, view: &RunView, newer: usize, now: Stamp) -> bool {
+        let (keep_for, keep_runs) = self.keep;
+        let RunStatus::Closed { at, outcome } = &view.status else {
+            return false;
+        };
+        let is_old = at.until(now) > keep_for;
+        let is_surplus = newer >= keep_runs && !matches!(outcome, Outcome::NeedsHuman { .. });
+        newer > 0 && (is_old || is_surplus) && is_ours(&self.dir(&view.id))
+    }
+}
