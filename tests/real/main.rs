@@ -32,6 +32,8 @@ mod steps;
 #[cfg(test)]
 mod builds;
 #[cfg(test)]
+mod build_runs;
+#[cfg(test)]
 mod stats;
 #[cfg(test)]
 mod testing;

@@ -161,6 +161,11 @@ impl Daemon {
         );
     }
 
+    /// As a fresh daemon of the fleet has it.
+    pub(crate) fn load_busybox(&self) {
+        self.load(&super::image::busybox());
+    }
+
     /// A container that is created, from `body` (what is absent: busybox, no name).
     pub(crate) fn create(&self, name: &str, mut body: Value) -> ContainerId {
         if body.get("Image").is_none() {
