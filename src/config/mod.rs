@@ -1,6 +1,7 @@
 //! What the user's TOML says, checked: hosts, services, keys, looks.
 //! Reads text, never a network; every fault of every file is found at once, each with its place.
 
+pub mod finish;
 pub mod host;
 pub mod service;
 pub mod test;
@@ -27,6 +28,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use fault::ConfigFault;
+pub use finish::OnFinish;
 pub use host::Host;
 pub use pattern::Pattern;
 pub use service::Service;
@@ -34,6 +36,7 @@ pub use settings::{Looks, OwnLog, StateDir};
 pub use trigger::{Listen, Trigger};
 
 use crate::domain::fault::Fault;
+use crate::domain::ids::ServiceName;
 
 /// Where to look for the configuration.
 pub struct Request<'e> {
@@ -93,6 +96,9 @@ pub struct Config {
     /// What web hooks may start, in the order of the services: at most one each.
     pub triggers: Vec<Trigger>,
     pub listen: Listen,
+    /// Whom the results of runs are told, where their service says nothing itself.
+    pub on_finish_of_all: Option<OnFinish>,
+    pub on_finish_of: BTreeMap<ServiceName, OnFinish>,
     /// Command name → keys, as written; `app::keymap` reads them.
     pub keys: BTreeMap<String, Vec<String>>,
     /// Where each of these stands: what is wrong with it only `app::keymap` knows.
@@ -123,11 +129,19 @@ impl Config {
         self.services.iter().find(|service| service.name == *name)
     }
 
+    /// Whom the results of this service's runs are told.
+    #[must_use]
+    pub fn on_finish(&self, service: &ServiceName) -> Option<&OnFinish> {
+        self.on_finish_of.get(service).or(self.on_finish_of_all.as_ref())
+    }
+
     /// Variables that hold secrets of this program's own: nothing that it starts needs to inherit them.
     #[must_use]
     pub fn private_variables(&self) -> Vec<&str> {
-        let secrets = self.triggers.iter().map(|trigger| &trigger.secret);
-        secrets
+        let of_triggers = self.triggers.iter().map(|trigger| &trigger.secret);
+        let finishes = self.on_finish_of_all.iter().chain(self.on_finish_of.values());
+        of_triggers
+            .chain(finishes.flat_map(OnFinish::secrets))
             .filter_map(|secret| match secret {
                 service::Secret::Env(name) => Some(name.as_str()),
                 service::Secret::Command(_) | service::Secret::File(_) => None,

@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::draft::draft;
+use super::finish::Finish;
 use super::journal;
 use super::login::{self, Stay};
-use super::secrets::{self, Secrets};
+use super::secrets::{self, Handed, Secrets};
 use super::state::State;
 use crate::config::Config;
 use crate::config::service::Secret;
@@ -66,6 +67,7 @@ pub async fn launch(
         .collect();
     // What a build is given is no part of what runs: it has no seal.
     secrets.append(&mut given);
+    let finish = Finish::resolve(config, &request.service, &env).await;
     state.forget_old(now);
     // Only now: who is still asked for a passphrase is in nobody's way.
     let entered = state.enter(&file.plan.subject, &file.plan.by, now)?;
@@ -77,7 +79,7 @@ pub async fn launch(
     }
     file.plan.run = entered.run;
     let dir = state.create(&file)?;
-    start(state.program(), &dir, &secrets, &hidden).await?;
+    start(state.program(), &dir, &Handed { secrets, finish }, &hidden).await?;
     // The run holds its place itself by now.
     drop(entered.place);
     Ok(file.plan.run)
@@ -95,7 +97,7 @@ fn variables(wanted: &BTreeMap<String, Secret>) -> impl Iterator<Item = String> 
 pub(super) async fn start(
     program: &Path,
     dir: &Path,
-    secrets: &Secrets,
+    handed: &Handed,
     hidden: &[String],
 ) -> Result<(), Fault> {
     let fault = |why: &dyn std::fmt::Display| {
@@ -105,11 +107,11 @@ pub(super) async fn start(
         )
     };
     let stay = login::stay(&|name| std::env::var(name).ok()).await;
-    let said = match started(stay, program, dir, secrets, hidden).await {
+    let said = match started(stay, program, dir, handed, hidden).await {
         // The user's systemd would not: what it would have kept ends with the login.
         Ok(said) if said.is_empty() && stay == Stay::InScope && !journal::path(dir).exists() => {
             tracing::warn!(dir = %dir.display(), "systemd-run did not start the run; it is started without");
-            started(Stay::EndsWithLogin, program, dir, secrets, hidden).await
+            started(Stay::EndsWithLogin, program, dir, handed, hidden).await
         }
         said => said,
     };
@@ -131,7 +133,7 @@ async fn started(
     stay: Stay,
     program: &Path,
     dir: &Path,
-    secrets: &Secrets,
+    handed: &Handed,
     hidden: &[String],
 ) -> std::io::Result<Vec<u8>> {
     let mut command = login::command(stay, program);
@@ -147,7 +149,7 @@ async fn started(
     // Where a person logged in for this program, the run needs nobody.
     command.envs(crate::hosts::ssh::hand_on());
     let mut child = command.spawn()?;
-    let text = serde_json::to_vec(secrets)?;
+    let text = serde_json::to_vec(handed)?;
     let handing_over = async {
         if let Some(mut pipe) = child.stdin.take() {
             pipe.write_all(&text).await?;

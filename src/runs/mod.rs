@@ -31,6 +31,7 @@ pub mod hands;
 pub mod lease;
 pub mod pen;
 pub mod recover;
+pub mod finish;
 pub mod unlock;
 pub mod login;
 

@@ -78,12 +78,43 @@ impl Pen {
         tested
     }
 
+    /// Under a name of its own.
+    #[must_use]
+    pub fn aside(&self, stage: &str) -> Aside {
+        Aside {
+            pen: self.clone(),
+            stage: stage.to_owned(),
+        }
+    }
+
     /// For one step.
     #[must_use]
     pub fn teller(&self, step: &Step) -> Teller {
         Teller {
             pen: self.clone(),
             step: step.clone(),
+        }
+    }
+}
+
+/// What is said beside the steps.
+pub struct Aside {
+    pen: Pen,
+    stage: String,
+}
+
+impl Progress for Aside {
+    fn text(&mut self, _now: &str) {}
+
+    fn line(&mut self, line: &str) {
+        let line = RunLine {
+            at: now(),
+            stage: self.stage.clone(),
+            host: None,
+            text: line.to_owned(),
+        };
+        if let Err(error) = self.pen.paper().output.line(line) {
+            tracing::warn!(%error, "a line of output was lost");
         }
     }
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
+use super::finish::Finish;
 use super::journal::Journal;
 use super::launch::start;
-use super::secrets::Secrets;
+use super::secrets::Handed;
 use super::state::{RunFile, State, is_alive};
 use super::step::lock::{self, Claim, Pinned};
 use crate::config::{Config, Host, Service};
@@ -42,20 +43,21 @@ pub async fn recover(state: &State, config: &Config, wanted: Option<RunId>) -> R
     if let Some(run) = &wanted
         && state.dir(run).is_dir()
     {
-        return here(state, run).await;
+        return here(state, run, Some(config)).await;
     }
     if wanted.is_none() {
         let dead = super::list(state)
             .into_iter()
             .find(|view| view.status == RunStatus::Dead);
         if let Some(view) = dead {
-            return here(state, &view.id).await;
+            return here(state, &view.id, Some(config)).await;
         }
     }
     elsewhere(state, config, wanted.as_ref()).await
 }
 
-async fn here(state: &State, run: &RunId) -> Result<Recovery, Fault> {
+/// With a configuration, the result is told to whom it names.
+async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Recovery, Fault> {
     let dir = state.dir(run);
     let what = || format!("recover run {run}");
     if is_alive(&dir) {
@@ -74,7 +76,14 @@ async fn here(state: &State, run: &RunId) -> Result<Recovery, Fault> {
         | RunStatus::Running
         | RunStatus::Dead => {}
     }
-    start(state.program(), &dir, &Secrets::new(), &[]).await?;
+    let env = |name: &str| std::env::var(name).ok();
+    let mut handed = Handed::default();
+    let mut hidden = Vec::new();
+    if let Some(config) = config {
+        handed.finish = Finish::resolve(config, &view.service, &env).await;
+        hidden.extend(config.private_variables().into_iter().map(str::to_owned));
+    }
+    start(state.program(), &dir, &handed, &hidden).await?;
     Ok(Recovery::Started(run.clone()))
 }
 
@@ -166,7 +175,7 @@ pub async fn take_up(
     if let Ok(id) = RunId::parse(&run)
         && state.dir(&id).is_dir()
     {
-        return here(state, &id).await.map_err(locked);
+        return here(state, &id, None).await.map_err(locked);
     }
     let mut pinned = None;
     for (daemon, lock) in &found {
@@ -195,7 +204,7 @@ pub async fn take_up(
         journal.write(file.plan.started, Entry::Opened(Box::new(file.plan.clone())))?;
         journal.write(super::pen::now(), Entry::Decided(Box::new(pinned.decision)))?;
         drop(journal);
-        start(state.program(), &dir, &Secrets::new(), &[]).await
+        start(state.program(), &dir, &Handed::default(), &[]).await
     };
     begun.await.map_err(Failure::refused)?;
     Ok(Recovery::Started(file.plan.run))

@@ -10,11 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::driver::{Driver, Ended};
+use super::finish::{self, Finish};
 use super::hands::{Hands, Tools};
 use super::journal::Journal;
 use super::output::Output;
 use super::pen::Pen;
-use super::secrets::{Redactor, Secrets};
+use super::secrets::{Handed, Redactor};
 use super::state::{State, hold_alive, read_run_file};
 use super::turn::Waiting;
 use super::{cancel, launch};
@@ -52,10 +53,10 @@ fn say(words: &[u8]) {
 }
 
 fn run(dir: &Path) -> Result<u8, Fault> {
-    let secrets = read_secrets()?;
+    let handed = read_handed()?;
     let file = read_run_file(dir)?;
     let held = hold_alive(dir).map_err(|error| Fault::new(format!("hold {}", dir.display()), error))?;
-    let Some(_alive) = held else {
+    let Some(alive) = held else {
         return Err(Fault::new(
             format!("carry out run {}", file.plan.run),
             "another process does",
@@ -77,9 +78,10 @@ fn run(dir: &Path) -> Result<u8, Fault> {
     };
     let state = State::around(dir)?;
     let waiting = Waiting::enter(state.clone(), &file.plan.subject, &file.plan.run, file.wait)?;
-    let redactor = Redactor::new(&secrets);
+    let redactor = Redactor::new(&handed);
     let output = Output::open(dir, redactor.clone())
         .map_err(|error| Fault::new(format!("keep the output in {}", dir.display()), error))?;
+    let pen = Pen::new(journal, output, redactor);
     let hands = Hands::new(Tools {
         plan: file.plan,
         hosts: file.hosts,
@@ -87,8 +89,8 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         state,
         machine,
         wait: file.wait,
-        secrets,
-        pen: Pen::new(journal, output, redactor),
+        secrets: handed.secrets,
+        pen: pen.clone(),
         dir: dir.to_path_buf(),
         resumed,
         tags,
@@ -107,6 +109,11 @@ fn run(dir: &Path) -> Result<u8, Fault> {
     Ok(match ended {
         Ended::Closed { outcome, exit } => {
             log(&outcome);
+            // Closed: whoever waits for this run need not wait for who is told.
+            drop(alive);
+            if let Some(finish) = &handed.finish {
+                runtime.block_on(told(finish, dir, exit, &pen));
+            }
             exit
         }
         Ended::Left { why, exit } => {
@@ -114,6 +121,19 @@ fn run(dir: &Path) -> Result<u8, Fault> {
             exit
         }
     })
+}
+
+/// Unless the system ends us first.
+async fn told(finish: &Finish, dir: &Path, exit: u8, pen: &Pen) {
+    let mut aside = pen.aside(finish::STAGE);
+    let telling = finish::tell(finish, dir, exit, &mut aside);
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => tokio::select! {
+            () = telling => {}
+            _ = terminated.recv() => tracing::warn!("ended before the result was told"),
+        },
+        Err(_) => telling.await,
+    }
 }
 
 fn log(outcome: &Outcome) {
@@ -141,7 +161,7 @@ fn left(records: &[Record], run: &crate::domain::ids::RunId) -> Result<Left, Fau
 }
 
 /// One JSON object, then the end; nothing at all when there are none.
-fn read_secrets() -> Result<Secrets, Fault> {
+fn read_handed() -> Result<Handed, Fault> {
     let fault = |error: &dyn std::fmt::Display| Fault::new("read the secrets from standard input", error);
     let mut text = Vec::new();
     std::io::stdin()
@@ -149,7 +169,7 @@ fn read_secrets() -> Result<Secrets, Fault> {
         .read_to_end(&mut text)
         .map_err(|error| fault(&error))?;
     if text.is_empty() {
-        return Ok(Secrets::new());
+        return Ok(Handed::default());
     }
     // The error of a parser may quote what it read.
     serde_json::from_slice(&text).map_err(|_quoting| fault(&"they are not what a launcher writes"))

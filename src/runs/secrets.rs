@@ -5,13 +5,25 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
+use super::finish::Finish;
 use crate::config::service::Secret;
 use crate::domain::fault::Fault;
 
-/// By name; what a runner reads from its standard input.
+/// By name.
 pub type Secrets = BTreeMap<String, String>;
+
+/// What a launcher hands its runner through the pipe, and nobody else.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Handed {
+    /// Of the containers that are made.
+    pub secrets: Secrets,
+    /// Whom the result is told.
+    #[serde(default)]
+    pub finish: Option<Finish>,
+}
 
 /// A person may have to touch a key meanwhile.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -147,10 +159,11 @@ const SHORTEST: usize = 4;
 
 impl Redactor {
     #[must_use]
-    pub fn new(secrets: &Secrets) -> Self {
+    pub fn new(handed: &Handed) -> Self {
+        let secrets = handed.secrets.values().map(String::as_str);
         let mut values: Vec<String> = secrets
-            .values()
-            .flat_map(|value| value.lines().map(str::to_owned).chain([value.clone()]))
+            .chain(handed.finish.iter().flat_map(Finish::secrets))
+            .flat_map(|value| value.lines().chain([value]).map(str::to_owned))
             .filter(|value| value.len() >= SHORTEST)
             .collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
@@ -181,7 +194,11 @@ mod tests {
     #[test]
     fn known_values_are_taken_out_of_text_line_by_line() {
         let secrets = Secrets::from([("KEY".to_owned(), "first-line\nsecond-line".to_owned())]);
-        let redactor = Redactor::new(&secrets);
+        let handed = Handed {
+            secrets,
+            ..Handed::default()
+        };
+        let redactor = Redactor::new(&handed);
         assert_eq!(redactor.clean("got second-line!"), "got ••••••!");
     }
 

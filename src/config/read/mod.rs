@@ -11,6 +11,7 @@ mod testing;
 mod needs;
 mod build;
 mod deploy;
+mod finish;
 mod spec;
 mod settings;
 mod trigger;
@@ -118,10 +119,15 @@ pub(super) fn configuration(sources: &[Source], machine: &Machine<'_>, faults: &
             continue;
         };
         for mut section in services.sections("services") {
-            let trigger = section.take("trigger");
+            let (trigger, on_finish) = (section.take("trigger"), section.take("on_finish"));
             let service = service::read(&mut section, &known, &mut names);
             if let (Some(value), Some(service)) = (trigger, &service) {
                 config.triggers.extend(trigger::read(&value, service));
+            }
+            if let (Some(finish), Some(service)) =
+                (on_finish.and_then(|value| finish::read(&value)), &service)
+            {
+                config.on_finish_of.insert(service.name.clone(), finish);
             }
             config.services.extend(service);
             section.finish();
@@ -129,6 +135,9 @@ pub(super) fn configuration(sources: &[Source], machine: &Machine<'_>, faults: &
     }
     // An including file has the last word over what it includes.
     for root in roots.iter_mut().rev() {
+        if let Some(finish) = root.take("on_finish").and_then(|value| finish::read(&value)) {
+            config.on_finish_of_all = Some(finish);
+        }
         settings::read(root, &mut config);
     }
     for root in roots {

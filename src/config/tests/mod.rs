@@ -2,6 +2,7 @@
 
 mod discovery;
 mod environments;
+mod finish;
 mod mangled;
 mod trigger;
 

@@ -100,6 +100,7 @@ impl Hands {
                     env: &all,
                     folder,
                     timeout: *timeout,
+                    input: &[],
                 };
                 command::run(&asked, &mut teller, self.ends(step))
                     .await

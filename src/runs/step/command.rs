@@ -8,8 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Child;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, ChildStdin};
 use tokio_util::sync::CancellationToken;
 
 use super::{Lines, Progress, cancelled};
@@ -27,6 +27,8 @@ pub struct Asked<'a> {
     pub env: &'a BTreeMap<String, String>,
     pub folder: &'a Path,
     pub timeout: Duration,
+    /// Its standard input; nothing where it is empty.
+    pub input: &'a [u8],
 }
 
 /// The fault says how it ended, if not with 0.
@@ -48,7 +50,11 @@ pub async fn run(
         .args(arguments)
         .envs(asked.env)
         .current_dir(asked.folder)
-        .stdin(Stdio::null())
+        .stdin(if asked.input.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
@@ -58,8 +64,11 @@ pub async fn run(
     progress.text("running");
     let out = child.stdout.take();
     let err = child.stderr.take();
+    let input = child.stdin.take();
     let ended = {
-        let talk = talk(out, err, progress);
+        let talk = async {
+            tokio::join!(talk(out, err, progress), feed(input, asked.input));
+        };
         let limit = tokio::time::sleep(asked.timeout);
         tokio::pin!(talk, limit);
         let mut has_talked = false;
@@ -100,6 +109,14 @@ pub async fn run(
                 format!("{program} was ended by signal {signal}"),
             ))
         }
+    }
+}
+
+async fn feed(input: Option<ChildStdin>, bytes: &[u8]) {
+    if let Some(mut pipe) = input {
+        // What it does not read it does not want.
+        drop(pipe.write_all(bytes).await);
+        drop(pipe.shutdown().await);
     }
 }
 

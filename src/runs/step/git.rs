@@ -15,6 +15,18 @@ const LONGEST_ANSWER: u64 = 4 << 10;
 /// Of half a million files.
 const LONGEST_LISTING: u64 = 64 << 20;
 
+/// What git sets for its hooks, and what would have another repository answer: `git rev-parse --local-env-vars`.
+pub(super) const OF_HOOKS: [&str; 8] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revision {
     pub full: String,
@@ -120,7 +132,12 @@ async fn ask(folder: &Path, question: &[&str]) -> Result<String, String> {
 
 /// The answer, and whether it is whole: a longer one than `longest` is cut off.
 async fn answer(folder: &Path, question: &[&str], longest: u64) -> Result<(bool, Vec<u8>), String> {
-    let mut child = Command::new("git")
+    let mut command = Command::new("git");
+    // Started by a hook, the questions are still about this folder.
+    for name in OF_HOOKS {
+        command.env_remove(name);
+    }
+    let mut child = command
         .args(CALM)
         .arg("-C")
         .arg(folder)

@@ -109,7 +109,11 @@ impl Drop for Object<'_> {
 impl Objects {
     fn start(tree: Option<&git::Tree>) -> io::Result<Self> {
         let tree = tree.ok_or_else(|| io::Error::other("it is in no repository"))?;
-        let mut child = Command::new("git")
+        let mut command = Command::new("git");
+        for name in git::OF_HOOKS {
+            command.env_remove(name);
+        }
+        let mut child = command
             .args(git::CALM)
             .arg("-C")
             .arg(&tree.place)
