@@ -259,7 +259,7 @@ impl Desk {
                 service: trigger.service.clone(),
                 environment: trigger.environment.clone(),
                 image: None,
-                revision: None,
+                revision: self.revision(trigger, push),
                 to: None,
                 origin: None,
                 reason: Some(reason(delivery, push)),
@@ -279,6 +279,18 @@ impl Desk {
             tracing::warn!(%error, "a delivery that started nothing cannot be sent again");
         }
         run.map(Some)
+    }
+
+    /// What is built from git is built of the very commit that was pushed, whatever was pushed since.
+    fn revision(&self, trigger: &Trigger, push: &Push) -> Option<String> {
+        let service = self.config.service(&trigger.service)?;
+        let builds = match trigger.run {
+            RunKind::Build => true,
+            RunKind::Pipeline => service.pipeline.iter().flatten().any(|slot| *slot == Slot::Build),
+            RunKind::Test | RunKind::Push | RunKind::Deploy | RunKind::Rollback => false,
+        };
+        let from_git = service.build.as_ref().is_some_and(|build| build.git.is_some());
+        (builds && from_git).then(|| push.commit.clone())
     }
 
     /// Its lines are whole whatever panicked.

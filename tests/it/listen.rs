@@ -526,6 +526,44 @@ fn the_command_before_a_run_is_told_what_was_pushed_and_no_secret() {
 }
 
 #[test]
+fn what_is_built_from_git_is_built_of_the_commit_that_was_pushed() {
+    let mut ground = Ground::new();
+    let context = ground.folder.path().join("context");
+    let git = |arguments: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(["-c", "user.name=Ann", "-c", "user.email=ann@acme.test", "-C"])
+            .arg(&context)
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "The first"]);
+    let (pushed, short) = (
+        git(&["rev-parse", "HEAD"]),
+        git(&["rev-parse", "--short", "HEAD"]),
+    );
+    git(&["commit", "-q", "--allow-empty", "-m", "The second"]);
+    let build = ground.config.services[0].build.as_mut().unwrap();
+    build.git = Some("main".to_owned());
+    build.tags = vec!["{git.short}".to_owned()];
+    let door = ground.open();
+    door.github("id-1", &push("main", &pushed)).run();
+    // One that this machine has not fetched is not replaced by another.
+    door.refuses(&door.github("id-2", &push("main", COMMIT)), 500, "failed");
+    let runs = ground.settle();
+    assert_eq!(runs.len(), 1);
+    assert!(
+        runs[0].image.starts_with(&format!("shop:{short}")),
+        "{}",
+        runs[0].image
+    );
+}
+
+#[test]
 fn of_two_services_in_one_repository_each_gets_its_run() {
     let mut ground = Ground::new();
     ground.add("worker", "acme/shop", &["main"], SECRET);

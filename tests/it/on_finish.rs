@@ -75,6 +75,7 @@ impl Ground {
             service: ServiceName::parse("shop").unwrap(),
             environment: None,
             image: None,
+            revision: None,
             to: None,
             reason: Some("a test".to_owned()),
             wait: pilothouse::domain::plan::Wait::Turn,
