@@ -16,7 +16,7 @@ use super::delivery::{self, Delivery, Event, Push};
 use super::proof::{Key, Proof, Proven};
 use super::seen::Seen;
 use super::verdict::{Refusal, Verdict};
-use crate::config::service::Slot;
+use crate::config::service::{Service, Slot};
 use crate::config::{Config, Pattern, Trigger};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
@@ -112,7 +112,7 @@ impl Desk {
                     trigger.branches.join(", "),
                     trigger.repository,
                     trigger.run.word(),
-                    trigger.service
+                    subject(trigger)
                 )
             })
             .collect()
@@ -283,7 +283,8 @@ impl Desk {
 
     /// What is built from git is built of the very commit that was pushed, whatever was pushed since.
     fn revision(&self, trigger: &Trigger, push: &Push) -> Option<String> {
-        let service = self.config.service(&trigger.service)?;
+        let environment = trigger.environment.as_deref();
+        let service = self.config.service_in(&trigger.service, environment).ok()?;
         let builds = match trigger.run {
             RunKind::Build => true,
             RunKind::Pipeline => service.pipeline.iter().flatten().any(|slot| *slot == Slot::Build),
@@ -330,10 +331,12 @@ impl Desk {
 
 /// A push must not be able to do what a person is asked to type a name for, unless the configuration says so.
 fn consented(config: &Config, trigger: &Trigger) -> Result<(), Fault> {
+    let environment = trigger.environment.as_deref();
+    let replaced = replaced(config.service_in(&trigger.service, environment)?, trigger.run);
     if trigger.confirm {
         return Ok(());
     }
-    let protected: Vec<&HostName> = replaced(config, trigger)
+    let protected: Vec<&HostName> = replaced
         .into_iter()
         .filter(|name| config.host(name).is_some_and(|host| host.protected))
         .collect();
@@ -353,11 +356,8 @@ fn consented(config: &Config, trigger: &Trigger) -> Result<(), Fault> {
 }
 
 /// The hosts whose containers such a run replaces.
-fn replaced<'c>(config: &'c Config, trigger: &Trigger) -> Vec<&'c HostName> {
-    let Some(service) = config.service(&trigger.service) else {
-        return Vec::new();
-    };
-    let deploys = match trigger.run {
+fn replaced(service: &Service, run: RunKind) -> Vec<&HostName> {
+    let deploys = match run {
         RunKind::Deploy | RunKind::Rollback => true,
         RunKind::Pipeline => service
             .pipeline
@@ -372,6 +372,14 @@ fn replaced<'c>(config: &'c Config, trigger: &Trigger) -> Vec<&'c HostName> {
         .filter(|_| deploys)
         .flat_map(|deploy| &deploy.hosts)
         .collect()
+}
+
+/// `shop`, or `shop.staging`.
+fn subject(trigger: &Trigger) -> String {
+    match &trigger.environment {
+        Some(environment) => format!("{}.{environment}", trigger.service),
+        None => trigger.service.to_string(),
+    }
 }
 
 /// For the history: who pushed what where, and which delivery said so.

@@ -707,6 +707,10 @@ fn a_protected_host_a_weak_secret_a_missing_one_or_a_second_listener_is_refused_
     }
     ground.config.triggers[0].confirm = true;
     drop(ground.open());
+    ground.config.triggers[0].environment = Some("staging".to_owned());
+    let words = refused(&ground);
+    assert!(words.contains("staging"), "{words}");
+    ground.config.triggers[0].environment = None;
     ground.config.triggers[0].secret = Secret::Env("NOT_SET".to_owned());
     assert!(refused(&ground).contains("NOT_SET"));
     let mut ground = Ground::new();
@@ -717,6 +721,29 @@ fn a_protected_host_a_weak_secret_a_missing_one_or_a_second_listener_is_refused_
     let door = ground.open();
     assert!(refused(&ground).contains("another `pilothouse listen`"));
     drop(door);
+}
+
+#[test]
+fn the_protected_host_of_an_environment_wants_consent_too() {
+    let mut ground = Ground::new();
+    let text = "[[hosts]]\nname = \"nowhere\"\nurl = \"unix:///nobody.sock\"\n[[hosts]]\nname = \"prod\"\nurl = \"unix:///prod.sock\"\n\
+                protected = true\n[[services]]\nname = \"shop\"\nimage = \"shop\"\n[services.deploy]\nhosts = [\"nowhere\"]\n\
+                [services.environments.production.deploy]\nhosts = [\"prod\"]\n";
+    let file = ground.folder.path().join("environments.toml");
+    std::fs::write(&file, text).unwrap();
+    let request = pilothouse::config::Request {
+        explicit: Some(file),
+        env: &|_| None,
+    };
+    let read = pilothouse::config::load(&request).unwrap_or_else(|faults| panic!("{faults:?}"));
+    (ground.config.hosts, ground.config.services) = (read.hosts, read.services);
+    ground.config.triggers[0].run = RunKind::Deploy;
+    drop(ground.open());
+    ground.config.triggers[0].environment = Some("production".to_owned());
+    match ground.try_open(ground.limits()) {
+        Err(fault) => assert!(fault.why.contains("prod is protected"), "{fault}"),
+        Ok(_) => panic!("it opened"),
+    }
 }
 
 /// Anything that a sender without the secret might put together.

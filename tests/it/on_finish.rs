@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use pilothouse::config::service::Secret;
 use pilothouse::config::{Config, Request, StateDir, finish, load};
-use pilothouse::domain::ids::{RunId, ServiceName};
+use pilothouse::domain::ids::RunId;
 use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::release::plan::Actor;
@@ -70,16 +70,10 @@ impl Ground {
 
     /// Runs a build to its end; it was reverted whatever became of the telling.
     fn run(&self) -> RunId {
-        let request = RunRequest {
-            kind: RunKind::Build,
-            service: ServiceName::parse("shop").unwrap(),
-            environment: None,
-            image: None,
-            revision: None,
-            to: None,
-            reason: Some("a test".to_owned()),
-            wait: pilothouse::domain::plan::Wait::Turn,
-        };
+        let request: RunRequest = serde_json::from_value(serde_json::json!({
+            "kind": RunKind::Build, "service": "shop", "reason": "a test",
+        }))
+        .unwrap();
         let actor = Actor {
             login: "ops-a".to_owned(),
             machine: "bastion-1".to_owned(),
