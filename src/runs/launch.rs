@@ -67,7 +67,7 @@ pub async fn launch(
         .collect();
     // What a build is given is no part of what runs: it has no seal.
     secrets.append(&mut given);
-    let finish = Finish::resolve(config, &request.service, &env).await;
+    let finish = Box::pin(Finish::resolve(config, &request.service, &env)).await;
     state.forget_old(now);
     // Only now: who is still asked for a passphrase is in nobody's way.
     let entered = state.enter(&file.plan.subject, &file.plan.by, now)?;

@@ -80,7 +80,7 @@ async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Rec
     let mut handed = Handed::default();
     let mut hidden = Vec::new();
     if let Some(config) = config {
-        handed.finish = Finish::resolve(config, &view.service, &env).await;
+        handed.finish = Box::pin(Finish::resolve(config, &view.service, &env)).await;
         hidden.extend(config.private_variables().into_iter().map(str::to_owned));
     }
     start(state.program(), &dir, &handed, &hidden).await?;
