@@ -169,7 +169,7 @@ async fn killed_at(n: usize) -> bool {
 async fn a_test_with_needs_killed_at_any_of_its_requests_leaves_nothing_once_it_is_recovered() {
     // One attempt alone makes more: a network, volumes, three containers, their starts, and their removal.
     let mut killed = 0;
-    while killed_at(killed + 1).await {
+    while Box::pin(killed_at(killed + 1)).await {
         killed += 1;
     }
     assert!(killed > 15, "only {killed} were killed");
