@@ -268,6 +268,7 @@ pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
         image: None,
         revision: None,
         to: None,
+        tags: Vec::new(),
         reason: None,
         origin: None,
         wait: crate::domain::plan::Wait::default(),
@@ -313,7 +314,7 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
         }
     };
     match kind {
-        RunKind::Build | RunKind::Test | RunKind::Push => {
+        RunKind::Build | RunKind::Test => {
             let hosts = hosts_of(model, &request);
             let place: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
             let title = format!(
@@ -333,7 +334,9 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
             model.ask(question);
             Vec::new()
         }
-        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => crate::panes::plan::open(model, request),
+        RunKind::Push | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => {
+            crate::panes::plan::open(model, request)
+        }
     }
 }
 

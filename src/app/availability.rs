@@ -53,7 +53,11 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             writable(model)?;
             part(model, |service| !service.pipeline.is_empty(), "pipeline")
         }
-        Command::Push => Err(Refusal::new("pushing comes with a later version")),
+        Command::Push => {
+            writable(model)?;
+            let has_image = |service: &Service| service.build.is_some() || service.deploy.is_some();
+            part(model, has_image, "build")
+        }
         Command::Promote => {
             writable(model)?;
             super::promote::ways(model).map(drop)

@@ -105,6 +105,7 @@ pub fn pressed(model: &mut Model, mut list: Box<Promotions>, pressed: KeyCombina
 
 fn request(service: &ServiceName, way: &Way) -> RunRequest {
     RunRequest {
+        tags: Vec::new(),
         kind: RunKind::Deploy,
         service: service.clone(),
         environment: way.to.clone(),

@@ -48,6 +48,8 @@ pub enum Command {
     Build(RunArgs),
     /// Run a service's tests in containers of its image
     Test(RunArgs),
+    /// Push a service's image to its registry, or give another tag to one that is there
+    Push(PushArgs),
     /// Put a release of a service on its hosts
     Deploy(RunArgs),
     /// Build, test, push and deploy a service, as its `pipeline` says
@@ -160,6 +162,21 @@ pub struct RunArgs {
     /// Build exactly this commit, branch or tag, whatever the work tree holds
     #[arg(long, value_name = "REVISION")]
     pub revision: Option<String>,
+    #[command(flatten)]
+    pub how: HowToRun,
+}
+
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// A service of the configuration
+    #[arg(value_parser = ServiceName::parse)]
+    pub service: ServiceName,
+    /// The image instead of the last build's: a tag, an id, a reference, or `repo@sha256:…`
+    #[arg(long)]
+    pub image: Option<String>,
+    /// Under this tag instead of its own (may be given several times)
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
     #[command(flatten)]
     pub how: HowToRun,
 }

@@ -84,6 +84,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Build(asked) => run::forward(&setup, RunKind::Build, asked).await,
         Command::Test(asked) => run::forward(&setup, RunKind::Test, asked).await,
         Command::Pipeline(asked) => run::forward(&setup, RunKind::Pipeline, asked).await,
+        Command::Push(asked) => run::push(&setup, asked).await,
         Command::Deploy(asked) => run::forward(&setup, RunKind::Deploy, asked).await,
         Command::Promote(asked) => run::promote(&setup, asked).await,
         Command::Rollback(asked) => run::back(&setup, asked).await,

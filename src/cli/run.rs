@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
-use super::args::{HowToRun, PromoteArgs, RollbackArgs, RunArgs};
+use super::args::{HowToRun, PromoteArgs, PushArgs, RollbackArgs, RunArgs};
 use super::out::{self, Exit};
 use super::plan::{self, Answer};
 use super::setup::Setup;
@@ -30,6 +30,23 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
         image,
         revision: asked.revision,
         to: None,
+        tags: Vec::new(),
+        reason: asked.how.reason.clone(),
+        origin: None,
+        wait: asked.how.patience.waits(at_terminal()),
+    };
+    run(setup, request, &asked.how).await
+}
+
+pub(super) async fn push(setup: &Setup, asked: PushArgs) -> Exit {
+    let request = RunRequest {
+        kind: RunKind::Push,
+        service: asked.service,
+        environment: None,
+        image: asked.image,
+        to: None,
+        tags: asked.tags,
+        revision: None,
         reason: asked.how.reason.clone(),
         origin: None,
         wait: asked.how.patience.waits(at_terminal()),
@@ -49,6 +66,7 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
         image: None,
         revision: None,
         to: asked.to,
+        tags: Vec::new(),
         reason: asked.how.reason.clone(),
         origin: None,
         wait: asked.how.patience.waits(at_terminal()),
@@ -62,6 +80,7 @@ pub(super) async fn promote(setup: &Setup, asked: PromoteArgs) -> Exit {
         Err(exit) => return exit,
     };
     let request = RunRequest {
+        tags: Vec::new(),
         kind: RunKind::Deploy,
         service: asked.service,
         environment: to,

@@ -6,6 +6,7 @@ pub mod host;
 pub mod service;
 pub mod test;
 pub mod compose;
+pub mod registry;
 pub mod settings;
 pub mod template;
 pub mod trigger;
@@ -31,6 +32,7 @@ pub use fault::ConfigFault;
 pub use finish::OnFinish;
 pub use host::Host;
 pub use pattern::Pattern;
+pub use registry::Registry;
 pub use service::Service;
 pub use settings::{Looks, OwnLog, StateDir};
 pub use trigger::{Listen, Trigger};
@@ -99,6 +101,8 @@ pub struct Config {
     /// Whom the results of runs are told, where their service says nothing itself.
     pub on_finish_of_all: Option<OnFinish>,
     pub on_finish_of: BTreeMap<ServiceName, OnFinish>,
+    /// In the order of the files; addresses are unique.
+    pub registries: Vec<Registry>,
     /// Command name → keys, as written; `app::keymap` reads them.
     pub keys: BTreeMap<String, Vec<String>>,
     /// Where each of these stands: what is wrong with it only `app::keymap` knows.
@@ -181,6 +185,14 @@ impl Config {
             )
             .hint(service.environment_words())
         })
+    }
+
+    /// By the beginning of an image's name: `registry:5000`, or `docker.io`.
+    #[must_use]
+    pub fn registry(&self, address: &str) -> Option<&Registry> {
+        self.registries
+            .iter()
+            .find(|registry| registry.address == address)
     }
 
     #[must_use]

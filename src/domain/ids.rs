@@ -116,6 +116,18 @@ text_id!(
 );
 
 text_id!(
+    /// What a registry calls an image by: the hash of its manifest, the same on every machine.
+    Digest,
+    "digest",
+    |text| {
+        let hex = text.strip_prefix("sha256:").unwrap_or_default();
+        hex.len() == 64 && hex.chars().all(|c| c.is_ascii_digit() || matches!(c, 'a'..='f'))
+    },
+    "`sha256:` and 64 hex digits",
+    str::cmp
+);
+
+text_id!(
     /// One execution of a pipeline or a part of it; also the name of its directory. Sorts by time.
     RunId,
     "run id",
@@ -138,6 +150,14 @@ impl ImageId {
     pub fn short(&self) -> &str {
         let digits = self.0.strip_prefix("sha256:").unwrap_or(&self.0);
         digits.get(..12).unwrap_or(digits)
+    }
+}
+
+impl Digest {
+    /// The first twelve digits without the algorithm.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.0.get(7..19).unwrap_or(&self.0)
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod natural;
 pub mod ids;
+pub mod reference;
 pub mod units;
 pub mod text;
 pub mod fault;

@@ -22,6 +22,9 @@ pub struct RunRequest {
     pub revision: Option<String>,
     /// Where a rollback goes; absent: the last release committed on all hosts before the present one.
     pub to: Option<ReleaseNumber>,
+    /// Under which tags a push puts it into the registry; none: those that it has.
+    #[serde(default)]
+    pub tags: Vec<String>,
     pub reason: Option<String>,
     /// A promotion: the image is what runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

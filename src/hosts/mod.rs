@@ -19,6 +19,7 @@ mod stats;
 mod mask;
 pub mod inspect;
 pub mod act;
+pub mod registry;
 mod measure;
 pub mod builder;
 pub mod logs;

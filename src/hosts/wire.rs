@@ -196,6 +196,29 @@ impl Wire {
             .map_err(|fault| Trouble::Invalid(fault.to_string()))
     }
 
+    /// An empty request of our own, for whoever has headers to add.
+    pub(super) fn request(&self, method: Method, path: &str) -> Result<Request<Body>, Trouble> {
+        let prefix = self.shared.prefix.get().map_or("", String::as_str);
+        Request::builder()
+            .method(method)
+            .uri(format!("{prefix}{path}"))
+            .body(Either::Left(Full::new(Bytes::new())))
+            .map_err(|fault| Trouble::Invalid(fault.to_string()))
+    }
+
+    /// The answer's head; its body is the caller's to read. Never sent twice, and without a limit of its own.
+    pub(super) async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
+        checked(self.send(request).await?).await
+    }
+
+    /// The whole answer.
+    pub(super) async fn answer(&self, request: Request<Body>, limit: Duration) -> Result<Bytes, Trouble> {
+        within(limit, async {
+            read_all(self.ask(request).await?.into_body(), LARGEST_ANSWER).await
+        })
+        .await
+    }
+
     fn post_request(&self, path: &str, body: &serde_json::Value) -> Result<Request<Body>, Trouble> {
         let prefix = self.shared.prefix.get().map_or("", String::as_str);
         Request::post(format!("{prefix}{path}"))

@@ -262,6 +262,7 @@ impl Desk {
                 revision: self.revision(trigger, push),
                 to: None,
                 origin: None,
+                tags: Vec::new(),
                 reason: Some(reason(delivery, push)),
                 wait: crate::domain::plan::Wait::Turn,
             };

@@ -14,6 +14,7 @@ use super::spec;
 use crate::config::service::Spec;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, HostName, ImageId, ReleaseNumber};
+use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 
@@ -57,6 +58,9 @@ pub struct Picked {
     pub id: ImageId,
     pub reference: String,
     pub on: HostName,
+    /// What its registry calls it, where it was pushed: hosts pull by it, and it is what was deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<Reference>,
 }
 
 impl Decision {
@@ -156,17 +160,21 @@ impl Decision {
                     .find(|(_, seen)| seen.images.contains(&entry.image))
                     .map(|(host, _)| host.clone())
                     .or(kept.map(|(host, _)| host))
+                    // Its registry still knows it.
+                    .or_else(|| entry.digest.as_ref().and(order.first().cloned()))
                     .ok_or_else(|| {
                         Fault::new(
                             what(),
                             format!("no host has the image {} any more", entry.image.short()),
                         )
                     })?,
+                pinned: entry.digest.clone(),
             },
             (None, Some((on, id))) => Picked {
                 reference: id.short().to_owned(),
                 id,
                 on,
+                pinned: None,
             },
             (None, None) => by_labels(plan, release, labelled, facts)?,
         };
@@ -236,6 +244,7 @@ impl Decision {
             image: self.image.id.clone(),
             reference: self.image.reference.clone(),
             git: self.git.clone(),
+            digest: self.image.pinned.clone(),
             spec: self.spec.clone(),
             spec_hash: self.spec_hash.clone(),
             hosts: self.order.clone(),
@@ -274,6 +283,7 @@ fn by_labels(
         reference: kept.image.short().to_owned(),
         id: kept.image.clone(),
         on: on.clone(),
+        pinned: None,
     })
 }
 
@@ -316,6 +326,7 @@ fn pick(plan: &Plan, facts: &Facts) -> Result<Picked, Fault> {
                 id: image.id.clone(),
                 reference: plan.image.clone(),
                 on: host.clone(),
+                pinned: pinned(plan, &image.id, facts),
             })
         })
         .ok_or_else(|| {
@@ -326,6 +337,21 @@ fn pick(plan: &Plan, facts: &Facts) -> Result<Picked, Fault> {
             )
             .hint("build it first, or name one that is there with --image")
         })
+}
+
+/// What a registry calls this image: by the reference that was asked for, else by the service's own repository.
+fn pinned(plan: &Plan, id: &ImageId, facts: &Facts) -> Option<Reference> {
+    let asked = Reference::parse(&plan.image)
+        .ok()
+        .filter(|asked| asked.digest().is_some());
+    let own = || {
+        let images = facts.values().filter_map(|seen| seen.image.as_ref());
+        images
+            .filter(|image| image.id == *id)
+            .find_map(|image| image.pinned(&plan.service.image))
+            .cloned()
+    };
+    asked.or_else(own)
 }
 
 /// The longest history that any of the hosts keeps: a host that lost its own takes another's.

@@ -10,6 +10,7 @@ use super::replica::Replica;
 use super::subject::Subject;
 use crate::domain::host::Engine;
 use crate::domain::ids::{ContainerId, ImageId};
+use crate::domain::reference::Reference;
 use crate::domain::units::Stamp;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +52,19 @@ pub struct ImageFacts {
     pub git: Option<String>,
     /// Paths that the image declares as `VOLUME`.
     pub volumes: Vec<String>,
+    /// `repo@sha256:…`: what it is in the registries that it was pushed to or pulled from.
+    #[serde(default)]
+    pub digests: Vec<Reference>,
+}
+
+impl ImageFacts {
+    /// What the registry of this repository calls it.
+    #[must_use]
+    pub fn pinned(&self, repository: &str) -> Option<&Reference> {
+        self.digests
+            .iter()
+            .find(|digest| digest.same_repository(repository))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

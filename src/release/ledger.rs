@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::promote::Promoted;
 use crate::config::service::Spec;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber, RunId};
+use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 
@@ -60,6 +61,9 @@ pub struct LedgerEntry {
     pub reference: String,
     #[serde(default)]
     pub git: Option<String>,
+    /// What its registry calls it, where it was pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Reference>,
     /// Without the values of secrets.
     pub spec: Spec,
     pub spec_hash: String,
@@ -282,6 +286,7 @@ mod tests {
             image: ImageId::parse("sha256:00").unwrap(),
             reference: "shop:v1".to_owned(),
             git: None,
+            digest: None,
             spec: Spec::default(),
             spec_hash: "0".to_owned(),
             hosts: Vec::new(),

@@ -13,6 +13,7 @@ use crate::config::Service;
 use crate::config::service::{Deploy, Slot, Test};
 use crate::config::test::TestImage;
 use crate::domain::ids::{HostName, ReleaseNumber, RunId};
+use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 
@@ -29,10 +30,13 @@ pub struct Plan {
     pub targets: Vec<HostName>,
     /// Looked at for the image first, if it can be reached: where the service is built, or promoted from.
     pub builder: Option<HostName>,
-    /// The reference to resolve, once: `shop:latest` (the last build), `shop:v3`, `sha256:…`.
+    /// The reference to resolve, once: `shop:last-build`, `shop:v3`, `sha256:…`.
     pub image: String,
     /// Tags that a build gives, the last one being the pointer that `image` follows by default.
     pub tags: Vec<String>,
+    /// What a push calls it in the registry; empty: as the image is called where it is.
+    #[serde(default)]
+    pub pushes: Vec<Reference>,
     /// Labels of a built image.
     pub labels: BTreeMap<String, String>,
     /// What a person should know before it begins.
@@ -81,6 +85,12 @@ impl Plan {
                 .is_some_and(|test| matches!(test.image, TestImage::Target(_))),
             Slot::Build | Slot::Push | Slot::Custom(_) | Slot::Deploy => false,
         })
+    }
+
+    /// Does it put its image into a registry?
+    #[must_use]
+    pub fn does_push(&self) -> bool {
+        slots(self).iter().flatten().any(|slot| *slot == Slot::Push)
     }
 
     /// Every host it talks to.

@@ -13,6 +13,7 @@ use super::replica::Replica;
 use super::stage::{Step, Way};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, HostName, ImageId};
+use crate::domain::reference::Reference;
 use crate::domain::run::Outcome;
 use crate::domain::tested::Tested;
 use crate::domain::units::Stamp;
@@ -107,6 +108,12 @@ pub enum Finding {
     Image {
         id: ImageId,
         reference: String,
+    },
+    /// Bound from then on: this id is that digest.
+    Pushed {
+        id: ImageId,
+        pinned: Reference,
+        tags: Vec<Reference>,
     },
     /// What each tag named before the run gave it to another image; `None`: nothing.
     Tags(BTreeMap<String, Option<ImageId>>),

@@ -216,6 +216,7 @@ impl Run {
             Finding::Nothing
             | Finding::Lock { .. }
             | Finding::Image { .. }
+            | Finding::Pushed { .. }
             | Finding::Tags(_)
             | Finding::Approved { .. } => {}
         }

@@ -5,6 +5,7 @@ use crate::config::{Config, Host, Service};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
+use crate::domain::reference::{HUB, Reference, registry_of};
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 use crate::release::plan::{Actor, Plan};
@@ -14,6 +15,12 @@ use crate::release::subject::Subject;
 use super::promote;
 use super::state::RunFile;
 use super::step::build;
+
+/// The tag of what a service built last, on its build host only: what is tested, pushed and deployed if nobody says
+/// otherwise. It is never pushed.
+pub const LAST_BUILD: &str = "last-build";
+/// Moves in a registry, and only with an image whose tests passed.
+pub const LATEST: &str = "latest";
 
 /// The plan and how its hosts are reached. `number`: the run's among those of its service.
 pub async fn draft(
@@ -48,9 +55,10 @@ pub async fn draft(
         reason: request.reason.clone(),
         started: now,
         targets: places,
-        builder: service.build.as_ref().map(|build| build.host.clone()),
-        image: reference(&service.image, request.image.as_deref()),
+        builder: builder(service, request.kind),
+        image: reference(service, request.image.as_deref()),
         tags: Vec::new(),
+        pushes: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         notes: Vec::new(),
         to: request.to,
@@ -81,10 +89,10 @@ pub async fn draft(
         let reference = |tag: &String| format!("{}:{tag}", service.image);
         plan.tags = name.tags.iter().map(reference).collect();
         // The last one is what a deploy takes if nobody says otherwise.
-        let latest = format!("{}:latest", service.image);
-        plan.tags.retain(|tag| *tag != latest);
-        plan.tags.push(latest);
-        plan.image = plan.tags.first().cloned().unwrap_or_default();
+        let last = format!("{}:{LAST_BUILD}", service.image);
+        plan.tags.retain(|tag| *tag != last);
+        plan.image = plan.tags.first().unwrap_or(&last).clone();
+        plan.tags.push(last);
         plan.labels = name.labels;
         plan.notes = name.notes;
         if let (Some(revision), Some(build)) = (name.git, &mut plan.service.build)
@@ -93,6 +101,12 @@ pub async fn draft(
             // A branch may move on before the builder is reached.
             build.git = Some(revision.full);
         }
+    }
+    if plan.does_push() {
+        plan.pushes = pushes(&plan, config, request).map_err(|fault| Fault {
+            what: what(),
+            ..fault
+        })?;
     }
     if plan.targets.is_empty() {
         plan.targets = plan.workplaces();
@@ -143,7 +157,9 @@ fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static st
             .map(|deploy| deploy.hosts.clone())
             .filter(|hosts| !hosts.is_empty())
             .ok_or("it has no [services.deploy] with hosts"),
-        RunKind::Push => Err("this version ships images from host to host, not through a registry"),
+        RunKind::Push => builder(service, kind)
+            .map(|host| vec![host])
+            .ok_or("it has neither [services.build] nor [services.deploy]: no host has its image"),
         RunKind::Pipeline => match (service.pipeline.is_empty(), &service.deploy) {
             (true, _) => Err("it has nothing to build, test, push or deploy"),
             (false, Some(deploy)) => Ok(deploy.hosts.clone()),
@@ -152,10 +168,57 @@ fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static st
     }
 }
 
+/// Where its image is looked for first, and pushed from.
+fn builder(service: &Service, kind: RunKind) -> Option<HostName> {
+    let builds = service.build.as_ref().map(|build| build.host.clone());
+    let deploys = || service.deploy.as_ref()?.hosts.first().cloned();
+    match kind {
+        RunKind::Push => builds.or_else(deploys),
+        RunKind::Build | RunKind::Test | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => builds,
+    }
+}
+
+/// What the registry will call it; none: as it is called on its host.
+fn pushes(plan: &Plan, config: &Config, request: &RunRequest) -> Result<Vec<Reference>, Fault> {
+    let repository = &plan.service.image;
+    let registry = registry_of(repository);
+    if registry == HUB && config.registry(HUB).is_none() {
+        return Err(
+            Fault::new("", format!("its image {repository} names no registry")).hint(format!(
+                "`image = \"registry:5000/{repository}\"`; for Docker's own, [[registries]] with `address = \"{HUB}\"`"
+            )),
+        );
+    }
+    let own = Reference::parse(repository)?;
+    let built = Reference::parse(&plan.image)
+        .ok()
+        .filter(|image| image.repository() == repository && image.digest().is_none());
+    if plan.builds() {
+        let last = format!("{repository}:{LAST_BUILD}");
+        let given = plan.tags.iter().filter(|tag| **tag != last);
+        return given.map(|tag| Reference::parse(tag)).collect();
+    }
+    let mut tags: Vec<&str> = request.tags.iter().map(String::as_str).collect();
+    if tags.is_empty() {
+        tags.extend(built.as_ref().and_then(Reference::tag));
+        tags.retain(|tag| *tag != LAST_BUILD);
+    }
+    if tags.contains(&LAST_BUILD) {
+        return Err(Fault::new(
+            "",
+            format!("{LAST_BUILD} is the name of what was built last on its build host"),
+        )
+        .hint("say another tag"));
+    }
+    tags.into_iter().map(|tag| own.tagged(tag)).collect()
+}
+
 /// A tag alone is one of the service's repository; nothing at all is what was built last.
-fn reference(repository: &str, asked: Option<&str>) -> String {
+fn reference(service: &Service, asked: Option<&str>) -> String {
+    let repository = &service.image;
     match asked {
-        None => format!("{repository}:latest"),
+        None if service.build.is_some() => format!("{repository}:{LAST_BUILD}"),
+        None => format!("{repository}:{LATEST}"),
         Some(text) if text.contains(['/', ':', '@']) => text.to_owned(),
         Some(text) if text.len() >= 12 && text.chars().all(|c| c.is_ascii_hexdigit()) => text.to_owned(),
         Some(tag) => format!("{repository}:{tag}"),
@@ -178,10 +241,21 @@ mod tests {
 
     #[test]
     fn a_tag_is_one_of_the_services_repository_and_anything_longer_is_itself() {
-        assert_eq!(reference("reg:5000/shop", None), "reg:5000/shop:latest");
-        assert_eq!(reference("reg:5000/shop", Some("v3")), "reg:5000/shop:v3");
-        assert_eq!(reference("shop", Some("sha256:0123")), "sha256:0123");
-        assert_eq!(reference("shop", Some("other/shop:v1")), "other/shop:v1");
+        let service = |image: &str| Service {
+            environments: Vec::new(),
+            name: crate::domain::ids::ServiceName::parse("shop").unwrap(),
+            image: image.to_owned(),
+            build: None,
+            tests: Vec::new(),
+            deploy: None,
+            stages: Vec::new(),
+            pipeline: Vec::new(),
+        };
+        let (far, near) = (service("reg:5000/shop"), service("shop"));
+        assert_eq!(reference(&far, None), "reg:5000/shop:latest");
+        assert_eq!(reference(&far, Some("v3")), "reg:5000/shop:v3");
+        assert_eq!(reference(&near, Some("sha256:0123")), "sha256:0123");
+        assert_eq!(reference(&near, Some("other/shop:v1")), "other/shop:v1");
     }
 
     #[test]

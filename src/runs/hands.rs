@@ -3,6 +3,7 @@
 
 mod custom;
 mod images;
+mod pushes;
 mod left;
 mod ledgers;
 mod locking;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use super::logins::Logins;
 use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
@@ -27,6 +29,7 @@ use crate::domain::host::EngineKind;
 use crate::domain::ids::{ContainerId, HostName, ImageId};
 use crate::domain::order::Access;
 use crate::domain::plan::Wait;
+use crate::domain::reference::Reference;
 use crate::hosts::{Daemon, connect};
 use crate::release::decision::Decision;
 use crate::release::deeds::Scene;
@@ -53,6 +56,7 @@ pub struct Hands {
     pub wait: Wait,
     began: Instant,
     pub secrets: Secrets,
+    pub logins: Logins,
     pub pen: Pen,
     /// The run turned back: what can end early does.
     pub interrupt: CancellationToken,
@@ -87,6 +91,8 @@ struct Named {
     id: ImageId,
     reference: String,
     on: HostName,
+    /// What its registry calls it, where it was pushed.
+    pinned: Option<Reference>,
 }
 
 /// Everything that the hands need to begin.
@@ -98,6 +104,7 @@ pub struct Tools {
     pub machine: String,
     pub wait: Wait,
     pub secrets: Secrets,
+    pub logins: Logins,
     pub pen: Pen,
     pub dir: PathBuf,
     pub resumed: Option<Decision>,
@@ -121,6 +128,7 @@ impl Hands {
             wait: tools.wait,
             began: Instant::now(),
             secrets: tools.secrets,
+            logins: tools.logins,
             pen: tools.pen,
             interrupt: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -280,16 +288,16 @@ impl Hands {
             Stage::Build => self.build(step, &daemon).await,
             Stage::Test(name) => self.test(step, &daemon, name).await,
             Stage::Fetch | Stage::Image => self.image(step, &daemon).await,
-            Stage::Push => Err(Failure::refused(Fault::new(
-                format!("push {}", self.plan.image),
-                "this version ships images from host to host, not through a registry",
-            ))),
+            Stage::Push => self.push(step, &daemon).await,
             Stage::Run(name) => self.run(step, &daemon, name).await,
             Stage::Sweep => self.sweep(step, &daemon).await,
             Stage::Lock => self.lock(step, &daemon).await,
-            Stage::Preflight => Ok(Finding::Facts(Box::new(
-                survey::survey(&daemon, &self.plan, &self.wanted()).await?,
-            ))),
+            Stage::Preflight => {
+                self.fetch_from_registry(step, &daemon).await?;
+                Ok(Finding::Facts(Box::new(
+                    survey::survey(&daemon, &self.plan, &self.wanted()).await?,
+                )))
+            }
             Stage::Pin => self.pin(host, &daemon).await,
             Stage::Gate => self.gate(step, &daemon, gate::Whose::New).await,
             Stage::Regate => self.gate(step, &daemon, gate::Whose::Old).await,
@@ -410,6 +418,7 @@ fn journaled(finding: &Finding) -> Finding {
         | Finding::Daemon { .. }
         | Finding::Lock { .. }
         | Finding::Image { .. }
+        | Finding::Pushed { .. }
         | Finding::Tags(_)
         | Finding::Approved { .. }
         | Finding::Committed { .. } => finding.clone(),

@@ -1,7 +1,7 @@
 //! Starts a run as a process of its own: secrets are resolved first and handed over through a pipe.
 //! It is started when this returns; from then on its journal is all there is to know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,13 +12,15 @@ use super::draft::draft;
 use super::finish::Finish;
 use super::journal;
 use super::login::{self, Stay};
+use super::logins::{self, Logins};
 use super::secrets::{self, Handed, Secrets};
-use super::state::State;
+use super::state::{RunFile, State};
 use crate::config::Config;
 use crate::config::service::Secret;
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::domain::plan::RunRequest;
+use crate::domain::reference::{Reference, registry_of};
 use crate::domain::run::RunKind;
 use crate::release::plan::Actor;
 use crate::release::spec;
@@ -69,17 +71,25 @@ pub async fn launch(
     secrets.append(&mut given);
     let finish = Box::pin(Finish::resolve(config, &request.service, &env)).await;
     state.forget_old(now);
+    let (logins, variables) = logins_of(config, &mut file, &env).await?;
+    hidden.extend(variables);
     // Only now: who is still asked for a passphrase is in nobody's way.
     let entered = state.enter(&file.plan.subject, &file.plan.by, now)?;
     if entered.number != guess {
         // Somebody was faster: tags may hold the number.
-        let (by, seals) = (file.plan.by, file.plan.seals);
+        let (by, seals, notes) = (file.plan.by, file.plan.seals, file.plan.notes);
         file = draft(entered.number, config, request, by, now).await?;
         file.plan.seals = seals;
+        file.plan.notes = notes;
     }
     file.plan.run = entered.run;
     let dir = state.create(&file)?;
-    start(state.program(), &dir, &Handed { secrets, finish }, &hidden).await?;
+    let handed = Handed {
+        secrets,
+        finish,
+        logins,
+    };
+    start(state.program(), &dir, &handed, &hidden).await?;
     // The run holds its place itself by now.
     drop(entered.place);
     Ok(file.plan.run)
@@ -91,6 +101,37 @@ fn variables(wanted: &BTreeMap<String, Secret>) -> impl Iterator<Item = String> 
         Secret::Env(name) => Some(name.clone()),
         Secret::Command(_) | Secret::File(_) => None,
     })
+}
+
+/// Who the run is at the registries of its images. A push cannot do without; a release falls back to a transfer.
+async fn logins_of(
+    config: &Config,
+    file: &mut RunFile,
+    env: &(dyn Fn(&str) -> Option<String> + Sync),
+) -> Result<(Logins, Vec<String>), Fault> {
+    let plan = &mut file.plan;
+    let own = registry_of(&plan.service.image).to_owned();
+    let asked = Reference::parse(&plan.image).map(|image| image.registry().to_owned());
+    let registries: BTreeSet<String> = asked.into_iter().chain([own.clone()]).collect();
+    let variables = registries
+        .iter()
+        .filter_map(|registry| logins::hidden(config, registry))
+        .collect();
+    if plan.does_push() {
+        let logins = logins::logins(config, &registries, Some(&own), env).await?;
+        return Ok((logins, variables));
+    }
+    let found = match plan.kind {
+        RunKind::Build => Ok(Logins::new()),
+        RunKind::Push | RunKind::Pipeline | RunKind::Test | RunKind::Deploy | RunKind::Rollback => {
+            logins::logins(config, &registries, None, env).await
+        }
+    };
+    let found = found.unwrap_or_else(|fault| {
+        plan.notes.push(format!("{fault}: images come through us"));
+        Logins::new()
+    });
+    Ok((found, variables))
 }
 
 /// The runner of `dir`, detached: it makes a session of its own and outlives us.

@@ -13,6 +13,8 @@ pub mod turn;
 pub mod journal;
 pub mod output;
 pub mod secrets;
+pub mod logins;
+pub mod tested;
 pub mod view;
 pub mod estimate;
 pub mod follow;

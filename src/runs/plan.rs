@@ -1,15 +1,17 @@
 //! The plan page and `--dry-run`: what a run would do to the hosts as they are now, and why it would not be started.
 //! Reads the hosts and changes nothing; the run looks again, under its locks.
 
-use super::draft::draft;
+use super::draft::{LATEST, draft};
 use super::state::State;
 use super::step::survey;
+use super::tested;
 use crate::config::Config;
 use crate::config::service::{CustomStage, Slot, Work};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber};
 use crate::domain::order::Access;
 use crate::domain::plan::{PlanView, RunRequest, Wait};
+use crate::domain::reference::{Reference, registry_of};
 use crate::domain::run::RunKind;
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
@@ -92,15 +94,23 @@ pub async fn plan(
                 .push(format!("it waits its turn: {last} is before it")),
         }
     }
-    if !plan.builds() && !plan.test_hosts().is_empty() {
-        tested_image(&plan, &facts, &mut view);
+    let is_in_registry = is_in_registry(&plan, config, &facts);
+    if !plan.builds() && (plan.does_push() || !plan.test_hosts().is_empty()) {
+        worked_on(&plan, &facts, is_in_registry, &mut view);
     }
     view.order = work(&plan, false);
+    if plan.does_push() {
+        pushed(state, &plan, &mut view);
+    }
     view.tests = tests(&plan);
     if plan.is_release() {
-        release(&plan, facts, &mut view);
+        release(&plan, (facts, is_in_registry), config, &mut view);
     } else {
-        view.undo = vec!["nothing that runs is touched; test containers are removed".to_owned()];
+        view.undo = vec![if plan.test_hosts().is_empty() {
+            "nothing that runs is touched".to_owned()
+        } else {
+            "nothing that runs is touched; test containers are removed".to_owned()
+        }];
     }
     if plan.is_release() {
         view.order.extend(work(&plan, true));
@@ -170,8 +180,8 @@ fn work(plan: &Plan, behind: bool) -> Vec<String> {
         Slot::Test(name) => plan
             .test(name)
             .map(|test| format!("test {name} on {}: {}", test.host, test.words())),
-        Slot::Push => Some(format!("push {}", plan.image)),
         Slot::Custom(name) => plan.custom(name).map(custom),
+        Slot::Push => Some(push_words(plan)),
         Slot::Deploy => None,
     };
     let groups = slots(plan);
@@ -209,7 +219,55 @@ fn tests(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
-fn tested_image(plan: &Plan, facts: &Facts, view: &mut PlanView) {
+/// `push shop:v3 as registry:5000/shop:v3 and registry:5000/shop:stable`
+fn push_words(plan: &Plan) -> String {
+    let names: Vec<String> = plan.pushes.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        format!(
+            "push {} to {} under its tags",
+            plan.image,
+            registry_of(&plan.service.image)
+        )
+    } else if plan.builds() {
+        format!("push {}", names.join(" and "))
+    } else {
+        format!("push {} as {}", plan.image, names.join(" and "))
+    }
+}
+
+/// Whether `latest` moves with it.
+fn pushed(state: &State, plan: &Plan, view: &mut PlanView) {
+    let is_said = plan.pushes.iter().any(|tag| tag.tag() == Some(LATEST));
+    if !plan.builds() && !plan.pushes.is_empty() && !is_said {
+        return;
+    }
+    let latest = format!("{}:{LATEST}", plan.service.image);
+    let id = view.image_id.as_deref().and_then(|id| ImageId::parse(id).ok());
+    match id {
+        _ if plan.builds() => view
+            .order
+            .push(format!("{latest} moves with it once the tests passed")),
+        Some(id) if tested::passed(state, plan, &id) => view.order.push(format!("{latest} moves with it")),
+        Some(id) if is_said => view.refusals.push(tested::not_passed(plan, &id)),
+        Some(id) => view.warnings.push(format!(
+            "{latest} stays where it is: {}",
+            tested::not_passed(plan, &id).why
+        )),
+        None => {}
+    }
+}
+
+/// Named by its digest, on no host yet, and in a registry that is configured: the run pulls it first.
+fn is_in_registry(plan: &Plan, config: &Config, facts: &Facts) -> bool {
+    let Ok(wanted) = Reference::parse(&plan.image) else {
+        return false;
+    };
+    wanted.digest().is_some()
+        && config.registry(wanted.registry()).is_some()
+        && facts.values().all(|seen| seen.image.is_none())
+}
+
+fn worked_on(plan: &Plan, facts: &Facts, is_in_registry: bool, view: &mut PlanView) {
     let picked = plan
         .builder
         .iter()
@@ -217,6 +275,7 @@ fn tested_image(plan: &Plan, facts: &Facts, view: &mut PlanView) {
         .find_map(|host| facts.get(host)?.image.as_ref());
     match picked {
         Some(image) => view.image_id = Some(image.id.to_string()),
+        None if is_in_registry => view.warnings.push(format!("{} is pulled first", plan.image)),
         None => view.refusals.push(
             Fault::new(format!("find the image {}", plan.image), "it is not on its hosts")
                 .hint("build it first"),
@@ -224,23 +283,28 @@ fn tested_image(plan: &Plan, facts: &Facts, view: &mut PlanView) {
     }
 }
 
-/// Stands for the image that the run will build, so that everything else can be looked at before.
-fn unbuilt(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
+/// Stands for the image that the run will build or pull, so that everything else can be looked at before.
+fn to_come(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
     let id = ImageId::parse(&format!("sha256:{}", "0".repeat(64))).ok()?;
-    let seen = facts.get_mut(plan.builder.as_ref()?)?;
+    let seen = facts.get_mut(plan.builder.as_ref().or(plan.targets.first())?)?;
     seen.image = Some(ImageFacts {
         id: id.clone(),
         architecture: seen.engine.arch.clone(),
         os: seen.engine.os.clone(),
         git: None,
         volumes: Vec::new(),
+        digests: Vec::new(),
     });
     Some(id)
 }
 
-fn release(plan: &Plan, mut facts: Facts, view: &mut PlanView) {
-    let to_come = if plan.builds() {
-        unbuilt(plan, &mut facts)
+fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanView) {
+    let (mut facts, is_in_registry) = seen;
+    if is_in_registry {
+        view.order.push(format!("pull {}", plan.image));
+    }
+    let to_come = if plan.builds() || is_in_registry {
+        to_come(plan, &mut facts)
     } else {
         None
     };
@@ -304,7 +368,9 @@ fn release(plan: &Plan, mut facts: Facts, view: &mut PlanView) {
             view.changes.push("a secret".to_owned());
         }
     }
-    describe(plan, facts, &decision, view);
+    let registry = decision.image.pinned.as_ref();
+    let registry = registry.filter(|pinned| config.registry(pinned.registry()).is_some());
+    describe(plan, facts, (&decision, registry), view);
 }
 
 /// The facts without the locks of runs that this one would recover first; and those locks, one a run.
@@ -332,7 +398,8 @@ fn without_what_was_left(plan: &Plan, facts: &Facts) -> (Facts, Vec<(HostName, L
     (facts, left)
 }
 
-fn describe(plan: &Plan, facts: &Facts, decision: &Decision, view: &mut PlanView) {
+fn describe(plan: &Plan, facts: &Facts, decided: (&Decision, Option<&Reference>), view: &mut PlanView) {
+    let (decision, registry) = decided;
     let names = |hosts: Vec<&HostName>| {
         let words: Vec<&str> = hosts.into_iter().map(HostName::as_str).collect();
         words.join(", ")
@@ -348,8 +415,15 @@ fn describe(plan: &Plan, facts: &Facts, decision: &Decision, view: &mut PlanView
         })
         .collect();
     if !lacking.is_empty() {
-        view.order
-            .push(format!("image from {} to {}", decision.image.on, names(lacking)));
+        view.order.push(match registry {
+            Some(pinned) => format!(
+                "{} pulled by {}; through us from {} where that fails",
+                pinned.short(),
+                names(lacking),
+                decision.image.on
+            ),
+            None => format!("image from {} to {}", decision.image.on, names(lacking)),
+        });
     }
     let to = decision.release;
     let old = decision

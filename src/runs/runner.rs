@@ -90,6 +90,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         machine,
         wait: file.wait,
         secrets: handed.secrets,
+        logins: handed.logins,
         pen: pen.clone(),
         dir: dir.to_path_buf(),
         resumed,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
 use super::finish::Finish;
+use super::logins::Logins;
 use crate::config::service::Secret;
 use crate::domain::fault::Fault;
+use crate::hosts::registry::Login;
 
 /// By name.
 pub type Secrets = BTreeMap<String, String>;
@@ -23,6 +25,9 @@ pub struct Handed {
     /// Whom the result is told.
     #[serde(default)]
     pub finish: Option<Finish>,
+    /// Who one is at each registry that the run speaks to.
+    #[serde(default)]
+    pub logins: Logins,
 }
 
 /// A person may have to touch a key meanwhile.
@@ -163,6 +168,7 @@ impl Redactor {
         let secrets = handed.secrets.values().map(String::as_str);
         let mut values: Vec<String> = secrets
             .chain(handed.finish.iter().flat_map(Finish::secrets))
+            .chain(handed.logins.values().flatten().map(Login::secret))
             .flat_map(|value| value.lines().chain([value]).map(str::to_owned))
             .filter(|value| value.len() >= SHORTEST)
             .collect();
@@ -193,13 +199,18 @@ mod tests {
 
     #[test]
     fn known_values_are_taken_out_of_text_line_by_line() {
-        let secrets = Secrets::from([("KEY".to_owned(), "first-line\nsecond-line".to_owned())]);
+        let login = Login::Password {
+            username: "deploy".to_owned(),
+            password: "hunter22".to_owned(),
+        };
         let handed = Handed {
-            secrets,
+            secrets: Secrets::from([("KEY".to_owned(), "first-line\nsecond-line".to_owned())]),
+            logins: Logins::from([("registry:5000".to_owned(), Some(login))]),
             ..Handed::default()
         };
         let redactor = Redactor::new(&handed);
         assert_eq!(redactor.clean("got second-line!"), "got ••••••!");
+        assert_eq!(redactor.clean("deploy said hunter22"), "deploy said ••••••");
     }
 
     #[tokio::test]

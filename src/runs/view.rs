@@ -152,6 +152,9 @@ impl Fold {
         if let Finding::Image { id, reference } = finding {
             self.image = format!("{reference} {}", id.short());
         }
+        if let Finding::Pushed { id, pinned, .. } = finding {
+            self.image = format!("{} {}", pinned.short(), id.short());
+        }
         let took = self.took(step, at);
         let back = self.is_undone(step);
         if !back && self.way != Way::Ask {

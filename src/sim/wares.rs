@@ -143,7 +143,7 @@ pub(super) fn candidates() -> Vec<ImagePlan> {
         .filter_map(|ware| {
             let next = image(ware, ware.releases.last()? + 1, true);
             let latest = ImagePlan {
-                reference: format!("demo/{}:latest", ware.name),
+                reference: format!("demo/{}:last-build", ware.name),
                 ..next.clone()
             };
             Some([next, latest])

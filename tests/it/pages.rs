@@ -354,6 +354,7 @@ fn request() -> RunRequest {
         image: None,
         revision: None,
         to: None,
+        tags: Vec::new(),
         reason: None,
         origin: None,
         wait: pilothouse::domain::plan::Wait::default(),

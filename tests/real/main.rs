@@ -20,6 +20,10 @@ mod logs;
 #[cfg(test)]
 mod podman;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
+mod registry_runs;
+#[cfg(test)]
 mod releases;
 #[cfg(test)]
 mod room;

@@ -262,6 +262,8 @@ impl Daemon {
             .arg(format!("--exec-root={dir}/exec"))
             .arg(format!("--pidfile={dir}/docker.pid"))
             .arg(format!("--cgroup-parent={}", self.cgroup))
+            // Registries of the tests speak no TLS.
+            .arg(format!("--insecure-registry={}/24", self.address))
             .args([
                 "--exec-opt",
                 "native.cgroupdriver=cgroupfs",

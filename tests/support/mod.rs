@@ -10,6 +10,7 @@ pub(crate) mod raw;
 pub(crate) mod same_answers;
 pub(crate) mod sshd;
 pub(crate) mod recorder;
+pub(crate) mod registry;
 pub(crate) mod releases;
 pub(crate) mod terminal;
 pub(crate) mod wait;

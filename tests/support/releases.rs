@@ -162,6 +162,7 @@ impl Bench {
             image: Some(self.image.clone()),
             revision: None,
             to: None,
+            tags: Vec::new(),
             reason: Some("a test".to_owned()),
             origin: None,
             wait: Wait::default(),

@@ -15,6 +15,7 @@ mod finish;
 mod spec;
 mod settings;
 mod trigger;
+mod registry;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,6 +36,8 @@ use crate::domain::ids::HostName;
 struct Known {
     /// In the order of the files, with their tags.
     hosts: Vec<(HostName, Vec<String>)>,
+    /// Addresses of the registries.
+    registries: Vec<String>,
 }
 
 impl Known {
@@ -113,6 +116,21 @@ pub(super) fn configuration(sources: &[Source], machine: &Machine<'_>, faults: &
             Err(fault) => faults.add(fault),
         }
     }
+    let mut names = Names::default();
+    for root in &mut roots {
+        let Some(registries) = root.take("registries") else {
+            continue;
+        };
+        for mut section in registries.sections("registries") {
+            config.registries.extend(registry::read(&mut section, &mut names));
+            section.finish();
+        }
+    }
+    known.registries = config
+        .registries
+        .iter()
+        .map(|registry| registry.address.clone())
+        .collect();
     let mut names = Names::default();
     for root in &mut roots {
         let Some(services) = root.take("services") else {

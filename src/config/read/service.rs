@@ -6,6 +6,7 @@ use super::super::section::Section;
 use super::super::service::{Service, Slot};
 use super::{Known, Names, build, custom, deploy, environments, pipeline, testing};
 use crate::domain::ids::ServiceName;
+use crate::domain::reference::registry_of;
 
 pub(super) fn read(section: &mut Section<'_>, known: &Known, names: &mut Names) -> Option<Service> {
     let others = section.take("environments");
@@ -97,7 +98,9 @@ pub(super) fn whole(
         stages: &stages,
         builds: has_build,
         tests: &tests,
-        pushes: false,
+        pushes: image
+            .as_deref()
+            .is_some_and(|image| known.registries.iter().any(|known| known == registry_of(image))),
         deploys: has_deploy,
     };
     let said = section.take("pipeline");

@@ -39,7 +39,8 @@ fn shown(plan: &PlanView, columns: usize) -> Vec<Row> {
     let mut page = Vec::new();
     let to = match plan.request.kind {
         RunKind::Build | RunKind::Test => "on",
-        RunKind::Push | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => "to",
+        RunKind::Push => "from",
+        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => "to",
     };
     let head = match plan.request.kind {
         RunKind::Rollback => format!("{} on {}", title(&plan.request), hosts.join(", ")),

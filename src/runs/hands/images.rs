@@ -3,32 +3,98 @@
 
 use std::collections::BTreeMap;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Hands, Named};
 use crate::domain::fault::Fault;
+use crate::domain::reference::Reference;
+use crate::domain::run::RunKind;
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind, Finding};
 use crate::release::stage::{Stage, Step};
 use crate::runs::secrets;
-use crate::runs::step::{self, image, survey};
+use crate::runs::step::pull::{self, Bringing};
+use crate::runs::step::{self, Progress, image, survey};
 
 impl Hands {
     pub(super) async fn image(&self, step: &Step, to: &Daemon) -> Result<Finding, Failure> {
-        let Named { id, reference, on } = if step.stage == Stage::Image {
+        let mut teller = self.pen.teller(step);
+        let named = if step.stage == Stage::Image {
             let picked = self.decision()?.image.clone();
             Named {
                 id: picked.id,
                 reference: picked.reference,
                 on: picked.on,
+                pinned: picked.pinned,
             }
         } else {
-            self.resolve().await?
+            self.resolve(&mut teller).await?
         };
-        let from = self.daemon(&on)?;
-        let mut teller = self.pen.teller(step);
-        image::transfer(&from, to, &id, &mut teller, &self.interrupt)
+        self.bring(&named, to, &mut teller, &self.interrupt).await?;
+        let Named { id, reference, .. } = named;
+        Ok(Finding::Image { id, reference })
+    }
+
+    /// By its digest where the run may speak to its registry, through us otherwise; it says which.
+    pub(super) async fn bring(
+        &self,
+        named: &Named,
+        to: &Daemon,
+        progress: &mut dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let from = self.daemon(&named.on)?;
+        let known = named.pinned.as_ref().and_then(|pinned| {
+            let login = self.logins.get(pinned.registry())?;
+            Some((pinned, login.as_ref()))
+        });
+        let bringing = Bringing {
+            image: &named.id,
+            pinned: known,
+            from: &from,
+        };
+        pull::bring(bringing, to, progress, cancel)
+            .await
+            .map_err(|fault| self.interrupted(fault))
+    }
+
+    /// A digest that no host has yet is pulled where the image is looked for first, so that its id is known.
+    pub(super) async fn fetch_from_registry(&self, step: &Step, daemon: &Daemon) -> Result<(), Failure> {
+        let first = self
+            .plan
+            .builder
+            .iter()
+            .chain(&self.plan.targets)
+            .find(|host| self.daemon(host).is_ok());
+        if first == Some(&step.host) && self.held().image.is_none() && self.plan.kind != RunKind::Rollback {
+            let mut teller = self.pen.teller(step);
+            if survey::image(daemon, &self.plan.image).await?.is_none() {
+                // What could not be had is said by the decision, with where it was looked for.
+                if let Err(failure) = self.pull(daemon, &mut teller).await {
+                    teller.line(&failure.fault.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Pulls the image of the plan, if it is named by its digest in a registry that the run may speak to.
+    async fn pull(&self, daemon: &Daemon, progress: &mut dyn Progress) -> Result<bool, Failure> {
+        let Ok(wanted) = Reference::parse(&self.plan.image) else {
+            return Ok(false);
+        };
+        let Some(login) = self
+            .logins
+            .get(wanted.registry())
+            .filter(|_| wanted.digest().is_some())
+        else {
+            return Ok(false);
+        };
+        pull::pull(daemon, &wanted, login.as_ref(), progress, &self.interrupt)
             .await
             .map_err(|fault| self.interrupted(fault))?;
-        Ok(Finding::Image { id, reference })
+        progress.line(&format!("{} pulled {wanted}", daemon.name()));
+        Ok(true)
     }
 
     /// What the hosts are asked for: the image that this very run built, whatever its tag names by now.
@@ -41,20 +107,22 @@ impl Hands {
 
     /// The image of the run, resolved once: what was built here, else what the builder's name for it says, else a
     /// test host's.
-    pub(super) async fn resolve(&self) -> Result<Named, Failure> {
+    pub(super) async fn resolve(&self, progress: &mut dyn Progress) -> Result<Named, Failure> {
         if let Some(known) = self.held().image.clone() {
             return Ok(known);
         }
-        for host in self.plan.builder.iter().chain(&self.plan.test_hosts()) {
-            let Ok(daemon) = self.daemon(host) else { continue };
-            if let Some(found) = survey::image(&daemon, &self.plan.image).await? {
-                let named = Named {
-                    id: found.id,
-                    reference: self.plan.image.clone(),
-                    on: host.clone(),
-                };
+        let places = self.plan.builder.iter().cloned().chain(self.plan.test_hosts());
+        let places: Vec<Daemon> = places.filter_map(|host| self.daemon(&host).ok()).collect();
+        for daemon in &places {
+            if let Some(named) = self.named_by(daemon).await? {
                 return Ok(self.held().image.get_or_insert(named).clone());
             }
+        }
+        if let Some(first) = places.first()
+            && self.pull(first, progress).await?
+            && let Some(named) = self.named_by(first).await?
+        {
+            return Ok(self.held().image.get_or_insert(named).clone());
         }
         Err(Failure::refused(
             Fault::new(
@@ -63,6 +131,19 @@ impl Hands {
             )
             .hint("build it first, or name one that is there with --image"),
         ))
+    }
+
+    async fn named_by(&self, daemon: &Daemon) -> Result<Option<Named>, Failure> {
+        let found = survey::image(daemon, &self.plan.image).await?;
+        let asked = Reference::parse(&self.plan.image)
+            .ok()
+            .filter(|asked| asked.digest().is_some());
+        Ok(found.map(|found| Named {
+            pinned: asked.or_else(|| found.pinned(&self.plan.service.image).cloned()),
+            id: found.id,
+            reference: self.plan.image.clone(),
+            on: daemon.name().clone(),
+        }))
     }
 
     pub(super) async fn mark(&self, daemon: &Daemon) -> Result<Finding, Failure> {
@@ -123,6 +204,7 @@ impl Hands {
             id: id.clone(),
             reference: reference.clone(),
             on: step.host.clone(),
+            pinned: None,
         });
         Ok(Finding::Image { id, reference })
     }

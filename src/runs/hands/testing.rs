@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Hands, Named};
+use super::Hands;
 use crate::config::test::{SELF, Test, TestImage};
 use crate::domain::container::label;
 use crate::domain::fault::Fault;
@@ -40,10 +40,9 @@ impl Hands {
         let mut images = BTreeMap::new();
         let mut shipped = None;
         if test.is_of_the_image() {
-            let Named { id, on, .. } = self.resolve().await?;
-            image::transfer(&self.daemon(&on)?, daemon, &id, &mut teller, cancel)
-                .await
-                .map_err(|fault| self.interrupted(fault))?;
+            let named = self.resolve(&mut teller).await?;
+            self.bring(&named, daemon, &mut teller, cancel).await?;
+            let id = named.id;
             images.insert(SELF.to_owned(), id.clone());
             shipped = Some(id);
         }

@@ -145,7 +145,13 @@ fn labels(scene: &Scene<'_>) -> HashMap<String, String> {
         (label::SCHEMA.to_owned(), "1".to_owned()),
         (label::SERVICE.to_owned(), plan.subject.service.to_string()),
         (label::RELEASE.to_owned(), decision.release.to_string()),
-        (label::DIGEST.to_owned(), decision.image.id.to_string()),
+        (
+            label::DIGEST.to_owned(),
+            match &decision.image.pinned {
+                Some(pinned) => pinned.to_string(),
+                None => decision.image.id.to_string(),
+            },
+        ),
         (label::SPEC.to_owned(), decision.spec_hash.clone()),
         (label::RUN.to_owned(), plan.run.to_string()),
         (label::ACTOR.to_owned(), plan.by.login.clone()),

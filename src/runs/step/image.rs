@@ -34,10 +34,26 @@ const REQUEST_LIMIT: Duration = Duration::from_hours(12);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) id: ImageId,
-    tags: Vec<String>,
+    pub(super) tags: Vec<String>,
+    /// `repo@sha256:…`: what it is in each registry that it was pushed to or pulled from.
+    pub(super) digests: Vec<String>,
     os: String,
     architecture: String,
     size: Bytes,
+}
+
+impl Found {
+    /// Of an image that is gone.
+    pub(super) fn none(id: &ImageId) -> Self {
+        Self {
+            id: id.clone(),
+            tags: Vec::new(),
+            digests: Vec::new(),
+            os: String::new(),
+            architecture: String::new(),
+            size: Bytes(0),
+        }
+    }
 }
 
 /// The image under a name or id; `None` if there is none.
@@ -60,6 +76,7 @@ pub(super) async fn inspect(docker: &Docker, name: &str) -> Result<Option<Found>
     Ok(Some(Found {
         id,
         tags: image.repo_tags.unwrap_or_default(),
+        digests: image.repo_digests.unwrap_or_default(),
         os: image.os.unwrap_or_default(),
         architecture: image.architecture.unwrap_or_default(),
         size: Bytes(image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0)),
@@ -293,7 +310,7 @@ fn tell(answer: &BuildInfo, progress: &mut dyn Progress) {
 }
 
 /// Gives the image its names on the target, as far as they are free there.
-async fn name(to: &Daemon, image: &Found, progress: &mut dyn Progress) -> Result<(), Error> {
+pub(super) async fn name(to: &Daemon, image: &Found, progress: &mut dyn Progress) -> Result<(), Error> {
     for reference in &image.tags {
         // A pointer that the builder moves: elsewhere it would stay with the first image for ever.
         if split(reference).1 == "latest" && image.tags.len() > 1 {

@@ -13,6 +13,7 @@ use super::answer::{failure, status};
 use super::{ledger, lock, replicas};
 use crate::domain::container::label;
 use crate::domain::ids::ImageId;
+use crate::domain::reference::Reference;
 use crate::hosts::Daemon;
 use crate::release::facts::{HostFacts, ImageFacts, TakenPort};
 use crate::release::plan::Plan;
@@ -89,6 +90,12 @@ pub async fn image(daemon: &Daemon, reference: &str) -> Result<Option<ImageFacts
                 architecture: seen.architecture.unwrap_or_default(),
                 os: seen.os.unwrap_or_default(),
                 git,
+                digests: seen
+                    .repo_digests
+                    .iter()
+                    .flatten()
+                    .filter_map(|digest| Reference::parse(digest).ok())
+                    .collect(),
                 volumes: config.volumes.unwrap_or_default(),
             }))
         }

@@ -94,6 +94,7 @@ fn plan(kind: RunKind, run: u32, hosts: usize) -> Plan {
         builder: None,
         image: "shop:latest".to_owned(),
         tags: Vec::new(),
+        pushes: Vec::new(),
         labels: BTreeMap::new(),
         notes: Vec::new(),
         to: None,
@@ -362,6 +363,7 @@ impl World {
                 os: "linux".to_owned(),
                 git: None,
                 volumes: Vec::new(),
+                digests: Vec::new(),
             }),
             images: [image()].into(),
             ledger: if state.ledger.entries.is_empty() {

@@ -1,0 +1,266 @@
+//! Build, test, push and deploy through a real registry by the built program: what hosts run is what was pushed, by its
+//! digest; a password is found nowhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::fleet::{self, Lease};
+use crate::support::program::{Program, Said, finish};
+use crate::support::registry::{PASSWORD, Registry, USER};
+
+struct Shop {
+    daemons: Lease,
+    registry: Registry,
+    program: Program,
+    /// Where each command line of the processes that the program started was written down.
+    seen: PathBuf,
+}
+
+impl Shop {
+    /// Two hosts, the first one builds; the password comes by `password`, a TOML table.
+    fn new(registry: Registry, password: Option<&str>) -> Self {
+        let daemons = fleet::lease(2);
+        let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
+        let program = Program::new(&hosts, "");
+        let address = registry.address();
+        let login = password
+            .map(|password| format!("username = \"{USER}\"\npassword = {password}\n"))
+            .unwrap_or_default();
+        let names: Vec<String> = hosts
+            .iter()
+            .map(|host| format!("{:?}", host.name.as_str()))
+            .collect();
+        let service = format!(
+            "[[registries]]\naddress = \"{address}\"\n{login}\
+             [[services]]\nname = \"shop\"\nimage = \"{address}/team/shop\"\n\
+             [services.build]\nhost = {}\ncontext = \"{}/context\"\ntag = \"v{{run.number}}\"\n\
+             [[services.tests]]\nname = \"unit\"\ncommand = [\"sh\", \"/test.sh\"]\n\
+             [services.deploy]\nhosts = [{}]\nstop_grace = \"1s\"\nhealth = {{ for = \"1s\", within = \"20s\" }}\n",
+            names[0],
+            program.dir().display(),
+            names.join(", ")
+        );
+        program.configure(&hosts, &service);
+        let context = program.dir().join("context");
+        fs::create_dir(&context).unwrap();
+        let seen = program.dir().join("seen");
+        let shop = Self {
+            daemons,
+            registry,
+            program,
+            seen,
+        };
+        shop.write("one", "exit 0");
+        shop
+    }
+
+    fn write(&self, version: &str, test: &str) {
+        let put =
+            |name: &str, text: &str| fs::write(self.program.dir().join("context").join(name), text).unwrap();
+        put(
+            "Dockerfile",
+            "FROM busybox:real\nCOPY version test.sh /\nCMD [\"sh\", \"-c\", \"while :; do sleep 1; done\"]\n",
+        );
+        put("version", version);
+        put("test.sh", test);
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        self.program.run(arguments)
+    }
+
+    /// The same with a variable that holds the password, and every process's command line looked at meanwhile.
+    fn run_watched(&self, arguments: &[&str]) -> Said {
+        let mut command = self.program.command(arguments);
+        command.env("REGISTRY_PASSWORD", PASSWORD);
+        let watching = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let watch = std::thread::spawn({
+            let (watching, seen) = (std::sync::Arc::clone(&watching), self.seen.clone());
+            move || {
+                let mut lines = String::new();
+                while watching.load(std::sync::atomic::Ordering::Relaxed) {
+                    for pid in crate::support::daemon::processes() {
+                        let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+                        let line = String::from_utf8_lossy(&read("cmdline")).into_owned();
+                        if line.contains("pilothouse") {
+                            lines.push_str(&line);
+                        }
+                        if line.contains("__run") {
+                            lines.push_str(&String::from_utf8_lossy(&read("environ")));
+                        }
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                fs::write(seen, lines).unwrap();
+            }
+        });
+        let said = finish(&mut command);
+        watching.store(false, std::sync::atomic::Ordering::Relaxed);
+        watch.join().unwrap();
+        said
+    }
+
+    fn digest(&self, tag: &str) -> Option<String> {
+        self.registry.digest("team/shop", tag)
+    }
+}
+
+/// The replica of the service there: its image's id, and the label with the digest.
+fn replica(daemon: &Daemon) -> (String, String) {
+    let filter = "/containers/json?filters=%7B%22label%22%3A%5B%22pilothouse.service%3Dshop%22%5D%7D";
+    let list = daemon.ask("GET", filter, &Value::Null);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    (
+        text(&list[0]["ImageID"]),
+        text(&list[0]["Labels"]["pilothouse.digest"]),
+    )
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files(&entry.path(), found),
+            _ => found.push(entry.path()),
+        }
+    }
+}
+
+/// Every output line that the run kept.
+fn output(shop: &Shop) -> String {
+    let mut found = Vec::new();
+    files(&shop.program.dir().join("state"), &mut found);
+    found
+        .iter()
+        .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned())
+        .collect()
+}
+
+#[test]
+fn what_is_pushed_is_deployed_by_its_digest_and_latest_waits_for_the_tests() {
+    let shop = Shop::new(Registry::guarded(), Some("{ env = \"REGISTRY_PASSWORD\" }"));
+    shop.run(&["build", "shop"]).exits(0);
+    let plan = shop.run(&["push", "shop", "--dry-run"]).exits(0);
+    assert!(plan.out.contains("stays where it is"), "{}", plan.out);
+    let unset = shop.run(&["push", "shop"]).exits(1);
+    assert!(
+        unset.err.contains("REGISTRY_PASSWORD is not set"),
+        "{}",
+        unset.err
+    );
+    shop.run_watched(&["push", "shop"]).exits(0);
+    let digest = shop
+        .digest("v1")
+        .expect("it is pushed under the tag of its build");
+    assert_eq!(shop.digest("latest"), None, "no test passed");
+    assert_eq!(shop.digest("last-build"), None);
+    let refused = shop.run_watched(&["push", "shop", "--tag", "latest"]).exits(1);
+    assert!(refused.err.contains("no passed test"), "{}", refused.err);
+
+    shop.run(&["test", "shop"]).exits(0);
+    let pushed = shop.run_watched(&["push", "shop", "--json"]).exits(0);
+    assert_eq!(shop.digest("latest").as_deref(), Some(digest.as_str()));
+    let seen = fs::read_to_string(&shop.seen).unwrap();
+    assert!(seen.contains("__run"), "the runner was looked at");
+    assert!(
+        !seen.contains(PASSWORD),
+        "on a command line, or in what the runner inherited"
+    );
+    assert!(!pushed.out.contains(PASSWORD) && !pushed.err.contains(PASSWORD));
+
+    // Promoted: another tag, without building.
+    let pinned = format!("{}/team/shop@{digest}", shop.registry.address());
+    shop.run_watched(&["push", "shop", "--image", &pinned, "--tag", "stable"])
+        .exits(0);
+    assert_eq!(shop.digest("stable").as_deref(), Some(digest.as_str()));
+
+    let plan = shop.run(&["deploy", "shop", "--dry-run"]).exits(0);
+    assert!(plan.out.contains("pulled by"), "{}", plan.out);
+    shop.run_watched(&["deploy", "shop", "--yes"]).exits(0);
+    let (id, label) = replica(&shop.daemons[1]);
+    assert_eq!(label, pinned);
+    assert_eq!(id, replica(&shop.daemons[0]).0, "one image on both");
+    let kept = output(&shop);
+    assert!(
+        kept.contains(&format!("{} pulled {pinned}", shop.daemons[1].name())),
+        "{kept}"
+    );
+    assert!(!kept.contains(PASSWORD), "in the state folder");
+    let ledger = shop.run(&["runs", "--json"]).exits(0);
+    assert!(!ledger.out.contains(PASSWORD));
+}
+
+#[test]
+fn a_deploy_goes_through_us_when_the_registry_is_down_and_pulls_what_no_host_has() {
+    let mut shop = Shop::new(Registry::open(), None);
+    shop.run(&["build", "shop"]).exits(0);
+    shop.run(&["push", "shop"]).exits(0);
+    let digest = shop.digest("v1").unwrap();
+    let pinned = format!("{}/team/shop@{digest}", shop.registry.address());
+    shop.registry.kill_9();
+    shop.run(&["deploy", "shop", "--yes"]).exits(0);
+    let kept = output(&shop);
+    assert!(kept.contains("through us"), "{kept}");
+    assert_eq!(
+        replica(&shop.daemons[1]).1,
+        pinned,
+        "it is that digest all the same"
+    );
+
+    shop.registry.start();
+    for daemon in shop.daemons.iter() {
+        for container in daemon
+            .ask("GET", "/containers/json?all=1", &Value::Null)
+            .as_array()
+            .unwrap()
+        {
+            let id = container["Id"].as_str().unwrap();
+            daemon.ask("DELETE", &format!("/containers/{id}?force=1"), &Value::Null);
+        }
+        for name in ["v1", "last-build"] {
+            let name = format!("{}/team/shop:{name}", shop.registry.address());
+            drop(daemon.try_ask("DELETE", &format!("/images/{name}?force=1"), &Value::Null));
+        }
+        drop(daemon.try_ask("DELETE", &format!("/images/{pinned}?force=1"), &Value::Null));
+        let gone = daemon.try_ask("GET", &format!("/images/{pinned}/json"), &Value::Null);
+        assert_eq!(gone.status, 404, "{}", gone.text());
+    }
+    let plan = shop
+        .run(&["deploy", "shop", "--image", &pinned, "--dry-run"])
+        .exits(0);
+    assert!(plan.out.contains("pull"), "{}", plan.out);
+    shop.run(&["deploy", "shop", "--image", &pinned, "--yes"])
+        .exits(0);
+    assert_eq!(replica(&shop.daemons[1]).1, pinned);
+    assert_eq!(replica(&shop.daemons[0]).0, replica(&shop.daemons[1]).0);
+}
+
+#[test]
+fn a_pipeline_moves_latest_only_past_its_tests_and_a_login_of_docker_counts() {
+    let shop = Shop::new(Registry::guarded(), None);
+    let docker = shop.program.dir().join(".docker");
+    fs::create_dir(&docker).unwrap();
+    let helpers = shop.program.dir().join("helpers");
+    fs::create_dir(&helpers).unwrap();
+    fs::write(docker.join("config.json"), "{\"credsStore\": \"ours\"}").unwrap();
+    let helper = helpers.join("docker-credential-ours");
+    let answer = format!("{{\"ServerURL\": \"x\", \"Username\": \"{USER}\", \"Secret\": \"{PASSWORD}\"}}");
+    fs::write(&helper, format!("#!/bin/sh\ncat > /dev/null\necho '{answer}'\n")).unwrap();
+    fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", helpers.display(), std::env::var("PATH").unwrap());
+    let run = |arguments: &[&str]| finish(shop.program.command(arguments).env("PATH", &path));
+
+    run(&["pipeline", "shop", "--yes"]).exits(0);
+    let first = shop.digest("v1").expect("it is pushed");
+    assert_eq!(shop.digest("latest").as_deref(), Some(first.as_str()));
+    let pinned = format!("{}/team/shop@{first}", shop.registry.address());
+    assert_eq!(replica(&shop.daemons[1]).1, pinned);
+
+    shop.write("two", "echo it is broken >&2; exit 4");
+    run(&["pipeline", "shop", "--yes"]).exits(1);
+    assert_eq!(shop.digest("v2"), None, "what failed its tests is not pushed");
+    assert_eq!(shop.digest("latest").as_deref(), Some(first.as_str()));
+    assert!(!output(&shop).contains(PASSWORD));
+}
