@@ -58,7 +58,7 @@
 //! | host transport | a variant of [`domain::endpoint::Endpoint`], an arm in `hosts::connect` |
 //! | headless command | a variant in `cli::args`, a file in `cli/`, an arm |
 //!
-//! Pushing to registries, rolling and blue-green rollouts and proxies come with their own issues; their places are
+//! Rolling and blue-green rollouts and proxies come with their own issues; their places are
 //! `runs/step/`, `release/` and a room `proxy` beside `runs`.
 
 pub mod domain;
