@@ -41,7 +41,7 @@ pub async fn login(
     }
 }
 
-/// The registries of a run's images that it may speak to, each with its login. Spoken to is what [[registries]] names, what
+/// The registries of a run's images that it may speak to, each with its login. Spoken to is what `[[registries]]` names, what
 /// somebody logged in to, and, `wanted`, where a push goes: a registry for everybody is not guessed at otherwise.
 pub async fn logins(
     config: &Config,
