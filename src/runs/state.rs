@@ -141,7 +141,7 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     let shared = path
         .parent()
         .and_then(|dir| fs::metadata(dir).ok())
-        .is_some_and(|dir| dir.mode() & 0o2070 == 0o2050);
+        .is_some_and(|dir| dir.mode() & 0o2050 == 0o2050);
     let mode = if shared { 0o640 } else { 0o600 };
     let file = OpenOptions::new()
         .create(true)

@@ -121,13 +121,13 @@ fn a_secret_stands_in_no_file_no_process_no_output_and_no_image() {
     );
     let daemon = &shop.daemons[0];
     let image = daemon
-        .try_ask("GET", "/images/shop:latest/get", &Value::Null)
+        .try_ask("GET", "/images/shop:last-build/get", &Value::Null)
         .body;
     let history = daemon
-        .try_ask("GET", "/images/shop:latest/history", &Value::Null)
+        .try_ask("GET", "/images/shop:last-build/history", &Value::Null)
         .body;
     let inspected = daemon
-        .try_ask("GET", "/images/shop:latest/json", &Value::Null)
+        .try_ask("GET", "/images/shop:last-build/json", &Value::Null)
         .body;
     assert!(holds(&history, "/run/secrets") && image.len() > 10_000);
     let mut searched = kept;

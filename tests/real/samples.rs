@@ -168,19 +168,19 @@ fn in_a_stage_beside_it_so_that_what_is_shipped_stays_slim() {
     let tested = sample.tested(&["test", "notes", "--json"]);
     all_passed(&tested, &["test unit", "test api"]);
     let image = &tested[0].1["image"];
-    assert_eq!(image["reference"], "notes:latest-whole");
+    assert_eq!(image["reference"], "notes:last-build-whole");
     assert!(
         image["size"].as_u64().unwrap() > image["shipped"].as_u64().unwrap(),
         "{image}"
     );
-    let shipped = sample.daemons[0].ask("GET", "/images/notes:latest/json", &Value::Null);
+    let shipped = sample.daemons[0].ask("GET", "/images/notes:last-build/json", &Value::Null);
     assert_eq!(shipped["Size"], image["shipped"]);
     // One that fails takes the tag that it gave with it.
-    sample.daemons[0].ask("DELETE", "/images/notes:latest-whole", &Value::Null);
+    sample.daemons[0].ask("DELETE", "/images/notes:last-build-whole", &Value::Null);
     fs::write(sample.folder.join("notes/tests/unit"), "exit 3\n").unwrap();
     let said = sample.run(&["test", "notes"]).exits(1);
     assert!(said.err.contains("exit code 3"), "{}", said.err);
-    let left = sample.daemons[0].try_ask("GET", "/images/notes:latest-whole/json", &Value::Null);
+    let left = sample.daemons[0].try_ask("GET", "/images/notes:last-build-whole/json", &Value::Null);
     assert_eq!(left.status, 404, "{}", left.text());
 }
 

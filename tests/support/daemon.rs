@@ -319,6 +319,18 @@ impl Daemon {
     /// SIGSTOP: it hangs, its sockets stay open and silent.
     pub(crate) fn freeze(&self) {
         signal_to(self.pid(), Signal::STOP);
+        // Each thread stops for itself: one that still runs would answer.
+        let tasks = format!("/proc/{}/task", self.pid());
+        until(Duration::from_secs(10), "every thread has stopped", || {
+            let mut threads = std::fs::read_dir(&tasks).ok()?;
+            threads
+                .all(|thread| {
+                    let stat = thread.map(|thread| thread.path().join("stat"));
+                    let stat = stat.and_then(std::fs::read_to_string).unwrap_or_default();
+                    stat.is_empty() || stat.contains(") T ")
+                })
+                .then_some(())
+        });
     }
 
     pub(crate) fn thaw(&self) {
