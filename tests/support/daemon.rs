@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pilothouse::config;
 use pilothouse::domain::endpoint::Endpoint;
@@ -301,8 +301,16 @@ impl Daemon {
 
     fn end(&self, signal: Signal) {
         let mut child = self.process.lock().unwrap().take().expect("the daemon runs");
+        // Seen once: a dockerd that never noticed its SIGTERM. It is told again, as a person would, and not waited for for ever.
+        let mut told = Instant::now();
         signal_to(child.id(), signal);
-        child.wait().unwrap();
+        until(Duration::from_secs(90), format!("dockerd of {} ends", self.name), || {
+            if told.elapsed() > Duration::from_secs(20) {
+                told = Instant::now();
+                signal_to(child.id(), signal);
+            }
+            child.try_wait().unwrap()
+        });
         // After a SIGKILL its containerd follows by itself, not at once; nobody may reap it, and a pid file that names
         // a zombie would make the next dockerd wait for it.
         let containerd = format!("{}/exec/containerd/containerd.toml", self.dir.display());
