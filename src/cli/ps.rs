@@ -1,5 +1,7 @@
 //! `pilothouse ps`: the containers of all hosts in one list.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::args::Ps;
@@ -10,18 +12,36 @@ use crate::domain::container::{Container, Group, Health, State};
 use crate::domain::ids::HostName;
 use crate::domain::natural;
 use crate::domain::units::{Stamp, short_span};
+use crate::release::standing::{self, HostSeen, Judged, Part, Standing};
 
 #[derive(Serialize)]
 struct Row<'a> {
     host: &'a HostName,
     group: Group,
     release: Option<String>,
+    /// What it is to its service; absent of what was not released.
+    part: Option<Part>,
+    /// What the fleet is of its service.
+    service: Option<&'a Standing>,
     #[serde(flatten)]
     container: &'a Container,
 }
 
 pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
     let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    let seen: Vec<HostSeen<'_>> = answers
+        .iter()
+        .map(|answer| HostSeen {
+            host: &answer.host.name,
+            reached: answer.result.is_ok(),
+            containers: answer
+                .result
+                .iter()
+                .flat_map(|(_, containers)| containers)
+                .collect(),
+        })
+        .collect();
+    let judged = standing::judge_all(&setup.config.services, &seen);
     let mut rows: Vec<(&HostName, &Container)> = answers
         .iter()
         .filter_map(|answer| Some((&answer.host.name, &answer.result.as_ref().ok()?.1)))
@@ -44,11 +64,17 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
     if asked.output.json {
         let rows: Vec<Row> = rows
             .into_iter()
-            .map(|(host, container)| Row {
-                host,
-                group: container.group(),
-                release: container.release().map(|release| release.to_string()),
-                container,
+            .map(|(host, container)| {
+                let group = container.group();
+                let judged = judged.get(&group);
+                Row {
+                    host,
+                    release: container.release().map(|release| release.to_string()),
+                    part: judged.and_then(|judged| judged.parts.get(&container.id).copied()),
+                    service: judged.map(|judged| &judged.standing),
+                    group,
+                    container,
+                }
             })
             .collect();
         out::json(&rows);
@@ -56,17 +82,34 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         let now = super::now();
         let cells: Vec<_> = rows
             .into_iter()
-            .map(|(host, container)| cells(host, container, now))
+            .map(|(host, container)| {
+                let part = judged
+                    .get(&container.group())
+                    .and_then(|judged| judged.parts.get(&container.id).copied());
+                cells(host, container, part, now)
+            })
             .collect();
         out::table(
             ["CONTAINER", "HOST", "STATE", "HEALTH", "RELEASE", "FOR", "IMAGE"],
             &cells,
         );
+        say_standings(&judged);
     }
     reach::say_missing(&answers)
 }
 
-fn cells(host: &HostName, container: &Container, now: Stamp) -> [String; 7] {
+/// Services whose hosts are not of one mind, on stderr: `shop: SPLIT, r41 on web-1; r42 on web-2`.
+fn say_standings(judged: &BTreeMap<Group, Judged>) {
+    for (group, judged) in judged {
+        if let Standing::Split { .. } | Standing::Drift { .. } | Standing::InProgress { .. } = judged.standing
+        {
+            let (name, word) = (group_name(group), judged.standing.word());
+            out::words(&format!("{name}: {word}, {}", judged.standing));
+        }
+    }
+}
+
+fn cells(host: &HostName, container: &Container, part: Option<Part>, now: Stamp) -> [String; 7] {
     let since = match &container.state {
         State::Running { since } | State::Paused { since } | State::Restarting { since, .. } => *since,
         State::Exited { at, .. } => *at,
@@ -89,9 +132,11 @@ fn cells(host: &HostName, container: &Container, now: Stamp) -> [String; 7] {
         host.to_string(),
         state,
         health.to_owned(),
-        container
-            .release()
-            .map_or_else(|| "–".to_owned(), |release| release.to_string()),
+        match (container.release(), part) {
+            (None, _) => "–".to_owned(),
+            (Some(release), None | Some(Part::Active)) => release.to_string(),
+            (Some(release), Some(part)) => format!("{release} {}", part.word()),
+        },
         since.map_or_else(|| "–".to_owned(), |since| short_span(since.until(now))),
         container.image.to_string(),
     ]
@@ -103,7 +148,15 @@ fn matches(filter: &str, host: &HostName, container: &Container) -> bool {
         Some(rest) => (false, rest),
         None => (true, filter),
     };
-    let service = match container.group() {
+    let service = group_name(&container.group());
+    let found = [host.as_str(), &container.name, &container.image, &service]
+        .iter()
+        .any(|text| text.contains(words));
+    found == wanted
+}
+
+fn group_name(group: &Group) -> String {
+    match group {
         Group::Service {
             name,
             environment: None,
@@ -114,9 +167,5 @@ fn matches(filter: &str, host: &HostName, container: &Container) -> bool {
         } => format!("{name}.{environment}"),
         Group::Compose { project, service } => format!("{project} {service}"),
         Group::None => String::new(),
-    };
-    let found = [host.as_str(), &container.name, &container.image, &service]
-        .iter()
-        .any(|text| text.contains(words));
-    found == wanted
+    }
 }

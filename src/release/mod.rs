@@ -15,6 +15,7 @@ pub mod run;
 pub mod deeds;
 pub mod gate;
 pub mod snapshot;
+pub mod standing;
 pub mod replica;
 pub mod spec;
 pub mod ledger;

@@ -1,11 +1,12 @@
 //! Screens as a person sees them, from a fleet told by facts: 80×24, 160×50, 40×10; a lost host, no colour, wide
 //! glyphs, ASCII. A wanted change is accepted with `INSTA_UPDATE=always`.
 
+use pilothouse::domain::event::HostEvent;
 use pilothouse::domain::order::Access;
 use pilothouse::ui::theme::{ASCII, Theme, UNICODE};
 use ratatui::style::Color;
 
-use crate::stage::{Stage, text};
+use crate::stage::{Stage, row, text};
 
 /// The wall clock is the machine's own zone: only its shape is compared.
 pub(crate) fn steady(screen: &str) -> String {
@@ -44,6 +45,27 @@ shows!(the_palette, 80 x 24, ": r o l l");
 fn before_anything_answers_the_screen_says_so() {
     let mut stage = Stage::dark(80, 24, Access::Full);
     insta::assert_snapshot!(steady(&stage.screen()));
+}
+
+/// `shop` has two minds about its release, `api` has left-overs.
+fn of_two_minds(width: u16, height: u16) -> Stage {
+    let mut stage = Stage::new(width, height);
+    let on_one = ["shop.r42.1", "shop.r42.2"].into_iter().zip(900..);
+    let on_two = ["shop.r41.1", "shop.r41.2", "api.r7.1", "api.r7.2", "api.r6.1"];
+    let rows = |names: &mut dyn Iterator<Item = (&str, u32)>| {
+        HostEvent::Listed(names.map(|(name, id)| row(name, id, 7_200)).collect())
+    };
+    stage.host("web-1", rows(&mut on_one.into_iter()));
+    stage.host("web-2", rows(&mut on_two.into_iter().zip(910..)));
+    stage
+}
+
+#[test]
+fn services_of_two_minds_are_said_in_their_row_and_as_problems() {
+    let mut stage = of_two_minds(80, 24);
+    insta::assert_snapshot!("services_of_two_minds", steady(&stage.screen()));
+    stage.press("3");
+    insta::assert_snapshot!("services_of_two_minds_as_problems", steady(&stage.screen()));
 }
 
 #[test]

@@ -304,13 +304,17 @@ impl Daemon {
         // Seen once: a dockerd that never noticed its SIGTERM. It is told again, as a person would, and not waited for for ever.
         let mut told = Instant::now();
         signal_to(child.id(), signal);
-        until(Duration::from_secs(90), format!("dockerd of {} ends", self.name), || {
-            if told.elapsed() > Duration::from_secs(20) {
-                told = Instant::now();
-                signal_to(child.id(), signal);
-            }
-            child.try_wait().unwrap()
-        });
+        until(
+            Duration::from_secs(90),
+            format!("dockerd of {} ends", self.name),
+            || {
+                if told.elapsed() > Duration::from_secs(20) {
+                    told = Instant::now();
+                    signal_to(child.id(), signal);
+                }
+                child.try_wait().unwrap()
+            },
+        );
         // After a SIGKILL its containerd follows by itself, not at once; nobody may reap it, and a pid file that names
         // a zombie would make the next dockerd wait for it.
         let containerd = format!("{}/exec/containerd/containerd.toml", self.dir.display());

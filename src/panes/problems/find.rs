@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::app::Model;
 use crate::app::act::key_of;
 use crate::app::subject::Subject;
-use crate::domain::container::{Health, State};
+use crate::domain::container::{Group, Health, State};
 use crate::domain::fleet::{HostEntry, Row};
 use crate::domain::host::{Link, Reading};
 use crate::domain::ids::HostName;
@@ -16,6 +16,7 @@ use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::{Stamp, short_span};
 use crate::panes::containers::is_expected_stop;
 use crate::panes::detail::words::exit_code;
+use crate::release::standing::Standing;
 
 /// Started again and again within this is a loop.
 pub const LOOP_WINDOW: Duration = Duration::from_mins(10);
@@ -51,6 +52,8 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
         found.extend(disk(name, host));
     }
     found.extend(twins(model));
+    let standings = model.services.standings().iter();
+    found.extend(standings.filter_map(|(group, judged)| standing(group, &judged.standing)));
     let running = crate::panes::containers::running_groups(model);
     for (host, row) in model.fleet.rows() {
         if !is_expected_stop(&row.container, &running) {
@@ -136,6 +139,27 @@ fn disk(name: &HostName, host: &HostEntry) -> Option<Problem> {
         what: format!("disk {percent} %"),
         since: None,
         evidence: format!("{used} of {total} used where Docker keeps its data"),
+    })
+}
+
+/// Hosts that are not of one mind about a service.
+fn standing(group: &Group, standing: &Standing) -> Option<Problem> {
+    let remedy = match standing {
+        Standing::Split { .. } => "d or R makes them one again",
+        Standing::Drift { .. } => "d makes it as configured",
+        Standing::Absent
+        | Standing::Converged { .. }
+        | Standing::InProgress { .. }
+        | Standing::Unknown { .. } => return None,
+    };
+    Some(Problem {
+        gravity: Gravity::Warn,
+        subject: Subject::Group(group.clone()),
+        name: crate::panes::services::name_of(group),
+        place: String::new(),
+        what: standing.word().to_owned(),
+        since: None,
+        evidence: format!("{standing}; {remedy}"),
     })
 }
 

@@ -8,10 +8,12 @@ use crate::app::act::key_of;
 use crate::config::Service;
 use crate::domain::container::{Group, State};
 use crate::domain::fleet::Row;
+use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
 use crate::domain::natural;
 use crate::domain::units::Bytes;
 use crate::panes::containers::{is_expected_stop, running_groups};
+use crate::release::standing::{self, HostSeen, Judged, Standing};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceRow {
@@ -22,6 +24,8 @@ pub struct ServiceRow {
     pub hosts: BTreeSet<HostName>,
     /// Of the running ones.
     pub releases: BTreeSet<ReleaseNumber>,
+    /// What the hosts themselves tell of it.
+    pub standing: Standing,
     /// Containers that are not as they should be.
     pub unwell: usize,
     /// Its latest run.
@@ -60,6 +64,7 @@ impl ServiceRow {
             wanted: None,
             hosts: BTreeSet::new(),
             releases: BTreeSet::new(),
+            standing: Standing::Absent,
             unwell: 0,
             run: None,
             busy: false,
@@ -68,12 +73,29 @@ impl ServiceRow {
         }
     }
 
-    /// Fewer run than should, or one is unwell.
+    /// Fewer run than should, one is unwell, or the hosts are not of one mind.
     #[must_use]
     pub fn is_problem(&self) -> bool {
+        if matches!(self.standing, Standing::Split { .. } | Standing::Drift { .. }) {
+            return true;
+        }
         let short = |wanted: u32| self.running.len() < usize::try_from(wanted).unwrap_or(usize::MAX);
         self.unwell > 0 || (self.wanted.is_some_and(short) && !self.running.is_empty())
     }
+}
+
+/// What the hosts tell of each service. A lost host keeps its rows, and they tell nothing of now.
+pub(super) fn standings(model: &Model) -> BTreeMap<Group, Judged> {
+    let hosts: Vec<HostSeen<'_>> = model
+        .fleet
+        .hosts()
+        .map(|(host, entry)| HostSeen {
+            host,
+            reached: entry.listed && matches!(entry.link, Link::Live { .. }),
+            containers: entry.rows().map(|row| &row.container).collect(),
+        })
+        .collect();
+    standing::judge_all(&model.setup.config.services, &hosts)
 }
 
 /// Problems first, then what is under way, then by name; what belongs to no service last.
@@ -124,6 +146,11 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
             entry.unwell += 1;
         }
     }
+    for (group, judged) in &model.services.standings {
+        if let Some(row) = rows.get_mut(group) {
+            row.standing = judged.standing.clone();
+        }
+    }
     for run in model.runs.values() {
         let group = Group::Service {
             name: run.service.clone(),
@@ -169,7 +196,8 @@ fn admitted(model: &Model, row: &ServiceRow) -> bool {
     let name = super::name_of(&row.group);
     let hosts: Vec<&str> = row.hosts.iter().map(HostName::as_str).collect();
     let state = if row.is_problem() { "problem" } else { "" };
-    filter.admits(&[&name, &hosts.join(" "), state])
+    let standing = row.standing.word().to_lowercase();
+    filter.admits(&[&name, &hosts.join(" "), state, &standing])
 }
 
 fn with_figures(model: &Model, mut row: ServiceRow) -> ServiceRow {

@@ -4,6 +4,8 @@
 mod gather;
 pub mod view;
 
+use std::collections::BTreeMap;
+
 use crate::app::cursor::{Cursor, Motion};
 use crate::app::filter::RowFilter;
 use crate::app::subject::Subject;
@@ -11,6 +13,7 @@ use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::container::Group;
 use crate::domain::ids::ContainerKey;
 use crate::panes::containers::{self, Scope};
+use crate::release::standing::Judged;
 
 pub use gather::{Figure, ServiceRow};
 
@@ -33,6 +36,8 @@ pub const HINTS: &[Command] = &[
 pub struct Services {
     pub filter: RowFilter,
     rows: Vec<ServiceRow>,
+    /// Of every service, whatever the filter.
+    standings: BTreeMap<Group, Judged>,
     cursor: Cursor<Group>,
 }
 
@@ -40,6 +45,12 @@ impl Services {
     #[must_use]
     pub fn rows(&self) -> &[ServiceRow] {
         &self.rows
+    }
+
+    /// What the hosts tell of each service.
+    #[must_use]
+    pub fn standings(&self) -> &BTreeMap<Group, Judged> {
+        &self.standings
     }
 
     #[must_use]
@@ -134,6 +145,7 @@ fn height(model: &Model) -> usize {
 }
 
 pub fn refresh(model: &mut Model) {
+    model.services.standings = gather::standings(model);
     let rows = gather::gather(model);
     let height = height(model);
     model.services.rows = rows;

@@ -7,9 +7,11 @@ use ratatui::text::{Line, Span};
 
 use super::{Figure, ServiceRow};
 use crate::app::{Model, PaneId};
+use crate::domain::ids::ReleaseNumber;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::{Bytes, short_span};
 use crate::panes::containers::view::percent;
+use crate::release::standing::Standing;
 use crate::ui::ansi::clean;
 use crate::ui::table::{Column, Row, Table};
 use crate::ui::theme::Theme;
@@ -70,7 +72,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn sign<'a>(theme: &Theme, row: &ServiceRow) -> Span<'a> {
-    if row.busy {
+    if row.busy || matches!(row.standing, Standing::InProgress { .. }) {
         Span::styled(theme.glyphs.changing, theme.busy)
     } else if row.is_problem() {
         Span::styled(theme.glyphs.problem, theme.bad)
@@ -83,7 +85,29 @@ fn name(row: &ServiceRow) -> Line<'static> {
     Line::raw(clean(&super::name_of(&row.group)).into_owned())
 }
 
+/// `r42`, `SPLIT r42`, `DRIFT r42`, `r41 → r42` while a run is at it, `r42 ?` where a host is not reached.
 fn release(theme: &Theme, row: &ServiceRow) -> Line<'static> {
+    let newest = row.releases.last();
+    let said = |release: Option<&ReleaseNumber>| release.map(ReleaseNumber::to_string).unwrap_or_default();
+    match &row.standing {
+        Standing::Split { .. } | Standing::Drift { .. } => {
+            let words = format!("{} {}", row.standing.word(), said(newest));
+            return Line::styled(words, theme.warn);
+        }
+        Standing::Unknown {
+            release: release @ Some(_),
+            ..
+        } => {
+            return Line::from(vec![
+                Span::raw(said(release.as_ref())),
+                Span::styled(" ?", theme.dim),
+            ]);
+        }
+        Standing::Absent
+        | Standing::Converged { .. }
+        | Standing::InProgress { .. }
+        | Standing::Unknown { release: None, .. } => {}
+    }
     let mut releases = row.releases.iter();
     match (releases.next(), releases.next_back()) {
         (None, _) => Line::styled(theme.glyphs.none, theme.dim),

@@ -1,6 +1,7 @@
 //! Several people and programs at one state folder: real processes of the built program on a simulated fleet.
 //! What they do is typed as a person or a hook would type it.
 
+mod standing;
 mod queue;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,400 @@
+//! What runs of a service, judged from the hosts alone: what each container is to it, and whether the fleet is of one
+//! mind. From lists and labels only, so that every control room on every bastion says the same, whatever its own
+//! state folder holds.
+//!
+//! A list does not tell restart policies: of two releases that run side by side on a host, the one that more hosts run
+//! (then the newer) counts as the active one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::config::Service;
+use crate::domain::container::{Container, Group, State, label};
+use crate::domain::ids::{ContainerId, HostName, ReleaseNumber};
+
+/// A service as it was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    pub standing: Standing,
+    /// Of its containers on the hosts that are reached.
+    pub parts: BTreeMap<ContainerId, Part>,
+}
+
+/// Judges every service, in every environment, that the configuration or a label names.
+#[must_use]
+pub fn judge_all(services: &[Service], hosts: &[HostSeen<'_>]) -> BTreeMap<Group, Judged> {
+    let mut wanted: BTreeMap<Group, Option<Wanted<'_>>> = BTreeMap::new();
+    for (environment, service) in services.iter().flat_map(Service::places) {
+        let group = Group::Service {
+            name: service.name.clone(),
+            environment: environment.map(Into::into),
+        };
+        let asked = service.deploy.as_ref().map(|deploy| Wanted {
+            hosts: &deploy.hosts,
+            replicas: deploy.replicas,
+        });
+        wanted.insert(group, asked);
+    }
+    let mut by_group: BTreeMap<Group, BTreeMap<&HostName, Vec<&Container>>> = BTreeMap::new();
+    for seen in hosts {
+        for container in &seen.containers {
+            let group = container.group();
+            if matches!(group, Group::Service { .. }) {
+                wanted.entry(group.clone()).or_default();
+                let there = by_group.entry(group).or_default();
+                there.entry(seen.host).or_default().push(container);
+            }
+        }
+    }
+    let judged = |(group, wanted): (Group, Option<Wanted<'_>>)| {
+        let mut theirs = by_group.remove(&group).unwrap_or_default();
+        let seen: Vec<HostSeen<'_>> = hosts
+            .iter()
+            .map(|seen| HostSeen {
+                host: seen.host,
+                reached: seen.reached,
+                containers: theirs.remove(seen.host).unwrap_or_default(),
+            })
+            .collect();
+        let (standing, parts) = judge(wanted, &seen);
+        (group, Judged { standing, parts })
+    };
+    wanted.into_iter().map(judged).collect()
+}
+
+/// Containers on one host, locks and ledgers among them.
+#[derive(Clone, Debug)]
+pub struct HostSeen<'a> {
+    pub host: &'a HostName,
+    /// Its list is of now. What an unreachable host has is not known: never "down", never counted.
+    pub reached: bool,
+    pub containers: Vec<&'a Container>,
+}
+
+/// What the configuration asks for.
+#[derive(Clone, Copy, Debug)]
+struct Wanted<'a> {
+    hosts: &'a [HostName],
+    /// On each host.
+    replicas: u32,
+}
+
+/// What a container is to its service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Runs, and is of the release that should.
+    Active,
+    /// Made by the run that holds the lock, or started while it is held.
+    Candidate,
+    /// Stopped, of another release: what a rollback starts again.
+    Retained,
+    /// Of the release that should run, and does not.
+    Failed,
+    /// Made by a run that is gone, and of no use to anybody.
+    Orphan,
+    /// An earlier release that runs again beside the active one.
+    Revived,
+}
+
+impl Part {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Candidate => "candidate",
+            Self::Retained => "retained",
+            Self::Failed => "failed",
+            Self::Orphan => "orphan",
+            Self::Revived => "revived",
+        }
+    }
+}
+
+/// What the fleet is of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum Standing {
+    /// Nothing of it runs that was released.
+    Absent,
+    /// One release everywhere, as the configuration asks for.
+    Converged { release: ReleaseNumber },
+    /// A run holds a lock of it on some host.
+    InProgress { actor: String, run: String },
+    /// Hosts run different releases. By release, the hosts.
+    Split {
+        releases: BTreeMap<ReleaseNumber, Vec<HostName>>,
+    },
+    /// One release, yet not as labels and configuration say. Never empty.
+    Drift {
+        release: ReleaseNumber,
+        reasons: Vec<String>,
+    },
+    /// What is reached is of one mind; these hosts are not reached.
+    Unknown {
+        release: Option<ReleaseNumber>,
+        hosts: Vec<HostName>,
+    },
+}
+
+impl Standing {
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Absent => "ABSENT",
+            Self::Converged { .. } => "CONVERGED",
+            Self::InProgress { .. } => "IN PROGRESS",
+            Self::Split { .. } => "SPLIT",
+            Self::Drift { .. } => "DRIFT",
+            Self::Unknown { .. } => "UNKNOWN",
+        }
+    }
+}
+
+/// The reason, for people: `r41 on web-1, web-2; r42 on web-3`.
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("nothing of it runs"),
+            Self::Converged { release } => write!(f, "{release} everywhere"),
+            Self::InProgress { actor, run } => write!(f, "{actor} is at it, run {run}"),
+            Self::Split { releases } => {
+                for (at, (release, hosts)) in releases.iter().enumerate() {
+                    let between = if at == 0 { "" } else { "; " };
+                    write!(f, "{between}{release} on {}", joined(hosts))?;
+                }
+                Ok(())
+            }
+            Self::Drift { reasons, .. } => f.write_str(&reasons.join("; ")),
+            Self::Unknown { hosts, .. } => write!(f, "{} not reached", joined(hosts)),
+        }
+    }
+}
+
+fn joined(hosts: &[HostName]) -> String {
+    let names: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
+    names.join(", ")
+}
+
+/// The standing of one service, and the part of each of its containers on the hosts that are reached.
+fn judge(wanted: Option<Wanted<'_>>, hosts: &[HostSeen<'_>]) -> (Standing, BTreeMap<ContainerId, Part>) {
+    let reached: Vec<&HostSeen<'_>> = hosts.iter().filter(|seen| seen.reached).collect();
+    let lock = lock(&reached);
+    let main = main_release(&reached, lock.as_ref());
+    let views: Vec<View<'_>> = reached
+        .iter()
+        .map(|seen| View::new(seen, lock.as_ref(), main))
+        .collect();
+    let parts = views
+        .iter()
+        .flat_map(|view| {
+            view.parts
+                .iter()
+                .map(|(container, part)| (container.id.clone(), *part))
+        })
+        .collect();
+    let missing: Vec<HostName> = wanted
+        .map(|wanted| wanted.hosts)
+        .unwrap_or_default()
+        .iter()
+        .filter(|name| !reached.iter().any(|seen| seen.host == *name))
+        .cloned()
+        .collect();
+    (standing(wanted, &views, lock, main, missing), parts)
+}
+
+fn standing(
+    wanted: Option<Wanted<'_>>,
+    views: &[View<'_>],
+    lock: Option<Lock>,
+    main: Option<ReleaseNumber>,
+    missing: Vec<HostName>,
+) -> Standing {
+    if let Some(Lock { actor, run }) = lock {
+        return Standing::InProgress { actor, run };
+    }
+    let mut releases: BTreeMap<ReleaseNumber, Vec<HostName>> = BTreeMap::new();
+    for view in views {
+        if let Some(release) = view.active {
+            releases.entry(release).or_default().push(view.host.clone());
+        }
+    }
+    if releases.len() > 1 {
+        return Standing::Split { releases };
+    }
+    let Some(release) = main else {
+        if missing.is_empty() {
+            return Standing::Absent;
+        }
+        return Standing::Unknown {
+            release: None,
+            hosts: missing,
+        };
+    };
+    let reasons = reasons(wanted, views, release);
+    if !reasons.is_empty() {
+        return Standing::Drift { release, reasons };
+    }
+    if missing.is_empty() {
+        Standing::Converged { release }
+    } else {
+        Standing::Unknown {
+            release: Some(release),
+            hosts: missing,
+        }
+    }
+}
+
+struct Lock {
+    actor: String,
+    run: String,
+}
+
+fn lock(reached: &[&HostSeen<'_>]) -> Option<Lock> {
+    let of = |container: &Container, key: &str| container.label(key).unwrap_or_default().to_owned();
+    reached
+        .iter()
+        .flat_map(|seen| &seen.containers)
+        .find(|container| container.label(label::ROLE) == Some("lock"))
+        .map(|container| Lock {
+            actor: of(container, label::ACTOR),
+            run: of(container, label::RUN),
+        })
+}
+
+/// The release that most hosts run, the newest of equals; what the lock's holder made is not counted.
+fn main_release(reached: &[&HostSeen<'_>], lock: Option<&Lock>) -> Option<ReleaseNumber> {
+    let mut votes: BTreeMap<ReleaseNumber, usize> = BTreeMap::new();
+    for seen in reached {
+        for release in up_on(seen, lock) {
+            *votes.entry(release).or_default() += 1;
+        }
+    }
+    votes
+        .into_iter()
+        .max_by_key(|(release, votes)| (*votes, *release))
+        .map(|(release, _)| release)
+}
+
+fn up_on(seen: &HostSeen<'_>, lock: Option<&Lock>) -> BTreeSet<ReleaseNumber> {
+    replicas(seen)
+        .filter(|container| is_up(container) && !is_made_by(container, lock))
+        .filter_map(Container::release)
+        .collect()
+}
+
+fn replicas<'a>(seen: &HostSeen<'a>) -> impl Iterator<Item = &'a Container> {
+    let ours = |container: &&'a Container| !container.is_housekeeping() && container.release().is_some();
+    seen.containers
+        .iter()
+        .copied()
+        .filter(ours)
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+fn is_up(container: &Container) -> bool {
+    container.state.is_running() || matches!(container.state, State::Restarting { .. })
+}
+
+fn is_made_by(container: &Container, lock: Option<&Lock>) -> bool {
+    lock.is_some_and(|lock| container.label(label::RUN) == Some(&lock.run))
+}
+
+/// One host with its verdicts.
+struct View<'a> {
+    host: &'a HostName,
+    active: Option<ReleaseNumber>,
+    parts: Vec<(&'a Container, Part)>,
+}
+
+impl<'a> View<'a> {
+    fn new(seen: &HostSeen<'a>, lock: Option<&Lock>, main: Option<ReleaseNumber>) -> Self {
+        let up = up_on(seen, lock);
+        let active = main.filter(|main| up.contains(main)).or(up.last().copied());
+        let newest = replicas(seen).filter_map(Container::release).max();
+        let part = |container: &Container| {
+            let release = container.release()?;
+            Some(match (is_up(container), &container.state) {
+                _ if is_made_by(container, lock) => Part::Candidate,
+                (true, _) if Some(release) == active => Part::Active,
+                (true, _) if lock.is_some() => Part::Candidate,
+                (true, _) if Some(release) > active => Part::Orphan,
+                (true, _) => Part::Revived,
+                (false, State::Created) => Part::Orphan,
+                (false, _) if Some(release) == active.or(main) => Part::Failed,
+                (false, State::Exited { code, oom, .. })
+                    if main.is_none()
+                        && Some(release) == newest
+                        && (*oom || !matches!(code, 0 | 130 | 143)) =>
+                {
+                    Part::Failed
+                }
+                (false, _) => Part::Retained,
+            })
+        };
+        Self {
+            host: seen.host,
+            active,
+            parts: replicas(seen)
+                .filter_map(|container| Some((container, part(container)?)))
+                .collect(),
+        }
+    }
+
+    fn count(&self, wanted: Part) -> usize {
+        self.parts.iter().filter(|(_, part)| *part == wanted).count()
+    }
+}
+
+fn reasons(wanted: Option<Wanted<'_>>, views: &[View<'_>], release: ReleaseNumber) -> Vec<String> {
+    let mut found = Vec::new();
+    for view in views {
+        let host = view.host;
+        for (container, part) in &view.parts {
+            let name = &container.name;
+            match part {
+                Part::Revived => found.push(format!("{host}: {name} runs again beside {release}")),
+                Part::Orphan => found.push(format!(
+                    "{host}: {name} was left by a run that is gone ({})",
+                    container.state.word()
+                )),
+                Part::Active | Part::Candidate | Part::Retained | Part::Failed => {}
+            }
+        }
+        let Some(wanted) = wanted else { continue };
+        let (running, failed) = (view.count(Part::Active), view.count(Part::Failed));
+        let asked = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
+        if !wanted.hosts.contains(host) {
+            if running > 0 {
+                found.push(format!("{host} runs {release} and is not in the configuration"));
+            }
+        } else if running > asked || running + failed < asked {
+            // Fewer because some failed is a problem of those, said there.
+            found.push(format!("{host} runs {running} of {asked} replicas"));
+        }
+    }
+    for (key, what) in [(label::DIGEST, "image"), (label::SPEC, "specification")] {
+        let of_release = views.iter().flat_map(|view| {
+            let active = view.parts.iter().filter(|(_, part)| *part == Part::Active);
+            active.filter_map(|(container, _)| Some((container.label(key)?, view.host)))
+        });
+        let mut by_value: BTreeMap<&str, BTreeSet<&HostName>> = BTreeMap::new();
+        for (value, host) in of_release {
+            by_value.entry(value).or_default().insert(host);
+        }
+        if by_value.len() > 1 {
+            let groups: Vec<String> = by_value
+                .into_values()
+                .map(|hosts| joined(&hosts.into_iter().cloned().collect::<Vec<_>>()))
+                .collect();
+            found.push(format!("{release} is not of one {what}: {}", groups.join(" | ")));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::domain::container::Health;
+use crate::domain::units::Stamp;
+
+fn host(name: &str) -> HostName {
+    HostName::parse(name).unwrap()
+}
+
+const UP: State = State::Running { since: None };
+
+fn exited(code: i32) -> State {
+    State::Exited {
+        code,
+        at: None,
+        oom: false,
+    }
+}
+
+/// `labels`: `release=r42 run=1`
+fn container(id: &str, state: State, labels: &str) -> Container {
+    let said = labels.split_whitespace().filter_map(|word| word.split_once('='));
+    let mut labels: BTreeMap<String, String> = said
+        .map(|(key, value)| (format!("pilothouse.{key}"), value.to_owned()))
+        .collect();
+    labels.insert(label::SERVICE.to_owned(), "shop".to_owned());
+    Container {
+        id: ContainerId::parse(id).unwrap(),
+        name: format!("shop.{id}").into(),
+        image: "shop".into(),
+        image_id: None,
+        command: "".into(),
+        created: Stamp::default(),
+        state,
+        health: Health::Unchecked,
+        ports: Vec::new(),
+        labels: Arc::new(labels),
+    }
+}
+
+/// One replica is wanted on `web-1` and on `web-2`; what is given is on web-1, web-2, web-3.
+fn judged(fleet: &[Option<Vec<Container>>; 3]) -> (Standing, Vec<(String, Part)>) {
+    let names = ["web-1", "web-2", "web-3"].map(host);
+    let seen: Vec<HostSeen<'_>> = names
+        .iter()
+        .zip(fleet)
+        .map(|(host, containers)| HostSeen {
+            host,
+            reached: containers.is_some(),
+            containers: containers.iter().flatten().collect(),
+        })
+        .collect();
+    let wanted = Wanted {
+        hosts: &names[..2],
+        replicas: 1,
+    };
+    let (standing, parts) = judge(Some(wanted), &seen);
+    let parts = parts.into_iter().map(|(id, part)| (id.to_string(), part));
+    (standing, parts.collect())
+}
+
+fn r(number: u32) -> ReleaseNumber {
+    ReleaseNumber(number)
+}
+
+#[test]
+fn one_release_everywhere_with_an_older_one_kept_is_converged() {
+    let there = |up: &str, kept: &str| {
+        Some(vec![
+            container(up, UP, "release=r42"),
+            container(kept, exited(137), "release=r41"),
+            container(&format!("{up}0"), State::Created, "role=ledger"),
+        ])
+    };
+    let (standing, parts) = judged(&[there("a1", "a2"), there("b1", "b2"), Some(Vec::new())]);
+    assert_eq!(standing, Standing::Converged { release: r(42) });
+    let of = |id: &str| parts.iter().find(|(of, _)| of == id).map(|(_, part)| *part);
+    assert_eq!(of("a1"), Some(Part::Active));
+    assert_eq!(of("b2"), Some(Part::Retained));
+    assert_eq!(of("a10"), None, "a ledger has no part in it");
+}
+
+#[test]
+fn hosts_on_different_releases_are_split_and_an_unreached_one_is_not_down() {
+    let one = |id: &str, release: &str| Some(vec![container(id, UP, &format!("release={release}"))]);
+    let (standing, _) = judged(&[one("a1", "r41"), one("b1", "r42"), Some(Vec::new())]);
+    assert_eq!(standing.to_string(), "r41 on web-1; r42 on web-2");
+    assert_eq!(standing.word(), "SPLIT");
+    let (standing, parts) = judged(&[one("a1", "r42"), None, Some(Vec::new())]);
+    assert_eq!(
+        standing,
+        Standing::Unknown {
+            release: Some(r(42)),
+            hosts: vec![host("web-2")]
+        }
+    );
+    assert_eq!(parts.len(), 1);
+    assert_eq!(judged(&[None, None, None]).0.word(), "UNKNOWN");
+    assert_eq!(
+        judged(&[Some(vec![]), Some(vec![]), Some(vec![])]).0,
+        Standing::Absent
+    );
+}
+
+#[test]
+fn who_holds_the_lock_is_in_progress_and_what_the_run_made_is_a_candidate() {
+    let lock = || container("c1", State::Created, "role=lock run=7 actor=ops-b");
+    let (standing, parts) = judged(&[
+        Some(vec![
+            lock(),
+            container("a1", exited(0), "release=r41 run=1"),
+            container("a2", UP, "release=r42 run=7"),
+        ]),
+        Some(vec![
+            container("b1", UP, "release=r41 run=1"),
+            container("b2", State::Created, "release=r42 run=7"),
+        ]),
+        Some(Vec::new()),
+    ]);
+    assert_eq!(standing.to_string(), "ops-b is at it, run 7");
+    let expected = [
+        ("a1", Part::Failed),
+        ("a2", Part::Candidate),
+        ("b1", Part::Active),
+        ("b2", Part::Candidate),
+    ];
+    assert_eq!(parts, expected.map(|(id, part)| (id.to_owned(), part)));
+}
+
+#[test]
+fn what_should_not_be_there_or_is_not_enough_is_drift_with_every_reason() {
+    let (standing, parts) = judged(&[
+        Some(vec![
+            container("a1", UP, "release=r42 digest=d1 spec=s1"),
+            container("a2", UP, "release=r41"),
+            container("a3", State::Created, "release=r43"),
+        ]),
+        Some(vec![
+            container("b1", UP, "release=r42 digest=d1 spec=s2"),
+            container("b2", UP, "release=r42 digest=d1 spec=s2"),
+        ]),
+        Some(vec![container("c1", UP, "release=r42 digest=d1 spec=s1")]),
+    ]);
+    assert_eq!(
+        standing.to_string().split("; ").collect::<Vec<_>>(),
+        [
+            "web-1: shop.a2 runs again beside r42",
+            "web-1: shop.a3 was left by a run that is gone (created)",
+            "web-2 runs 2 of 1 replicas",
+            "web-3 runs r42 and is not in the configuration",
+            "r42 is not of one specification: web-1, web-3 | web-2",
+        ]
+    );
+    assert_eq!(parts[1], ("a2".to_owned(), Part::Revived));
+    assert_eq!(parts[2], ("a3".to_owned(), Part::Orphan));
+}
+
+#[test]
+fn a_replica_that_fell_is_failed_not_kept_and_no_drift() {
+    let (standing, parts) = judged(&[
+        Some(vec![container("a1", exited(1), "release=r42")]),
+        Some(vec![container("b1", UP, "release=r42")]),
+        Some(Vec::new()),
+    ]);
+    assert_eq!(standing, Standing::Converged { release: r(42) });
+    assert_eq!(parts[0].1, Part::Failed);
+}

@@ -1,0 +1,73 @@
+//! Any control room, whatever its state folder holds, tells the same of a service: from the hosts alone.
+
+use pilothouse::domain::run::RunView;
+use serde_json::{Value, json};
+
+use super::Desk;
+
+const SHOP: &str = r#"
+[[services]]
+name = "shop"
+image = "sim/box"
+[services.deploy]
+hosts = ["host-1", "host-2"]
+command = ["sh", "-c", "trap 'exit 0' TERM; sleep infinity"]
+health = { for = "2s", within = "20s" }
+stop_grace = "1s"
+"#;
+
+/// The replicas as `ps` lists them from an empty state folder: host, release, part; and what it says of the service.
+async fn seen(desk: &Desk) -> (Vec<(String, String, String)>, Value) {
+    let folder = desk.dir().join("elsewhere");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut command = desk.command(&["ps", "--all", "--json"]);
+    command.env("HOME", &folder).env("PILOTHOUSE_ACTOR", "ops-b");
+    let rows = super::finish(command).await.exits(0).json();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let replicas = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| !row["release"].is_null());
+    let parts = replicas.map(|row| (text(&row["host"]), text(&row["release"]), text(&row["part"])));
+    let mut parts: Vec<_> = parts.collect();
+    parts.sort();
+    (parts, rows[0]["service"].clone())
+}
+
+fn at_gate(view: &RunView) -> bool {
+    let gate = view.stages.iter().find(|stage| stage.name == "gate");
+    gate.is_some_and(|stage| format!("{:?}", stage.cells).contains("Running"))
+}
+
+fn parts(expected: &[[&str; 3]]) -> Vec<(String, String, String)> {
+    let owned = |[host, release, part]: &[&str; 3]| ((*host).into(), (*release).into(), (*part).into());
+    expected.iter().map(owned).collect()
+}
+
+#[tokio::test]
+async fn a_second_control_room_with_an_empty_state_folder_tells_who_is_at_it_and_what_runs() {
+    let desk = Desk::new(2, SHOP);
+    let deploy = ["deploy", "shop", "--tag", "1", "--yes"];
+    let first = desk.begin(&deploy).await;
+    assert_eq!(desk.ended(&first).await, 0);
+    let second = desk.begin(&deploy).await;
+    desk.until(&second, "it is at its gate", at_gate).await;
+    let (during, service) = seen(&desk).await;
+    assert_eq!(service["state"], "in-progress", "{service}");
+    assert_eq!(service["run"], second.as_str(), "{service}");
+    let candidates = during
+        .iter()
+        .filter(|(_, release, part)| release == "r2" && part == "candidate");
+    assert_eq!(candidates.count(), 2, "{during:?}");
+    assert_eq!(desk.ended(&second).await, 0);
+    let (after, service) = seen(&desk).await;
+    assert_eq!(service, json!({ "state": "converged", "release": 2 }));
+    let expected = [
+        ["host-1", "r1", "retained"],
+        ["host-1", "r2", "active"],
+        ["host-2", "r1", "retained"],
+        ["host-2", "r2", "active"],
+    ];
+    assert_eq!(after, parts(&expected));
+}
