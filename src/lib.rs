@@ -54,12 +54,12 @@
 //! | page or pane | a folder in `panes/`, a variant, a field, an arm |
 //! | command | an entry in `commands!`, an arm |
 //! | kind of stage | a variant of [`config::service::Slot`] or `Work`, its table in `config`, a place in `release::road`, a file in `runs/step/`, an arm |
-//! | rollout strategy | a variant of [`config::service::Strategy`], a file in `release/`, an arm |
+//! | rollout strategy | a variant of [`config::service::Strategy`], a file in `release/`, an arm in `release::road` |
 //! | host transport | a variant of [`domain::endpoint::Endpoint`], an arm in `hosts::connect` |
 //! | headless command | a variant in `cli::args`, a file in `cli/`, an arm |
 //!
-//! Rolling and blue-green rollouts and proxies come with their own issues; their places are
-//! `runs/step/`, `release/` and a room `proxy` beside `runs`.
+//! Blue-green rollouts and proxies come with their own issue; their places are `runs/step/`, `release/` and a room
+//! `proxy` beside `runs`.
 
 pub mod domain;
 pub mod config;

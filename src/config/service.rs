@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::rollout::{Batch, OnFailure, Order, Rolling, Strategy};
 pub use super::test::Test;
 use crate::domain::ids::{HostName, ServiceName};
 
@@ -179,14 +180,12 @@ pub struct Deploy {
     pub keep: u32,
     pub spec: Spec,
     pub gate: Gate,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// All hosts at once, the old stopped before the new is started.
-    #[default]
-    Recreate,
+    /// After the last batch, before the commit, everything new must stay good for so long.
+    #[serde(default)]
+    pub bake: Duration,
+    /// Its read-write volumes may have several writers at once.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// How a replica runs; hashed into the label `pilothouse.spec`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::destination::{self, current, destination};
 use super::facts::HostFacts;
 use super::ledger::{Ledger, LedgerEntry, LedgerResult};
 use super::plan::Plan;
@@ -25,6 +26,9 @@ pub type Facts = BTreeMap<HostName, HostFacts>;
 pub struct Decision {
     pub release: ReleaseNumber,
     pub from: Option<ReleaseNumber>,
+    /// The last other release that was committed on all hosts: it is what a rollback goes to.
+    #[serde(default)]
+    pub whole: Option<ReleaseNumber>,
     pub image: Picked,
     /// The revision that the image was built from, where it is known.
     #[serde(default)]
@@ -99,6 +103,7 @@ impl Decision {
         let mut decision = Self {
             release,
             from,
+            whole: destination::last_whole(order, history.as_ref(), release),
             image,
             git,
             spec_hash: hash(&deploy.spec, plan)?,
@@ -186,6 +191,7 @@ impl Decision {
         let mut decision = Self {
             release,
             from,
+            whole: destination::last_whole(order, history.as_ref(), release),
             image,
             git: entry.and_then(|entry| entry.git.clone()),
             spec,
@@ -204,9 +210,12 @@ impl Decision {
         Ok(decision)
     }
 
-    /// The new one, the one before, and the last committed ones up to `keep`.
+    /// The new one, the one before, the last one that was everywhere, and the last committed ones up to `keep`.
     fn keep_last(&mut self, keep: u32, history: Option<&Ledger>) {
-        self.keep = [Some(self.release), self.from].into_iter().flatten().collect();
+        self.keep = [Some(self.release), self.from, self.whole]
+            .into_iter()
+            .flatten()
+            .collect();
         let wanted = usize::try_from(keep).unwrap_or(usize::MAX);
         for entry in history.iter().flat_map(|ledger| ledger.committed().rev()) {
             if self.keep.len() >= wanted {
@@ -291,7 +300,7 @@ fn of<'a>(host: &HostName, facts: &'a Facts) -> &'a [Replica] {
     facts.get(host).map_or(&[], |seen| seen.replicas.as_slice())
 }
 
-fn replicas<'a>(order: &'a [HostName], facts: &'a Facts) -> impl Iterator<Item = &'a Replica> {
+pub(super) fn replicas<'a>(order: &'a [HostName], facts: &'a Facts) -> impl Iterator<Item = &'a Replica> {
     order.iter().flat_map(|host| of(host, facts))
 }
 
@@ -362,71 +371,6 @@ pub fn history(order: &[HostName], facts: &Facts) -> Option<Ledger> {
         .filter_map(|host| facts.get(host)?.ledger.read())
         .max_by_key(|ledger| (ledger.entries.last().map(|entry| entry.at), ledger.entries.len()))
         .cloned()
-}
-
-/// The release that is active: what was committed last; without a history, the newest that is up.
-fn current(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Option<ReleaseNumber> {
-    history
-        .and_then(|ledger| ledger.committed().next_back())
-        .map(|entry| entry.release)
-        .or_else(|| {
-            replicas(order, facts)
-                .filter(|replica| replica.state.is_up())
-                .filter_map(|replica| replica.release)
-                .max()
-        })
-}
-
-/// The last release before the present one that was committed on all hosts; never merely the second newest.
-fn destination(
-    plan: &Plan,
-    order: &[HostName],
-    facts: &Facts,
-    history: Option<&Ledger>,
-    from: Option<ReleaseNumber>,
-) -> Result<ReleaseNumber, Fault> {
-    let what = || format!("roll back {}", plan.subject);
-    let everywhere = |entry: &&LedgerEntry| order.iter().all(|host| entry.hosts.contains(host));
-    if let Some(wanted) = plan.to {
-        let known = history.is_some_and(|ledger| {
-            ledger
-                .committed()
-                .filter(everywhere)
-                .any(|entry| entry.release == wanted)
-        }) || (history.is_none()
-            && replicas(order, facts).any(|replica| replica.kept.contains_key(&wanted)));
-        if Some(wanted) == from {
-            return Err(Fault::new(what(), format!("{wanted} is what runs now")));
-        }
-        return if known {
-            Ok(wanted)
-        } else {
-            Err(Fault::new(
-                what(),
-                format!("{wanted} was never committed on all of its hosts"),
-            ))
-        };
-    }
-    let from = from.ok_or_else(|| Fault::new(what(), "it was never released here"))?;
-    let by_history = history.and_then(|ledger| {
-        ledger
-            .committed()
-            .filter(everywhere)
-            .map(|entry| entry.release)
-            .filter(|release| *release < from)
-            .max()
-    });
-    let by_labels = || {
-        replicas(order, facts)
-            .filter(|replica| replica.release == Some(from))
-            .find_map(|replica| replica.previous)
-    };
-    by_history.or_else(by_labels).ok_or_else(|| {
-        Fault::new(
-            what(),
-            format!("no release before {from} was committed on all of its hosts"),
-        )
-    })
 }
 
 fn notes(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Vec<String> {

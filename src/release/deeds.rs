@@ -4,6 +4,7 @@
 use super::decision::Decision;
 use super::plan::Plan;
 use super::replica::{Policy, Replica, Up};
+use super::rolling::Share;
 use super::snapshot;
 use super::stage::Stage;
 use crate::domain::ids::{ContainerId, HostName};
@@ -54,9 +55,53 @@ pub struct Scene<'a> {
     pub plan: &'a Plan,
     pub decision: &'a Decision,
     pub host: &'a HostName,
+    /// Which of its replicas are looked at; absent: all.
+    share: Option<Share>,
 }
 
 impl<'a> Scene<'a> {
+    #[must_use]
+    pub fn new(plan: &'a Plan, decision: &'a Decision, host: &'a HostName) -> Self {
+        Self {
+            plan,
+            decision,
+            host,
+            share: None,
+        }
+    }
+
+    /// As this stage sees it: a wave has its own replicas only.
+    #[must_use]
+    pub fn at(self, stage: &Stage) -> Self {
+        match stage {
+            Stage::Wave(n, _) => Self {
+                share: Some(self.plan.wave(*n).share(self.host)),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
+    /// Its place among those that come up here, or among those that go; what is neither goes with the last.
+    fn place(&self, replica: &Replica) -> usize {
+        let place = if self.is_new(replica) {
+            match self.decision.wake.get(self.host) {
+                Some(woken) => woken.iter().position(|id| *id == replica.id),
+                None => self.names().iter().position(|name| *name == replica.name),
+            }
+        } else {
+            let going = self.before().iter();
+            going
+                .filter(|was| was.state.is_up() && !self.is_new(was))
+                .position(|was| was.id == replica.id)
+        };
+        place.unwrap_or(usize::MAX)
+    }
+
+    fn has(&self, replica: &Replica) -> bool {
+        self.share.is_none_or(|share| share.has(self.place(replica)))
+    }
+
     fn before(&self) -> &'a [Replica] {
         self.decision.snapshot.of(self.host)
     }
@@ -83,14 +128,16 @@ impl<'a> Scene<'a> {
     /// What the run brings up, of what is there.
     pub fn new_ones<'r>(&self, now: &'r [Replica]) -> impl Iterator<Item = &'r Replica> {
         let scene = *self;
-        now.iter().filter(move |replica| scene.is_new(replica))
+        now.iter()
+            .filter(move |replica| scene.is_new(replica) && scene.has(replica))
     }
 
     /// What was up before and has to be as good as it was after a revert.
     pub fn old_ones<'r>(&self, now: &'r [Replica]) -> impl Iterator<Item = &'r Replica> {
         let scene = *self;
-        now.iter()
-            .filter(move |replica| scene.was(replica).is_some_and(|was| was.state.is_up()))
+        now.iter().filter(move |replica| {
+            scene.was(replica).is_some_and(|was| was.state.is_up()) && scene.has(replica)
+        })
     }
 
     /// The names that this run makes here.
@@ -118,6 +165,7 @@ impl<'a> Scene<'a> {
             Stage::Promote => self.promote(now),
             Stage::Retire => self.retire(now),
             Stage::CleanUp => self.clean_up(now),
+            Stage::Wave(_, turn) => self.at(stage).deeds(&turn.stage(), now),
             Stage::Halt => self.halt(now),
             Stage::Restore => self.restore(now),
             Stage::Remove => self.remove(now),
@@ -135,6 +183,7 @@ impl<'a> Scene<'a> {
             | Stage::Pin
             | Stage::Image
             | Stage::Gate
+            | Stage::Bake
             | Stage::Commit
             | Stage::Inquire
             | Stage::Regate
@@ -160,7 +209,7 @@ impl<'a> Scene<'a> {
     /// With its restart policy untouched: until the commit a reboot starts it.
     fn stop_old(&self, now: &[Replica]) -> Vec<Deed> {
         now.iter()
-            .filter(|replica| !self.is_new(replica) && replica.state.is_up())
+            .filter(|replica| !self.is_new(replica) && replica.state.is_up() && self.has(replica))
             .map(stop)
             .collect()
     }
@@ -213,7 +262,7 @@ impl<'a> Scene<'a> {
 
     fn restore(&self, now: &[Replica]) -> Vec<Deed> {
         let mut deeds = Vec::new();
-        for replica in now {
+        for replica in now.iter().filter(|replica| self.has(replica)) {
             let Some(was) = self.was(replica) else { continue };
             if replica.policy != was.policy {
                 deeds.push(policy(replica, was.policy));

@@ -74,6 +74,14 @@ pub struct LedgerEntry {
     pub result: LedgerResult,
 }
 
+impl LedgerEntry {
+    /// Was it on all of these?
+    #[must_use]
+    pub fn is_everywhere(&self, hosts: &[HostName]) -> bool {
+        hosts.iter().all(|host| self.hosts.contains(host))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "result")]
 pub enum LedgerResult {

@@ -1,16 +1,18 @@
 //! Decides releases, never acts: plans, refusals, the state machine of a run, gates, snapshots, records.
 //! No clock, no I/O, no runtime: facts come in, actions go out, `runs::driver` carries them out.
 //!
-//! Strategies: `recreate` (and the way back to a kept release). A rolling or blue-green strategy is another road in
-//! `stage` with its deeds in `deeds`; a proxy's switch is another stage between gate and commit, with its undo.
+//! Strategies: `recreate` (all hosts at once, in `road`) and `rolling` (in waves). Another one is a file with its part of
+//! the road out and back, and an arm in `road::rollout`; a proxy's switch is another stage between gate and commit.
 
 pub mod subject;
 pub mod road;
+pub mod rolling;
 pub mod stage;
 pub mod plan;
 pub mod facts;
 pub mod preflight;
 pub mod decision;
+mod destination;
 pub mod run;
 pub mod deeds;
 pub mod gate;

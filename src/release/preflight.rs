@@ -49,6 +49,7 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
                     found.extend(image(plan, host, seen, &decision, facts));
                 }
             }
+            found.extend(side_by_side(plan, &decision));
             if plan.kind == RunKind::Rollback {
                 found.extend(woken_ports(plan, facts, &decision));
             }
@@ -65,6 +66,36 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
         Err(fault) => found.push(fault),
     }
     found
+}
+
+/// What forbids that old and new run at once for a while.
+fn side_by_side(plan: &Plan, decision: &Decision) -> Vec<Fault> {
+    if !plan.starts_first() {
+        return Vec::new();
+    }
+    let refuse = |why: String| {
+        Fault::new(
+            format!("{} {}", plan.kind.word(), plan.subject),
+            format!("with order = \"start-first\" old and new run side by side, and {why}"),
+        )
+    };
+    let ports = decision.spec.ports.iter().map(|port| {
+        refuse(format!(
+            "both would publish port {}/{}",
+            port.outside, port.protocol
+        ))
+        .hint("order = \"stop-first\"; or no published port, with others reaching it on a network")
+    });
+    let is_shared = plan.deploy().is_some_and(|deploy| deploy.shared);
+    let writable = decision.spec.volumes.iter().filter(|mount| !mount.read_only);
+    let volumes = writable.filter(|_| !is_shared).map(|mount| {
+        refuse(format!(
+            "both would write to {} (at {})",
+            mount.source, mount.target
+        ))
+        .hint("order = \"stop-first\"; `:ro` if it is only read; shared = true if several may write to it")
+    });
+    ports.chain(volumes).collect()
 }
 
 fn refuse(plan: &Plan, host: &HostName, why: impl std::fmt::Display) -> Fault {

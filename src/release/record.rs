@@ -1,7 +1,7 @@
 //! The lines of a run's journal: enough for anybody to follow it, and for another process to recover it.
 //! Append-only NDJSON; a line of a newer schema is refused, never guessed at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,11 @@ pub enum Entry {
         host: HostName,
         why: String,
     },
+    /// The run was paused: what is done on these hosts is kept and committed, the rest is taken back.
+    Kept {
+        hosts: BTreeSet<HostName>,
+        why: String,
+    },
     /// What was left, or did not succeed, without making the run a failed one.
     Note(String),
     Closed {
@@ -131,6 +136,9 @@ pub enum Finding {
         /// Somebody undid it wholly, and wrote that down.
         #[serde(default)]
         undone: bool,
+        /// Where, if not on all of its hosts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<BTreeSet<HostName>>,
     },
 }
 

@@ -2,8 +2,9 @@
 //! A road is a list of groups; the stages of a group run at once, and the next group begins when all have answered.
 
 use super::plan::Plan;
+use super::rolling;
 use super::stage::{Stage, Way};
-use crate::config::service::{CustomStage, Slot, Test, Work};
+use crate::config::service::{CustomStage, Slot, Strategy, Test, Work};
 use crate::domain::ids::HostName;
 use crate::domain::run::RunKind;
 
@@ -54,11 +55,9 @@ fn out(plan: &Plan) -> Vec<Group> {
                 Stage::Pin,
                 Stage::Image,
                 Stage::Create,
-                Stage::Stop,
-                Stage::Start,
-                Stage::Gate,
-                Stage::Commit,
             ]));
+            road.extend(rollout(plan));
+            road.push(vec![Stage::Commit]);
             // What stands behind it is done on the way on.
             return road;
         }
@@ -71,18 +70,51 @@ fn out(plan: &Plan) -> Vec<Group> {
     road
 }
 
+/// From created to good, as the strategy has it.
+fn rollout(plan: &Plan) -> Vec<Group> {
+    let Some(deploy) = plan.deploy() else {
+        return Vec::new();
+    };
+    let bake = vec![Stage::Bake];
+    match &deploy.strategy {
+        Strategy::Recreate => {
+            let mut road = each(&[Stage::Stop, Stage::Start, Stage::Gate]);
+            road.extend((!deploy.bake.is_zero()).then_some(bake));
+            road
+        }
+        Strategy::Rolling(rolling) => {
+            let mut road = rolling::out(plan, rolling.order);
+            // What the first wave brought up may have fallen over while the last one was under way.
+            road.push(bake);
+            road
+        }
+    }
+}
+
+/// The way on of a run that was paused: what was not kept is taken back, as far as it was begun.
+#[must_use]
+pub fn on_in_part(plan: &Plan, begun: u32) -> Vec<Group> {
+    let mut road = rolling::back(plan, begun);
+    road.extend(each(&[Stage::Halt, Stage::Restore, Stage::Remove, Stage::Check]));
+    road.extend(on(plan));
+    road
+}
+
+/// The way back, after so many waves were begun.
+#[must_use]
+pub fn all_back(plan: &Plan, begun: u32) -> Vec<Group> {
+    let mut road = rolling::back(plan, begun);
+    road.extend(back(plan));
+    road
+}
+
 fn back(plan: &Plan) -> Vec<Group> {
     let mut road = swept(plan);
     if plan.is_release() {
-        road.extend(each(&[
-            Stage::Halt,
-            Stage::Restore,
-            Stage::Regate,
-            Stage::Remove,
-            Stage::Check,
-            Stage::Record,
-            Stage::Unlock,
-        ]));
+        road.extend(each(&[Stage::Halt, Stage::Restore]));
+        // Waves have it behind each of them.
+        road.extend(plan.rolling().is_none().then(|| vec![Stage::Regate]));
+        road.extend(each(&[Stage::Remove, Stage::Check, Stage::Record, Stage::Unlock]));
     }
     road.extend(always(plan));
     road

@@ -4,6 +4,8 @@
 //! A group of stages is a barrier: its steps run at once on all hosts (locks one after the other), and the next group
 //! begins when all have answered. Before the commit any trouble turns the run back, after it the only way is on.
 
+mod decide;
+mod pause;
 mod resume;
 mod trouble;
 mod verdict;
@@ -13,11 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::decision::{Decision, Facts};
 use super::deeds::Scene;
 use super::plan::Plan;
-use super::preflight;
 use super::record::{Entry, Failure, Finding};
-use super::road::{Group, early_back, road};
+use super::road::{Group, all_back, early_back, on_in_part, road};
 use super::stage::{Stage, Step, Way};
-use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::domain::run::Outcome;
 
@@ -78,6 +78,10 @@ pub struct Run {
     worked: BTreeSet<HostName>,
     lost: BTreeMap<HostName, String>,
     committed: bool,
+    /// So many waves of a rolling release were begun, as far as is known.
+    begun: u32,
+    /// It was paused: what is committed is this part of it.
+    part: Option<Part>,
     /// A later run was committed since: nothing of this one may be undone or finished any more. True: it was undone.
     void: Option<bool>,
     /// Nothing was changed by the process that left it.
@@ -103,6 +107,13 @@ struct Trouble {
     cancelled: bool,
 }
 
+/// What was kept of a run that was paused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub hosts: BTreeSet<HostName>,
+    pub why: String,
+}
+
 impl Run {
     #[must_use]
     pub fn new(plan: Plan) -> Self {
@@ -122,6 +133,8 @@ impl Run {
             worked: BTreeSet::new(),
             lost: BTreeMap::new(),
             committed: false,
+            begun: 0,
+            part: None,
             void: None,
             untouched: false,
             trouble: None,
@@ -142,6 +155,12 @@ impl Run {
     #[must_use]
     pub fn decision(&self) -> Option<&Decision> {
         self.decision.as_ref()
+    }
+
+    /// What is kept of it, if it was paused.
+    #[must_use]
+    pub fn part(&self) -> Option<&Part> {
+        self.part.as_ref()
     }
 
     #[must_use]
@@ -208,9 +227,11 @@ impl Run {
                 yes,
                 superseded,
                 undone,
+                part,
             } => {
                 self.committed = yes;
                 self.void = superseded.then_some(undone || self.untouched);
+                self.part = self.part_of(part);
             }
             Finding::Replicas(now) => self.compare(step, &now),
             Finding::Nothing
@@ -228,11 +249,7 @@ impl Run {
     fn compare(&mut self, step: &Step, now: &[super::replica::Replica]) {
         let found = match (&self.decision, &step.stage) {
             (Some(decision), stage) => {
-                let scene = Scene {
-                    plan: &self.plan,
-                    decision,
-                    host: &step.host,
-                };
+                let scene = Scene::new(&self.plan, decision, &step.host);
                 match stage {
                     Stage::Check => scene.differences(now),
                     Stage::Prove => scene.unproven(now),
@@ -257,6 +274,9 @@ impl Run {
                 continue;
             }
             if self.way == Way::Out && self.trouble.is_some() {
+                if self.pause(actions) {
+                    continue;
+                }
                 let why = self.trouble().to_owned();
                 self.turn(Way::Back, why, actions);
                 continue;
@@ -304,6 +324,9 @@ impl Run {
         if stage.makes() {
             self.worked.insert(host.clone());
         }
+        if let (Way::Out, Stage::Wave(n, _)) = (self.way, &stage) {
+            self.begun = self.begun.max(*n);
+        }
         let step = Step { stage, host };
         self.pending.insert(step.clone());
         actions.push(Action::Do(step));
@@ -349,7 +372,11 @@ impl Run {
             Stage::Commit | Stage::Inquire => self.order.first().cloned().into_iter().collect(),
             Stage::Copy => self.order.iter().skip(1).cloned().collect(),
             Stage::Unlock => self.touched.iter().cloned().collect(),
-            _ => self.order.clone(),
+            Stage::Wave(n, _) => {
+                let wave = self.plan.wave(*n);
+                self.in_part(stage, wave.hosts().filter(|host| self.order.contains(host)))
+            }
+            _ => self.in_part(stage, self.order.iter()),
         }
     }
 
@@ -362,61 +389,8 @@ impl Run {
         }
     }
 
-    /// The order of the locks: by daemon id, the same for everybody whatever they call their hosts.
-    fn sort(&mut self) {
-        if let Some(decision) = &self.decision {
-            self.order.clone_from(&decision.order);
-            return;
-        }
-        let mut order: Vec<HostName> = self
-            .plan
-            .targets
-            .iter()
-            .filter(|host| self.daemons.contains_key(*host))
-            .cloned()
-            .collect();
-        order.sort_by(|one, two| (self.daemons.get(one), one).cmp(&(self.daemons.get(two), two)));
-        for (one, two) in order.iter().zip(order.iter().skip(1)) {
-            let id = self.daemons.get(one);
-            if id == self.daemons.get(two) && id.is_some_and(|id| !id.is_empty()) && self.trouble.is_none() {
-                let fault = Fault::new(
-                    format!("{} {}", self.plan.kind.word(), self.plan.subject),
-                    format!("{one} and {two} are the same daemon"),
-                );
-                self.trouble = Some(Trouble {
-                    why: fault.to_string(),
-                    exit: 2,
-                    cancelled: false,
-                });
-            }
-        }
-        self.order = order;
-    }
-
-    fn decide(&mut self, actions: &mut Vec<Action>) {
-        let refusals = preflight::refusals(&self.plan, &self.order, &self.facts);
-        let decided = match refusals.as_slice() {
-            [] => Decision::make(&self.plan, &self.order, &self.facts).map_err(|fault| vec![fault]),
-            _ => Err(refusals),
-        };
-        match decided {
-            Ok(decision) => {
-                actions.push(Action::Write(Entry::Decided(Box::new(decision.clone()))));
-                self.decision = Some(decision);
-            }
-            Err(faults) => {
-                let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                self.trouble = Some(Trouble {
-                    why: words.join("; "),
-                    exit: 1,
-                    cancelled: false,
-                });
-            }
-        }
-    }
-
     fn turn(&mut self, way: Way, why: String, actions: &mut Vec<Action>) {
-        self.way = way;
+        let before = std::mem::replace(&mut self.way, way);
         self.at = 0;
         self.road = match (way, &self.decision) {
             // Nothing of the release may be changed any more.
@@ -424,8 +398,11 @@ impl Run {
             (_, _) if self.void.is_some() => early_back(&self.plan),
             // Nothing was changed yet but the locks.
             (Way::Back, None) => early_back(&self.plan),
+            (Way::Back, Some(_)) => all_back(&self.plan, self.begun),
+            (Way::On, Some(_)) if self.part.is_some() => on_in_part(&self.plan, self.begun),
             _ => road(&self.plan, way),
         };
+        self.settle_part(before, actions);
         actions.push(Action::Write(Entry::Turned { way, why }));
         self.enter(actions);
     }

@@ -35,6 +35,10 @@ pub enum Stage {
     Stop,
     Start,
     Gate,
+    /// One turn of one wave of a rolling release; waves are counted from 1.
+    Wave(u32, Turn),
+    /// Everything new is watched once more before the commit: at least one look.
+    Bake,
     Commit,
 
     /// Recovery asks the ledger of the first host in lock order whether the run was committed.
@@ -66,6 +70,32 @@ pub enum Stage {
     Unlock,
 }
 
+/// What is done in a wave, or taken back in it: the stage of that name, for the wave's replicas alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turn {
+    Stop,
+    Start,
+    Gate,
+    Halt,
+    Restore,
+    Regate,
+}
+
+impl Turn {
+    #[must_use]
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::Stop => Stage::Stop,
+            Self::Start => Stage::Start,
+            Self::Gate => Stage::Gate,
+            Self::Halt => Stage::Halt,
+            Self::Restore => Stage::Restore,
+            Self::Regate => Stage::Regate,
+        }
+    }
+}
+
 impl Stage {
     /// Does it change anything on a host? Then the lock is looked at first.
     #[must_use]
@@ -87,6 +117,7 @@ impl Stage {
             | Self::CleanUp
             | Self::Record
             | Self::Unlock => true,
+            Self::Wave(_, turn) => turn.stage().changes(),
             // What these make carries the run's own name: no lock is needed for it.
             Self::Connect
             | Self::Mark
@@ -100,6 +131,7 @@ impl Stage {
             | Self::Lock
             | Self::Preflight
             | Self::Gate
+            | Self::Bake
             | Self::Inquire
             | Self::Regate
             | Self::Check
@@ -132,6 +164,8 @@ impl Stage {
                 | Self::Local(_)
                 | Self::Image
                 | Self::Gate
+                | Self::Wave(_, Turn::Gate)
+                | Self::Bake
         )
     }
 
@@ -151,6 +185,8 @@ impl Stage {
             Self::Stop | Self::Restore | Self::Regate => "stop",
             Self::Start | Self::Halt => "start",
             Self::Gate => "gate",
+            Self::Wave(_, turn) => return turn.stage().column(),
+            Self::Bake => "bake",
             Self::Commit | Self::Copy => "commit",
             Self::Settle | Self::Promote | Self::Retire | Self::Prove | Self::CleanUp => "retire",
             Self::Sweep | Self::Inquire | Self::Check | Self::Record | Self::Unlock => return None,
@@ -178,6 +214,8 @@ impl fmt::Display for Stage {
             Self::Stop => f.write_str("stop"),
             Self::Start => f.write_str("start"),
             Self::Gate => f.write_str("gate"),
+            Self::Wave(n, turn) => write!(f, "wave {n}: {}", turn.stage()),
+            Self::Bake => f.write_str("bake"),
             Self::Commit => f.write_str("commit"),
             Self::Inquire => f.write_str("inquire"),
             Self::Halt => f.write_str("halt"),

@@ -173,6 +173,7 @@ impl Driver {
         match &entry {
             Entry::Decided(decision) => self.hands.decided((**decision).clone()),
             Entry::Turned { way, .. } => self.hands.turned(*way),
+            Entry::Kept { hosts, .. } => self.hands.kept(hosts.clone()),
             Entry::Lost { host, .. } => {
                 // No more steps there, also none that is under way.
                 let gone = self

@@ -9,7 +9,7 @@ mod ledgers;
 mod locking;
 mod testing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ use crate::release::deeds::Scene;
 use crate::release::ledger::LedgerResult;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Failure, FailureKind, Finding};
-use crate::release::stage::{Stage, Step, Way};
+use crate::release::stage::{Stage, Step, Turn, Way};
 
 /// On the way back and on, a daemon that restarts is waited for: shorter than the lease, whose end ends the waiting.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -78,6 +78,8 @@ struct Held {
     /// What goes into the ledgers of a run that was not committed.
     result: Option<LedgerResult>,
     way: Option<Way>,
+    /// Of a run that was paused: what is committed of it.
+    kept: Option<BTreeSet<HostName>>,
     stage: String,
     /// The image of the run, once it is known: its id, its reference, a host that has it.
     image: Option<Named>,
@@ -152,7 +154,15 @@ impl Hands {
     }
 
     pub fn turned(&self, way: Way) {
-        self.held().way = Some(way);
+        let mut held = self.held();
+        held.way = Some(way);
+        if way == Way::Back {
+            held.kept = None;
+        }
+    }
+
+    pub fn kept(&self, hosts: BTreeSet<HostName>) {
+        self.held().kept = Some(hosts);
     }
 
     pub fn will_record(&self, result: LedgerResult) {
@@ -299,8 +309,10 @@ impl Hands {
                 )))
             }
             Stage::Pin => self.pin(host, &daemon).await,
-            Stage::Gate => self.gate(step, &daemon, gate::Whose::New).await,
-            Stage::Regate => self.gate(step, &daemon, gate::Whose::Old).await,
+            Stage::Gate | Stage::Bake | Stage::Wave(_, Turn::Gate) => {
+                self.gate(step, &daemon, gate::Whose::New).await
+            }
+            Stage::Regate | Stage::Wave(_, Turn::Regate) => self.gate(step, &daemon, gate::Whose::Old).await,
             Stage::Commit | Stage::Copy => self.commit(host, &daemon).await,
             Stage::Record => self.record(&daemon).await,
             Stage::Inquire => self.inquire(&daemon).await,
@@ -311,6 +323,7 @@ impl Hands {
             Stage::Create
             | Stage::Stop
             | Stage::Start
+            | Stage::Wave(_, Turn::Stop | Turn::Start | Turn::Halt | Turn::Restore)
             | Stage::Halt
             | Stage::Restore
             | Stage::Remove
@@ -336,11 +349,7 @@ impl Hands {
     }
 
     fn scene<'a>(&'a self, decision: &'a Decision, host: &'a HostName) -> Scene<'a> {
-        Scene {
-            plan: &self.plan,
-            decision,
-            host,
-        }
+        Scene::new(&self.plan, decision, host)
     }
 
     async fn connect(&self, host: &HostName) -> Result<Finding, Failure> {
@@ -389,11 +398,13 @@ impl Hands {
 
     async fn gate(&self, step: &Step, daemon: &Daemon, whose: gate::Whose) -> Result<Finding, Failure> {
         let decision = self.decision()?;
-        let scene = self.scene(&decision, &step.host);
-        let mut limits = self
-            .plan
-            .deploy()
-            .map_or_else(Gate::default, |deploy| deploy.gate.clone());
+        let scene = self.scene(&decision, &step.host).at(&step.stage);
+        let deploy = self.plan.deploy();
+        let mut limits = deploy.map_or_else(Gate::default, |deploy| deploy.gate.clone());
+        if step.stage == Stage::Bake {
+            limits.steady = deploy.map_or(Duration::ZERO, |deploy| deploy.bake);
+            limits.within = limits.within.saturating_add(limits.steady);
+        }
         if whose == gate::Whose::Old {
             // It proved itself before: long enough to see that it did not fall over again.
             limits.steady = limits.steady.min(OLD_STEADY);

@@ -1,6 +1,8 @@
 //! The plan page and `--dry-run`: what a run would do to the hosts as they are now, and why it would not be started.
 //! Reads the hosts and changes nothing; the run looks again, under its locks.
 
+mod describe;
+
 use super::draft::{LATEST, draft};
 use super::state::State;
 use super::step::survey;
@@ -370,7 +372,7 @@ fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanVie
     }
     let registry = decision.image.pinned.as_ref();
     let registry = registry.filter(|pinned| config.registry(pinned.registry()).is_some());
-    describe(plan, facts, (&decision, registry), view);
+    describe::describe(plan, facts, (&decision, registry), view);
 }
 
 /// The facts without the locks of runs that this one would recover first; and those locks, one a run.
@@ -396,81 +398,4 @@ fn without_what_was_left(plan: &Plan, facts: &Facts) -> (Facts, Vec<(HostName, L
             .retain(|lock| !left.iter().any(|(_, known)| known.run == lock.run));
     }
     (facts, left)
-}
-
-fn describe(plan: &Plan, facts: &Facts, decided: (&Decision, Option<&Reference>), view: &mut PlanView) {
-    let (decision, registry) = decided;
-    let names = |hosts: Vec<&HostName>| {
-        let words: Vec<&str> = hosts.into_iter().map(HostName::as_str).collect();
-        words.join(", ")
-    };
-    let all = names(plan.targets.iter().collect());
-    let lacking: Vec<&HostName> = decision
-        .make
-        .iter()
-        .filter(|host| {
-            facts
-                .get(*host)
-                .is_some_and(|seen| !seen.images.contains(&decision.image.id))
-        })
-        .collect();
-    if !lacking.is_empty() {
-        view.order.push(match registry {
-            Some(pinned) => format!(
-                "{} pulled by {}; through us from {} where that fails",
-                pinned.short(),
-                names(lacking),
-                decision.image.on
-            ),
-            None => format!("image from {} to {}", decision.image.on, names(lacking)),
-        });
-    }
-    let to = decision.release;
-    let old = decision
-        .from
-        .map_or_else(|| "what runs".to_owned(), |from| from.to_string());
-    if !decision.wake.is_empty() {
-        view.order.push(format!(
-            "the kept containers of {to} on {}",
-            names(decision.wake.keys().collect())
-        ));
-    }
-    if !decision.make.is_empty() {
-        view.order.push(format!(
-            "create {to} on {}, {} each",
-            names(decision.make.iter().collect()),
-            decision.replicas
-        ));
-    }
-    if let Some(deploy) = plan.deploy() {
-        view.order
-            .push(format!("all at once: stop {old}, start {to} on {all}"));
-        view.order.push(format!(
-            "wait until good: steady for {} s, within {} s",
-            deploy.gate.steady.as_secs(),
-            deploy.gate.within.as_secs()
-        ));
-    }
-    view.order.push(format!(
-        "commit; {to} starts after a reboot from then on, {old} does not"
-    ));
-    let gone: Vec<String> = facts
-        .values()
-        .flat_map(|seen| &seen.replicas)
-        .filter_map(|replica| replica.release)
-        .filter(|release| !decision.keep.contains(release))
-        .map(|release| release.to_string())
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    if !gone.is_empty() {
-        view.order.push(format!("remove {}", gone.join(", ")));
-    }
-    view.undo = vec![
-        format!(
-            "until the commit the same containers of {old} are started again, on all hosts, and compared"
-        ),
-        format!("a reboot before the commit starts {old}"),
-        "after it: R goes back to them".to_owned(),
-    ];
 }

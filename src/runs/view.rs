@@ -1,7 +1,7 @@
 //! A journal as people see it: stages, hosts, times, result. A pure fold over its records.
 //! The same for the control room, a colleague's control room and the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::service::Work;
@@ -12,6 +12,7 @@ use crate::release::decision::Decision;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Finding, Record};
 use crate::release::road::road;
+use crate::release::rolling::{Wave, waves};
 use crate::release::stage::{Stage, Step, Way};
 
 /// Nobody needs an estimate for less.
@@ -31,7 +32,11 @@ pub struct Fold {
     waiting: Option<(Stamp, String)>,
     waited: Duration,
     way: Way,
+    /// Of a run that was paused.
+    kept: Option<BTreeSet<HostName>>,
+    waves: Vec<Wave>,
     steps_done: u32,
+    steps_total: u32,
     notes: Vec<String>,
     closed: Option<(Stamp, Outcome, u8)>,
     pub last: Stamp,
@@ -46,6 +51,9 @@ impl Fold {
         };
         Some(Self {
             stages: columns(plan),
+            waves: waves(plan),
+            steps_total: total(plan),
+            kept: None,
             image: plan.image.clone(),
             plan: (**plan).clone(),
             begun: BTreeMap::new(),
@@ -114,8 +122,13 @@ impl Fold {
             Entry::Turned { way, why } => {
                 self.way = *way;
                 if *way == Way::Back {
+                    self.kept = None;
                     self.undoing = Some(why.clone());
                 }
+            }
+            Entry::Kept { hosts, why } => {
+                self.kept = Some(hosts.clone());
+                self.undoing = Some(format!("paused: {why}"));
             }
             Entry::Note(note) => self.notes.push(note.clone()),
             Entry::Closed { outcome, exit } => {
@@ -128,11 +141,11 @@ impl Fold {
     fn began(&mut self, step: &Step, at: Stamp) {
         let key = self.key(step);
         let back = self.is_undone(step);
+        let text = self.doing(&step.stage);
         let Some(cell) = self.cell(step) else { return };
         if back && matches!(cell, Cell::Waiting | Cell::Skipped) {
             return;
         }
-        let text = doing(&step.stage).to_owned();
         let since = match cell {
             Cell::Running { since, .. } => *since,
             Cell::Waiting
@@ -161,10 +174,15 @@ impl Fold {
             self.steps_done += 1;
         }
         let flaky = self.flaky(step);
+        let going_on = self.going_on(step);
         let Some(cell) = self.cell(step) else { return };
         match (back, &cell) {
             (true, Cell::Running { .. }) => *cell = Cell::Undone,
             (true, _) => {}
+            (false, Cell::Running { since, .. }) if going_on.is_some() => {
+                let (since, text) = (*since, going_on.unwrap_or_default());
+                *cell = Cell::Running { since, text };
+            }
             (false, _) => {
                 *cell = match flaky {
                     Some(text) => Cell::Flaky { took, text },
@@ -174,9 +192,34 @@ impl Fold {
         }
     }
 
+    /// `1 of 2`: the host is in later waves, too.
+    fn going_on(&self, step: &Step) -> Option<String> {
+        let Stage::Wave(n, _) = step.stage else {
+            return None;
+        };
+        let place = usize::try_from(n).ok()?;
+        let has = |wave: &&Wave| wave.hosts().any(|host| *host == step.host);
+        let done = self.waves.iter().take(place).filter(has).count();
+        let all = self.waves.iter().filter(has).count();
+        (done < all).then(|| format!("{done} of {all}"))
+    }
+
+    fn doing(&self, stage: &Stage) -> String {
+        match stage {
+            Stage::Wave(n, turn) => format!("wave {n}/{}: {}", self.waves.len(), doing(&turn.stage())),
+            _ => doing(stage).to_owned(),
+        }
+    }
+
     /// On the way back what was done is taken back, but for what is always done.
     fn is_undone(&self, step: &Step) -> bool {
-        self.way == Way::Back && !self.plan.is_always(&step.stage)
+        let is_kept = self.kept.as_ref().is_none_or(|kept| kept.contains(&step.host));
+        let is_back = match self.way {
+            Way::Back => true,
+            Way::On => !is_kept,
+            Way::Out | Way::Ask => false,
+        };
+        is_back && !self.plan.is_always(&step.stage) && step.stage != Stage::Unlock
     }
 
     fn failed(&mut self, step: &Step, why: &str, at: Stamp) {
@@ -281,8 +324,8 @@ impl Fold {
             image: self.image.clone(),
             hosts: self.plan.targets.clone(),
             stages: self.stages.clone(),
-            steps_done: self.steps_done.min(total(&self.plan)),
-            steps_total: total(&self.plan),
+            steps_done: self.steps_done.min(self.steps_total),
+            steps_total: self.steps_total,
             estimate: None,
             asks: self.asks(),
             notes: self.notes.clone(),
@@ -349,6 +392,8 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Stop => "stopping the old",
         Stage::Start => "starting",
         Stage::Gate => "gate",
+        Stage::Bake => "watching all of it",
+        Stage::Wave(_, turn) => doing(&turn.stage()),
         Stage::Commit => "committing",
         Stage::Copy => "copying the ledger",
         Stage::Settle | Stage::Promote => "final restart policy",
@@ -400,7 +445,12 @@ fn columns(plan: &Plan) -> Vec<StageView> {
 
 fn total(plan: &Plan) -> u32 {
     let targets = plan.targets.len();
+    let waves = waves(plan);
     let steps = |stage: &Stage| match stage {
+        Stage::Wave(n, _) => usize::try_from(*n)
+            .ok()
+            .and_then(|n| waves.get(n.checked_sub(1)?))
+            .map_or(0, |wave| wave.shares.len()),
         Stage::Connect | Stage::Preflight => plan.hosts().len(),
         Stage::Mark
         | Stage::Build

@@ -255,7 +255,7 @@ impl World {
         if let Some(behaviour) = self.named_conduct(container) {
             return behaviour;
         }
-        let tree = self.tree(&container.place("/").0);
+        let tree = self.whole_tree(container);
         shell::play(&self.stage(container), &tree, &container.argv()).behaviour()
     }
 

@@ -191,15 +191,7 @@ fn scene(engine: &Engine, id: &str) -> Option<(Stage, Tree, Vec<String>)> {
     if !exec.folder.is_empty() {
         stage.folder.clone_from(&exec.folder);
     }
-    let mut tree = world.tree(&container.place("/").0);
-    for mount in &container.mounts {
-        let (place, _) = container.place(&mount.target);
-        let target = super::tree::clean(&mount.target);
-        tree.put(&target, super::tree::Node::folder());
-        for (path, node) in world.tree(&place).under("") {
-            tree.put(&super::tree::join(&target, path), node.clone());
-        }
-    }
+    let tree = world.whole_tree(container);
     Some((stage, tree, exec.argv.clone()))
 }
 

@@ -251,6 +251,8 @@ fn service(ware: &Ware) -> Option<Service> {
                 steady: Duration::from_secs(3),
                 within: Duration::from_secs(30),
             },
+            bake: Duration::ZERO,
+            shared: false,
         }),
     };
     Some(if ware.staged { staged(&service) } else { service })

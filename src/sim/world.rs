@@ -216,6 +216,20 @@ impl World {
         }
     }
 
+    /// As its processes see it: with what is mounted.
+    pub(super) fn whole_tree(&self, container: &Container) -> Tree {
+        let mut tree = self.tree(&container.place("/").0);
+        for mount in &container.mounts {
+            let (place, _) = container.place(&mount.target);
+            let target = super::tree::clean(&mount.target);
+            tree.put(&target, super::tree::Node::folder());
+            for (path, node) in self.tree(&place).under("") {
+                tree.put(&super::tree::join(&target, path), node.clone());
+            }
+        }
+        tree
+    }
+
     pub(super) fn tree_mut(&mut self, place: &Place) -> Option<&mut Tree> {
         match place {
             Place::Volume(name) => self.volumes.get_mut(name).map(|volume| &mut volume.files),

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::domain::run::RunKind;
 use pilothouse::runs;
 
 use crate::support::daemon::Daemon;
-use crate::support::releases::{Bench, comes_back, matrix, promotes, stale_matrix};
+use crate::support::releases::{Bench, comes_back, matrix, pause_matrix, promotes, stale_matrix};
 use crate::support::{fleet, image};
 
 fn bench(daemons: &fleet::Lease) -> Bench {
@@ -24,6 +25,30 @@ async fn a_deploy_killed_after_any_record_is_recovered() {
 async fn a_rollback_killed_after_any_record_is_recovered() {
     let daemons = fleet::lease(2);
     matrix(&bench(&daemons), RunKind::Rollback, 1, 1).await;
+}
+
+#[tokio::test]
+async fn a_rolling_deploy_killed_once_in_every_step_is_recovered() {
+    let daemons = fleet::lease(2);
+    let mut bench = bench(&daemons);
+    bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Revert);
+    matrix(&bench, RunKind::Deploy, 1, 3).await;
+}
+
+#[tokio::test]
+async fn a_rolling_rollback_side_by_side_killed_once_in_every_step_is_recovered() {
+    let daemons = fleet::lease(2);
+    let mut bench = bench(&daemons);
+    bench.rolling(Batch::Percent(50), Order::StartFirst, OnFailure::Revert);
+    matrix(&bench, RunKind::Rollback, 2, 3).await;
+}
+
+#[tokio::test]
+async fn a_paused_deploy_killed_now_and_then_is_reverted_or_split_and_both_ways_on_are_open() {
+    let daemons = fleet::lease(2);
+    let mut bench = bench(&daemons);
+    bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Pause);
+    pause_matrix(&mut bench, 9, 9).await;
 }
 
 #[tokio::test]

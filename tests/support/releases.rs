@@ -3,6 +3,8 @@
 
 #[path = "promotion.rs"]
 mod promotion;
+#[path = "rolling.rs"]
+pub(crate) mod rolling;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,6 +25,7 @@ use pilothouse::runs::step::lock;
 use pilothouse::runs::{self, Recovery, State};
 
 pub(crate) use promotion::promotes;
+pub(crate) use rolling::pause_matrix;
 
 pub(crate) struct Bench {
     pub(crate) config: Config,
@@ -171,7 +174,7 @@ impl Bench {
 
     pub(crate) async fn launch(&self, state: &State, kind: RunKind) -> RunId {
         let request = self.request(kind);
-        runs::launch(state, &self.config, &request, actor())
+        Box::pin(runs::launch(state, &self.config, &request, actor()))
             .await
             .unwrap()
     }
@@ -179,7 +182,7 @@ impl Bench {
     /// One that may die before it says that it began: its folder is there all the same.
     pub(crate) async fn launch_dying(&self, after: u32, kind: RunKind) -> RunId {
         let (state, request) = (self.dying(after), self.request(kind));
-        match runs::launch(&state, &self.config, &request, actor()).await {
+        match Box::pin(runs::launch(&state, &self.config, &request, actor())).await {
             Ok(run) => run,
             Err(_) => runs::list(&self.state)[0].id.clone(),
         }
@@ -216,7 +219,7 @@ impl Bench {
     }
 
     pub(crate) async fn recover(&self, run: &RunId) -> (u8, RunView) {
-        let found = runs::recover(&self.state, &self.config, Some(run.clone())).await;
+        let found = Box::pin(runs::recover(&self.state, &self.config, Some(run.clone()))).await;
         match found.unwrap_or_else(|fault| panic!("{fault}\n{}", self.journal(run))) {
             Recovery::Started(started) => self.ended(&started).await,
             other => panic!("{other:?}"),
@@ -310,6 +313,8 @@ fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
                 steady: Duration::from_millis(50),
                 within: Duration::from_secs(5),
             },
+            bake: Duration::ZERO,
+            shared: false,
         }),
     }
 }

@@ -7,9 +7,9 @@ use super::super::fault::Wrong;
 use super::super::nearest::nearest;
 use super::super::quantity::span;
 use super::super::section::{Section, Value};
-use super::super::service::{Deploy, Gate, Strategy};
+use super::super::service::{Deploy, Gate};
 use super::stages::find;
-use super::{Known, spec};
+use super::{Known, rollout, spec};
 use crate::domain::ids::HostName;
 
 /// More on one host is a mistake: they would be named, listed and stopped one by one.
@@ -20,10 +20,7 @@ const DEFAULT_KEEP: u32 = 3;
 
 pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
     let hosts = section.need("hosts").and_then(|value| hosts(&value, known));
-    let strategy = match section.take("strategy") {
-        Some(value) => value.one_of(&[("recreate", Strategy::Recreate)]),
-        None => Some(Strategy::default()),
-    };
+    let strategy = rollout::read(section, hosts.as_deref());
     let replicas = section.take("replicas");
     let count = match &replicas {
         Some(value) => value.whole(1..=MOST_REPLICAS),
@@ -36,6 +33,14 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
     let gate = match section.take("health") {
         Some(value) => gate(&value),
         None => Some(Gate::default()),
+    };
+    let bake = match section.take("bake") {
+        Some(value) => value.parsed(span),
+        None => Some(Duration::ZERO),
+    };
+    let shared = match section.take("shared") {
+        Some(value) => value.truth(),
+        None => Some(false),
     };
     let spec = spec::read(section);
     if let (Some(value), Some(2..)) = (&replicas, count)
@@ -56,6 +61,8 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
         keep: keep?,
         spec,
         gate: gate?,
+        bake: bake?,
+        shared: shared?,
     })
 }
 

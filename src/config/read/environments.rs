@@ -17,6 +17,12 @@ const MADE_ONCE: &[&str] = &["image", "build", "tests"];
 const OF_A_DEPLOY: &[&str] = &[
     "hosts",
     "strategy",
+    "batch",
+    "order",
+    "on_failure",
+    "canary",
+    "bake",
+    "shared",
     "replicas",
     "keep",
     "health",
@@ -151,6 +157,15 @@ fn merged<'s>(service: &DeTable<'s>, other: &DeTable<'s>) -> DeTable<'s> {
     {
         displace(deploy, other, "env", "secrets");
         displace(deploy, other, "secrets", "env");
+        // What belongs to another strategy, or to other hosts, is not meant here unless it is said here.
+        let inherited: &[&str] = match other.get("strategy").and_then(|value| value.get_ref().as_str()) {
+            Some("recreate") => &["batch", "order", "on_failure", "canary"],
+            Some(_) | None if other.contains_key("hosts") => &["canary"],
+            Some(_) | None => &[],
+        };
+        for key in inherited.iter().filter(|key| !other.contains_key(**key)) {
+            deploy.remove(*key);
+        }
     }
     whole
 }

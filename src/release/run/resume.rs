@@ -1,7 +1,7 @@
 //! A run that an earlier process left, taken up by a later one from its journal or from a lock on a host.
 //! The journal says what was decided; whether it was committed is asked of the first host's ledger.
 
-use super::{Run, Stage, Way, road};
+use super::{Part, Run, Stage, Way, road};
 use std::collections::BTreeMap;
 
 use crate::domain::ids::ImageId;
@@ -23,6 +23,10 @@ pub struct Left {
     pub closed: bool,
     /// What its tags named before it, as far as it looked.
     pub tags: BTreeMap<String, Option<ImageId>>,
+    /// So many waves may have been begun.
+    pub begun: u32,
+    /// What was to be committed of it when it was paused.
+    pub part: Option<Part>,
 }
 
 impl Left {
@@ -41,6 +45,8 @@ impl Left {
                         untouched: false,
                         closed: false,
                         tags: BTreeMap::new(),
+                        begun: u32::MAX,
+                        part: None,
                     });
                 }
                 (Entry::Decided(decision), Some(left)) => left.decision = Some((**decision).clone()),
@@ -59,8 +65,22 @@ impl Left {
                     left.closed = false;
                     resumed = true;
                 }
+                (Entry::Kept { hosts, why }, Some(left)) => {
+                    left.part = Some(Part {
+                        hosts: hosts.clone(),
+                        why: why.clone(),
+                    });
+                }
+                (Entry::Turned { way: Way::Back, .. }, Some(left)) => left.part = None,
                 (Entry::Intent(step), Some(left)) => match step.stage {
-                    Stage::Connect if !resumed => left.untouched = true,
+                    Stage::Connect if !resumed => {
+                        left.untouched = true;
+                        left.begun = 0;
+                    }
+                    Stage::Wave(n, _) => {
+                        left.untouched = false;
+                        left.begun = left.begun.max(n);
+                    }
                     Stage::Pin | Stage::Unlock => {}
                     _ => left.untouched &= !step.stage.changes(),
                 },
@@ -89,6 +109,8 @@ impl Run {
         run.decision = left.decision;
         run.committed = left.committed;
         run.untouched = left.untouched;
+        run.begun = left.begun;
+        run.part = left.part;
         run
     }
 }

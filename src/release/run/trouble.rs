@@ -5,6 +5,7 @@ use super::{Action, Entry, Run, Stage, Step, Trouble, Way};
 use crate::domain::ids::HostName;
 use crate::release::preflight::LOCKED;
 use crate::release::record::{Failure, FailureKind};
+use crate::release::stage::Turn;
 
 impl Run {
     pub(super) fn failed(&mut self, step: &Step, failure: &Failure, actions: &mut Vec<Action>) {
@@ -28,7 +29,7 @@ impl Run {
             },
             Way::Back => match &step.stage {
                 // What counts is the comparison with the snapshot that follows.
-                Stage::Halt | Stage::Restore | Stage::Remove => {
+                Stage::Halt | Stage::Restore | Stage::Remove | Stage::Wave(_, Turn::Halt | Turn::Restore) => {
                     if failure.kind == FailureKind::Unreachable {
                         self.lose(&step.host, &said, actions);
                     }
@@ -40,8 +41,13 @@ impl Run {
                 _ => self.differences.push(format!("{}: {said}", step.host)),
             },
             Way::On => match &step.stage {
-                // What counts is the proof that follows.
-                Stage::Settle | Stage::Promote => {
+                // What counts is the proof that follows, or the comparison with the snapshot.
+                Stage::Settle
+                | Stage::Promote
+                | Stage::Halt
+                | Stage::Restore
+                | Stage::Remove
+                | Stage::Wave(_, Turn::Halt | Turn::Restore) => {
                     if failure.kind == FailureKind::Unreachable {
                         self.lose(&step.host, &said, actions);
                     }

@@ -30,6 +30,17 @@ impl Run {
             Way::Ask | Way::Back => false,
         };
         let trouble = self.trouble.clone();
+        if let (Way::On, Some(part)) = (self.way, self.part.clone()) {
+            let mut differences = vec![self.split_words(&part)];
+            differences.append(&mut self.differences);
+            self.pending_work.push(format!(
+                "deploy goes on to a new release everywhere, rollback to the last one that was everywhere: {}",
+                self.plan.subject
+            ));
+            let why = format!("paused: {}", part.why);
+            self.end(Outcome::NeedsHuman { why, differences }, 5, actions);
+            return;
+        }
         let why = trouble
             .as_ref()
             .map_or_else(|| "it was committed".to_owned(), |trouble| trouble.why.clone());

@@ -17,7 +17,10 @@ impl Hands {
     pub(super) async fn commit(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let other = self.longest_ledger(host, &decision).await;
-        let entry = decision.ledger_entry(&self.plan, pen::now(), LedgerResult::Committed);
+        let mut entry = decision.ledger_entry(&self.plan, pen::now(), LedgerResult::Committed);
+        if let Some(kept) = &self.held().kept {
+            entry.hosts.retain(|host| kept.contains(host));
+        }
         ledger::append(daemon, &self.plan.subject, other.as_ref(), entry).await?;
         Ok(Finding::Nothing)
     }
@@ -66,8 +69,11 @@ impl Hands {
         let superseded = seen
             .committed()
             .any(|entry| entry.run != *run && entry.at > self.plan.started);
+        let committed = seen.committed().find(|entry| entry.run == *run);
+        let part = committed.filter(|entry| !entry.is_everywhere(&decision.order));
         Ok(Finding::Committed {
-            yes: seen.is_committed(run),
+            yes: committed.is_some(),
+            part: part.map(|entry| entry.hosts.iter().cloned().collect()),
             superseded,
             undone: seen.is_undone(run),
         })

@@ -168,7 +168,8 @@ fn labels(scene: &Scene<'_>) -> HashMap<String, String> {
     }
     labels.extend(
         decision
-            .from
+            .whole
+            .or(decision.from)
             .map(|from| (label::PREVIOUS.to_owned(), from.to_string())),
     );
     labels

@@ -103,8 +103,12 @@ fn behind(scene: &Scene<'_>, whose: Whose, now: &[Replica]) -> Vec<(Replica, boo
                     .of(scene.host)
                     .iter()
                     .find(|was| was.id == replica.id)?;
+                let is_untouched = replica.state == Up::Running
+                    && replica.started_at == was.started_at
+                    && replica.restarts == was.restarts;
                 // What was in a restart loop before is only asked to be as it was: the comparison does that.
-                (was.state == Up::Running).then(|| (replica.clone(), was.health == Health::Healthy))
+                (was.state == Up::Running && !is_untouched)
+                    .then(|| (replica.clone(), was.health == Health::Healthy))
             })
             .collect(),
     }

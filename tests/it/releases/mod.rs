@@ -5,6 +5,7 @@ mod bench;
 mod crash;
 mod environments;
 mod history;
+mod rolling;
 mod stale;
 mod stages;
 mod world;

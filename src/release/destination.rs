@@ -1,0 +1,91 @@
+//! What is active, and where a rollback goes: by the history, else by what the containers' labels say.
+//! Never by date, and never to what was only on some of the hosts.
+
+use super::decision::{Facts, replicas};
+use super::ledger::{Ledger, LedgerEntry};
+use super::plan::Plan;
+use crate::domain::fault::Fault;
+use crate::domain::ids::{HostName, ReleaseNumber};
+
+/// The last release that was committed on all hosts, but for this one.
+pub(super) fn last_whole(
+    order: &[HostName],
+    history: Option<&Ledger>,
+    but: ReleaseNumber,
+) -> Option<ReleaseNumber> {
+    let mut committed = history?.committed();
+    committed
+        .rfind(|entry| entry.release != but && entry.is_everywhere(order))
+        .map(|entry| entry.release)
+}
+
+/// The release that is active: what was committed last; without a history, the newest that is up.
+pub(super) fn current(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Option<ReleaseNumber> {
+    history
+        .and_then(|ledger| ledger.committed().next_back())
+        .map(|entry| entry.release)
+        .or_else(|| {
+            replicas(order, facts)
+                .filter(|replica| replica.state.is_up())
+                .filter_map(|replica| replica.release)
+                .max()
+        })
+}
+
+/// The last release before the present one that was committed on all hosts; never merely the second newest. Where the last
+/// run was paused, the present one is on some hosts only: then it is the last that was on all of them.
+pub(super) fn destination(
+    plan: &Plan,
+    order: &[HostName],
+    facts: &Facts,
+    history: Option<&Ledger>,
+    from: Option<ReleaseNumber>,
+) -> Result<ReleaseNumber, Fault> {
+    let what = || format!("roll back {}", plan.subject);
+    let everywhere = |entry: &&LedgerEntry| entry.is_everywhere(order);
+    let last = history.and_then(|ledger| ledger.committed().next_back());
+    let is_split = last.is_some_and(|entry| !entry.is_everywhere(order));
+    if let Some(wanted) = plan.to {
+        let known = history.is_some_and(|ledger| {
+            ledger
+                .committed()
+                .filter(everywhere)
+                .any(|entry| entry.release == wanted)
+        }) || (history.is_none()
+            && replicas(order, facts).any(|replica| replica.kept.contains_key(&wanted)));
+        if Some(wanted) == from && !is_split {
+            return Err(Fault::new(what(), format!("{wanted} is what runs now")));
+        }
+        return if known {
+            Ok(wanted)
+        } else {
+            Err(Fault::new(
+                what(),
+                format!("{wanted} was never committed on all of its hosts"),
+            ))
+        };
+    }
+    let from = from.ok_or_else(|| Fault::new(what(), "it was never released here"))?;
+    let by_history = history.and_then(|ledger| {
+        if is_split {
+            return ledger.committed().rfind(everywhere).map(|entry| entry.release);
+        }
+        ledger
+            .committed()
+            .filter(everywhere)
+            .map(|entry| entry.release)
+            .filter(|release| *release < from)
+            .max()
+    });
+    let by_labels = || {
+        replicas(order, facts)
+            .filter(|replica| replica.release == Some(from))
+            .find_map(|replica| replica.previous)
+    };
+    by_history.or_else(by_labels).ok_or_else(|| {
+        Fault::new(
+            what(),
+            format!("no release before {from} was committed on all of its hosts"),
+        )
+    })
+}

@@ -1,0 +1,148 @@
+//! A release in words, for the plan page: waves and turns, what goes, what undoing will do.
+//! Says what was decided; decides nothing.
+
+use crate::config::service::{Batch, Order, Rolling, Strategy};
+use crate::domain::ids::{HostName, ReleaseNumber};
+use crate::domain::plan::PlanView;
+use crate::domain::reference::Reference;
+use crate::release::decision::{Decision, Facts};
+use crate::release::plan::Plan;
+use crate::release::rolling::waves;
+
+pub(super) fn describe(
+    plan: &Plan,
+    facts: &Facts,
+    decided: (&Decision, Option<&Reference>),
+    view: &mut PlanView,
+) {
+    let (decision, registry) = decided;
+    let names = |hosts: Vec<&HostName>| {
+        let words: Vec<&str> = hosts.into_iter().map(HostName::as_str).collect();
+        words.join(", ")
+    };
+    let all = names(plan.targets.iter().collect());
+    let lacking: Vec<&HostName> = decision
+        .make
+        .iter()
+        .filter(|host| {
+            facts
+                .get(*host)
+                .is_some_and(|seen| !seen.images.contains(&decision.image.id))
+        })
+        .collect();
+    if !lacking.is_empty() {
+        view.order.push(match registry {
+            Some(pinned) => format!(
+                "{} pulled by {}; through us from {} where that fails",
+                pinned.short(),
+                names(lacking),
+                decision.image.on
+            ),
+            None => format!("image from {} to {}", decision.image.on, names(lacking)),
+        });
+    }
+    let to = decision.release;
+    let old = decision
+        .from
+        .map_or_else(|| "what runs".to_owned(), |from| from.to_string());
+    if !decision.wake.is_empty() {
+        view.order.push(format!(
+            "the kept containers of {to} on {}",
+            names(decision.wake.keys().collect())
+        ));
+    }
+    if !decision.make.is_empty() {
+        view.order.push(format!(
+            "create {to} on {}, {} each",
+            names(decision.make.iter().collect()),
+            decision.replicas
+        ));
+    }
+    if let Some(deploy) = plan.deploy() {
+        let good = format!(
+            "steady for {} s, within {} s",
+            deploy.gate.steady.as_secs(),
+            deploy.gate.within.as_secs()
+        );
+        match &deploy.strategy {
+            Strategy::Recreate => {
+                view.order
+                    .push(format!("all at once: stop {old}, start {to} on {all}"));
+                view.order.push(format!("wait until good: {good}"));
+            }
+            Strategy::Rolling(rolling) => {
+                view.order.extend(waved(plan, rolling, (&old, to), &good));
+            }
+        }
+        if !deploy.bake.is_zero() {
+            view.order.push(format!(
+                "all of {to} stays good for {} s more",
+                deploy.bake.as_secs()
+            ));
+        }
+    }
+    view.order.push(format!(
+        "commit; {to} starts after a reboot from then on, {old} does not"
+    ));
+    let gone: Vec<String> = facts
+        .values()
+        .flat_map(|seen| &seen.replicas)
+        .filter_map(|replica| replica.release)
+        .filter(|release| !decision.keep.contains(release))
+        .map(|release| release.to_string())
+        .collect::<std::collections::BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    if !gone.is_empty() {
+        view.order.push(format!("remove {}", gone.join(", ")));
+    }
+    view.undo = undo(plan, &old);
+}
+
+/// More are summed up.
+const WAVES_SHOWN: usize = 6;
+
+/// Each wave on a line, as far as they fit a page.
+fn waved(plan: &Plan, rolling: &Rolling, names: (&str, ReleaseNumber), good: &str) -> Vec<String> {
+    let (old, to) = names;
+    let waves = waves(plan);
+    let turns = match rolling.order {
+        Order::StopFirst => format!("stop {old}, start {to}, wait until good: {good}"),
+        Order::StartFirst => format!("start {to}, wait until good: {good}, stop {old}"),
+    };
+    let size = match rolling.batch {
+        Batch::Count(count) => format!("{count} at a time"),
+        Batch::Percent(percent) => format!("{percent} % at a time"),
+    };
+    let mut lines = vec![format!("rolling, {size}, in {} waves: {turns}", waves.len())];
+    for (n, wave) in waves.iter().take(WAVES_SHOWN).enumerate() {
+        let hosts: Vec<&str> = wave.hosts().map(HostName::as_str).collect();
+        let is_canary = wave.hosts().any(|host| rolling.canary.as_ref() == Some(host));
+        let canary = if is_canary { " (canary)" } else { "" };
+        lines.push(format!("wave {}: {}{canary}", n + 1, hosts.join(", ")));
+    }
+    if let Some(more) = waves.len().checked_sub(WAVES_SHOWN).filter(|more| *more > 0) {
+        lines.push(format!("and {more} waves more"));
+    }
+    lines
+}
+
+fn undo(plan: &Plan, old: &str) -> Vec<String> {
+    let mut undo = match plan.rolling() {
+        None => vec![format!(
+            "until the commit the same containers of {old} are started again, on all hosts, and compared"
+        )],
+        Some(_) if plan.pauses() => vec![
+            format!("a wave that fails: the same containers of {old} are started again in it, and compared"),
+            "hosts that are done by then are committed: the service is SPLIT, exit 5, until a deploy or a rollback"
+                .to_owned(),
+            format!("cancelled: all waves are put back to {old}, the last one first"),
+        ],
+        Some(_) => vec![format!(
+            "until the commit every wave is put back, the last one first: the same containers of {old}, gated and compared"
+        )],
+    };
+    undo.push(format!("a reboot before the commit starts {old}"));
+    undo.push("after it: R goes back to them".to_owned());
+    undo
+}
