@@ -6,6 +6,7 @@ pub mod host;
 pub mod rollout;
 pub mod service;
 pub mod test;
+pub mod options;
 pub mod compose;
 pub mod registry;
 pub mod settings;

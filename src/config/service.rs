@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::options::Options;
 pub use super::rollout::{Batch, OnFailure, Order, Rolling, Strategy};
 pub use super::test::Test;
 use crate::domain::ids::{HostName, ServiceName};
@@ -211,6 +212,8 @@ pub struct Spec {
     pub stop_grace: Duration,
     /// An image with `VOLUME` and no declared mount may start empty.
     pub ephemeral: bool,
+    #[serde(default, skip_serializing_if = "Options::are_default")]
+    pub options: Options,
 }
 
 /// A value that is never written down: where it comes from.

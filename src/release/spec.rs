@@ -94,6 +94,9 @@ pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
         format!("{:?}", before.restart),
         format!("{:?}", after.restart),
     );
+    for (name, old, new) in options(before, after) {
+        other(name, old, new);
+    }
     found
 }
 
@@ -103,6 +106,46 @@ fn or_none(text: &str) -> &str {
 
 fn number(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// What a replica is given beside the rest, each before and after.
+fn options(before: &Spec, after: &Spec) -> Vec<(&'static str, String, String)> {
+    let words = |spec: &Spec| {
+        let options = &spec.options;
+        let pairs = |pairs: &BTreeMap<String, String>| {
+            let pairs: Vec<String> = pairs
+                .iter()
+                .map(|(name, value)| format!("{name}={}", crate::domain::detail::shown_value(name, value)))
+                .collect();
+            pairs.join(" ")
+        };
+        let yes = |yes: bool| if yes { "yes" } else { "" }.to_owned();
+        let log = options.log.as_ref();
+        let log = log.map(|log| {
+            format!("{} {}", log.driver, pairs(&log.options))
+                .trim()
+                .to_owned()
+        });
+        let check = options.healthcheck.as_ref().map(|check| {
+            let often = check.interval.map(|span| format!(" every {span:?}"));
+            format!("{}{}", check.test.join(" "), often.unwrap_or_default())
+        });
+        [
+            ("read_only", yes(options.read_only)),
+            ("no_new_privileges", yes(options.no_new_privileges)),
+            ("init", yes(options.init)),
+            ("cap_add", options.cap_add.join(" ")),
+            ("cap_drop", options.cap_drop.join(" ")),
+            ("tmpfs", pairs(&options.tmpfs)),
+            ("extra_hosts", pairs(&options.extra_hosts)),
+            ("pids", number(options.pids)),
+            ("working_dir", options.working_dir.clone().unwrap_or_default()),
+            ("log", log.unwrap_or_default()),
+            ("healthcheck", check.unwrap_or_default()),
+        ]
+    };
+    let both = words(before).into_iter().zip(words(after));
+    both.map(|((name, old), (_, new))| (name, old, new)).collect()
 }
 
 fn ports(spec: &Spec) -> String {

@@ -17,6 +17,7 @@ mod headless;
 mod hosts;
 #[cfg(test)]
 mod logs;
+mod options;
 #[cfg(test)]
 mod podman;
 #[cfg(test)]

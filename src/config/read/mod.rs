@@ -14,6 +14,7 @@ mod deploy;
 mod rollout;
 mod finish;
 mod spec;
+mod options;
 mod settings;
 mod trigger;
 mod registry;

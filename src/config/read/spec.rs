@@ -9,6 +9,7 @@ use super::super::quantity::{size, span};
 use super::super::section::{Section, Value};
 use super::super::service::{Mount, Publish, Restart, Secret, Spec};
 use super::custom::refuse_of_others;
+use super::options;
 use super::stages::{command, name_of_label, name_of_variable, pairs};
 
 /// Docker's own.
@@ -82,6 +83,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Spec {
         stop_signal,
         stop_grace,
         ephemeral,
+        options: options::read(section),
     }
 }
 

@@ -125,6 +125,14 @@ pub(super) fn name_of_variable(name: &str) -> Result<(), Wrong> {
     Err(Wrong::new(format!("{name:?} cannot be a variable's name")).hint("letters, digits and `_`"))
 }
 
+/// Of a logging driver.
+pub(super) fn name_of_option(name: &str) -> Result<(), Wrong> {
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=') {
+        return Err(Wrong::new(format!("{name:?} cannot be an option's name")));
+    }
+    Ok(())
+}
+
 pub(super) fn name_of_label(name: &str) -> Result<(), Wrong> {
     if name.starts_with("pilothouse.") {
         return Err(

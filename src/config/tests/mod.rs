@@ -4,6 +4,7 @@ mod discovery;
 mod environments;
 mod finish;
 mod mangled;
+mod options;
 mod trigger;
 
 use std::collections::BTreeMap;

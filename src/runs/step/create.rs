@@ -2,15 +2,17 @@
 //! What a person would have typed after `docker create`, as a request.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, NetworkConnectRequest, NetworkingConfig, PortBinding,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
+    NetworkConnectRequest, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::CreateContainerOptionsBuilder;
 
 use super::answer::{change, failure};
 use crate::config::service::Spec;
+use crate::config::test::HealthCheck;
 use crate::domain::container::label;
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
@@ -82,6 +84,8 @@ fn body(scene: &Scene<'_>, secrets: &Secrets) -> ContainerCreateBody {
         stop_timeout: i64::try_from(spec.stop_grace.as_secs())
             .ok()
             .filter(|seconds| *seconds > 0),
+        working_dir: spec.options.working_dir.clone(),
+        healthcheck: spec.options.healthcheck.as_ref().map(health),
         host_config: Some(host_config(spec)),
         networking_config: spec.networks.first().map(|network| NetworkingConfig {
             endpoints_config: Some(HashMap::from([(network.clone(), alias(scene))])),
@@ -117,7 +121,45 @@ fn host_config(spec: &Spec) -> HostConfig {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
+        ..options(spec)
+    }
+}
+
+/// What is not said stays the daemon's.
+fn options(spec: &Spec) -> HostConfig {
+    let options = &spec.options;
+    let some = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
+    let known = |(name, address): (&String, &String)| format!("{name}:{address}");
+    HostConfig {
+        readonly_rootfs: options.read_only.then_some(true),
+        security_opt: options
+            .no_new_privileges
+            .then(|| vec!["no-new-privileges".to_owned()]),
+        init: options.init.then_some(true),
+        cap_add: some(&options.cap_add),
+        cap_drop: some(&options.cap_drop),
+        tmpfs: (!options.tmpfs.is_empty()).then(|| options.tmpfs.clone().into_iter().collect()),
+        extra_hosts: (!options.extra_hosts.is_empty())
+            .then(|| options.extra_hosts.iter().map(known).collect()),
+        pids_limit: options.pids.map(i64::from),
+        log_config: options.log.as_ref().map(|log| HostConfigLogConfig {
+            typ: Some(log.driver.clone()),
+            config: Some(log.options.clone().into_iter().collect()),
+        }),
         ..HostConfig::default()
+    }
+}
+
+/// As Docker wants it: spans in nanoseconds; what is absent is the image's, then Docker's.
+pub(super) fn health(check: &HealthCheck) -> HealthConfig {
+    let nanos = |span: Option<Duration>| span.and_then(|span| i64::try_from(span.as_nanos()).ok());
+    HealthConfig {
+        test: Some(check.test.clone()),
+        interval: nanos(check.interval),
+        timeout: nanos(check.timeout),
+        start_period: nanos(check.start_period),
+        retries: check.retries.map(i64::from),
+        start_interval: None,
     }
 }
 

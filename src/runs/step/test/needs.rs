@@ -1,9 +1,7 @@
 //! Containers beside a test: started one after the other on its network, each good before the next begins.
 //! What they print is shown only when something went wrong.
 
-use bollard::models::{
-    ContainerCreateBody, HealthConfig, Mount, MountType, MountVolumeOptions, VolumeCreateRequest,
-};
+use bollard::models::{ContainerCreateBody, Mount, MountType, MountVolumeOptions, VolumeCreateRequest};
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt as _;
 use std::time::Duration;
@@ -12,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::container::unstarted;
 use super::ground::{Ground, variables};
 use super::{Progress, ready};
-use crate::config::test::{HealthCheck, Need, NeedVolume};
+use crate::config::test::{Need, NeedVolume};
 use crate::domain::fault::Fault;
+use crate::runs::step::create::health;
 use crate::runs::step::{Lines, cancelled};
 
 /// Of each need, when a test failed or a need was not ready.
@@ -93,18 +92,6 @@ fn body(ground: &Ground<'_>, network: &str, need: &Need) -> Result<ContainerCrea
         host.mounts = (!mounts.is_empty()).then_some(mounts);
     }
     Ok(body)
-}
-
-fn health(check: &HealthCheck) -> HealthConfig {
-    let nanos = |span: Option<Duration>| span.and_then(|span| i64::try_from(span.as_nanos()).ok());
-    HealthConfig {
-        test: Some(check.test.clone()),
-        interval: nanos(check.interval),
-        timeout: nanos(check.timeout),
-        start_period: nanos(check.start_period),
-        retries: check.retries.map(i64::from),
-        start_interval: None,
-    }
 }
 
 fn volume_name(ground: &Ground<'_>, name: &str) -> String {

@@ -1,0 +1,155 @@
+//! The keys of `[services.deploy]` that confine a replica, name its neighbours, watch it and keep its output.
+//! Refuses what no daemon takes; whether a daemon has a driver or a capability is its own to say.
+
+use std::collections::BTreeMap;
+
+use super::super::fault::Wrong;
+use super::super::options::{Log, Options};
+use super::super::quantity::span;
+use super::super::section::{Section, Value};
+use super::super::test::HealthCheck;
+use super::stages::{command, name_of_option, pairs};
+use super::testing::inside;
+
+/// Docker's own limits for a check.
+const MOST_RETRIES: u32 = 1_000;
+const MOST_PIDS: u32 = 4_194_304;
+
+pub(super) fn read(section: &mut Section<'_>) -> Options {
+    let mut truth = |key| {
+        section
+            .take(key)
+            .and_then(|value| value.truth())
+            .unwrap_or_default()
+    };
+    let (read_only, no_new_privileges, init) =
+        (truth("read_only"), truth("no_new_privileges"), truth("init"));
+    let mut capabilities = |key| {
+        let value = section.take(key);
+        let items = value.and_then(|value| value.list()).unwrap_or_default();
+        items.iter().filter_map(|item| item.parsed(capability)).collect()
+    };
+    let (cap_add, cap_drop) = (capabilities("cap_add"), capabilities("cap_drop"));
+    Options {
+        read_only,
+        no_new_privileges,
+        init,
+        cap_add,
+        cap_drop,
+        tmpfs: section
+            .take("tmpfs")
+            .map(|value| tmpfs(&value))
+            .unwrap_or_default(),
+        extra_hosts: section
+            .take("extra_hosts")
+            .map(|value| extra_hosts(&value))
+            .unwrap_or_default(),
+        pids: section.take("pids").and_then(|value| value.whole(1..=MOST_PIDS)),
+        working_dir: section.take("working_dir").and_then(|value| value.parsed(inside)),
+        log: section.take("log").and_then(|value| log(&value)),
+        healthcheck: section.take("healthcheck").and_then(|value| healthcheck(&value)),
+    }
+}
+
+/// `NET_ADMIN`, `CAP_NET_ADMIN`, `ALL`
+fn capability(text: &str) -> Result<String, Wrong> {
+    let name = text.strip_prefix("CAP_").unwrap_or(text);
+    if name.len() > 1 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+        return Ok(name.to_owned());
+    }
+    Err(Wrong::new(format!("{text:?} is no capability")).hint("`NET_BIND_SERVICE`, `SYS_NICE`, `ALL`"))
+}
+
+/// `["/tmp", "/run:size=64m,mode=1777"]`
+fn tmpfs(value: &Value<'_>) -> BTreeMap<String, String> {
+    let place = |text: &str| {
+        let (place, options) = text.split_once(':').unwrap_or((text, ""));
+        Ok((inside(place)?, options.to_owned()))
+    };
+    let items = value.list().unwrap_or_default();
+    items.iter().filter_map(|item| item.parsed(place)).collect()
+}
+
+/// `{ "db.internal" = "10.0.0.5", gateway = "host-gateway" }`
+fn extra_hosts(value: &Value<'_>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let Some(mut section) = value.section("`extra_hosts`") else {
+        return found;
+    };
+    for item in section.take_all() {
+        let name = &item.key;
+        if name.is_empty()
+            || name.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '='))
+        {
+            item.fault(Wrong::new(format!("{name:?} cannot be the name of a host")));
+        }
+        let address = item.parsed(|text| {
+            if text == "host-gateway" || text.parse::<std::net::IpAddr>().is_ok() {
+                return Ok(text.to_owned());
+            }
+            Err(Wrong::new(format!("{text:?} is no address")).hint("`10.0.0.5`, `fd00::5` or `host-gateway`"))
+        });
+        found.extend(address.map(|address| (name.clone(), address)));
+    }
+    section.finish();
+    found
+}
+
+/// `{ driver = "json-file", options = { max-size = "10m", max-file = "3" } }`
+fn log(value: &Value<'_>) -> Option<Log> {
+    let mut section = value.section("`log`")?;
+    let driver = section
+        .need("driver")
+        .and_then(|value| value.word().map(str::to_owned));
+    let options = match section.take("options") {
+        Some(value) => pairs(&value, &name_of_option),
+        None => Some(BTreeMap::new()),
+    };
+    section.finish();
+    Some(Log {
+        driver: driver?,
+        options: options?,
+    })
+}
+
+/// `{ command = ["wget", "-q", "http://localhost/"], interval = "10s" }`; `["NONE"]`: none, whatever the image says.
+fn healthcheck(value: &Value<'_>) -> Option<HealthCheck> {
+    let mut section = value.section("`healthcheck`")?;
+    let words = section.need("command").and_then(|value| command(&value));
+    let mut time = |key| match section.take(key) {
+        Some(value) => value.parsed(span).map(Some),
+        None => Some(None),
+    };
+    let (interval, timeout, start_period) = (time("interval"), time("timeout"), time("start_period"));
+    let retries = match section.take("retries") {
+        Some(value) => value.whole(1..=MOST_RETRIES).map(Some),
+        None => Some(None),
+    };
+    section.finish();
+    let mut test = words?;
+    let first = test.first().map(String::as_str);
+    if !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
+        test.insert(0, "CMD".to_owned());
+    }
+    Some(HealthCheck {
+        test,
+        interval: interval?,
+        timeout: timeout?,
+        start_period: start_period?,
+        retries: retries?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_docker_s_words_with_or_without_their_prefix() {
+        assert_eq!(capability("CAP_NET_ADMIN").unwrap(), "NET_ADMIN");
+        assert_eq!(capability("ALL").unwrap(), "ALL");
+        for text in ["", "net_admin", "CAP_", "NET ADMIN"] {
+            assert!(capability(text).is_err(), "{text}");
+        }
+    }
+}
