@@ -213,7 +213,7 @@ pub struct Spec {
     /// An image with `VOLUME` and no declared mount may start empty.
     pub ephemeral: bool,
     #[serde(default, skip_serializing_if = "Options::are_default")]
-    pub options: Options,
+    pub options: Box<Options>,
 }
 
 /// A value that is never written down: where it comes from.

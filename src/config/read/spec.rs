@@ -83,7 +83,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Spec {
         stop_signal,
         stop_grace,
         ephemeral,
-        options: options::read(section),
+        options: Box::new(options::read(section)),
     }
 }
 

@@ -34,7 +34,7 @@ healthcheck = { command = ["true"], interval = "10s", retries = 3 }
 fn what_is_not_said_leaves_a_specification_as_it_was_hashed_before() {
     let config = loaded(&shop(""));
     let spec = &config.services[0].deploy.as_ref().unwrap().spec;
-    assert_eq!(spec.options, Options::default());
+    assert_eq!(*spec.options, Options::default());
     assert!(!serde_json::to_string(spec).unwrap().contains("options"));
 }
 
