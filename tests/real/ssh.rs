@@ -226,6 +226,9 @@ async fn a_key_with_a_passphrase_needs_a_person_whose_connection_is_used_then() 
     lent.env("SSH_ASKPASS", user().askpass("secret"))
         .env("SSH_ASKPASS_REQUIRE", "force")
         .stdin(Stdio::null());
+    // A run is started and the host is tried while the person still types: neither takes from them what they make.
+    drop(ssh::hand_on());
+    needs_person(&host).await;
     assert!(lent.status().unwrap().success());
     let first = open(&host).await;
     let second = open(&host).await;

@@ -117,8 +117,9 @@ impl Folder {
         let ssh = bin.join("ssh");
         if !ssh.exists() {
             DirBuilder::new().mode(0o700).recursive(true).create(&bin).ok()?;
-            // Written aside and renamed: nobody runs half of it.
-            let draft = bin.join("draft");
+            // Written aside, by each who writes it, and renamed: nobody runs half of it.
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let draft = bin.join(format!("draft{number}"));
             let mut file = OpenOptions::new()
                 .write(true)
                 .create(true)

@@ -1,7 +1,7 @@
 //! Connections that a person made at the terminal, kept for the tunnels of their host and for the runs that are started here.
 //! Knows where their control sockets are; whether they live is asked where they are used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,14 +58,15 @@ pub fn lend(ssh: &Ssh) -> Result<Command, Fault> {
 }
 
 /// What to put into the environment of a run, so that it finds what was lent to this program; nothing if nothing was.
+/// One whose socket is not there is kept: a person may be typing its passphrase.
 #[must_use]
 pub fn hand_on() -> Option<(&'static str, String)> {
     with(|lent| {
-        lent.retain(|lent| lent.way.control.exists());
-        for lent in &mut *lent {
+        let mut ways: Vec<&LentWay> = Vec::new();
+        for lent in lent.iter_mut().filter(|lent| lent.way.control.exists()) {
             lent.handed_on = true;
+            ways.push(&lent.way);
         }
-        let ways: Vec<&LentWay> = lent.iter().map(|lent| &lent.way).collect();
         if ways.is_empty() {
             return None;
         }
@@ -73,18 +74,18 @@ pub fn hand_on() -> Option<(&'static str, String)> {
     })
 }
 
-/// The control socket of the connection lent for this host, alive or not.
+/// The control socket of the connection lent for this host, alive or not; none while it is still being made.
 pub(super) fn find(ssh: &Ssh) -> Option<PathBuf> {
     with(|lent| {
         lent.iter()
-            .find(|lent| lent.way.host == *ssh)
+            .find(|lent| lent.way.host == *ssh && lent.way.control.exists())
             .map(|lent| lent.way.control.clone())
     })
 }
 
-/// It turned out to be dead.
-pub(super) fn forget(ssh: &Ssh) {
-    with(|lent| lent.retain(|lent| lent.way.host != *ssh));
+/// The connection behind this socket turned out to be dead; one that was lent since then stays.
+pub(super) fn forget(control: &Path) {
+    with(|lent| lent.retain(|lent| lent.way.control != control));
 }
 
 /// Ends the connection lent for this host, at the end of the program; one that a run may use ends by itself.
@@ -127,4 +128,42 @@ fn handed_to_us() -> Vec<Lent> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_is_being_made_is_kept_until_it_is_there() {
+        let folder = Folder::shared().unwrap();
+        let control = folder.socket('m').unwrap();
+        let host = Ssh {
+            user: None,
+            host: "being-made".to_owned(),
+            port: None,
+            socket: "/run/docker.sock".into(),
+            reuse_master: false,
+        };
+        let way = LentWay {
+            host: host.clone(),
+            control: control.clone(),
+        };
+        with(|lent| {
+            lent.push(Lent {
+                way,
+                folder,
+                handed_on: false,
+            });
+        });
+        assert_eq!(find(&host), None, "the person is not through");
+        assert!(hand_on().is_none());
+        std::fs::write(&control, "").expect("its folder is there still");
+        assert_eq!(find(&host), Some(control.clone()));
+        assert!(hand_on().is_some_and(|(_, ways)| ways.contains("being-made")));
+        forget(&control.with_extension("before"));
+        assert!(find(&host).is_some(), "another one was dead");
+        forget(&control);
+        assert_eq!(find(&host), None);
+    }
 }

@@ -98,7 +98,7 @@ impl Opening<'_> {
             if self.run(self.commands.check(&control)).await.is_ok() {
                 return Ok((control.clone(), self.beside(&control, socket).await?));
             }
-            lend::forget(self.ssh);
+            lend::forget(&control);
         }
         let control = self.folder.socket('c').map_err(Unreached::Fault)?;
         let held = self.connection(&control).await?;
