@@ -29,6 +29,7 @@ impl Scenario {
             seed: 20_261_121,
             hosts: hosts.into_iter().flatten().collect(),
             services: wares::services(),
+            registry: Some(wares::REGISTRY.to_owned()),
             behaviours: std::collections::BTreeMap::new(),
             files: wares::files()
                 .into_iter()
@@ -58,7 +59,7 @@ fn host(name: &str, tags: &[&str], cpus: u32, gigabytes: u64) -> Option<HostPlan
 fn replica(service: &str, release: u32, number: u32, active: u32, age: Duration) -> ContainerPlan {
     let plan = ContainerPlan::new(
         &format!("{service}.r{release}.{number}"),
-        &format!("demo/{service}:v{release}"),
+        &format!("{}/{service}:v{release}", wares::REGISTRY),
     )
     .labelled(label::SERVICE, service);
     released(plan, service, release, active, age)
@@ -75,7 +76,7 @@ fn replica_in(
     let subject = format!("{service}.{environment}");
     let plan = ContainerPlan::new(
         &format!("{subject}.r{release}.{number}"),
-        &format!("demo/{service}:v{version}"),
+        &format!("{}/{service}:v{version}", wares::REGISTRY),
     )
     .labelled(label::SERVICE, service)
     .labelled(label::ENVIRONMENT, environment);

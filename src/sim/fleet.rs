@@ -13,9 +13,12 @@ use super::engine::Engine;
 use super::faults::EngineHandle;
 use super::http::Refused;
 use super::images::{Image, Layer};
+use super::registry::Registry;
 use super::scenario::{Condition, ContainerPlan, HostPlan, ImagePlan, Scenario};
 use super::tree::{Node, Tree, clean};
 use super::world::{World, text};
+use crate::config::registry::Account;
+use crate::config::service::Secret;
 use crate::config::{self, Config, Service};
 use crate::domain::container::label;
 use crate::domain::endpoint::Endpoint;
@@ -35,7 +38,12 @@ impl Fleet {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         // From here on an early return ends what was begun.
         let mut fleet = Self {
-            config: configuration(&scenario.hosts, scenario.services, dir),
+            config: configuration(
+                &scenario.hosts,
+                scenario.services,
+                scenario.registry.as_deref(),
+                dir,
+            ),
             engines: Vec::new(),
             tasks,
             shutdown,
@@ -47,6 +55,10 @@ impl Fleet {
             }
             std::fs::write(path, content)?;
         }
+        let registry = scenario.registry.map(Registry::new);
+        if registry.is_some() {
+            std::fs::write(dir.join(PASSWORD), "demo\n")?;
+        }
         for (number, host) in scenario.hosts.iter().enumerate() {
             let seed = super::chatter::mix(scenario.seed, u64::try_from(number).unwrap_or(0) + 1);
             let clock = Clock::start();
@@ -56,6 +68,7 @@ impl Fleet {
                 seed,
                 clock.now(),
             );
+            world.registry.clone_from(&registry);
             populate(&mut world, host)?;
             let engine = Engine::new(
                 host.name.to_string(),
@@ -104,7 +117,22 @@ impl Drop for Fleet {
     }
 }
 
-fn configuration(hosts: &[HostPlan], mut services: Vec<Service>, dir: &Path) -> Config {
+/// With a login of its own nobody looks for one on this machine.
+const PASSWORD: &str = "registry-password";
+
+fn configuration(
+    hosts: &[HostPlan],
+    mut services: Vec<Service>,
+    registry: Option<&str>,
+    dir: &Path,
+) -> Config {
+    let registries = registry.map(|address| config::Registry {
+        address: address.to_owned(),
+        login: Some(Account {
+            username: "demo".to_owned(),
+            password: Secret::File(dir.join(PASSWORD)),
+        }),
+    });
     let hosts = hosts
         .iter()
         .map(|host| config::Host {
@@ -124,6 +152,7 @@ fn configuration(hosts: &[HostPlan], mut services: Vec<Service>, dir: &Path) -> 
     Config {
         hosts,
         services,
+        registries: registries.into_iter().collect(),
         state: config::StateDir {
             dir: Some(dir.join("state")),
             ..config::StateDir::default()

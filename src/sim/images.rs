@@ -24,6 +24,8 @@ pub(super) struct Image {
     /// Lowest first.
     pub(super) layers: Vec<Layer>,
     pub(super) tags: Vec<String>,
+    /// `repository@sha256:…`: what registries call it.
+    pub(super) digests: Vec<String>,
     pub(super) parent: String,
     /// Bytes that a list shows beyond what the layers really hold.
     pub(super) claimed: u64,
@@ -77,6 +79,7 @@ impl Image {
             config,
             layers,
             tags: Vec::new(),
+            digests: Vec::new(),
             parent: String::new(),
         }
     }
@@ -137,6 +140,15 @@ impl Image {
         tree
     }
 
+    fn is_called(&self, name: &str) -> bool {
+        let mut names = self.tags.iter().chain(&self.digests);
+        names.any(|other| other == name)
+    }
+
+    fn is_nameless(&self) -> bool {
+        self.tags.is_empty() && self.digests.is_empty()
+    }
+
     fn summary(&self) -> Value {
         json!({
             "Containers": -1,
@@ -144,7 +156,11 @@ impl Image {
             "Id": self.id,
             "Labels": self.container_config().get("Labels").cloned().unwrap_or(Value::Null),
             "ParentId": self.parent,
-            "RepoDigests": if self.tags.is_empty() { json!(["<none>@<none>"]) } else { Value::Null },
+            "RepoDigests": match (self.digests.is_empty(), self.tags.is_empty()) {
+                (false, _) => json!(self.digests),
+                (true, true) => json!(["<none>@<none>"]),
+                (true, false) => Value::Null,
+            },
             "RepoTags": if self.tags.is_empty() { json!(["<none>:<none>"]) } else { json!(self.tags) },
             "SharedSize": -1,
             "Size": self.size(),
@@ -165,7 +181,7 @@ impl Image {
         json!({
             "Id": self.id,
             "RepoTags": self.tags,
-            "RepoDigests": [],
+            "RepoDigests": self.digests,
             "Parent": self.parent,
             "Comment": text(&self.parsed, "comment"),
             "Created": self.created(),
@@ -200,7 +216,7 @@ impl Images {
         let is_hex = bare.len() >= 4 && bare.chars().all(|c| c.is_ascii_hexdigit());
         self.all
             .get(name)
-            .or_else(|| self.all.values().find(|image| image.tags.contains(&tagged)))
+            .or_else(|| self.all.values().find(|image| image.is_called(&tagged)))
             .or_else(|| {
                 let mut matching = self
                     .all
@@ -219,6 +235,15 @@ impl Images {
         let id = image.id.clone();
         self.all.entry(id.clone()).or_insert(image);
         id
+    }
+
+    /// What a registry calls it.
+    pub(super) fn pin(&mut self, id: &str, pinned: &str) {
+        if let Some(image) = self.all.get_mut(id)
+            && !image.digests.iter().any(|other| other == pinned)
+        {
+            image.digests.push(pinned.to_owned());
+        }
     }
 
     /// A tag belongs to one image: the last one that was given it.
@@ -253,7 +278,7 @@ impl World {
             .filter(|image| {
                 filters.admits_labels(image.container_config().get("Labels").unwrap_or(&Value::Null))
                     && filters.admits("dangling", |wanted| {
-                        (wanted == "true" || wanted == "1") == image.tags.is_empty()
+                        (wanted == "true" || wanted == "1") == image.is_nameless()
                     })
                     && filters.admits("reference", |wanted| {
                         let plain = wanted.trim_end_matches('*');
@@ -292,13 +317,18 @@ impl World {
     pub(super) fn remove_image(&mut self, name: &str, force: bool) -> Answer {
         let image = self.image(name)?.clone();
         let tagged = with_tag(name);
-        let by_tag = image.tags.contains(&tagged);
+        let by_tag = image.is_called(&tagged);
         let short = |id: &str| id.trim_start_matches("sha256:").get(..12).map(str::to_owned);
         let holder = self
             .containers
             .values()
             .filter(|container| container.image_id == image.id)
             .max_by_key(|container| container.is_up());
+        // The digests of a repository go with the last of its tags.
+        let is_last = match image.digests.contains(&tagged) {
+            true => image.tags.len() + image.digests.len() == 1,
+            false => image.tags.len() == 1,
+        };
         if !by_tag && image.tags.len() > 1 && !force {
             return Err(conflict(format!(
                 "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
@@ -306,7 +336,7 @@ impl World {
             )));
         }
         if let Some(holder) = holder
-            && (!by_tag || image.tags.len() == 1)
+            && (!by_tag || is_last)
         {
             let container = short(&holder.id).unwrap_or_default();
             let name = if by_tag {
@@ -332,18 +362,23 @@ impl World {
                 }));
             }
         }
-        let gone: Vec<String> = if by_tag { vec![tagged] } else { image.tags.clone() };
+        let mut gone: Vec<String> = if by_tag {
+            vec![tagged]
+        } else {
+            image.tags.iter().chain(&image.digests).cloned().collect()
+        };
+        // The last tag takes the digests with it.
+        if image.tags.iter().all(|tag| gone.contains(tag)) && !image.tags.is_empty() {
+            gone.extend(image.digests.iter().filter(|_| by_tag).cloned());
+        }
         let mut deleted: Vec<Value> = gone.iter().map(|tag| json!({"Untagged": tag})).collect();
         if let Some(image) = self.images.all.get_mut(&image.id) {
             image.tags.retain(|tag| !gone.contains(tag));
+            image.digests.retain(|pinned| !gone.contains(pinned));
         }
         self.emit("image", "untag", &image.id, json!({"name": image.id}));
-        let unused = self
-            .images
-            .all
-            .get(&image.id)
-            .is_some_and(|image| image.tags.is_empty())
-            && holder_free(self, &image.id);
+        let unused =
+            self.images.all.get(&image.id).is_some_and(Image::is_nameless) && holder_free(self, &image.id);
         if unused {
             self.images.all.remove(&image.id);
             self.images.cache.retain(|_, id| *id != image.id);
@@ -362,7 +397,7 @@ impl World {
             .images
             .all
             .values()
-            .filter(|image| (all || image.tags.is_empty()) && holder_free(self, &image.id))
+            .filter(|image| (all || image.is_nameless()) && holder_free(self, &image.id))
             .map(|image| image.id.clone())
             .collect();
         let mut bytes = 0;

@@ -41,6 +41,7 @@ mod logs;
 mod networks;
 mod ports;
 mod proc;
+mod registry;
 mod routes;
 mod scenario;
 mod session;

@@ -12,9 +12,9 @@ use super::events;
 use super::exec;
 use super::http::{Answer, Ask, Sent, empty, missing, ok, reply};
 use super::logs;
+use super::registry;
 use super::stats;
 use super::system;
-use super::transfer;
 
 pub(super) async fn answer(engine: &Arc<Engine>, mut ask: Ask) -> Answer {
     let path = ask.path.clone();
@@ -38,6 +38,7 @@ pub(super) async fn answer(engine: &Arc<Engine>, mut ask: Ask) -> Answer {
         (_, ["volumes", rest @ ..]) => volume(engine, &method, rest, &mut ask).await,
         (_, ["exec", rest @ ..]) => exec(engine, &method, rest, &mut ask).await,
         (_, ["images", rest @ ..]) => image(engine, &method, rest, &mut ask).await,
+        (&Method::GET, ["distribution", name @ .., "json"]) => registry::ask(engine, &name.join("/")),
         (&Method::POST, ["build"]) => build::answer(engine, &mut ask).await,
         _ => Err(missing("page not found")),
     }
@@ -149,11 +150,12 @@ async fn image(engine: &Arc<Engine>, method: &Method, path: &[&str], ask: &mut A
             let tar = ask.bytes().await?;
             engine.world().load_images(&tar)
         }
+        (&Method::POST, ["create"]) if ask.query("fromSrc").is_none() => registry::pull(engine, ask),
         (&Method::POST, ["create"]) => {
             let body = ask.bytes().await?;
-            engine.world().make_image(ask, &body)
+            engine.world().import_image(ask, &body)
         }
-        (&Method::POST, [name @ .., "push"]) => Err(transfer::no_network(&name.join("/"))),
+        (&Method::POST, [name @ .., "push"]) => registry::push(engine, &name.join("/"), ask),
         (&Method::POST, ["prune"]) => engine.world().prune_images(&ask.filters()?),
         (&Method::GET, [name @ .., "json"]) => engine.world().inspect_image(&name.join("/")),
         (&Method::POST, [name @ .., "tag"]) => engine.world().tag_image(

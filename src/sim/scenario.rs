@@ -21,6 +21,8 @@ pub struct Scenario {
     pub services: Vec<Service>,
     /// By the value of an image's label `sim.behaviour`; asked before the built-in ones.
     pub behaviours: BTreeMap<String, Behaviour>,
+    /// The address of a registry that all hosts reach; it is empty at first.
+    pub registry: Option<String>,
     /// Written into the fleet's folder: build contexts.
     pub files: Vec<(PathBuf, String)>,
 }

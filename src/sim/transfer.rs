@@ -1,4 +1,4 @@
-//! Images in and out: saved, loaded, imported. Pulling says that there is no network.
+//! Images in and out: saved, loaded, imported. Registries are `registry`'s; where there is none, so is no network.
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -117,11 +117,8 @@ impl World {
         Ok(said)
     }
 
-    /// `docker import`, or a pull that finds no network.
-    pub(super) fn make_image(&mut self, ask: &Ask, body: &Bytes) -> Answer {
-        if ask.query("fromSrc").is_none() {
-            return Err(no_network(ask.query("fromImage").unwrap_or_default()));
-        }
+    /// `docker import`
+    pub(super) fn import_image(&mut self, ask: &Ask, body: &Bytes) -> Answer {
         let mut tree = Tree::default();
         tree.unpack("", body)
             .map_err(|words| broken(format!("Error processing tar file(exit status 1): {words}")))?;

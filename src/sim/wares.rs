@@ -32,6 +32,9 @@ struct Ware {
     staged: bool,
 }
 
+/// Where images are pushed to: inside the process, like the hosts.
+pub(super) const REGISTRY: &str = "registry.demo";
+
 /// Where `staging` is.
 pub(super) const STAGING: &str = "stage-1";
 
@@ -143,7 +146,7 @@ pub(super) fn candidates() -> Vec<ImagePlan> {
         .filter_map(|ware| {
             let next = image(ware, ware.releases.last()? + 1, true);
             let latest = ImagePlan {
-                reference: format!("demo/{}:last-build", ware.name),
+                reference: format!("{REGISTRY}/{}:last-build", ware.name),
                 ..next.clone()
             };
             Some([next, latest])
@@ -173,7 +176,7 @@ fn image(ware: &Ware, release: u32, broken: bool) -> ImagePlan {
         }
     }
     ImagePlan {
-        reference: format!("demo/{}:v{release}", ware.name),
+        reference: format!("{REGISTRY}/{}:v{release}", ware.name),
         config,
         files: ware
             .files
@@ -201,11 +204,11 @@ fn service(ware: &Ware) -> Option<Service> {
         })
         .collect();
     let service = Service {
-        pipeline: Slot::usual(true, &tests, false, &[], true),
+        pipeline: Slot::usual(true, &tests, true, &[], true),
         stages: Vec::new(),
         name: ServiceName::parse(ware.name).ok()?,
         environments: Vec::new(),
-        image: format!("demo/{}", ware.name),
+        image: format!("{REGISTRY}/{}", ware.name),
         tests,
         build: Some(Build {
             host: builder,

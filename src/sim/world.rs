@@ -2,6 +2,7 @@
 //! Sets nothing going by itself: `settle` brings it up to the time it is told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use super::exec::Exec;
 use super::http::{Refused, bad, missing};
 use super::images::Images;
 use super::networks::Network;
+use super::registry::Registry;
 use super::scenario::HostTraits;
 use super::tree::Tree;
 use super::volumes::Volume;
@@ -39,6 +41,8 @@ pub(super) struct World {
     /// Behaviours by the value of the label `sim.behaviour`.
     pub(super) behaviours: BTreeMap<String, Behaviour>,
     pub(super) disk_full: bool,
+    /// The only one that is reached from here.
+    pub(super) registry: Option<Arc<Registry>>,
     /// Something changed since it was last asked.
     touched: bool,
 }
@@ -87,6 +91,7 @@ impl World {
             planned: 0,
             behaviours,
             disk_full: false,
+            registry: None,
             touched: false,
         };
         world.make_default_networks();

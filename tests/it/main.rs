@@ -11,6 +11,7 @@ mod listen;
 mod on_finish;
 mod pages;
 mod post_commit;
+mod pushing;
 mod releases;
 mod simulated;
 mod steps;
