@@ -62,6 +62,10 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             writable(model)?;
             super::promote::ways(model).map(drop)
         }
+        Command::EarlierRun | Command::LaterRun => match model.focus {
+            PaneId::Pipeline => Ok(()),
+            _ => Err(Refusal::new("this is for the page of a run: press 6")),
+        },
         Command::Cancel => act::run_to_cancel(model).map(drop),
         Command::Approve => {
             writable(model)?;
@@ -84,9 +88,10 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
         Command::NextMatch | Command::PreviousMatch if !crate::panes::is_searching(model) => {
             Err(Refusal::new("nothing is searched for: / begins a search"))
         }
-        Command::ShorterRange | Command::LongerRange if crate::panes::logs::is_own(model) => {
-            Err(Refusal::new("our own log is shown from as far back as it goes"))
-        }
+        Command::ShorterRange | Command::LongerRange => match crate::panes::logs::only_range(model) {
+            Some(why) => Err(Refusal::new(why)),
+            None => Ok(()),
+        },
         Command::Filter if !crate::panes::has_filter(model.focus) => {
             Err(Refusal::new("there is nothing to filter on this page"))
         }

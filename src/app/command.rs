@@ -160,6 +160,10 @@ commands! {
     Pipeline = "pipeline", "pipeline" on [key!(shift-p)] in Fleet;
     /// Show the plan to ship to one environment what runs in another now
     Promote = "promote", "promote" on [] in Fleet;
+    /// Show the run of the service before this one
+    EarlierRun = "earlier-run", "earlier run" on [key!('[')] in Fleet;
+    /// Show the run of the service after this one
+    LaterRun = "later-run", "later run" on [key!(']')] in Fleet;
     /// Cancel the run: what it changed is taken back
     Cancel = "cancel", "cancel" on [key!(x)] in Fleet;
     /// Answer a run that waits for a person

@@ -18,8 +18,14 @@ pub enum Effect {
     /// Yes to the stage of that name, which waits for a person.
     Approve(OrderId, RunId, String),
     Recover(OrderId, RunId),
+    /// More of the runs that are older than those that are known.
+    OlderRuns,
     /// To the clipboard of the person's terminal (OSC 52).
     Copy(String),
+    /// The title of the person's terminal.
+    Title(String),
+    /// To the person's attention, who may be looking elsewhere.
+    Notify(String),
     /// Write a file of the person's, never over another one. Answered by `Event::Done`.
     Save(OrderId, Save),
     /// Give the terminal to another program until it ends. Answered by `Event::Done`.

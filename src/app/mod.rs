@@ -19,6 +19,7 @@ pub mod layer;
 pub mod help;
 pub mod model;
 pub mod availability;
+pub mod title;
 pub mod watch;
 pub mod orders;
 pub mod act;

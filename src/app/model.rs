@@ -16,6 +16,7 @@ use super::subject::Subject;
 use super::watch::Watch;
 use crate::config::Config;
 use crate::domain::container::State;
+use crate::domain::fault::Fault;
 use crate::domain::fleet::Fleet;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::logs::FollowId;
@@ -48,6 +49,10 @@ pub struct Model {
     pub fleet: Fleet,
     /// Every run of the state folder that was told of.
     pub runs: BTreeMap<RunId, RunView>,
+    /// Runs that are there and cannot be shown, and why.
+    pub unreadable: BTreeMap<RunId, Fault>,
+    /// Runs that are there and were not told of: they are older.
+    pub older_runs: usize,
     pub focus: PaneId,
     /// The focused pane alone although there is room for more.
     pub zoomed: bool,
@@ -70,6 +75,10 @@ pub struct Model {
     pub(super) offers: VecDeque<RunId>,
     /// Ids given out so far: follows and orders never share one and never reuse one.
     ids: u64,
+    /// How the last run ended that was seen under way, until a key is pressed.
+    pub ended: Option<String>,
+    /// What the terminal's title says.
+    pub(super) title: String,
     /// What is derived from fleet and runs is older than they are.
     pub(super) stale: bool,
     pub(super) redraw: Redraw,
@@ -99,6 +108,8 @@ impl Model {
             size: setup.size,
             fleet: Fleet::new(names, now.wall),
             runs: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            older_runs: 0,
             focus: PaneId::Services,
             zoomed: false,
             trail: Vec::new(),
@@ -117,6 +128,8 @@ impl Model {
             plan: PlanPage::default(),
             offers: VecDeque::new(),
             ids: 0,
+            ended: None,
+            title: String::new(),
             stale: true,
             redraw: Redraw::Now,
             setup,

@@ -37,6 +37,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Key(pressed) => {
             refresh(model);
             model.changed();
+            model.ended = None;
             key_pressed(model, pressed)
         }
         Msg::Paste(text) => {
@@ -68,7 +69,18 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
 fn settle(model: &mut Model) -> Vec<Effect> {
     let mut effects = watch::settle(model);
     effects.extend(panes::settle(model));
+    effects.extend(titled(model));
     effects
+}
+
+/// The title when it is another than before.
+fn titled(model: &mut Model) -> Option<Effect> {
+    let title = super::title::of(model);
+    let is_new = model.setup.config.looks.title && title != model.title;
+    is_new.then(|| {
+        model.title.clone_from(&title);
+        Effect::Title(title)
+    })
 }
 
 /// Brings what is derived up to date with fleet and runs.
@@ -119,6 +131,11 @@ fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Event::Output(id, output) => {
+            panes::logs::output(model, id, output);
+            model.changed();
+            Vec::new()
+        }
         Event::Run(run) => {
             model.changed();
             model.stale = true;
@@ -126,6 +143,18 @@ fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
             let effects = panes::run_changed(model, &run);
             model.runs.insert(run.id.clone(), *run);
             effects
+        }
+        Event::Unreadable(run, why) => {
+            model.changed();
+            model.stale = true;
+            model.runs.remove(&run);
+            model.unreadable.insert(run, why);
+            Vec::new()
+        }
+        Event::OlderRuns(count) => {
+            model.changed();
+            model.older_runs = count;
+            Vec::new()
         }
         Event::Planned(id, plan) => {
             model.changed();
@@ -371,6 +400,8 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
         | Command::Left
         | Command::Right
         | Command::Open
+        | Command::EarlierRun
+        | Command::LaterRun
         | Command::Mark
         | Command::All
         | Command::Columns

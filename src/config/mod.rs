@@ -36,7 +36,7 @@ pub use host::Host;
 pub use pattern::Pattern;
 pub use registry::Registry;
 pub use service::Service;
-pub use settings::{Looks, OwnLog, StateDir};
+pub use settings::{Looks, Notify, OwnLog, StateDir};
 pub use trigger::{Listen, Trigger};
 
 use crate::domain::fault::Fault;

@@ -16,11 +16,24 @@ pub enum Theme {
     Mono,
 }
 
+/// How a person is told of the end of a run whose terminal they may not be looking at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Notify {
+    #[default]
+    Off,
+    Bell,
+    /// A notification of the desktop by the terminal (OSC 9: iTerm2, Kitty, Windows Terminal, Ghostty, foot …).
+    Osc9,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looks {
     pub theme: Theme,
     /// ASCII twins instead of glyphs; `None`: when the locale is not UTF-8.
     pub ascii: Option<bool>,
+    /// The terminal's title says what runs.
+    pub title: bool,
+    pub notify: Notify,
     pub log_lines: usize,
     pub log_bytes: usize,
     /// Lines asked of each container when its log is opened.
@@ -32,6 +45,8 @@ impl Default for Looks {
         Self {
             theme: Theme::Auto,
             ascii: None,
+            title: true,
+            notify: Notify::Off,
             log_lines: 20_000,
             log_bytes: 8 << 20,
             log_tail: 500,

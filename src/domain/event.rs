@@ -7,11 +7,11 @@ use super::container::Container;
 use super::detail::Detail;
 use super::fault::Fault;
 use super::host::{Engine, HostLoad, Link};
-use super::ids::{ContainerId, HostName};
+use super::ids::{ContainerId, HostName, RunId};
 use super::logs::{FollowId, LogBatch};
 use super::order::OrderId;
 use super::plan::PlanView;
-use super::run::RunView;
+use super::run::{Output, RunView};
 use super::sample::Sample;
 use super::units::Stamp;
 
@@ -19,8 +19,14 @@ use super::units::Stamp;
 pub enum Event {
     Host(HostName, HostEvent),
     Logs(FollowId, LogBatch),
+    /// What a run said, asked for by `Order::FollowRun`.
+    Output(FollowId, Output),
     /// The runs of the state folder as they stand: sent whole for one run whenever its journal grew.
     Run(Box<RunView>),
+    /// A run that is there and cannot be shown: its journal is damaged, or another version's.
+    Unreadable(RunId, Fault),
+    /// So many runs of the state folder are older than those that were told of.
+    OlderRuns(usize),
     /// The answer to a wish to see the plan of a run.
     Planned(OrderId, Result<Box<PlanView>, Fault>),
     /// An order was carried out, or could not be.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ContainerId, ContainerKey, HostName};
 use super::logs::{FollowId, LogRange};
+use super::run::Part;
 
 /// What this program may do to the hosts at all. Asked where requests are sent, not where keys are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +48,8 @@ pub enum Order {
     },
     /// Follow this program's own log file; no host has a part in it.
     FollowOwnLog(FollowId),
+    /// Follow what a run says, from the beginning of what was kept; no host has a part in it.
+    FollowRun(FollowId, Part),
     Unfollow(FollowId),
     /// Try a lost host now instead of at its next turn.
     Retry(HostName),

@@ -158,6 +158,31 @@ pub struct RunLine {
     pub text: String,
 }
 
+/// A part of what a run said: of one stage, of one host, or all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub run: RunId,
+    pub stage: Option<String>,
+    pub host: Option<HostName>,
+}
+
+impl Part {
+    /// What names no host belongs to all of them.
+    #[must_use]
+    pub fn holds(&self, line: &RunLine) -> bool {
+        let is_its = |host: &HostName| self.host.as_ref().is_none_or(|wanted| wanted == host);
+        self.stage.as_ref().is_none_or(|stage| *stage == line.stage) && line.host.as_ref().is_none_or(is_its)
+    }
+}
+
+/// What was kept of a run's output, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Lines of the whole run, before these, that were not kept.
+    pub gone: u64,
+    pub lines: Vec<RunLine>,
+}
+
 impl RunView {
     #[must_use]
     pub fn is_open(&self) -> bool {

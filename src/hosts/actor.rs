@@ -162,6 +162,7 @@ impl Actor {
             | Order::Follow { .. }
             | Order::Resume { .. }
             | Order::FollowOwnLog(_)
+            | Order::FollowRun(..)
             | Order::Unfollow(_) => {}
         }
     }

@@ -75,7 +75,13 @@ impl LogStream {
         loop {
             match self.batches.recv().await? {
                 Event::Logs(_, batch) => return Some(batch),
-                Event::Host(..) | Event::Run(_) | Event::Planned(..) | Event::Done(..) => {}
+                Event::Host(..)
+                | Event::Output(..)
+                | Event::Run(_)
+                | Event::Unreadable(..)
+                | Event::OlderRuns(_)
+                | Event::Planned(..)
+                | Event::Done(..) => {}
             }
         }
     }

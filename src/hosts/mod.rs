@@ -134,6 +134,9 @@ impl Hosts {
             Order::FollowOwnLog(_) => {
                 return Err(Fault::new("read our own log", "no host has it"));
             }
+            Order::FollowRun(..) => {
+                return Err(Fault::new("read what a run said", "no host has it"));
+            }
             Order::Unfollow(id) => {
                 self.desk().unfollow(*id);
                 return Ok(());

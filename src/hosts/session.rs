@@ -431,7 +431,11 @@ impl Session<'_> {
                 self.actor.tasks.spawn(errand.run());
             }
             Order::Retry(_) => self.list(),
-            Order::Follow { .. } | Order::Resume { .. } | Order::FollowOwnLog(_) | Order::Unfollow(_) => {}
+            Order::Follow { .. }
+            | Order::Resume { .. }
+            | Order::FollowOwnLog(_)
+            | Order::FollowRun(..)
+            | Order::Unfollow(_) => {}
         }
     }
 }

@@ -57,6 +57,7 @@ impl Errand {
             | Order::Follow { .. }
             | Order::Resume { .. }
             | Order::FollowOwnLog(_)
+            | Order::FollowRun(..)
             | Order::Unfollow(_)
             | Order::Retry(_) => Ok(()),
         }

@@ -17,8 +17,8 @@ use crate::domain::run::RunView;
 
 /// How often a followed journal is looked at: a person sees no difference to at once.
 const LOOK: Duration = Duration::from_millis(100);
-/// Runs that are shown; older ones are on disk.
-const SHOWN: usize = 100;
+/// Runs that are shown unless somebody asks for older ones; those are on disk.
+pub const SHOWN: usize = 100;
 
 /// One run being read.
 #[derive(Debug)]
@@ -120,7 +120,8 @@ pub fn recent(state: &State) -> Vec<PathBuf> {
 }
 
 /// All of them, newest first.
-fn folders(state: &State) -> Vec<PathBuf> {
+#[must_use]
+pub fn folders(state: &State) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(state.runs()) else {
         return Vec::new();
     };

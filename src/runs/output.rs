@@ -19,7 +19,7 @@ pub struct Output {
     dir: PathBuf,
     file: File,
     written: u64,
-    /// Lines in the present file, and lines in files that are gone.
+    /// Lines in the present file, and lines in the files before it.
     lines: u64,
     gone: u64,
     redactor: Redactor,
@@ -27,7 +27,7 @@ pub struct Output {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Piece {
+pub(super) enum Piece {
     /// The first line of a file: how many lines came before it.
     Skipped {
         skipped: u64,
@@ -35,24 +35,38 @@ enum Piece {
     Line(RunLine),
 }
 
-fn present(dir: &Path) -> PathBuf {
+pub(super) fn present(dir: &Path) -> PathBuf {
     dir.join("output.ndjson")
 }
 
-fn before(dir: &Path) -> PathBuf {
+pub(super) fn before(dir: &Path) -> PathBuf {
     dir.join("output.before.ndjson")
 }
 
 impl Output {
+    /// What is there already is counted: a recovered run goes on in the same files.
     pub fn open(dir: &Path, redactor: Redactor) -> io::Result<Self> {
-        let file = super::state::open_private(&present(dir))?;
-        let written = file.metadata()?.len();
+        let mut file = super::state::open_private(&present(dir))?;
+        let mut text = Vec::new();
+        File::open(present(dir))?.read_to_end(&mut text)?;
+        if text.last().is_some_and(|byte| *byte != b'\n') {
+            // Its writer died in the middle of a line: the next one is not glued to it.
+            file.write_all(b"\n")?;
+            text.push(b'\n');
+        }
+        let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let gone = match serde_json::from_slice(first) {
+            Ok(Piece::Skipped { skipped }) => Some(skipped),
+            Ok(Piece::Line(_)) | Err(_) => None,
+        };
+        let ends = text.iter().filter(|byte| **byte == b'\n').count();
+        let lines = ends.saturating_sub(usize::from(gone.is_some()));
         Ok(Self {
             dir: dir.to_path_buf(),
             file,
-            written,
-            lines: 0,
-            gone: 0,
+            written: u64::try_from(text.len()).unwrap_or(u64::MAX),
+            lines: u64::try_from(lines).unwrap_or(u64::MAX),
+            gone: gone.unwrap_or(0),
             redactor,
         })
     }

@@ -1,15 +1,15 @@
 //! The state folder as facts: a run is told whenever its journal grew, its output grew, or its process ended.
 //! Looks often while something runs and once a second otherwise; reads only what was appended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::estimate::Figures;
-use super::follow::{Reader, recent};
+use super::follow::{Reader, folders, id_of};
 use super::state::State;
 use crate::domain::event::Event;
 
@@ -19,10 +19,16 @@ const BUSY: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Ends with `shutdown` or when nobody listens any more.
-pub async fn watch(state: &State, facts: mpsc::Sender<Event>, shutdown: CancellationToken) {
+pub async fn watch(
+    state: &State,
+    mut shown: watch::Receiver<usize>,
+    facts: mpsc::Sender<Event>,
+    shutdown: CancellationToken,
+) {
     let mut seen = Seen::default();
     loop {
-        let changed = seen.look(state);
+        let most = *shown.borrow_and_update();
+        let changed = seen.look(state, most);
         for event in changed {
             tokio::select! {
                 biased;
@@ -34,6 +40,7 @@ pub async fn watch(state: &State, facts: mpsc::Sender<Event>, shutdown: Cancella
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
+            Ok(()) = shown.changed() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
@@ -42,6 +49,11 @@ pub async fn watch(state: &State, facts: mpsc::Sender<Event>, shutdown: Cancella
 #[derive(Default)]
 struct Seen {
     readers: BTreeMap<PathBuf, Reader>,
+    /// Told of as such; not read again.
+    damaged: BTreeSet<PathBuf>,
+    /// Runs that were asked for the last time, and how many there were besides.
+    most: usize,
+    older: usize,
     /// Of the folder of runs: other when a run was added.
     modified: Option<SystemTime>,
     /// When closed runs were looked at last: they hardly ever change.
@@ -56,18 +68,27 @@ impl Seen {
     }
 
     /// Oldest first, so that the newest is told last.
-    fn look(&mut self, state: &State) -> Vec<Event> {
+    fn look(&mut self, state: &State, most: usize) -> Vec<Event> {
+        let mut events = Vec::new();
         let modified = std::fs::metadata(state.runs())
             .and_then(|seen| seen.modified())
             .ok();
-        if modified != self.modified || self.modified.is_none() {
+        if modified != self.modified || self.modified.is_none() || most != self.most {
             self.modified = modified;
-            let dirs = recent(state);
+            self.most = most;
+            let mut dirs = folders(state);
+            let older = dirs.len().saturating_sub(most);
+            if std::mem::replace(&mut self.older, older) != older {
+                events.push(Event::OlderRuns(older));
+            }
+            dirs.truncate(most);
+            let dirs: BTreeSet<PathBuf> = dirs.into_iter().collect();
             self.readers.retain(|dir, _| dirs.contains(dir));
-            for dir in dirs {
+            self.damaged.retain(|dir| dirs.contains(dir));
+            for dir in dirs.difference(&self.damaged) {
                 self.readers
                     .entry(dir.clone())
-                    .or_insert_with(|| Reader::new(dir));
+                    .or_insert_with(|| Reader::new(dir.clone()));
             }
         }
         let all = self.all.is_none_or(|at| at.elapsed() >= QUIET);
@@ -75,7 +96,6 @@ impl Seen {
             self.all = Some(Instant::now());
         }
         let mut changed: Vec<PathBuf> = Vec::new();
-        let mut damaged: Vec<PathBuf> = Vec::new();
         for (dir, reader) in &mut self.readers {
             // A closed run changes only when it is recovered: its journal grows then.
             if !all && !reader.is_open() {
@@ -86,24 +106,22 @@ impl Seen {
                 Ok(false) => {}
                 Err(fault) => {
                     tracing::warn!(%fault, "a run is not shown");
-                    damaged.push(dir.clone());
+                    self.damaged.insert(dir.clone());
+                    events.extend(id_of(dir).map(|run| Event::Unreadable(run, fault)));
                 }
             }
         }
-        for dir in damaged {
-            self.readers.remove(&dir);
-        }
+        let damaged = &self.damaged;
+        self.readers.retain(|dir, _| !damaged.contains(dir));
         if changed.is_empty() {
-            return Vec::new();
+            return events;
         }
         let figures = Figures::of(self.readers.values().rev());
-        changed
-            .iter()
-            .filter_map(|dir| self.readers.get(dir)?.view())
-            .map(|mut view| {
-                figures.estimate(&mut view);
-                Event::Run(Box::new(view))
-            })
-            .collect()
+        let views = changed.iter().filter_map(|dir| self.readers.get(dir)?.view());
+        events.extend(views.map(|mut view| {
+            figures.estimate(&mut view);
+            Event::Run(Box::new(view))
+        }));
+        events
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
+use super::title;
 use crate::app::layout::Size;
 use crate::domain::fault::Fault;
 
@@ -27,11 +28,16 @@ pub struct Guard {
     before: Termios,
     raw: Termios,
     held: bool,
+    /// Whether a title may be set, and the one that is.
+    titled: bool,
+    title: Option<String>,
+    /// The terminal keeps the title that was there before ours.
+    kept: bool,
 }
 
 impl Guard {
-    /// Takes the terminal. Without one, the fault says so.
-    pub fn take() -> Result<Self, Fault> {
+    /// Takes the terminal. Without one, the fault says so. `titled`: its title may be set.
+    pub fn take(titled: bool) -> Result<Self, Fault> {
         let no_terminal = |why: String| {
             Fault::new("open the control room", why)
                 .hint("it needs a terminal; `pilothouse ps`, `hosts` and `runs` do without (see --help)")
@@ -51,6 +57,9 @@ impl Guard {
                 before,
                 raw,
                 held: false,
+                titled,
+                title: None,
+                kept: false,
             };
             guard.again()?;
             Ok(guard)
@@ -80,7 +89,24 @@ impl Guard {
         tcsetattr(&self.out, OptionalActions::Now, &self.raw)?;
         self.held = true;
         HELD.store(true, std::sync::atomic::Ordering::Relaxed);
-        self.out.write_all(TAKE)
+        self.out.write_all(TAKE)?;
+        if self.titled {
+            self.out.write_all(title::KEEP.as_bytes())?;
+            self.kept = true;
+        }
+        match self.title.take() {
+            Some(words) => self.title(&words),
+            None => Ok(()),
+        }
+    }
+
+    /// The terminal's title, until it is given back.
+    pub fn title(&mut self, words: &str) -> io::Result<()> {
+        self.title = Some(words.to_owned());
+        if !self.titled || !HELD.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.out.write_all(title::set(words).as_bytes())
     }
 
     /// Gives the terminal back as it was found.
@@ -89,7 +115,13 @@ impl Guard {
             return Ok(());
         }
         HELD.store(false, std::sync::atomic::Ordering::Relaxed);
-        let written = self.out.write_all(GIVE_BACK);
+        // Once for each time it was kept: what others have kept is theirs.
+        let restore = if std::mem::take(&mut self.kept) {
+            title::RESTORE
+        } else {
+            ""
+        };
+        let written = self.out.write_all(&[restore.as_bytes(), GIVE_BACK].concat());
         tcsetattr(&self.out, OptionalActions::Now, &self.before)?;
         written
     }

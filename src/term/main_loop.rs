@@ -17,11 +17,12 @@ use super::keys::Keys;
 use super::pace::Pace;
 use super::painter::Painter;
 use super::signals::{Caught, Signals};
+use super::title;
 use super::world::{News, World};
 use crate::app::effect::Lend;
 use crate::app::model::Redraw;
 use crate::app::{Effect, Model, Msg, Setup, update};
-use crate::config::Config;
+use crate::config::{Config, Notify};
 use crate::domain::event::Event;
 use crate::domain::fault::Fault;
 use crate::domain::order::{Access, Order, OrderId};
@@ -57,7 +58,9 @@ pub struct Room {
 /// Until a person quits, a signal ends it, or the terminal is gone.
 pub async fn run(room: Room) -> Result<(), Fault> {
     guard::keep_panics();
-    let mut guard = Guard::take()?;
+    let term = std::env::var("TERM").ok();
+    let is_understood = title::is_understood(term.as_deref());
+    let mut guard = Guard::take(is_understood && room.config.looks.title)?;
     let opened = |fault: io::Error| Fault::new("open the control room", fault);
     let size = guard.size().map_err(opened)?;
     let out = guard.out().map_err(opened)?;
@@ -82,6 +85,8 @@ pub async fn run(room: Room) -> Result<(), Fault> {
         world,
         clock,
         guard: &mut guard,
+        notify: room.config.looks.notify,
+        is_understood,
         leaving: false,
     };
     let ended = desk.attend(&mut news).await;
@@ -107,6 +112,9 @@ struct Desk<'a> {
     world: World,
     clock: Clock,
     guard: &'a mut Guard,
+    notify: Notify,
+    /// Does the terminal know operating system commands?
+    is_understood: bool,
     leaving: bool,
 }
 
@@ -240,17 +248,30 @@ impl Desk<'_> {
             Effect::Approve(id, run, stage) => self.world.approve(id, run, stage),
             Effect::Cancel(id, run) => self.world.cancel(id, run),
             Effect::Recover(id, run) => self.world.recover(id, run),
+            Effect::OlderRuns => self.world.older_runs(),
             Effect::Save(id, save) => self.world.save(id, save),
             Effect::Copy(text) => {
                 let bytes = clipboard::copy(&text, std::env::var_os("TMUX").is_some());
                 self.terminal.backend_mut().pass(&bytes).map_err(gone)?;
             }
+            Effect::Title(words) => self.guard.title(&words).map_err(gone)?,
+            Effect::Notify(words) => self.notify(&words)?,
             Effect::Lend(id, lend) => Box::pin(self.lend(id, lend, news)).await?,
             Effect::Suspend => self.suspend()?,
             Effect::Redraw => self.taken_again()?,
             Effect::Leave => self.leaving = true,
         }
         Ok(())
+    }
+
+    fn notify(&mut self, words: &str) -> Result<(), Fault> {
+        let how = match self.notify {
+            // A bell is heard everywhere.
+            Notify::Osc9 if !self.is_understood => Notify::Bell,
+            how => how,
+        };
+        let bytes = title::notify(how, words);
+        self.terminal.backend_mut().pass(bytes.as_bytes()).map_err(gone)
     }
 
     /// The terminal is another program's until that ends; facts are still heard, so that nobody waits for us.

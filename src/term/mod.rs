@@ -7,6 +7,7 @@ pub mod escape;
 pub mod keys;
 pub mod signals;
 pub mod clipboard;
+pub mod title;
 pub mod pace;
 pub mod save;
 pub mod own_log;

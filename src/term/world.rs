@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -38,8 +38,10 @@ pub struct World {
     bulk: mpsc::Sender<Event>,
     /// Where our own log is written, if it is.
     log: Option<PathBuf>,
-    /// Our own log while somebody reads it.
-    own_log: Option<(FollowId, AbortOnDropHandle<()>)>,
+    /// Our own log or what a run said, while somebody reads it: one view shows one of them.
+    reading: Option<(FollowId, AbortOnDropHandle<()>)>,
+    /// How many runs are told of, the newest.
+    runs_shown: watch::Sender<usize>,
     tasks: JoinSet<()>,
     shutdown: CancellationToken,
 }
@@ -64,8 +66,9 @@ impl World {
         let (bulk, bulk_out) = mpsc::channel(BULK);
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        let (runs_shown, shown) = watch::channel(runs::SHOWN);
         let watched = (state.clone(), facts.clone(), shutdown.clone());
-        tasks.spawn(async move { runs::watch(&watched.0, watched.1, watched.2).await });
+        tasks.spawn(async move { runs::watch(&watched.0, shown, watched.1, watched.2).await });
         let hosts = hosts::start(
             config.hosts.clone(),
             access,
@@ -82,7 +85,8 @@ impl World {
             facts,
             bulk,
             log,
-            own_log: None,
+            reading: None,
+            runs_shown,
             tasks,
             shutdown,
         };
@@ -96,9 +100,19 @@ impl World {
     /// Never waits: an order that cannot be taken is answered with the reason.
     pub fn order(&mut self, id: OrderId, order: Order) {
         match &order {
-            Order::FollowOwnLog(follow) => return self.read_own_log(id, *follow),
-            Order::Unfollow(follow) if self.own_log.as_ref().is_some_and(|(own, _)| own == follow) => {
-                self.own_log = None;
+            Order::FollowOwnLog(follow) => {
+                let (path, bulk) = (self.log.clone(), self.bulk.clone());
+                return self.read(id, *follow, own_log::follow(path, *follow, bulk));
+            }
+            Order::FollowRun(follow, part) => {
+                let (state, part, follow, bulk) =
+                    (self.state.clone(), part.clone(), *follow, self.bulk.clone());
+                return self.read(id, follow, async move {
+                    runs::transcript::follow(&state, part, follow, bulk).await
+                });
+            }
+            Order::Unfollow(follow) if self.reading.as_ref().is_some_and(|(read, _)| read == follow) => {
+                self.reading = None;
                 return;
             }
             _ => {}
@@ -108,16 +122,21 @@ impl World {
         }
     }
 
-    /// Until it is unfollowed; why it cannot be read is the answer.
-    fn read_own_log(&mut self, id: OrderId, follow: FollowId) {
-        let (path, facts, bulk) = (self.log.clone(), self.facts.clone(), self.bulk.clone());
+    /// A file of this machine, until it is unfollowed; why it cannot be read is the answer.
+    fn read(
+        &mut self,
+        id: OrderId,
+        follow: FollowId,
+        reading: impl Future<Output = Result<(), Fault>> + Send + 'static,
+    ) {
+        let facts = self.facts.clone();
         let task = tokio::spawn(async move {
-            if let Err(fault) = own_log::follow(path, follow, bulk).await {
+            if let Err(fault) = reading.await {
                 // Nobody to tell: the room has ended.
                 drop(facts.send(Event::Done(id, Err(fault))).await);
             }
         });
-        self.own_log = Some((follow, AbortOnDropHandle::new(task)));
+        self.reading = Some((follow, AbortOnDropHandle::new(task)));
     }
 
     /// Read-only too: a plan changes nothing.
@@ -164,6 +183,10 @@ impl World {
             writable(access, "recover the run")?;
             runs::recover(&state, &config, Some(run)).await.map(drop)
         });
+    }
+
+    pub fn older_runs(&self) {
+        self.runs_shown.send_modify(|shown| *shown += runs::SHOWN);
     }
 
     pub fn save(&mut self, id: OrderId, save: Save) {

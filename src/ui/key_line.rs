@@ -98,10 +98,11 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     }
 }
 
-/// In running text `/` searches.
+/// In running text `/` searches; of a run there is its output to open.
 fn word(pane: PaneId, command: Command) -> &'static str {
     match (command, pane) {
         (Command::Filter, PaneId::Logs | PaneId::Detail) => "search",
+        (Command::Open, PaneId::Pipeline) => "output",
         _ => command.short(),
     }
 }

@@ -23,7 +23,11 @@ fn streams(effects: Vec<Effect>) -> Vec<Order> {
     let is_log = |order: &Order| {
         matches!(
             order,
-            Order::Follow { .. } | Order::Resume { .. } | Order::FollowOwnLog(_) | Order::Unfollow(_)
+            Order::Follow { .. }
+                | Order::Resume { .. }
+                | Order::FollowOwnLog(_)
+                | Order::FollowRun(..)
+                | Order::Unfollow(_)
         )
     };
     effects.into_iter().filter_map(order).filter(is_log).collect()

@@ -1,6 +1,7 @@
 //! The pages of logs, a container, a run, a plan: how they look, and what their keys ask for.
 //! Sentences of keys go in, effects and screens come out; nothing outside is touched.
 
+mod said;
 mod support;
 
 use std::sync::Arc;
@@ -326,7 +327,7 @@ fn runs_are_listed_newest_first_and_enter_opens_one_of_any_age() {
         "{}",
         room.screen()
     );
-    room.key(key!(right));
+    room.key(key!(']'));
     assert!(
         room.screen().contains("20260105-110000-shop"),
         "{}",

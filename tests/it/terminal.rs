@@ -277,6 +277,54 @@ fn an_unknown_terminal_is_no_reason_to_crash() {
     }
 }
 
+const KEPT: &str = "\x1b[22;2t";
+const BROUGHT_BACK: &str = "\x1b]2;\x07\x1b[23;2t";
+
+#[test]
+fn the_title_is_set_and_the_one_before_is_brought_back_once() {
+    let mut room = Room::open();
+    room.until_open();
+    room.until("the title is set", |room| {
+        room.written().contains("\x1b]2;pilothouse\x07")
+    });
+    kill_process(room.pid(), Signal::TERM).unwrap();
+    room.ended();
+    room.was_given_back();
+    let written = room.written();
+    assert_eq!(written.matches(BROUGHT_BACK).count(), 1, "{written:?}");
+    let (title, screen) = (written.find(BROUGHT_BACK), written.rfind(LEFT));
+    assert!(title < screen && title > written.find(KEPT), "{written:?}");
+}
+
+#[test]
+fn a_panic_brings_the_title_back() {
+    let mut room = Room::with(&[("TERM", "xterm"), ("PILOTHOUSE_PANIC", "1")], None);
+    room.ended();
+    room.was_given_back();
+    let written = room.written();
+    assert_eq!(
+        written.matches(KEPT).count(),
+        written.matches(BROUGHT_BACK).count(),
+        "{written:?}"
+    );
+}
+
+#[test]
+fn no_title_where_the_terminal_would_print_it_or_nobody_wants_it() {
+    let unwanted = "printf '[looks]\\ntitle = false\\n' >> \"$3\"; exec \"$@\"";
+    for (term, before) in [("linux", None), ("dumb", None), ("xterm", Some(unwanted))] {
+        let mut room = Room::with(&[("TERM", term)], before);
+        room.until_open();
+        room.press("q");
+        assert_eq!(room.ended(), 0);
+        let written = room.written();
+        assert!(
+            !written.contains("\x1b]2;") && !written.contains(KEPT),
+            "{term}: {written:?}"
+        );
+    }
+}
+
 #[test]
 fn ctrl_z_stops_it_and_fg_brings_it_back() {
     let script = "set -m; \"$@\"; echo it-was-stopped; read line; fg > /dev/null; echo it-has-ended";

@@ -89,7 +89,11 @@ impl Watch {
                 }
             }
             Event::Done(id, result) => drop(self.done.insert(id, result)),
-            Event::Run(_) | Event::Planned(..) => {}
+            Event::Output(..)
+            | Event::Run(_)
+            | Event::Unreadable(..)
+            | Event::OlderRuns(_)
+            | Event::Planned(..) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::fault::Wrong;
 use super::super::quantity::{size, span};
 use super::super::section::{Section, Value};
-use super::super::settings::Theme;
+use super::super::settings::{Notify, Theme};
 use super::super::{Config, Place};
 
 /// A pane needs some lines; a log view is not an archive.
@@ -61,6 +61,19 @@ fn looks(section: &mut Section<'_>, config: &mut Config) {
     if let Some(ascii) = section.take("ascii").and_then(|value| value.truth()) {
         looks.ascii = Some(ascii);
     }
+    set(
+        &mut looks.title,
+        section.take("title").and_then(|value| value.truth()),
+    );
+    let ways = [
+        ("off", Notify::Off),
+        ("bell", Notify::Bell),
+        ("osc9", Notify::Osc9),
+    ];
+    set(
+        &mut looks.notify,
+        section.take("notify").and_then(|value| value.one_of(&ways)),
+    );
     set(
         &mut looks.log_lines,
         section

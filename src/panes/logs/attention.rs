@@ -45,7 +45,7 @@ impl Attention {
 pub fn settle(model: &mut Model) -> Vec<Effect> {
     let orders = if model.slot(PaneId::Logs).is_none() {
         model.logs.attention.none();
-        if model.logs.scope() == Some(&Scope::OwnLog) {
+        if model.logs.is_file() {
             model.logs.close()
         } else {
             model.logs.rest(&model.fleet)
@@ -89,7 +89,7 @@ fn selected(model: &Model) -> Option<Scope> {
     let count = match &scope {
         Scope::Group(group) => crate::panes::containers::of_group(model, group).len(),
         Scope::Containers(keys) => keys.len(),
-        Scope::OwnLog => 0,
+        Scope::Run(_) | Scope::OwnLog => 0,
     };
     (count <= MOST).then_some(scope)
 }

@@ -5,7 +5,9 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
+use super::sources::Scope;
 use super::state::Logs;
+use crate::domain::ids::HostName;
 use crate::domain::logs::{LogLine, Stream};
 use crate::domain::text;
 use crate::domain::units::Stamp;
@@ -45,7 +47,16 @@ impl Logs {
     /// `shop-20261121-140319.log`
     #[must_use]
     pub fn file_name(&self, now: Stamp) -> String {
-        let title = self.sources.title();
+        let title = match self.scope() {
+            Some(Scope::Run(part)) => {
+                let parts = [part.stage.as_deref(), part.host.as_ref().map(HostName::as_str)];
+                let parts = parts.into_iter().flatten();
+                let words: Vec<&str> = std::iter::once(part.run.as_str()).chain(parts).collect();
+                words.join("-").replace(' ', "-")
+            }
+            Some(Scope::OwnLog) => "pilothouse".to_owned(),
+            Some(Scope::Containers(_) | Scope::Group(_)) | None => self.sources.title(),
+        };
         let stem = title.split(' ').next().unwrap_or_default();
         let stem: String = stem
             .chars()

@@ -25,6 +25,7 @@ use crate::domain::event::HostEvent;
 use crate::domain::ids::HostName;
 use crate::domain::logs::{FollowId, LogBatch};
 use crate::domain::order::Order;
+use crate::domain::run::{Output, Part};
 use scroll::{Page, Step};
 use sources::Scope;
 pub use state::Logs;
@@ -91,10 +92,21 @@ fn read(model: &mut Model, scope: Scope) -> Vec<Effect> {
     effects(model, orders)
 }
 
-/// Is it our own log that is shown?
+/// Why the range can't be another one, where it can't.
 #[must_use]
-pub fn is_own(model: &Model) -> bool {
-    model.focus == PaneId::Logs && model.logs.scope() == Some(&Scope::OwnLog)
+pub fn only_range(model: &Model) -> Option<&'static str> {
+    match model.logs.scope() {
+        Some(Scope::OwnLog) => Some("our own log is shown from as far back as it goes"),
+        Some(Scope::Run(_)) => Some("all that was kept of the run's output is shown"),
+        Some(Scope::Containers(_) | Scope::Group(_)) | None => None,
+    }
+}
+
+/// What a run said, or a part of it.
+#[must_use]
+pub fn open_run(model: &mut Model, part: Part) -> Vec<Effect> {
+    model.go(PaneId::Logs);
+    read(model, Scope::Run(part))
 }
 
 /// `:log`: what this program wrote down about itself.
@@ -153,7 +165,14 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Open => {
             return match subject(model) {
                 Some(Subject::Container(_)) => crate::panes::detail::open(model),
-                _ => Vec::new(),
+                Some(Subject::Run(run)) => {
+                    crate::panes::pipeline::open(model, run);
+                    Vec::new()
+                }
+                Some(Subject::Group(_) | Subject::Host(_)) | None => {
+                    model.say("go to a line first: Enter opens its container");
+                    Vec::new()
+                }
             };
         }
         _ => {}
@@ -196,6 +215,10 @@ pub fn lines(model: &mut Model, id: FollowId, batch: LogBatch) {
     }
 }
 
+pub fn output(model: &mut Model, id: FollowId, output: Output) {
+    model.logs.receive_output(id, output);
+}
+
 /// Before a frame: some of the lines that filter and search have not seen yet. Is there more to do?
 pub fn advance(model: &mut Model) -> bool {
     let page = page(model);
@@ -206,8 +229,10 @@ pub fn advance(model: &mut Model) -> bool {
 #[must_use]
 pub fn subject(model: &Model) -> Option<Subject> {
     let logs = &model.logs;
-    if logs.scope() == Some(&Scope::OwnLog) {
-        return None;
+    match logs.scope() {
+        Some(Scope::OwnLog) => return None,
+        Some(Scope::Run(part)) => return Some(Subject::Run(part.run.clone())),
+        Some(Scope::Containers(_) | Scope::Group(_)) | None => {}
     }
     if let Some(line) = logs.cursor().and_then(|number| logs.ring().get(number)) {
         return Some(Subject::Container(line.source.as_ref().clone()));
@@ -228,6 +253,7 @@ pub fn note(model: &Model) -> String {
     }
     let mut words = match logs.scope() {
         Some(Scope::OwnLog) => vec!["Pilothouse's own log".to_owned()],
+        Some(Scope::Run(part)) => vec![part_words(model, part)],
         Some(Scope::Containers(_) | Scope::Group(_)) | None => {
             vec![logs.sources().title(), logs.range().word().to_owned()]
         }
@@ -261,6 +287,21 @@ pub fn note(model: &Model) -> String {
         words.push(format!("{} lines gone", logs.ring().skipped()));
     }
     words.join(" · ")
+}
+
+/// `deploy shop · gate on web-2`
+fn part_words(model: &Model, part: &Part) -> String {
+    let mut words = match model.runs.get(&part.run) {
+        Some(run) => format!("{} {}", run.kind.word(), run.subject()),
+        None => format!("run {}", part.run),
+    };
+    if let Some(stage) = &part.stage {
+        words = format!("{words} · {stage}");
+    }
+    if let Some(host) = &part.host {
+        words = format!("{words} on {host}");
+    }
+    words
 }
 
 /// A search begins with an empty line: `n` repeats the old one.

@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use crate::domain::container::{Container, Group};
 use crate::domain::fleet::Fleet;
-use crate::domain::ids::{ContainerKey, HostName};
+use crate::domain::ids::{ContainerId, ContainerKey, HostName};
+use crate::domain::run::{Part, RunLine};
 
 /// Sources remembered that are no longer there; more than this and the oldest go.
 const REMEMBERED: usize = 256;
+
+/// Stands for the host where a line of a run is of none.
+const NO_HOST: &str = "run";
 
 /// What was asked for: who else belongs to it later follows from this.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +22,8 @@ pub enum Scope {
     Containers(Vec<ContainerKey>),
     /// All containers of a service or a compose service, on all hosts.
     Group(Group),
+    /// What a run said.
+    Run(Part),
     /// This program's own log file.
     OwnLog,
 }
@@ -86,7 +92,7 @@ impl Sources {
             let belongs = match scope {
                 Scope::Containers(keys) => keys.contains(&key) || known.contains(&(host, &container.name)),
                 Scope::Group(group) => belongs(container, group),
-                Scope::OwnLog => false,
+                Scope::Run(_) | Scope::OwnLog => false,
             };
             if belongs && !self.by_key.contains_key(&key) {
                 joining.push((key, container.name.clone()));
@@ -103,6 +109,25 @@ impl Sources {
         self.forget(fleet);
         self.relabel();
         keys
+    }
+
+    /// Where a line of a run comes from: a stage on a host, known from its first line on.
+    pub fn of_run(&mut self, line: &RunLine) -> Option<Arc<ContainerKey>> {
+        // Our own words are well-formed names.
+        let host = line.host.clone().or_else(|| HostName::parse(NO_HOST).ok())?;
+        let is_its = |source: &&Source| source.key.host == host && *source.name == *line.stage;
+        if let Some(known) = self.list.iter().find(is_its) {
+            return Some(Arc::new(known.key.clone()));
+        }
+        let id = ContainerId::parse(&format!("stage{}", self.list.len())).ok()?;
+        let key = ContainerKey { host, id };
+        self.list.push(Source {
+            key: key.clone(),
+            name: line.stage.as_str().into(),
+            label: String::new(),
+        });
+        self.relabel();
+        Some(Arc::new(key))
     }
 
     fn forget(&mut self, fleet: &Fleet) {

@@ -15,6 +15,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::ids::ContainerKey;
 use crate::domain::logs::{FollowId, LogBatch, LogLine, LogRange, LogRing, Reached, Stream};
 use crate::domain::order::Order;
+use crate::domain::run::{Output, RunLine};
 use crate::domain::units::Stamp;
 
 /// Columns of `14:03:19.201`.
@@ -109,6 +110,15 @@ impl Logs {
         self.scope.as_ref()
     }
 
+    /// Is it no container that is read but a file of this machine? That is read from as far back as it was kept.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        match &self.scope {
+            Some(Scope::Run(_) | Scope::OwnLog) => true,
+            Some(Scope::Containers(_) | Scope::Group(_)) | None => false,
+        }
+    }
+
     #[must_use]
     pub fn sources(&self) -> &Sources {
         &self.sources
@@ -146,9 +156,14 @@ impl Logs {
             return Vec::new();
         }
         let mut orders = self.close();
-        if scope == Scope::OwnLog {
+        let file = match &scope {
+            Scope::OwnLog => Some(Order::FollowOwnLog(id)),
+            Scope::Run(part) => Some(Order::FollowRun(id, part.clone())),
+            Scope::Containers(_) | Scope::Group(_) => None,
+        };
+        if let Some(order) = file {
             self.follows.insert(id);
-            orders.push(Order::FollowOwnLog(id));
+            orders.push(order);
         }
         self.scope = Some(scope);
         orders.extend(self.join(fleet, id));
@@ -238,9 +253,61 @@ impl Logs {
             }
             self.insert(line);
         }
+        self.unmark_gone();
+    }
+
+    fn unmark_gone(&mut self) {
         let first = self.ring.first();
         if self.marked.first().is_some_and(|number| *number < first) {
             self.marked = self.marked.split_off(&first);
+        }
+    }
+
+    /// What a run said; of a follow that was given up it is of no consequence.
+    pub fn receive_output(&mut self, id: FollowId, output: Output) {
+        if !self.follows.contains(&id) {
+            return;
+        }
+        if output.gone > 0 {
+            let lines = if output.gone == 1 {
+                "line of this run was"
+            } else {
+                "lines of this run were"
+            };
+            let text = format!("{} {lines} not kept", output.gone);
+            let line = output.lines.first().cloned().unwrap_or_else(|| self.said_last());
+            self.take_said(line, Stream::Notice, text);
+        }
+        for line in output.lines {
+            let text = line.text.clone();
+            self.take_said(line, Stream::Out, text);
+        }
+        self.unmark_gone();
+    }
+
+    /// Where and when a word of ours belongs while no line of this part came with it.
+    fn said_last(&self) -> RunLine {
+        let part = match &self.scope {
+            Some(Scope::Run(part)) => Some(part),
+            _ => None,
+        };
+        let newest = self.ring.iter().next_back().map(|(_, line)| line.at);
+        RunLine {
+            at: newest.unwrap_or_default(),
+            stage: part.and_then(|part| part.stage.clone()).unwrap_or_default(),
+            host: part.and_then(|part| part.host.clone()),
+            text: String::new(),
+        }
+    }
+
+    fn take_said(&mut self, line: RunLine, stream: Stream, text: String) {
+        if let Some(source) = self.sources.of_run(&line) {
+            self.insert(LogLine {
+                at: line.at,
+                source,
+                stream,
+                text: text.into(),
+            });
         }
     }
 

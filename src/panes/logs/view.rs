@@ -17,6 +17,7 @@ use super::state::Logs;
 use super::wrap;
 use crate::app::{Model, PaneId};
 use crate::domain::logs::{LogLine, Stream};
+use crate::domain::run::RunView;
 use crate::ui::ansi::{after, clean, coloured, fit, fit_middle, pad};
 use crate::ui::clock;
 use crate::ui::theme::Theme;
@@ -62,6 +63,10 @@ fn draw_nothing(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     let hidden = logs.patterns().hidden();
     let words = if logs.scope() == Some(&Scope::OwnLog) && hidden == 0 {
         "Nothing has been written down yet.".to_owned()
+    } else if let (Some(Scope::Run(part)), 0) = (logs.scope(), hidden) {
+        let is_open = model.runs.get(&part.run).is_some_and(RunView::is_open);
+        let so_far = if is_open { " so far" } else { "" };
+        format!("Nothing was said here{so_far}; Esc goes back.")
     } else if logs.attention.due().is_some() {
         // In a moment.
         String::new()

@@ -21,6 +21,7 @@ pub struct Wish<'a> {
     /// Rows for hosts, at least one.
     pub hosts: usize,
     pub selected: Option<&'a HostName>,
+    pub stage: Option<&'a str>,
     pub glyphs: &'static Glyphs,
 }
 
@@ -71,7 +72,7 @@ pub fn rows(run: &RunView, wish: Wish<'_>) -> Vec<Row> {
         .min(WIDEST_HOST);
     let room = wish.columns.saturating_sub(label + 4);
     let window = Window::new(run, room, wish);
-    let mut page = vec![window.heading(run, label, wish.glyphs)];
+    let mut page = vec![window.heading(run, label, wish)];
     if window.stages(run).any(|(stage, _)| is_whole(stage)) {
         page.push(window.row(run, Of::All, label, wish));
     }
@@ -157,7 +158,10 @@ impl Window {
         }
         // Room for what the edges say.
         let room = room.saturating_sub(10);
-        let active = active(run);
+        let chosen = wish
+            .stage
+            .and_then(|name| run.stages.iter().position(|stage| stage.name == name));
+        let active = chosen.unwrap_or_else(|| active(run));
         let mut first = 0;
         while first < active && first + fits(first, room) <= active {
             first += 1;
@@ -178,16 +182,25 @@ impl Window {
         run.stages.iter().skip(self.first).zip(self.widths.clone())
     }
 
-    fn heading(&self, run: &RunView, label: usize, glyphs: &Glyphs) -> Row {
+    fn heading(&self, run: &RunView, label: usize, wish: Wish<'_>) -> Row {
+        let glyphs = wish.glyphs;
         let before = if self.before > 0 {
             format!("+{}", self.before)
         } else {
             String::new()
         };
-        let mut row = vec![(Tone::Dim, pad(&before, label + 2, glyphs.ellipsis))];
+        let mut row = vec![(Tone::Dim, pad(&before, label + 1, glyphs.ellipsis))];
+        let mut blanks = 1;
         for (stage, wide) in self.stages(run) {
             let name = pad(&title(stage, glyphs), wide, glyphs.ellipsis);
-            let tone = if stage
+            // In the blank before it, so that no column moves.
+            let is_chosen = wish.stage == Some(stage.name.as_str());
+            let sign = if is_chosen { glyphs.cursor } else { " " };
+            row.push((Tone::Accent, format!("{}{sign}", " ".repeat(blanks - 1))));
+            blanks = self.gap;
+            let tone = if is_chosen {
+                Tone::Accent
+            } else if stage
                 .cells
                 .iter()
                 .any(|(_, cell)| matches!(cell, Cell::Running { .. }))
@@ -196,10 +209,11 @@ impl Window {
             } else {
                 Tone::Dim
             };
-            row.push((tone, format!("{name}{}", " ".repeat(self.gap))));
+            row.push((tone, name));
         }
         if self.after > 0 {
-            row.push((Tone::Dim, format!("+{} {}", self.after, glyphs.more)));
+            let gap = " ".repeat(self.gap);
+            row.push((Tone::Dim, format!("{gap}+{} {}", self.after, glyphs.more)));
         }
         row
     }
@@ -325,7 +339,8 @@ fn title(stage: &StageView, glyphs: &Glyphs) -> String {
 }
 
 /// The first stage that is not over.
-fn active(run: &RunView) -> usize {
+#[must_use]
+pub fn active(run: &RunView) -> usize {
     let is_over = |stage: &StageView| {
         stage.cells.iter().all(|(_, cell)| {
             matches!(

@@ -11,9 +11,10 @@ use crate::domain::container::Group;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
-use crate::domain::run::{Outcome, RunLine, RunStatus, RunView};
+use crate::domain::run::{Outcome, Part, RunLine, RunStatus, RunView};
 
 pub const HINTS: &[Command] = &[
+    Command::Open,
     Command::Cancel,
     Command::Approve,
     Command::Recover,
@@ -39,6 +40,8 @@ pub struct Pipeline {
     awaited: Option<RunRequest>,
     /// Only this host's output.
     host: Option<HostName>,
+    /// Only this stage's output.
+    stage: Option<String>,
     /// Lines of output below the page.
     back: usize,
 }
@@ -47,6 +50,11 @@ impl Pipeline {
     #[must_use]
     pub fn host(&self) -> Option<&HostName> {
         self.host.as_ref()
+    }
+
+    #[must_use]
+    pub fn stage(&self) -> Option<&str> {
+        self.stage.as_deref()
     }
 
     #[must_use]
@@ -98,14 +106,21 @@ pub fn same_subject<'a>(model: &'a Model, run: &RunView) -> Vec<&'a RunView> {
     runs
 }
 
-/// What the run said, of the chosen host if there is one.
+/// What is chosen of the run: a stage, a host, both, or all of it.
+#[must_use]
+pub fn part(model: &Model, run: &RunView) -> Part {
+    Part {
+        run: run.id.clone(),
+        stage: model.pipeline.stage.clone(),
+        host: model.pipeline.host.clone(),
+    }
+}
+
+/// The last lines of what is chosen.
 #[must_use]
 pub fn output<'a>(model: &Model, run: &'a RunView) -> Vec<&'a RunLine> {
-    let host = model.pipeline.host.as_ref();
-    run.output
-        .iter()
-        .filter(|line| host.is_none() || line.host.is_none() || line.host.as_ref() == host)
-        .collect()
+    let part = part(model, run);
+    run.output.iter().filter(|line| part.holds(line)).collect()
 }
 
 /// Rows wanted in the room for what is selected; 0 when there is nothing to show.
@@ -147,6 +162,7 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
     };
     let hosts: Vec<HostName> = grid::hosts(run).into_iter().cloned().collect();
     let lines = output(model, run).len();
+    let part = part(model, run);
     let page = model
         .height_of(PaneId::Pipeline)
         .saturating_sub(hosts.len() + 5)
@@ -175,11 +191,40 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::PageDown | Command::HalfDown => pipeline.back = pipeline.back.saturating_sub(page),
         Command::Top => pipeline.back = lines.saturating_sub(1),
         Command::Bottom => pipeline.back = 0,
-        Command::Left => turn(model, true),
-        Command::Right => turn(model, false),
+        Command::Left => step(model, Side::Left),
+        Command::Right => step(model, Side::Right),
+        Command::EarlierRun => turn(model, true),
+        Command::LaterRun => turn(model, false),
+        Command::Open => {
+            return crate::panes::logs::open_run(model, part);
+        }
         _ => {}
     }
     Vec::new()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// To the stage beside the chosen one; from none to the one that something happens in. Left of the first is none.
+fn step(model: &mut Model, side: Side) {
+    let Some(run) = shown(model) else {
+        return;
+    };
+    let names: Vec<&String> = run.stages.iter().map(|stage| &stage.name).collect();
+    let chosen = model.pipeline.stage.as_ref();
+    let at = chosen.and_then(|stage| names.iter().position(|name| *name == stage));
+    let to = match (at, side) {
+        (None, _) => Some(grid::active(run)),
+        (Some(at), Side::Left) => at.checked_sub(1),
+        (Some(at), Side::Right) => Some((at + 1).min(names.len().saturating_sub(1))),
+    };
+    let stage = to.and_then(|to| names.get(to)).map(|name| (*name).clone());
+    model.pipeline.stage = stage;
+    model.pipeline.back = 0;
 }
 
 /// To the run of the service before this one, or after it.
@@ -192,8 +237,10 @@ fn turn(model: &mut Model, earlier: bool) {
     let to = if earlier { at.checked_sub(1) } else { Some(at + 1) };
     match to.and_then(|to| runs.get(to)) {
         Some(run) => {
-            model.pipeline.chosen = Some(run.id.clone());
-            model.pipeline.back = 0;
+            model.pipeline = Pipeline {
+                chosen: Some(run.id.clone()),
+                ..Pipeline::default()
+            };
         }
         None if earlier => model.say("there is no earlier run of it"),
         None => model.say("this is its latest run"),
@@ -215,7 +262,8 @@ pub fn note(model: &Model) -> String {
 
 pub fn clear(model: &mut Model) -> bool {
     model.pipeline.back = 0;
-    model.pipeline.host.take().is_some()
+    let had_host = model.pipeline.host.take().is_some();
+    model.pipeline.stage.take().is_some() || had_host
 }
 
 pub fn refresh(model: &mut Model) {
@@ -240,6 +288,14 @@ pub fn run_changed(model: &mut Model, run: &RunView) -> Vec<Effect> {
     }
     if was_open && let RunStatus::Closed { outcome, .. } = &run.status {
         tell(model, run, outcome);
+        let words = format!(
+            "{} {}: {}",
+            run.kind.word(),
+            run.subject(),
+            words::ended(run, outcome)
+        );
+        model.ended = Some(words.clone());
+        return vec![Effect::Notify(words)];
     }
     Vec::new()
 }

@@ -48,6 +48,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
             hosts.min(share(height, hosts))
         },
         selected: model.pipeline.host(),
+        stage: model.pipeline.stage(),
         glyphs: theme.glyphs,
     };
     if height > page.len() + above + hosts + 8 {
@@ -91,10 +92,12 @@ fn nothing(model: &Model) -> Vec<Row> {
 
 fn draw_output(model: &Model, run: &RunView, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     let lines = output(model, run);
-    let of = model
-        .pipeline
-        .host()
-        .map_or_else(|| "output".to_owned(), |host| format!("output of {host}"));
+    let of = match (model.pipeline.stage(), model.pipeline.host()) {
+        (None, None) => "output".to_owned(),
+        (None, Some(host)) => format!("output of {host}"),
+        (Some(stage), None) => format!("output of {}", clean(stage)),
+        (Some(stage), Some(host)) => format!("output of {} on {host}", clean(stage)),
+    };
     let columns = usize::from(area.width);
     let rule = theme.glyphs.line;
     let head = format!("{rule} {of} ");
@@ -108,7 +111,7 @@ fn draw_output(model: &Model, run: &RunView, theme: &Theme, buffer: &mut Buffer,
     let first = end.saturating_sub(height);
     let mut y = area.y + 1;
     if first == 0 && run.output_skipped > 0 && end < height {
-        let words = format!("{} earlier lines are in the run's folder", run.output_skipped);
+        let words = "Enter shows what was said before";
         draw_row(
             &row(Tone::Dim, words),
             theme,

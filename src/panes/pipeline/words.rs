@@ -145,6 +145,18 @@ fn changes_hosts(kind: RunKind) -> bool {
     }
 }
 
+/// How a run ended, in a word or two.
+#[must_use]
+pub fn ended(run: &RunView, outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Converged => achieved(run),
+        Outcome::Reverted { cancelled: true, .. } => "cancelled",
+        Outcome::Reverted { cancelled: false, .. } if changes_hosts(run.kind) => "reverted",
+        Outcome::Reverted { cancelled: false, .. } => "failed",
+        Outcome::NeedsHuman { .. } => "needs a human",
+    }
+}
+
 /// What a run that reached its end has done.
 #[must_use]
 pub fn achieved(run: &RunView) -> &'static str {

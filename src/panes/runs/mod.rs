@@ -7,6 +7,7 @@ use crate::app::cursor::{Cursor, Motion};
 use crate::app::filter::RowFilter;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 
@@ -33,11 +34,24 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
     let height = page(model);
     if let Some(motion) = Motion::of(command) {
         let list = &mut model.run_list;
+        let before = list.cursor.row();
         list.cursor.step(&list.rows, height, motion);
+        let is_last = list.cursor.row() + 1 >= list.rows.len() && list.cursor.row() == before;
+        let is_down = matches!(
+            command,
+            Command::Down | Command::PageDown | Command::HalfDown | Command::Bottom
+        );
+        if is_last && is_down && model.older_runs > 0 {
+            model.say("reading older runs");
+            return vec![Effect::OlderRuns];
+        }
     } else if command == Command::Open
         && let Some(run) = model.run_list.cursor.key().cloned()
     {
-        crate::panes::pipeline::open(model, run);
+        match model.unreadable.get(&run).cloned() {
+            Some(why) => model.notices.fault(model.now.wall, &why),
+            None => crate::panes::pipeline::open(model, run),
+        }
     }
     Vec::new()
 }
@@ -55,10 +69,14 @@ pub fn subject(model: &Model) -> Option<Subject> {
 #[must_use]
 pub fn note(model: &Model) -> String {
     let list = &model.run_list;
-    let count = match (list.rows.len(), model.runs.len()) {
+    let count = match (list.rows.len(), model.runs.len() + model.unreadable.len()) {
         (_, 1) => "1 run".to_owned(),
         (shown, all) if shown < all => format!("{shown} of {all} runs"),
         (_, all) => format!("{all} runs"),
+    };
+    let count = match model.older_runs {
+        0 => count,
+        older => format!("{count} · {older} older ones below the last"),
     };
     if list.filter.is_empty() {
         count
@@ -109,11 +127,24 @@ pub fn refresh(model: &mut Model) {
             .cmp(&one.started)
             .then_with(|| other.id.cmp(&one.id))
     });
-    let rows: Vec<RunId> = runs.into_iter().map(|run| run.id.clone()).collect();
+    let mut rows: Vec<RunId> = runs.into_iter().map(|run| run.id.clone()).collect();
+    for (run, why) in &model.unreadable {
+        if filter.admits(&[run.as_str(), &unreadable(why)]) {
+            // Ids sort by time.
+            let at = rows.iter().position(|other| other < run).unwrap_or(rows.len());
+            rows.insert(at, run.clone());
+        }
+    }
     let height = page(model);
     let list = &mut model.run_list;
     list.rows = rows;
     list.cursor.settle(&list.rows, height);
+}
+
+/// Of one that cannot be shown.
+#[must_use]
+pub fn unreadable(why: &Fault) -> String {
+    format!("not readable: {}", why.why)
 }
 
 /// How it ended or stands, in words.

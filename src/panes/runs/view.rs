@@ -6,8 +6,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::result;
+use super::{result, unreadable};
 use crate::app::{Model, PaneId};
+use crate::domain::fault::Fault;
+use crate::domain::ids::RunId;
 use crate::domain::run::{RunStatus, RunView};
 use crate::domain::units::{long_span, short_span};
 use crate::panes::page::view::style;
@@ -32,7 +34,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let list = &model.run_list;
     let buffer = frame.buffer_mut();
     if list.rows.is_empty() {
-        let words = if model.runs.is_empty() {
+        let words = if model.runs.is_empty() && model.unreadable.is_empty() {
             "No run yet: b builds, t tests, d deploys the service that is selected."
         } else {
             "No run matches the filter; Esc takes it away."
@@ -56,9 +58,36 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         header: true,
     };
     table.draw(buffer, area, theme, |index| {
-        let run = list.rows.get(index).and_then(|id| model.runs.get(id));
-        run.map(|run| cells(model, run, theme)).unwrap_or_default()
+        let Some(id) = list.rows.get(index) else {
+            return Row::default();
+        };
+        match (model.runs.get(id), model.unreadable.get(id)) {
+            (Some(run), _) => cells(model, run, theme),
+            (None, Some(why)) => unreadable_cells(id, why, theme),
+            (None, None) => Row::default(),
+        }
     });
+}
+
+/// Its name says when it was; what it was is not known.
+fn unreadable_cells<'a>(id: &RunId, why: &Fault, theme: &Theme) -> Row<'a> {
+    let none = || Line::styled(theme.glyphs.none, theme.dim);
+    let why = clean(&unreadable(why)).into_owned();
+    Row {
+        sign: Span::styled(theme.glyphs.failed, theme.bad),
+        marked: false,
+        cells: vec![
+            Line::styled(id.to_string(), theme.dim),
+            none(),
+            none(),
+            Line::styled(why, theme.bad),
+            none(),
+            none(),
+            none(),
+            none(),
+        ],
+        style: Style::new(),
+    }
 }
 
 fn cells<'a>(model: &Model, run: &RunView, theme: &Theme) -> Row<'a> {
