@@ -7,8 +7,8 @@ use super::model::Model;
 use super::place::PaneId;
 use super::subject::Subject;
 use crate::config::Service;
-use crate::domain::container::Group;
-use crate::domain::ids::ServiceName;
+use crate::domain::container::{Group, State};
+use crate::domain::ids::{ContainerKey, ServiceName};
 use crate::domain::order::Access;
 
 /// `not now: {words}`
@@ -23,10 +23,23 @@ impl Refusal {
 
 pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
     match command {
-        Command::Restart | Command::Toggle | Command::Pause | Command::Kill | Command::Remove => {
+        Command::Restart | Command::Toggle | Command::Remove => {
             writable(model)?;
             act::targets(model).map(drop)
         }
+        Command::Pause | Command::Kill => {
+            writable(model)?;
+            one_runs(model, &act::targets(model)?)
+        }
+        Command::All => match model.focus {
+            PaneId::Services | PaneId::Containers => Ok(()),
+            _ => Err(Refusal::new("this is for services and containers: press 1 or 2")),
+        },
+        Command::Zoom if !model.in_room() && !model.zoomed => {
+            Err(Refusal::new("a terminal of this size shows one pane at a time"))
+        }
+        Command::Wrap if model.focus != PaneId::Logs => Err(Refusal::new("this is for logs: press l")),
+        Command::Open => open(model),
         Command::Shell => {
             writable(model)?;
             shell(model)
@@ -95,12 +108,51 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
         Command::Filter if !crate::panes::has_filter(model.focus) => {
             Err(Refusal::new("there is nothing to filter on this page"))
         }
+        Command::Mark if model.focus == PaneId::Logs => Ok(()),
         Command::Mark | Command::Columns | Command::Sort | Command::SortReverse => match model.focus {
             PaneId::Containers => Ok(()),
             _ => Err(Refusal::new("this is for the table of containers: press 2")),
         },
         _ => Ok(()),
     }
+}
+
+fn open(model: &Model) -> Result<(), Refusal> {
+    match model.focus {
+        PaneId::Detail => Err(Refusal::new(
+            "this is all of it; i shows it as the daemon says it",
+        )),
+        PaneId::Plan => Err(Refusal::new("Esc leaves the plan")),
+        PaneId::Logs => Ok(()),
+        PaneId::Services
+        | PaneId::Containers
+        | PaneId::Problems
+        | PaneId::Hosts
+        | PaneId::Pipeline
+        | PaneId::Runs => match model.subject() {
+            Some(_) => Ok(()),
+            None => Err(Refusal::new("nothing is selected")),
+        },
+    }
+}
+
+/// Only what has a process can be paused or killed.
+fn one_runs(model: &Model, targets: &[ContainerKey]) -> Result<(), Refusal> {
+    let state = |key| model.fleet.row(key).map(|row| &row.container.state);
+    let is_up = |state: &State| match state {
+        State::Running { .. } | State::Paused { .. } | State::Restarting { .. } => true,
+        State::Created | State::Removing | State::Exited { .. } | State::Dead => false,
+    };
+    if targets.iter().filter_map(state).any(is_up) {
+        return Ok(());
+    }
+    Err(match targets {
+        [only] => Refusal(format!(
+            "it is {}",
+            state(only).map_or("gone", |state| state.word())
+        )),
+        _ => Refusal::new("none of them runs"),
+    })
 }
 
 fn writable(model: &Model) -> Result<(), Refusal> {

@@ -69,11 +69,11 @@ commands! {
     HalfUp = "half-up", "half up" on [key!(ctrl-u)] in Everywhere;
     /// Move down half a page
     HalfDown = "half-down", "half down" on [key!(ctrl-d)] in Everywhere;
-    /// Go left in what is wider than the screen
+    /// Go left in long lines, or to the stage before
     Left = "left", "left" on [key!(left), key!(h)] in Everywhere;
-    /// Go right in what is wider than the screen
+    /// Go right in long lines, or to the next stage
     Right = "right", "right" on [key!(right)] in Everywhere;
-    /// Open what is selected; on a host that waits for a person, lend it the terminal
+    /// Open what is selected; lend the terminal to its host
     Open = "open", "open" on [key!(enter)] in Everywhere;
     /// Clear the notice, then the filter, then go back
     Back = "back", "back" on [key!(esc)] in Everywhere;
@@ -186,7 +186,7 @@ commands! {
     Follow = "follow", "follow" on [key!(shift-f)] in Logs;
     /// Show the time of each line, or not
     Timestamps = "timestamps", "time" on [key!(t)] in Logs;
-    /// Show JSON lines as level, message and fields, or as they came
+    /// Take JSON lines apart, or show them as they came
     Json = "json", "json" on [key!(shift-j)] in Logs;
     /// Mark the line
     MarkLine = "mark-line", "mark" on [key!(m)] in Logs;

@@ -95,6 +95,12 @@ impl Keymap {
         pane.places().iter().find_map(in_place)
     }
 
+    /// What the key means somewhere, if it means nothing in this pane.
+    #[must_use]
+    pub fn elsewhere(&self, key: KeyCombination) -> Option<Command> {
+        self.meanings.get(&key.normalized())?.first().copied()
+    }
+
     /// All keys of a command, as people write them.
     #[must_use]
     pub fn keys_of(&self, command: Command) -> Vec<String> {

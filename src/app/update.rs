@@ -15,7 +15,7 @@ use super::model::{Model, Redraw};
 use super::msg::Msg;
 use super::orders;
 use super::palette::Palette;
-use super::place::PaneId;
+use super::place::{PaneId, Place};
 use super::promote;
 use super::question::{Intent, Verdict};
 use super::recovery;
@@ -193,10 +193,14 @@ fn key_pressed(model: &mut Model, pressed: KeyCombination) -> Vec<Effect> {
     }
     model.notices.key_pressed();
     match model.layer.take() {
-        None => match model.keymap.meaning(model.focus, pressed) {
-            Some(command) => command_given(model, command),
-            None => Vec::new(),
-        },
+        None => {
+            if let Some(command) = model.keymap.meaning(model.focus, pressed) {
+                return command_given(model, command);
+            }
+            let words = meaningless(model, pressed);
+            model.say(words);
+            Vec::new()
+        }
         Some(Layer::Question(question)) => question_key(model, *question, pressed),
         Some(Layer::Palette(palette)) => palette_key(model, palette, pressed),
         Some(Layer::Promotions(list)) => promote::pressed(model, list, pressed),
@@ -216,6 +220,20 @@ fn key_pressed(model: &mut Model, pressed: KeyCombination) -> Vec<Effect> {
             Vec::new()
         }
     }
+}
+
+/// Why a key does nothing here.
+fn meaningless(model: &Model, pressed: KeyCombination) -> String {
+    let Some(command) = model.keymap.elsewhere(pressed) else {
+        return "no such key: ? shows those there are".to_owned();
+    };
+    let why = match command.place() {
+        _ if model.focus == PaneId::Plan => "Esc leaves the plan first",
+        Place::Logs => "this is for logs: press l or 4",
+        Place::Reading => "this is for text: logs, or the page of a container",
+        Place::Fleet | Place::Everywhere => "not on this page",
+    };
+    format!("{}: {why}", command.short())
 }
 
 /// A page of text over everything: motions move it, any other key closes it.

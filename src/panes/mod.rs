@@ -21,6 +21,12 @@ use crate::domain::run::RunView;
 /// A command that is the focused pane's own: motions, opening, its switches.
 #[must_use]
 pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
+    if matches!(command, Command::Left | Command::Right)
+        && let Some(words) = no_sides(model.focus)
+    {
+        model.say(words);
+        return Vec::new();
+    }
     match model.focus {
         PaneId::Services => services::command(model, command),
         PaneId::Containers => containers::command(model, command),
@@ -31,6 +37,18 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
         PaneId::Runs => runs::command(model, command),
         PaneId::Detail => detail::command(model, command),
         PaneId::Plan => plan::command(model, command),
+    }
+}
+
+/// Why one can't go to the left or the right there.
+fn no_sides(pane: PaneId) -> Option<&'static str> {
+    match pane {
+        PaneId::Logs | PaneId::Pipeline => None,
+        PaneId::Containers => Some("c shows other columns"),
+        PaneId::Runs => Some("Enter shows all of a run"),
+        PaneId::Services | PaneId::Problems | PaneId::Hosts | PaneId::Detail | PaneId::Plan => {
+            Some("there is nothing to the side here")
+        }
     }
 }
 

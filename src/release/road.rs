@@ -306,8 +306,12 @@ impl Plan {
             Stage::Run(name) => self
                 .container(&Slot::Custom(name.clone()))
                 .map(|(test, _)| test.host.clone()),
-            // Its step is called by some host's name; it needs none.
-            Stage::Local(_) => self.hosts().into_iter().next(),
+            // Its step is called by some host's name; it needs none, and the run may have none.
+            Stage::Local(_) => self
+                .hosts()
+                .into_iter()
+                .next()
+                .or_else(|| HostName::parse("local").ok()),
             _ => None,
         };
         host.into_iter().collect()

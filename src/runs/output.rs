@@ -59,7 +59,8 @@ impl Output {
             Ok(Piece::Skipped { skipped }) => Some(skipped),
             Ok(Piece::Line(_)) | Err(_) => None,
         };
-        let ends = text.iter().filter(|byte| **byte == b'\n').count();
+        // Behind the last end of a line is nothing.
+        let ends = text.split(|byte| *byte == b'\n').count().saturating_sub(1);
         let lines = ends.saturating_sub(usize::from(gone.is_some()));
         Ok(Self {
             dir: dir.to_path_buf(),

@@ -57,7 +57,7 @@ impl Fleet {
         }
         let registry = scenario.registry.map(Registry::new);
         if registry.is_some() {
-            std::fs::write(dir.join(PASSWORD), "demo\n")?;
+            std::fs::write(dir.join(PASSWORD), "opens-nothing-but-the-simulated-registry\n")?;
         }
         for (number, host) in scenario.hosts.iter().enumerate() {
             let seed = super::chatter::mix(scenario.seed, u64::try_from(number).unwrap_or(0) + 1);

@@ -325,9 +325,10 @@ impl World {
             .filter(|container| container.image_id == image.id)
             .max_by_key(|container| container.is_up());
         // The digests of a repository go with the last of its tags.
-        let is_last = match image.digests.contains(&tagged) {
-            true => image.tags.len() + image.digests.len() == 1,
-            false => image.tags.len() == 1,
+        let is_last = if image.digests.contains(&tagged) {
+            image.tags.len() + image.digests.len() == 1
+        } else {
+            image.tags.len() == 1
         };
         if !by_tag && image.tags.len() > 1 && !force {
             return Err(conflict(format!(

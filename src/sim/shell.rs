@@ -290,10 +290,12 @@ impl Shell<'_> {
                 let values: Vec<String> = words
                     .iter()
                     .flat_map(|word| {
-                        self.expand(word)
-                            .split_whitespace()
-                            .map(str::to_owned)
-                            .collect::<Vec<_>>()
+                        let value = self.expand(word);
+                        if word.starts_with(['"', '\'']) {
+                            // Quoted, it is one.
+                            return vec![value];
+                        }
+                        value.split_whitespace().map(str::to_owned).collect()
                     })
                     .collect();
                 for value in values {

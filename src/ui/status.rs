@@ -20,7 +20,7 @@ const BAR: u32 = 10;
 const ROOMY: u16 = 120;
 
 /// What does not fit is cut if this much of it can still be read, and left out otherwise.
-const WORTH_CUTTING: usize = 24;
+const WORTH_CUTTING: usize = 12;
 
 pub fn draw(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     if area.height == 0 {

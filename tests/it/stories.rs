@@ -280,3 +280,37 @@ fn a_quiet_fleet_is_not_drawn_again() {
     stage.wait(Duration::from_secs(1));
     assert_eq!(stage.model.redraw(), Redraw::No);
 }
+
+#[test]
+fn what_has_no_process_is_neither_paused_nor_killed() {
+    for (pressed, words) in [("z", "pause: it is exited"), ("shift-k", "kill: it is exited")] {
+        let mut stage = on("api.r17.2");
+        stage.press(pressed);
+        assert!(stage.screen().contains(words), "{}", stage.screen());
+    }
+    let mut stage = on("api.r17.1");
+    stage.press("z");
+    assert!(stage.screen().contains("Pause api.r17.1"), "{}", stage.screen());
+}
+
+#[test]
+fn every_key_that_does_nothing_says_why() {
+    let cases = [
+        ("1", "w", "wrap: this is for text"),
+        ("1", "<", "shorter: this is for logs"),
+        ("1", "f", "shows one pane at a time"),
+        ("1", "right", "there is nothing to the side here"),
+        ("1", "shift-q", "no such key: ? shows those there are"),
+        ("2", "right", "c shows other columns"),
+        ("3", "a", "all: this is for services and containers"),
+        ("6", "enter", "nothing is selected"),
+        ("7", "right", "Enter shows all of a run"),
+    ];
+    for (page, pressed, words) in cases {
+        let mut stage = Stage::new(80, 24);
+        stage.press(page);
+        stage.press(pressed);
+        let screen = stage.screen();
+        assert!(screen.contains(words), "{page} {pressed}: {words}\n{screen}");
+    }
+}

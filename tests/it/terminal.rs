@@ -325,6 +325,53 @@ fn no_title_where_the_terminal_would_print_it_or_nobody_wants_it() {
     }
 }
 
+/// Adds a service whose pipeline is one command on this machine, and a wish to be told.
+const WITH_A_STAGE: &str = r#"cat >> "$3" <<'EOF'
+[looks]
+notify = "osc9"
+[[services]]
+name = "shop"
+image = "shop"
+pipeline = ["hello"]
+[[services.stages]]
+name = "hello"
+kind = "command"
+command = ["echo", "said by the stage"]
+EOF
+exec "$@""#;
+
+#[test]
+fn the_end_of_a_run_is_told_to_the_terminal_and_what_a_stage_said_is_read() {
+    let mut room = Room::with(&[("TERM", "xterm-256color")], Some(WITH_A_STAGE));
+    room.until_open();
+    room.press("P");
+    room.until("it is asked", |room| {
+        room.screen().contains("Run the pipeline of shop?")
+    });
+    // What is typed in the first moment of a question is not taken.
+    let begun = Instant::now();
+    while room.screen().contains("Run the pipeline of shop?") {
+        assert!(begun.elapsed() < LIMIT, "{}", room.screen());
+        room.press("y");
+        std::thread::park_timeout(Duration::from_millis(300));
+    }
+    room.until("the end is told", |room| {
+        room.written()
+            .contains("\x1b]9;pipeline shop: all stages passed\x07")
+    });
+    room.until("the title says it, too", |room| {
+        room.written()
+            .contains("\x1b]2;pipeline shop: all stages passed - pilothouse\x07")
+    });
+    room.press("\r");
+    room.until("what was said is read", |room| {
+        room.screen().contains("said by the stage") && room.screen().contains("/ search")
+    });
+    room.press("q");
+    assert_eq!(room.ended(), 0);
+    room.was_given_back();
+}
+
 #[test]
 fn ctrl_z_stops_it_and_fg_brings_it_back() {
     let script = "set -m; \"$@\"; echo it-was-stopped; read line; fg > /dev/null; echo it-has-ended";

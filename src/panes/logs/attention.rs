@@ -83,8 +83,13 @@ fn look(model: &mut Model) -> Vec<crate::domain::order::Order> {
 }
 
 /// In the room, what the cursor of services or containers is on; too many at once are left to be asked for.
+/// Beside a run, its service, unless something is read already.
 fn selected(model: &Model) -> Option<Scope> {
-    let leads = matches!(model.focus, PaneId::Services | PaneId::Containers);
+    let leads = match model.focus {
+        PaneId::Services | PaneId::Containers => true,
+        PaneId::Pipeline => model.logs.scope().is_none(),
+        _ => false,
+    };
     let scope = super::scope_of(model, model.focus).filter(|_| leads && model.in_room())?;
     let count = match &scope {
         Scope::Group(group) => crate::panes::containers::of_group(model, group).len(),

@@ -152,10 +152,34 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::HalfDown => logs.step(Step::Forward((page.rows / 2).max(1)), page),
         Command::Left => logs.pan(-PAN),
         Command::Right => logs.pan(PAN),
-        Command::Follow => logs.toggle_following(page),
+        Command::Follow => {
+            logs.toggle_following(page);
+            let words = if logs.is_following() {
+                "new lines are followed"
+            } else {
+                "stays here; F follows again"
+            };
+            model.say(words);
+        }
         Command::Timestamps => logs.toggle_timestamps(),
-        Command::Wrap => logs.toggle_wrap(),
-        Command::Json => logs.toggle_json(),
+        Command::Wrap => {
+            logs.toggle_wrap();
+            let words = if logs.shown().wrap {
+                "long lines are wrapped"
+            } else {
+                "long lines are cut; Left and Right move in them"
+            };
+            model.say(words);
+        }
+        Command::Json => {
+            logs.toggle_json();
+            let words = if logs.shown().json {
+                "JSON lines are taken apart"
+            } else {
+                "lines are shown as they came"
+            };
+            model.say(words);
+        }
         Command::MarkLine | Command::Mark => logs.mark(page),
         Command::NextMatch => seek(model, Seek::Later, page),
         Command::PreviousMatch => seek(model, Seek::Earlier, page),

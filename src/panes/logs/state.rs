@@ -276,11 +276,10 @@ impl Logs {
             };
             let text = format!("{} {lines} not kept", output.gone);
             let line = output.lines.first().cloned().unwrap_or_else(|| self.said_last());
-            self.take_said(line, Stream::Notice, text);
+            self.take_said(&line, Stream::Notice, text);
         }
         for line in output.lines {
-            let text = line.text.clone();
-            self.take_said(line, Stream::Out, text);
+            self.take_said(&line, Stream::Out, line.text.clone());
         }
         self.unmark_gone();
     }
@@ -300,8 +299,8 @@ impl Logs {
         }
     }
 
-    fn take_said(&mut self, line: RunLine, stream: Stream, text: String) {
-        if let Some(source) = self.sources.of_run(&line) {
+    fn take_said(&mut self, line: &RunLine, stream: Stream, text: String) {
+        if let Some(source) = self.sources.of_run(line) {
             self.insert(LogLine {
                 at: line.at,
                 source,

@@ -12,6 +12,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
 use crate::domain::run::{Outcome, Part, RunLine, RunStatus, RunView};
+use crate::domain::units::Stamp;
 
 pub const HINTS: &[Command] = &[
     Command::Open,
@@ -36,8 +37,8 @@ const OUTPUT_IN_ROOM: usize = 3;
 pub struct Pipeline {
     /// Asked to be seen: by `Enter` in the runs, or because it was just started here.
     chosen: Option<RunId>,
-    /// Just asked for; its run is shown as soon as it is there.
-    awaited: Option<RunRequest>,
+    /// Just asked for, and when; its run is shown as soon as it is there.
+    awaited: Option<(RunRequest, Stamp)>,
     /// Only this host's output.
     host: Option<HostName>,
     /// Only this stage's output.
@@ -64,7 +65,7 @@ impl Pipeline {
 
     #[must_use]
     pub fn awaited(&self) -> Option<&RunRequest> {
-        self.awaited.as_ref()
+        self.awaited.as_ref().map(|(request, _)| request)
     }
 }
 
@@ -141,7 +142,7 @@ pub fn wanted_height(model: &Model) -> u16 {
 pub fn show(model: &mut Model, request: &RunRequest) {
     model.go(PaneId::Pipeline);
     model.pipeline = Pipeline {
-        awaited: Some(request.clone()),
+        awaited: Some((request.clone(), model.now.wall)),
         ..Pipeline::default()
     };
 }
@@ -279,14 +280,21 @@ pub fn run_changed(model: &mut Model, run: &RunView) -> Vec<Effect> {
     let before = model.runs.get(&run.id);
     let is_new = before.is_none();
     let was_open = before.is_some_and(RunView::is_open);
-    let awaited = model.pipeline.awaited.as_ref().is_some_and(|request| {
-        request.kind == run.kind && request.service == run.service && request.environment == run.environment
+    let is_awaited = model.pipeline.awaited.as_ref().is_some_and(|(request, asked)| {
+        let is_it = request.kind == run.kind
+            && request.service == run.service
+            && request.environment == run.environment;
+        // A short one may be over before it is seen for the first time.
+        is_it && (run.is_open() || run.started >= *asked)
     });
-    if is_new && awaited && run.is_open() {
+    let is_ours = is_new && is_awaited;
+    if is_ours {
         model.pipeline.awaited = None;
         model.pipeline.chosen = Some(run.id.clone());
     }
-    if was_open && let RunStatus::Closed { outcome, .. } = &run.status {
+    if (was_open || is_ours)
+        && let RunStatus::Closed { outcome, .. } = &run.status
+    {
         tell(model, run, outcome);
         let words = format!(
             "{} {}: {}",

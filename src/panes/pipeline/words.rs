@@ -164,6 +164,7 @@ pub fn achieved(run: &RunView) -> &'static str {
         RunKind::Build => "built",
         RunKind::Test => "tests passed",
         RunKind::Push => "pushed",
+        RunKind::Pipeline if run.to.is_none() => "all stages passed",
         RunKind::Deploy | RunKind::Pipeline => "converged: new everywhere",
         RunKind::Rollback => "converged: back everywhere",
     }
@@ -208,13 +209,10 @@ pub fn strip(runs: &[&RunView], now: Stamp, glyphs: &Glyphs) -> Row {
                 outcome: Outcome::Converged,
             },
             RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline,
-        ) => Some((run, *at)),
+        ) => Some((run, *at, run.to?)),
         _ => None,
     });
-    if let Some((run, at)) = good {
-        let release = run
-            .to
-            .map_or_else(|| "release".to_owned(), |release| release.to_string());
+    if let Some((run, at, release)) = good {
         let ago = short_span(at.until(now));
         row.push((
             Tone::Dim,

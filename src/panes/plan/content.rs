@@ -37,14 +37,11 @@ pub fn rows(state: &PlanState, columns: usize, _now: Stamp) -> Vec<Row> {
 fn shown(plan: &PlanView, columns: usize) -> Vec<Row> {
     let hosts: Vec<String> = plan.hosts.iter().map(|(host, _)| host.to_string()).collect();
     let mut page = Vec::new();
-    let to = match plan.request.kind {
-        RunKind::Build | RunKind::Test => "on",
-        RunKind::Push => "from",
-        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => "to",
-    };
+    let to = toward(plan.request.kind);
     let head = match plan.request.kind {
         RunKind::Rollback => format!("{} on {}", title(&plan.request), hosts.join(", ")),
         _ if plan.request.origin.is_some() => format!("{} on {}", title(&plan.request), hosts.join(", ")),
+        _ if hosts.is_empty() => title(&plan.request),
         _ => format!("{} {to} {}", title(&plan.request), hosts.join(", ")),
     };
     page.extend(wrapped(&[(Tone::Accent, head)], columns, 4));
@@ -147,19 +144,31 @@ pub fn wrapped(words: &[(Tone, String)], columns: usize, indent: usize) -> Vec<R
     page
 }
 
-fn title(request: &RunRequest) -> String {
+/// What stands between the service and the hosts.
+#[must_use]
+pub fn toward(kind: RunKind) -> &'static str {
+    match kind {
+        RunKind::Build | RunKind::Test => "on",
+        RunKind::Push => "from",
+        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => "to",
+    }
+}
+
+/// `Deploy shop`
+#[must_use]
+pub fn title(request: &RunRequest) -> String {
     let subject = request.subject();
     if let Some(from) = request.origin_words() {
         return format!("Promote {from} to {subject}");
     }
     match request.kind {
         RunKind::Rollback => format!("Roll {subject} back"),
+        RunKind::Pipeline => format!("Run the pipeline of {subject}"),
         kind => format!("{} {subject}", capital(kind.word())),
     }
 }
 
-#[must_use]
-pub fn capital(word: &str) -> String {
+fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters
         .next()

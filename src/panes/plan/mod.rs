@@ -88,7 +88,12 @@ fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
             let from = plan.request.origin_words().unwrap_or_default();
             format!("Promote {from} to {service} on {hosts}?")
         }
-        kind => format!("{} {service} to {hosts}?", content::capital(kind.word())),
+        _ if plan.hosts.is_empty() => format!("{}?", content::title(&plan.request)),
+        kind => format!(
+            "{} {} {hosts}?",
+            content::title(&plan.request),
+            content::toward(kind)
+        ),
     };
     let intent = Intent::Launch(plan.request.clone());
     let protected: Vec<&str> = plan

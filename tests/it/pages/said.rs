@@ -180,11 +180,13 @@ fn older_runs_are_asked_for_at_the_end_of_the_list() {
 }
 
 fn titles(effects: &[Effect]) -> Vec<&str> {
-    let title = |effect| match effect {
-        &Effect::Title(ref words) => Some(words.as_str()),
-        _ => None,
-    };
-    effects.iter().filter_map(title).collect()
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Title(words) => Some(words.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
