@@ -475,5 +475,6 @@ fn host_order(model: &mut Model, order: fn(HostName) -> Order) -> Vec<Effect> {
     };
     let id = model.next_order();
     model.orders.expect(id, None);
+    model.say(format!("asking {host} again"));
     vec![Effect::Order(id, order(host))]
 }

@@ -125,3 +125,58 @@ impl Seen {
         events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::StateDir;
+    use crate::domain::ids::RunId;
+
+    fn state(dir: &std::path::Path) -> State {
+        let config = StateDir {
+            dir: Some(dir.to_path_buf()),
+            ..StateDir::default()
+        };
+        State::open(&config, &|_| None).unwrap()
+    }
+
+    fn journal(state: &State, run: &str, text: &str) {
+        let dir = state.dir(&RunId::parse(run).unwrap());
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(super::super::journal::path(&dir), text).unwrap();
+    }
+
+    /// In words: which runs cannot be read, and how many are older.
+    fn told(events: Vec<Event>) -> Vec<String> {
+        let word = |event| match event {
+            Event::Unreadable(run, why) => format!("{run}: {}", why.why),
+            Event::OlderRuns(count) => format!("{count} older"),
+            other => format!("{other:?}"),
+        };
+        events.into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_is_told_of_once_and_older_runs_when_they_are_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = state(dir.path());
+        journal(&state, "20260101-000000-a", "{\"schema\":99,\"n\":1}\n");
+        journal(&state, "20260102-000000-b", "no journal\n");
+        // Torn: its first record is not there yet.
+        journal(&state, "20260103-000000-c", "{\"schema\":1,\"n\"");
+        let mut seen = Seen::default();
+        let first = told(seen.look(&state, 2));
+        assert_eq!(first.len(), 2, "{first:?}");
+        assert_eq!(first[0], "1 older");
+        assert!(first[1].starts_with("20260102-000000-b: expected"), "{first:?}");
+        assert_eq!(told(seen.look(&state, 2)), Vec::<String>::new());
+        let more = told(seen.look(&state, 4));
+        assert_eq!(
+            more,
+            [
+                "0 older",
+                "20260101-000000-a: it was written by another version of Pilothouse"
+            ]
+        );
+    }
+}

@@ -90,9 +90,9 @@ impl Guard {
         self.held = true;
         HELD.store(true, std::sync::atomic::Ordering::Relaxed);
         self.out.write_all(TAKE)?;
-        if self.titled {
+        // Taken again without having been given back (SIGCONT): what is kept already is the right one.
+        if self.titled && !std::mem::replace(&mut self.kept, true) {
             self.out.write_all(title::KEEP.as_bytes())?;
-            self.kept = true;
         }
         match self.title.take() {
             Some(words) => self.title(&words),
@@ -116,7 +116,7 @@ impl Guard {
         }
         HELD.store(false, std::sync::atomic::Ordering::Relaxed);
         // Once for each time it was kept: what others have kept is theirs.
-        let restore = if std::mem::take(&mut self.kept) {
+        let restore = if std::mem::take(&mut self.kept) && self.titled {
             title::RESTORE
         } else {
             ""

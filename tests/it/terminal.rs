@@ -387,6 +387,9 @@ fn ctrl_z_stops_it_and_fg_brings_it_back() {
     room.press("q");
     room.until("it has ended", |room| room.screen().contains("it-has-ended"));
     assert!(room.is_as_found());
+    let written = room.written();
+    assert_eq!(written.matches(KEPT).count(), 2, "{written:?}");
+    assert_eq!(written.matches(BROUGHT_BACK).count(), 2, "{written:?}");
 }
 
 #[test]
