@@ -287,13 +287,17 @@ pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
             .rev()
             .find(|run| run.is_open() && run.service == service && run.environment == environment)
     };
-    run.map(|run| run.id.clone())
-        .ok_or_else(|| Refusal("no run of it is under way".to_owned()))
+    let run = run.ok_or_else(|| Refusal("no run of it is under way".to_owned()))?;
+    run.only_theirs()
+        .map_or(Ok(run.id.clone()), |why| Err(Refusal(why)))
 }
 
 /// The open run that waits for a person, and its question: of what is selected, else the first.
 pub fn run_to_approve(model: &Model) -> Result<(RunId, Asked), Refusal> {
-    let asked = |run: &RunView| Some((run.id.clone(), run.asks.first()?.clone()));
+    let asked = |run: &RunView| match run.theirs {
+        None => Some((run.id.clone(), run.asks.first()?.clone())),
+        Some(_) => None,
+    };
     let selected = run_to_cancel(model)
         .ok()
         .and_then(|id| asked(model.runs.get(&id)?));

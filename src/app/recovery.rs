@@ -21,7 +21,7 @@ pub fn heard(model: &mut Model, run: &RunView) {
         return;
     }
     let offered = match model.runs.get(&run.id) {
-        None => model.setup.access == Access::Full,
+        None => model.setup.access == Access::Full && run.theirs.is_none(),
         Some(before) if before.status == RunStatus::Dead => return,
         Some(_) => false,
     };
@@ -30,9 +30,12 @@ pub fn heard(model: &mut Model, run: &RunView) {
         return;
     }
     let what = format!("finish {} {}", run.kind.word(), run.subject());
-    let why = match model.setup.access {
-        Access::Full => "its process died; X recovers it",
-        Access::ReadOnly => "its process died; it is recovered from where changes are allowed",
+    let why = match (model.setup.access, run.only_theirs()) {
+        (Access::Full, None) => "its process died; X recovers it".to_owned(),
+        (Access::Full, Some(theirs)) => format!("its process died; {theirs} recover it"),
+        (Access::ReadOnly, _) => {
+            "its process died; it is recovered from where changes are allowed".to_owned()
+        }
     };
     model.notices.fault(model.now.wall, &Fault::new(what, why));
 }
@@ -67,16 +70,19 @@ pub fn ask(model: &mut Model) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The selected dead run, else the latest.
+/// The selected dead run, else the latest; of those that are ours to recover, if there is one.
 pub fn wanted(model: &Model) -> Result<RunId, Refusal> {
     let selected = match model.subject() {
         Some(Subject::Run(id)) => model.dead_runs().find(|run| run.id == id),
         _ => None,
     };
-    selected
+    let ours = || model.dead_runs().filter(|run| run.theirs.is_none()).last();
+    let run = selected
+        .or_else(ours)
         .or_else(|| model.dead_runs().last())
-        .map(|run| run.id.clone())
-        .ok_or_else(|| Refusal("no run has died".to_owned()))
+        .ok_or_else(|| Refusal("no run has died".to_owned()))?;
+    run.only_theirs()
+        .map_or(Ok(run.id.clone()), |why| Err(Refusal(why)))
 }
 
 fn ask_about(model: &mut Model, id: &RunId) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::filter::Filter;
 use crate::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use crate::domain::plan::Wait;
 use crate::release::subject::Subject;
@@ -60,13 +61,16 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// List runs, or show one
     Runs(Runs),
+    /// What was done to services, by the ledgers on their hosts: the same from every machine
+    History(History),
     /// Follow a run until it ends; exits with its code
     Follow(Follow),
-    /// Ask a run to stop and undo what it did; a second time: to stop where it is
+    /// Ask a run to stop and undo what it did; a second time: to stop where it is. What does not end within 20 s of being
+    /// asked is given up. Only who started a run may, or root
     Cancel(OneRun),
-    /// Let a run go on that waits for a person, or not
+    /// Let a run go on that waits for a person, or not; only who started it may, or root
     Approve(Approve),
-    /// Finish or revert what a dead run left
+    /// Finish or revert what a dead run left; only who started it may, or root
     Recover(Recover),
     /// Take away a service's lock that nobody holds any more
     Unlock(Unlock),
@@ -240,6 +244,22 @@ pub struct Runs {
     #[arg(long = "env", value_name = "NAME", conflicts_with = "id")]
     pub environment: Option<String>,
     #[command(flatten)]
+    pub filter: Filter,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct History {
+    /// Only of this service, in whatever environment; `shop.staging` for one of them
+    #[arg(value_name = "SERVICE", value_parser = Subject::parse)]
+    pub service: Option<Subject>,
+    /// Only in this environment
+    #[arg(long = "env", value_name = "NAME")]
+    pub environment: Option<String>,
+    #[command(flatten)]
+    pub filter: Filter,
+    #[command(flatten)]
     pub output: Output,
 }
 
@@ -322,7 +342,7 @@ impl Patience {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text
         .parse()
         .map_err(|error| format!("{error}; try `90s`, `15m` or `2h`"))?;

@@ -13,7 +13,9 @@ mod room;
 mod folder;
 mod target;
 mod run;
+mod filter;
 mod runs;
+mod history;
 mod listen;
 mod keys;
 
@@ -89,6 +91,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Promote(asked) => run::promote(&setup, asked).await,
         Command::Rollback(asked) => run::back(&setup, asked).await,
         Command::Runs(asked) => runs::list(&setup, &asked),
+        Command::History(asked) => history::history(&setup, &asked).await,
         Command::Follow(asked) => runs::follow(&setup, &asked).await,
         Command::Cancel(asked) => runs::cancel(&setup, &asked.id),
         Command::Approve(asked) => runs::approve(&setup, &asked),

@@ -1,6 +1,7 @@
 //! `runs`, `follow`, `cancel`, `recover`, `unlock`: what became of runs, and what to do about it.
 
 use super::args::{Approve, Follow, Recover, Runs, Unlock};
+use super::filter;
 use super::out::{self, Exit};
 use super::run;
 use super::setup::Setup;
@@ -14,9 +15,13 @@ use crate::runs::{self, Recovery};
 pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
     let views = match &asked.id {
         None => {
-            let mut views = runs::list(&setup.state);
-            views.retain(|view| is_wanted(view, asked));
-            views
+            let wanted = match asked.filter.resolve(setup) {
+                Ok(wanted) => wanted,
+                Err(exit) => return exit,
+            };
+            runs::list_of(&setup.state, asked.filter.limit, |view| {
+                is_wanted(view, asked) && wanted.takes_run(view)
+            })
         }
         Some(id) => match runs::view(&setup.state, id) {
             Ok(view) => vec![view],
@@ -49,11 +54,10 @@ pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
 /// Also of services that the configuration does not know any more.
 fn is_wanted(view: &RunView, asked: &Runs) -> bool {
     let environment = view.environment.as_deref();
-    let service = asked.service.as_ref().is_none_or(|wanted| {
-        let fits = wanted.environment.is_none() || wanted.environment.as_deref() == environment;
-        wanted.service == view.service && fits
-    });
-    service && (asked.environment.is_none() || asked.environment.as_deref() == environment)
+    filter::is_of(
+        (asked.service.as_ref(), asked.environment.as_deref()),
+        (&view.service, environment),
+    )
 }
 
 fn result(view: &RunView) -> String {

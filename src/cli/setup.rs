@@ -6,6 +6,7 @@ use super::args::Cli;
 use super::out::{self, Exit};
 use crate::config::Config;
 use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
 use crate::domain::order::Access;
 use crate::observe;
 use crate::runs;
@@ -13,6 +14,8 @@ use crate::runs;
 pub(super) struct Setup {
     pub(super) config: Config,
     pub(super) access: Access,
+    /// Named by `--host`; all of the configuration, if there are none.
+    pub(super) named: Vec<HostName>,
     pub(super) state: runs::State,
     /// Logging ends when this is dropped.
     log: observe::Observed,
@@ -41,6 +44,7 @@ impl Setup {
         Ok(Self {
             config,
             access,
+            named: cli.hosts.clone(),
             state,
             log,
         })

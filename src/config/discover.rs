@@ -108,6 +108,7 @@ fn host(name: &str, endpoint: Endpoint) -> Host {
         endpoint,
         tags: Vec::new(),
         protected: false,
+        concurrency: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! A daemon of the configuration.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::endpoint::Endpoint;
@@ -13,4 +15,7 @@ pub struct Host {
     pub tags: Vec<String>,
     /// What changes something there needs the target's name typed.
     pub protected: bool,
+    /// So many stages of runs of one state folder build, test or run there at once; any number, if it is absent.
+    #[serde(default)]
+    pub concurrency: Option<NonZeroU32>,
 }

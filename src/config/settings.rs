@@ -60,7 +60,7 @@ pub struct StateDir {
     pub dir: Option<PathBuf>,
     /// Colleagues of this group may follow runs.
     pub group: Option<String>,
-    /// Closed runs older than this are removed, but never the last `keep_runs` of a service.
+    /// Finished runs older than this are removed, and all but the last `keep_runs` of a service; never its very last.
     pub keep_for: Duration,
     pub keep_runs: usize,
 }

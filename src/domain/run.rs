@@ -90,6 +90,9 @@ pub struct RunView {
     pub steps_total: u32,
     /// From earlier runs of this kind and service; absent for the first.
     pub estimate: Option<Duration>,
+    /// The account that started it, where that is not ours: only it may end, answer or recover the run, and root.
+    #[serde(default)]
+    pub theirs: Option<String>,
     /// Stages that wait for a person's word.
     pub asks: Vec<Asked>,
     /// What was left, or did not succeed, without making the run a failed one.
@@ -197,6 +200,13 @@ impl RunView {
     pub fn is_flaky(&self) -> bool {
         let tested = self.stages.iter().filter_map(|stage| stage.tested.as_ref());
         tested.into_iter().any(|tested| tested.flaky)
+    }
+
+    /// Why it is nobody's to end who is neither root nor who started it.
+    #[must_use]
+    pub fn only_theirs(&self) -> Option<String> {
+        let owner = self.theirs.as_ref()?;
+        Some(format!("{owner} started it, and only {owner} or root may"))
     }
 
     /// `shop`, or `shop.staging`.

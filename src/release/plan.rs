@@ -17,6 +17,9 @@ use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 
+/// Moves in a registry, and only with an image whose tests passed.
+pub const LATEST: &str = "latest";
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub run: RunId,

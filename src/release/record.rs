@@ -98,6 +98,9 @@ impl Entry {
     }
 }
 
+/// The image that each tag names on one host; `None`: the tag is not there.
+pub type Tags = BTreeMap<String, Option<ImageId>>;
+
 /// What a step that was done learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -121,7 +124,7 @@ pub enum Finding {
         tags: Vec<Reference>,
     },
     /// What each tag named before the run gave it to another image; `None`: nothing.
-    Tags(BTreeMap<String, Option<ImageId>>),
+    Tags(Tags),
     /// Somebody let the run go on.
     Approved {
         by: String,

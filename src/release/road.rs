@@ -1,7 +1,9 @@
 //! The roads of a run: which stages it walks on which way, in which order, and on which hosts each is done.
 //! A road is a list of groups; the stages of a group run at once, and the next group begins when all have answered.
 
-use super::plan::Plan;
+use std::collections::BTreeSet;
+
+use super::plan::{LATEST, Plan};
 use super::rolling;
 use super::stage::{Stage, Way};
 use crate::config::service::{CustomStage, Slot, Strategy, Test, Work};
@@ -109,12 +111,17 @@ pub fn all_back(plan: &Plan, begun: u32) -> Vec<Group> {
 }
 
 fn back(plan: &Plan) -> Vec<Group> {
-    let mut road = swept(plan);
+    let mut road = Vec::new();
     if plan.is_release() {
         road.extend(each(&[Stage::Halt, Stage::Restore]));
         // Waves have it behind each of them.
         road.extend(plan.rolling().is_none().then(|| vec![Stage::Regate]));
-        road.extend(each(&[Stage::Remove, Stage::Check, Stage::Record, Stage::Unlock]));
+        road.push(vec![Stage::Remove]);
+    }
+    // Behind what still used the image that goes.
+    road.extend(swept(plan));
+    if plan.is_release() {
+        road.extend(each(&[Stage::Check, Stage::Record, Stage::Unlock]));
     }
     road.extend(always(plan));
     road
@@ -270,7 +277,7 @@ impl Plan {
         }
     }
 
-    /// Every tag that the run gives on its builder.
+    /// Every tag that the run may give or move on its hosts.
     #[must_use]
     pub fn marks(&self) -> Vec<String> {
         let mut tags = self.tags.clone();
@@ -279,6 +286,14 @@ impl Plan {
                 tags.push(self.stage_tag(target));
             }
         }
+        if self.does_push() {
+            tags.extend(self.pushes.iter().map(ToString::to_string));
+            if self.builds() || self.pushes.is_empty() {
+                tags.push(format!("{}:{LATEST}", self.service.image));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        tags.retain(|tag| seen.insert(tag.clone()));
         tags
     }
 
@@ -300,6 +315,8 @@ impl Plan {
     #[must_use]
     pub fn hosts_of_work(&self, stage: &Stage) -> Vec<HostName> {
         let host = match stage {
+            // What is built is called the same wherever it is brought to.
+            Stage::Mark if self.builds() => return self.hosts(),
             Stage::Mark | Stage::Build | Stage::Push => self.builder.clone(),
             Stage::Fetch => return self.test_hosts(),
             Stage::Test(name) => self.test(name).map(|test| test.host.clone()),

@@ -244,6 +244,9 @@ impl Run {
         if step.stage == Stage::Commit {
             self.committed = true;
         }
+        if step.stage == Stage::Sweep {
+            self.worked.remove(&step.host);
+        }
     }
 
     fn compare(&mut self, step: &Step, now: &[super::replica::Replica]) {

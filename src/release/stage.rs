@@ -11,7 +11,7 @@ use crate::domain::ids::HostName;
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     Connect,
-    /// What the tags that a build gives name before it: put back by `Sweep` if the run turns back.
+    /// What the tags that the run gives name before it: put back by `Sweep` if the run turns back.
     Mark,
     Build,
     /// The image comes to the hosts that test it.
@@ -145,6 +145,12 @@ impl Stage {
         matches!(self, Self::Mark | Self::Build | Self::Test(_) | Self::Run(_))
     }
 
+    /// Work that a host may take only so much of at once.
+    #[must_use]
+    pub fn takes_a_place(&self) -> bool {
+        matches!(self, Self::Build | Self::Test(_) | Self::Run(_))
+    }
+
     /// Needs no host: it is done even where its step's host was lost.
     #[must_use]
     pub fn is_local(&self) -> bool {
@@ -175,7 +181,7 @@ impl Stage {
         let word = match self {
             Self::Test(name) => return Some(format!("test {name}")),
             Self::Run(name) | Self::Local(name) => name,
-            Self::Mark | Self::Build => "build",
+            Self::Build => "build",
             Self::Fetch => "fetch",
             Self::Push => "push",
             Self::Connect | Self::Lock => "lock",
@@ -189,7 +195,9 @@ impl Stage {
             Self::Bake => "bake",
             Self::Commit | Self::Copy => "commit",
             Self::Settle | Self::Promote | Self::Retire | Self::Prove | Self::CleanUp => "retire",
-            Self::Sweep | Self::Inquire | Self::Check | Self::Record | Self::Unlock => return None,
+            Self::Mark | Self::Sweep | Self::Inquire | Self::Check | Self::Record | Self::Unlock => {
+                return None;
+            }
         };
         Some(word.to_owned())
     }

@@ -40,7 +40,8 @@ pub(super) fn account() -> String {
     name_of(uid).unwrap_or_else(|| uid.to_string())
 }
 
-fn name_of(uid: u32) -> Option<String> {
+/// As `/etc/passwd` has it.
+pub(super) fn name_of(uid: u32) -> Option<String> {
     let text = std::fs::read_to_string("/etc/passwd").ok()?;
     text.lines().find_map(|line| {
         let mut fields = line.split(':');

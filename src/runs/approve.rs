@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{State, is_alive};
+use super::state::{State, hand_over, is_alive, may_end};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 
@@ -25,13 +25,14 @@ fn path(dir: &Path, stage: &str) -> PathBuf {
     dir.join(format!("word-{stage}"))
 }
 
-/// Only who may write the run's folder can; without `wanted` the first that waits.
+/// Only who started the run can, or root; without `wanted` the first that waits.
 pub fn approve(state: &State, run: &RunId, wanted: Option<&str>, word: &Word) -> Result<(), Fault> {
     let dir = state.dir(run);
     let what = || format!("answer run {run}");
     if !dir.is_dir() {
         return Err(Fault::new(what(), "there is no such run here"));
     }
+    may_end(&dir, &what())?;
     let asks = super::view(state, run)?.asks;
     let found = match wanted {
         None => asks.first(),
@@ -47,9 +48,10 @@ pub fn approve(state: &State, run: &RunId, wanted: Option<&str>, word: &Word) ->
         reason: word.reason.as_deref().map(clean),
     };
     let text = serde_json::to_vec(&word).map_err(|error| Fault::new(what(), error))?;
-    let fault = |error: std::io::Error| Fault::new(what(), error).hint("only who started it may answer it");
+    let fault = |error: std::io::Error| Fault::new(what(), error);
     let mut file = tempfile::NamedTempFile::new_in(&dir).map_err(fault)?;
     file.write_all(&text).map_err(fault)?;
+    hand_over(file.as_file(), &dir).map_err(fault)?;
     match file.persist_noclobber(path(&dir, &asked.stage)) {
         Ok(_file) => Ok(()),
         Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {

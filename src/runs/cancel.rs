@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::state::{State, is_alive};
+use super::state::{State, is_alive, may_end};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 
@@ -12,13 +12,14 @@ fn path(dir: &Path) -> PathBuf {
     dir.join("cancel")
 }
 
-/// Adds one wish; only who may write the run's folder can.
+/// Adds one wish; only who started the run can, or root.
 pub fn cancel(state: &State, run: &RunId, by: &str) -> Result<(), Fault> {
     let dir = state.dir(run);
     let what = || format!("cancel run {run}");
     if !dir.is_dir() {
         return Err(Fault::new(what(), "there is no such run here"));
     }
+    may_end(&dir, &what())?;
     if !is_alive(&dir) {
         return Err(
             Fault::new(what(), "no process carries it out").hint("pilothouse recover undoes what it left")
@@ -27,7 +28,7 @@ pub fn cancel(state: &State, run: &RunId, by: &str) -> Result<(), Fault> {
     let by: String = by.chars().filter(|c| !c.is_control()).collect();
     super::state::open_private(&path(&dir))
         .and_then(|mut file| writeln!(file, "{by}"))
-        .map_err(|error| Fault::new(what(), error).hint("only who started it may cancel it"))
+        .map_err(|error| Fault::new(what(), error))
 }
 
 /// Who asked, once for every time.

@@ -8,7 +8,7 @@ use crate::domain::plan::RunRequest;
 use crate::domain::reference::{HUB, Reference, registry_of};
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
-use crate::release::plan::{Actor, Plan};
+use crate::release::plan::{Actor, LATEST, Plan};
 use crate::release::spec::Seals;
 use crate::release::subject::Subject;
 
@@ -19,8 +19,6 @@ use super::step::build;
 /// The tag of what a service built last, on its build host only: what is tested, pushed and deployed if nobody says
 /// otherwise. It is never pushed.
 pub const LAST_BUILD: &str = "last-build";
-/// Moves in a registry, and only with an image whose tests passed.
-pub const LATEST: &str = "latest";
 
 /// The plan and how its hosts are reached. `number`: the run's among those of its service.
 pub async fn draft(
@@ -111,16 +109,10 @@ pub async fn draft(
     if plan.targets.is_empty() {
         plan.targets = plan.workplaces();
     }
-    let hosts = plan
-        .hosts()
-        .iter()
-        .map(|name| {
-            config
-                .host(name)
-                .cloned()
-                .ok_or_else(|| Fault::new(what(), format!("the configuration has no host {name}")))
-        })
-        .collect::<Result<Vec<Host>, Fault>>()?;
+    let hosts = hosts(&plan, config).map_err(|fault| Fault {
+        what: what(),
+        ..fault
+    })?;
     let env = |name: &str| std::env::var(name).ok();
     plan.notes.extend(super::login::notes(&env, &hosts).await);
     Ok(RunFile {
@@ -129,6 +121,18 @@ pub async fn draft(
         known: config.hosts.clone(),
         wait: request.wait,
     })
+}
+
+/// How its hosts are reached; there is at least one.
+fn hosts(plan: &Plan, config: &Config) -> Result<Vec<Host>, Fault> {
+    let names = plan.hosts();
+    if names.is_empty() {
+        return Err(Fault::new("", "nothing of it is done on a host")
+            .hint("commands and questions stand beside what is built, tested, pushed, run or deployed"));
+    }
+    let missing = |name: &HostName| Fault::new("", format!("the configuration has no host {name}"));
+    let known = |name: HostName| config.host(&name).cloned().ok_or_else(|| missing(&name));
+    names.into_iter().map(known).collect()
 }
 
 fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static str> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::hands::Hands;
 use super::turn::{Asked, Waiting};
@@ -24,6 +25,9 @@ const LISTEN: Duration = Duration::from_millis(200);
 const ASK: Duration = Duration::from_millis(25);
 /// So many looks at the queue are one at the wishes.
 const WISHES: u32 = 8;
+
+/// What is asked to end has so long for it; then it is given up, and what it leaves is swept.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// How the driving ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +57,20 @@ enum Begin {
 
 type Answer = (Step, Result<Result<Finding, Failure>, Fault>);
 
+/// A step under way.
+struct Doing {
+    handle: AbortHandle,
+    since: Instant,
+    /// It was asked to end, and is given up then.
+    until: Option<Instant>,
+}
+
 pub struct Driver {
     run: Run,
     hands: Arc<Hands>,
     dir: PathBuf,
     steps: JoinSet<Answer>,
-    under_way: BTreeMap<Step, AbortHandle>,
+    under_way: BTreeMap<Step, Doing>,
     leases: JoinSet<()>,
     wishes: usize,
 }
@@ -141,7 +153,10 @@ impl Driver {
                 Some(answer) = self.steps.join_next() => self.answered(answer)?,
                 Some(fact) = losses.recv() => Some(fact),
                 Some(by) = stopped.recv() => Some(Fact::Cancelled(by.to_owned())),
-                _ = listen.tick() => self.wished(),
+                _ = listen.tick() => match self.give_up()? {
+                    None => self.wished(),
+                    given_up => given_up,
+                },
             };
             if let Some(fact) = fact {
                 self.note_lock(&fact, &lost);
@@ -154,12 +169,7 @@ impl Driver {
         match action {
             Action::Write(entry) => self.write(entry)?,
             Action::Do(step) => self.begin(step),
-            Action::Interrupt => {
-                if self.hands.interrupt.is_cancelled() {
-                    self.hands.stop.cancel();
-                }
-                self.hands.interrupt.cancel();
-            }
+            Action::Interrupt => self.interrupt(),
             Action::Close { outcome, exit } => return Ok(Some(Ended::Closed { outcome, exit })),
             Action::Leave { why, exit } => return Ok(Some(Ended::Left { why, exit })),
         }
@@ -180,8 +190,8 @@ impl Driver {
                     .under_way
                     .iter()
                     .filter(|(step, _)| step.host == *host && !step.stage.is_local());
-                for (_, handle) in gone {
-                    handle.abort();
+                for (_, doing) in gone {
+                    doing.handle.abort();
                 }
             }
             Entry::Opened(_)
@@ -208,7 +218,56 @@ impl Driver {
             let answer = hands.take(&doing).await;
             (doing, answer)
         });
-        self.under_way.insert(step, handle);
+        let doing = Doing {
+            handle,
+            since: Instant::now(),
+            until: None,
+        };
+        self.under_way.insert(step, doing);
+    }
+
+    /// The first time what can end early is asked to; the second time everything is.
+    fn interrupt(&mut self) {
+        let stops = self.hands.interrupt.is_cancelled();
+        if stops {
+            self.hands.stop.cancel();
+        }
+        self.hands.interrupt.cancel();
+        let until = Some(Instant::now() + GRACE);
+        for (step, doing) in &mut self.under_way {
+            let ends = step.stage.can_be_interrupted() && !self.run.plan().is_always(&step.stage);
+            if stops || ends {
+                doing.until = doing.until.or(until);
+            }
+        }
+    }
+
+    /// A step that was asked to end and did not: the run goes on without it.
+    fn give_up(&mut self) -> Result<Option<Fact>, Fault> {
+        let now = Instant::now();
+        let late = self.under_way.iter().find(|(_, doing)| {
+            // One that has just answered is heard.
+            doing.until.is_some_and(|until| until <= now) && !doing.handle.is_finished()
+        });
+        let Some(step) = late.map(|(step, _)| step.clone()) else {
+            return Ok(None);
+        };
+        let mut took = Duration::ZERO;
+        if let Some(doing) = self.under_way.remove(&step) {
+            doing.handle.abort();
+            took = doing.since.elapsed();
+        }
+        let why = format!(
+            "it was asked to end and had not {} s later: given up",
+            GRACE.as_secs()
+        );
+        let failure = Failure::of(FailureKind::Interrupted, Fault::new(step.to_string(), why));
+        self.hands.pen.write(Entry::Failed {
+            step: step.clone(),
+            took,
+            why: failure.clone(),
+        })?;
+        Ok(Some(Fact::Failed(step, failure)))
     }
 
     fn answered(&mut self, answer: Result<Answer, tokio::task::JoinError>) -> Result<Option<Fact>, Fault> {
@@ -227,7 +286,7 @@ impl Driver {
                 let panicked = self
                     .under_way
                     .iter()
-                    .find(|(_, handle)| handle.is_finished())
+                    .find(|(_, doing)| doing.handle.is_finished())
                     .map(|(step, _)| step.clone());
                 Ok(panicked.map(|step| {
                     self.under_way.remove(&step);

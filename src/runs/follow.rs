@@ -105,6 +105,7 @@ impl Reader {
     #[must_use]
     pub fn view(&self) -> Option<RunView> {
         let mut view = self.fold.as_ref()?.view(self.was_alive);
+        view.theirs = state::of_another(&self.dir);
         view.output = self.tail.lines.iter().cloned().collect();
         view.output_skipped = self.tail.skipped;
         Some(view)
@@ -150,21 +151,29 @@ pub fn all(state: &State) -> impl Iterator<Item = RunView> {
 /// The last runs, newest first.
 #[must_use]
 pub fn list(state: &State) -> Vec<RunView> {
-    let readers: Vec<Reader> = recent(state)
-        .into_iter()
-        .filter_map(|dir| {
-            let mut reader = Reader::new(dir);
-            match reader.read() {
-                Ok(_) => Some(reader),
-                Err(fault) => {
-                    tracing::warn!(%fault, "a run is not shown");
-                    None
-                }
-            }
-        })
-        .collect();
-    let mut views: Vec<RunView> = readers.iter().filter_map(Reader::view).collect();
-    let figures = Figures::of(readers.iter());
+    list_of(state, SHOWN, |_| true)
+}
+
+/// Of all runs there are the last so many that are wanted, newest first.
+#[must_use]
+pub fn list_of(state: &State, most: usize, wanted: impl Fn(&RunView) -> bool) -> Vec<RunView> {
+    let (mut views, mut earlier): (Vec<RunView>, Vec<Reader>) = (Vec::new(), Vec::new());
+    for dir in folders(state) {
+        if views.len() >= most && earlier.len() >= SHOWN {
+            break;
+        }
+        let mut reader = Reader::new(dir);
+        if let Err(fault) = reader.read() {
+            tracing::warn!(%fault, "a run is not shown");
+            continue;
+        }
+        let view = reader.view().filter(|view| views.len() < most && wanted(view));
+        views.extend(view);
+        if earlier.len() < SHOWN {
+            earlier.push(reader);
+        }
+    }
+    let figures = Figures::of(earlier.iter());
     for view in &mut views {
         figures.estimate(view);
     }

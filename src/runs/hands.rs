@@ -7,6 +7,7 @@ mod pushes;
 mod left;
 mod ledgers;
 mod locking;
+mod placing;
 mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +36,7 @@ use crate::release::decision::Decision;
 use crate::release::deeds::Scene;
 use crate::release::ledger::LedgerResult;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, Failure, FailureKind, Finding};
+use crate::release::record::{Entry, Failure, FailureKind, Finding, Tags};
 use crate::release::stage::{Stage, Step, Turn, Way};
 
 /// On the way back and on, a daemon that restarts is waited for: shorter than the lease, whose end ends the waiting.
@@ -84,7 +85,7 @@ struct Held {
     /// The image of the run, once it is known: its id, its reference, a host that has it.
     image: Option<Named>,
     /// What the tags named before the run.
-    tags: BTreeMap<String, Option<ImageId>>,
+    tags: BTreeMap<HostName, Tags>,
 }
 
 /// The one image of a run that builds or tests, and a host that has it.
@@ -111,7 +112,7 @@ pub struct Tools {
     pub dir: PathBuf,
     pub resumed: Option<Decision>,
     /// What an earlier process of this run found its tags to name.
-    pub tags: BTreeMap<String, Option<ImageId>>,
+    pub tags: BTreeMap<HostName, Tags>,
 }
 
 impl Hands {
@@ -201,13 +202,19 @@ impl Hands {
     pub async fn take(&self, step: &Step) -> Result<Result<Finding, Failure>, Fault> {
         let begun = Instant::now();
         self.held().stage = step.stage.to_string();
-        let done = match self.fence(step).await {
-            Ok(()) => {
+        let allowed = match self.fence(step).await {
+            Ok(()) => self.place(step).await,
+            Err(failure) => Err(failure),
+        };
+        let begun = if allowed.is_ok() { Instant::now() } else { begun };
+        let done = match &allowed {
+            Ok(_place) => {
                 self.pen.write(Entry::Intent(step.clone()))?;
                 self.with_patience(step).await
             }
-            Err(failure) => Err(failure),
+            Err(failure) => Err(failure.clone()),
         };
+        drop(allowed);
         let took = begun.elapsed();
         let step = step.clone();
         match done {

@@ -3,7 +3,7 @@
 
 mod describe;
 
-use super::draft::{LATEST, draft};
+use super::draft::draft;
 use super::state::State;
 use super::step::survey;
 use super::tested;
@@ -18,7 +18,7 @@ use crate::domain::run::RunKind;
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
-use crate::release::plan::Plan;
+use crate::release::plan::{LATEST, Plan};
 use crate::release::road::slots;
 use crate::release::{preflight, spec};
 

@@ -9,7 +9,7 @@ use super::finish::Finish;
 use super::journal::Journal;
 use super::launch::start;
 use super::secrets::Handed;
-use super::state::{RunFile, State, is_alive};
+use super::state::{RunFile, State, is_alive, may_end};
 use super::step::lock::{self, Claim, Pinned};
 use crate::config::{Config, Host, Service};
 use crate::domain::fault::Fault;
@@ -46,10 +46,11 @@ pub async fn recover(state: &State, config: &Config, wanted: Option<RunId>) -> R
         return here(state, run, Some(config)).await;
     }
     if wanted.is_none() {
-        let dead = super::list(state)
-            .into_iter()
-            .find(|view| view.status == RunStatus::Dead);
-        if let Some(view) = dead {
+        let mut dead = super::list(state);
+        dead.retain(|view| view.status == RunStatus::Dead);
+        // A colleague's stands in nobody's way, but is said where there is no other.
+        let ours = dead.iter().find(|view| view.theirs.is_none()).or(dead.first());
+        if let Some(view) = ours {
             return here(state, &view.id, Some(config)).await;
         }
     }
@@ -64,6 +65,7 @@ async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Rec
         return Err(Fault::new(what(), "its process is alive").hint("follow it, or cancel it"));
     }
     let view = super::view(state, run)?;
+    may_end(&dir, &what())?;
     match view.status {
         RunStatus::Closed {
             outcome: Outcome::Converged | Outcome::Reverted { .. },

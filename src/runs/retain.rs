@@ -1,17 +1,17 @@
 //! Which finished runs are forgotten: `[state] keep_for` and `keep_runs`, whenever a run is started.
-//! Never one that is open or dead, never the last of a service, never a colleague's.
+//! Never one that is under way, died or needs a human, never the last of a service, never a colleague's.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use super::follow;
-use super::state::{State, is_ours};
+use super::state::{State, of_another};
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::Stamp;
 
 impl State {
-    /// Removes finished runs that are old, or have so many newer ones of their service. What needs a human is
-    /// recoverable, so only its age counts.
+    /// Removes finished runs that are old, or have so many newer ones of their service. What needs a human can be
+    /// recovered still: it stays until it was.
     pub fn forget_old(&self, now: Stamp) {
         let mut newer: BTreeMap<String, usize> = BTreeMap::new();
         for view in follow::all(self) {
@@ -30,11 +30,15 @@ impl State {
     /// `newer`: how many of its service there are.
     fn is_to_go(&self, view: &RunView, newer: usize, now: Stamp) -> bool {
         let (keep_for, keep_runs) = self.keep;
-        let RunStatus::Closed { at, outcome } = &view.status else {
+        let RunStatus::Closed {
+            at,
+            outcome: Outcome::Converged | Outcome::Reverted { .. },
+        } = &view.status
+        else {
             return false;
         };
-        let is_old = at.until(now) > keep_for;
-        let is_surplus = newer >= keep_runs && !matches!(outcome, Outcome::NeedsHuman { .. });
-        newer > 0 && (is_old || is_surplus) && is_ours(&self.dir(&view.id))
+        newer > 0
+            && (at.until(now) > keep_for || newer >= keep_runs)
+            && of_another(&self.dir(&view.id)).is_none()
     }
 }

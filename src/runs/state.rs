@@ -136,18 +136,24 @@ impl State {
     }
 }
 
-/// The run's own files: readable by the group where the folder is.
+/// The run's own files: readable by the group where the folder is, and its owner's whoever makes them.
 pub fn open_private(path: &Path) -> io::Result<File> {
-    let shared = path
-        .parent()
-        .and_then(|dir| fs::metadata(dir).ok())
-        .is_some_and(|dir| dir.mode() & 0o2050 == 0o2050);
+    let dir = path.parent().unwrap_or(path);
+    let shared = fs::metadata(dir).is_ok_and(|dir| dir.mode() & 0o2050 == 0o2050);
     let mode = if shared { 0o640 } else { 0o600 };
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(mode)
-        .open(path)?;
+    // Not in one request: in a sticky folder the kernel refuses even root to "create" what is another's.
+    let file = match OpenOptions::new().append(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let fresh = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(mode)
+                .open(path)?;
+            hand_over(&fresh, dir)?;
+            fresh
+        }
+        other => other?,
+    };
     let seen = file.metadata()?;
     if shared && seen.mode() & 0o777 != mode && seen.uid() == rustix::process::geteuid().as_raw() {
         // The umask took the group's bit.
@@ -156,11 +162,35 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whose run it is: the account that may cancel and recover it, beside root.
-#[must_use]
-pub fn is_ours(dir: &Path) -> bool {
+/// What root makes in another's run must not be hidden from that run.
+pub(super) fn hand_over(file: &File, dir: &Path) -> io::Result<()> {
     let own = rustix::process::geteuid();
-    own.is_root() || fs::metadata(dir).is_ok_and(|seen| seen.uid() == own.as_raw())
+    let owner = fs::metadata(dir)?.uid();
+    if own.is_root() && owner != own.as_raw() {
+        std::os::unix::fs::fchown(file, Some(owner), None)?;
+    }
+    Ok(())
+}
+
+/// The account whose run it is, where that is not ours and we are not root.
+#[must_use]
+pub fn of_another(dir: &Path) -> Option<String> {
+    let own = rustix::process::geteuid();
+    let owner = fs::metadata(dir).ok()?.uid();
+    (!own.is_root() && owner != own.as_raw())
+        .then(|| super::actor::name_of(owner).unwrap_or_else(|| format!("account {owner}")))
+}
+
+/// Only who started a run may cancel, answer or recover it, and root.
+pub fn may_end(dir: &Path, what: &str) -> Result<(), Fault> {
+    match of_another(dir) {
+        None => Ok(()),
+        Some(owner) => Err(
+            Fault::new(what, format!("{owner} started it, and only {owner} or root may")).hint(format!(
+                "ask {owner}; `pilothouse follow` shows it to everybody of the group"
+            )),
+        ),
+    }
 }
 
 /// What a runner is told to do.

@@ -328,6 +328,7 @@ impl Fold {
             steps_total: self.steps_total,
             estimate: None,
             asks: self.asks(),
+            theirs: None,
             notes: self.notes.clone(),
             output: Vec::new(),
             output_skipped: 0,
@@ -382,7 +383,6 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Lock => "locking",
         Stage::Preflight => "looking",
         Stage::Pin => "writing the decision down",
-        Stage::Mark => "noting its tags",
         Stage::Build => "building",
         Stage::Push => "pushing",
         Stage::Run(_) | Stage::Local(_) => "running",
@@ -404,7 +404,7 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Restore => "starting the old again",
         Stage::Regate => "gate of the old",
         Stage::Remove => "removing the new",
-        Stage::Sweep | Stage::Inquire | Stage::Check | Stage::Record | Stage::Unlock => "",
+        Stage::Mark | Stage::Sweep | Stage::Inquire | Stage::Check | Stage::Record | Stage::Unlock => "",
     }
 }
 
@@ -426,7 +426,7 @@ fn columns(plan: &Plan) -> Vec<StageView> {
             }
             let hosts: Vec<Option<HostName>> = match &stage {
                 Stage::Commit | Stage::Local(_) => vec![None],
-                Stage::Mark | Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push | Stage::Run(_) => {
+                Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push | Stage::Run(_) => {
                     plan.hosts_of_work(&stage).into_iter().map(Some).collect()
                 }
                 _ => plan.targets.iter().cloned().map(Some).collect(),

@@ -140,6 +140,7 @@ fn configuration(
             endpoint: Endpoint::Unix(dir.join(format!("{}.sock", host.name))),
             tags: host.tags.clone(),
             protected: host.protected,
+            concurrency: None,
         })
         .collect();
     for service in &mut services {

@@ -44,6 +44,7 @@ impl Ground {
                     endpoint: Endpoint::Unix(folder.path().join("nobody.sock")),
                     tags: Vec::new(),
                     protected: false,
+                    concurrency: None,
                 }],
                 ..Config::default()
             },

@@ -13,6 +13,7 @@ mod pages;
 mod post_commit;
 mod pushing;
 mod releases;
+mod retention;
 mod simulated;
 mod steps;
 mod stage;

@@ -101,6 +101,7 @@ fn deploy(hosts: usize) -> RunView {
         ],
         output_skipped: 0,
         asks: Vec::new(),
+        theirs: None,
         notes: Vec::new(),
     }
 }

@@ -102,6 +102,24 @@ fn a_run_that_dies_while_one_watches_is_said_and_asks_nothing() {
 }
 
 #[test]
+fn a_colleagues_dead_run_is_said_with_whose_it_is_and_never_offered() {
+    let mut stage = Stage::new(80, 24);
+    let theirs = RunView {
+        theirs: Some("ops-b".to_owned()),
+        ..dead(1, "web-2")
+    };
+    found(&mut stage, theirs);
+    let screen = stage.screen();
+    assert!(!screen.contains("y yes"), "{screen}");
+    assert_eq!(recovered(&stage.press("shift-x")), []);
+    let screen = stage.screen();
+    assert!(
+        screen.contains("ops-b started it, and only ops-b or root may"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn read_only_it_is_only_said() {
     let mut stage = Stage::with(80, 24, Access::ReadOnly);
     found(&mut stage, dead(1, "web-2"));
@@ -137,6 +155,7 @@ fn dead(number: u32, on: &str) -> RunView {
         output: Vec::new(),
         output_skipped: 0,
         asks: Vec::new(),
+        theirs: None,
         notes: Vec::new(),
     }
 }

@@ -6,6 +6,8 @@
 mod support;
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod daemons;
 #[cfg(test)]
 mod events;
@@ -15,6 +17,8 @@ mod four_keys;
 mod headless;
 #[cfg(test)]
 mod hosts;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod logs;
 mod options;

@@ -103,6 +103,7 @@ impl Daemon {
             endpoint,
             tags: Vec::new(),
             protected: false,
+            concurrency: None,
         }
     }
 

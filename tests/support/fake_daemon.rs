@@ -166,5 +166,6 @@ pub(crate) fn host(name: &str, socket: &Path) -> pilothouse::config::Host {
         endpoint: pilothouse::domain::endpoint::Endpoint::Unix(socket.to_path_buf()),
         tags: Vec::new(),
         protected: false,
+        concurrency: None,
     }
 }

@@ -194,6 +194,7 @@ pub(crate) async fn promotes(bench: Bench, base: &str) {
         endpoint: pilothouse::domain::endpoint::Endpoint::Unix("/nowhere/docker.sock".into()),
         tags: Vec::new(),
         protected: false,
+        concurrency: None,
     });
     bench.move_to(0, &[one.name.clone(), lost]);
     let unknown = bench.refused(&promotion).await;

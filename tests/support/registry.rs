@@ -92,6 +92,21 @@ impl Registry {
         });
     }
 
+    /// SIGSTOP: it takes connections and answers nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = self.process.as_ref().expect("the registry runs").id();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     pub(crate) fn kill_9(&mut self) {
         let mut child = self.process.take().expect("the registry runs");
         child.kill().unwrap();

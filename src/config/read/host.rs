@@ -1,6 +1,8 @@
 //! `[[hosts]]`: a daemon, by address or by Docker context.
 //! Reaches nothing.
 
+use std::num::NonZeroU32;
+
 use super::super::address::Address;
 use super::super::context;
 use super::super::fault::Wrong;
@@ -10,6 +12,9 @@ use super::super::section::Section;
 use super::{Known, Names};
 use crate::domain::endpoint::{Endpoint, Tls};
 use crate::domain::ids::HostName;
+
+/// More is as good as any number, which is said by leaving it away.
+const MOST_AT_ONCE: u32 = 1000;
 
 pub(super) fn read(
     section: &mut Section<'_>,
@@ -27,6 +32,10 @@ pub(super) fn read(
         .and_then(|value| tags(&value))
         .unwrap_or_default();
     let protected = section.take("protected").and_then(|value| value.truth());
+    let concurrency = section
+        .take("concurrency")
+        .and_then(|value| value.whole(1..=MOST_AT_ONCE))
+        .and_then(NonZeroU32::new);
     if let Some(name) = &name {
         known.hosts.push((name.clone(), tags.clone()));
     }
@@ -36,6 +45,7 @@ pub(super) fn read(
         endpoint: endpoint?,
         tags,
         protected: protected.unwrap_or_default(),
+        concurrency,
     })
 }
 

@@ -45,7 +45,10 @@ pub fn progress(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
             (Tone::Bad, format!("{} its process died", glyphs.failed)),
             (
                 Tone::Text,
-                "  X recovers: finishes or takes back what it left".to_owned(),
+                run.only_theirs().map_or_else(
+                    || "  X recovers: finishes or takes back what it left".to_owned(),
+                    |theirs| format!("  {theirs} recover it"),
+                ),
             ),
         ],
         RunStatus::Closed { at, outcome } => closed(run, *at, outcome, now, glyphs),

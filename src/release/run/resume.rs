@@ -4,10 +4,10 @@
 use super::{Part, Run, Stage, Way, road};
 use std::collections::BTreeMap;
 
-use crate::domain::ids::ImageId;
+use crate::domain::ids::HostName;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, Finding, Record};
+use crate::release::record::{Entry, Finding, Record, Tags};
 
 /// What is known of a run that was left.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Left {
     /// It was closed, as needing a human at most.
     pub closed: bool,
     /// What its tags named before it, as far as it looked.
-    pub tags: BTreeMap<String, Option<ImageId>>,
+    pub tags: BTreeMap<HostName, Tags>,
     /// So many waves may have been begun.
     pub begun: u32,
     /// What was to be committed of it when it was paused.
@@ -55,11 +55,14 @@ impl Left {
                 }
                 (
                     Entry::Done {
+                        step,
                         finding: Finding::Tags(tags),
                         ..
                     },
                     Some(left),
-                ) => left.tags.clone_from(tags),
+                ) => {
+                    left.tags.insert(step.host.clone(), tags.clone());
+                }
                 (Entry::Closed { .. }, Some(left)) => left.closed = true,
                 (Entry::Resumed { .. }, Some(left)) => {
                     left.closed = false;
@@ -106,6 +109,7 @@ impl Run {
             run.touched = run.plan.targets.iter().cloned().collect();
         }
         run.worked = run.plan.workplaces().into_iter().collect();
+        run.worked.extend(left.tags.into_keys());
         run.decision = left.decision;
         run.committed = left.committed;
         run.untouched = left.untouched;

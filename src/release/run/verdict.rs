@@ -71,9 +71,12 @@ impl Run {
         for host in &self.touched {
             differences.push(format!("{host}: the lock of this run may be left"));
         }
+        for host in &self.worked {
+            differences.push(format!("{host}: what the run built or started there may be left"));
+        }
         let why = why.to_owned();
         if differences.is_empty() {
-            // No lock was asked for yet: there is nothing that could be left.
+            // Nothing was asked for yet that could be left.
             let cancelled = self.cancels > 0;
             let exit = if cancelled { 130 } else { 1 };
             self.end(Outcome::Reverted { why, cancelled }, exit, actions);

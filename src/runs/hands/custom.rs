@@ -27,7 +27,7 @@ impl Hands {
         Ok(&stage.work)
     }
 
-    fn ends(&self, step: &Step) -> &CancellationToken {
+    pub(super) fn ends(&self, step: &Step) -> &CancellationToken {
         if self.plan.is_always(&step.stage) {
             &self.stop
         } else {

@@ -2,6 +2,7 @@
 //! The work is `step`'s; here is which image, from where, under which names.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +14,12 @@ use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind, Finding};
 use crate::release::stage::{Stage, Step};
 use crate::runs::secrets;
+use crate::runs::step::image::LastName;
 use crate::runs::step::pull::{self, Bringing};
 use crate::runs::step::{self, Progress, image, survey};
+
+/// A daemon that needs longer to remove a handful of containers hangs.
+const SWEEP_LIMIT: Duration = Duration::from_mins(2);
 
 impl Hands {
     pub(super) async fn image(&self, step: &Step, to: &Daemon) -> Result<Finding, Failure> {
@@ -152,12 +157,23 @@ impl Hands {
             let named = survey::image(daemon, tag).await?;
             tags.insert(tag.clone(), named.map(|image| image.id));
         }
-        self.held().tags.clone_from(&tags);
+        self.held().tags.insert(daemon.name().clone(), tags.clone());
         Ok(Finding::Tags(tags))
     }
 
     /// What the run made and is no replica goes; its tags name again what they named before.
     pub(super) async fn sweep(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
+        let late = |_elapsed| {
+            let what = format!("sweep what run {} made on {}", self.plan.run, daemon.name());
+            let why = format!("it was not done after {} s", SWEEP_LIMIT.as_secs());
+            Failure::refused(Fault::new(what, why))
+        };
+        tokio::time::timeout(SWEEP_LIMIT, self.swept(step, daemon))
+            .await
+            .map_err(late)?
+    }
+
+    async fn swept(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
         let what = || format!("sweep what run {} made on {}", self.plan.run, daemon.name());
         step::test::sweep(daemon, &self.plan.run)
             .await
@@ -171,13 +187,17 @@ impl Hands {
                 format!("still there: {}", left.join(", ")),
             )));
         }
-        if self.plan.builder.as_ref() == Some(&step.host) {
-            let tags = self.held().tags.clone();
-            for (tag, before) in &tags {
-                image::put_back(daemon, tag, before.as_ref())
-                    .await
-                    .map_err(Failure::refused)?;
-            }
+        // What the run built goes with its names; an image that was there before is not lost by losing a name.
+        let last = if self.plan.does_push() && !self.plan.builds() {
+            LastName::Stays
+        } else {
+            LastName::Goes
+        };
+        let tags = self.held().tags.get(&step.host).cloned().unwrap_or_default();
+        for (tag, before) in &tags {
+            image::put_back(daemon, tag, before.as_ref(), last)
+                .await
+                .map_err(Failure::refused)?;
         }
         Ok(Finding::Nothing)
     }

@@ -19,7 +19,7 @@ use bollard::errors::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
-use super::image::{Found, inspect, point, split};
+use super::image::{Found, LastName, inspect, point, split};
 use super::{Progress, cancelled};
 use crate::config::service::{Build, Builder};
 use crate::domain::fault::Fault;
@@ -279,7 +279,11 @@ fn words(kind: EngineKind) -> &'static str {
 /// A build that ended in the same moment as it was cancelled may have set its tag.
 async fn put_back(daemon: &Daemon, tag: &str, before: Option<&Found>, progress: &mut dyn Progress) {
     let before = before.map(|found| &found.id);
-    let tidied = tokio::time::timeout(TIDY_LIMIT, super::image::put_back(daemon, tag, before)).await;
+    let tidied = tokio::time::timeout(
+        TIDY_LIMIT,
+        super::image::put_back(daemon, tag, before, LastName::Goes),
+    )
+    .await;
     let why = match tidied {
         Ok(Ok(())) => return,
         Ok(Err(fault)) => fault.why,

@@ -93,9 +93,21 @@ pub(super) async fn point(docker: &Docker, image: &str, reference: &str) -> Resu
     docker.tag_image(image, Some(options)).await
 }
 
+/// A tag that was new, where it is the only name of its image: without it the daemon throws the image away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastName {
+    Goes,
+    Stays,
+}
+
 /// Lets `tag` name what it named before: another image, or none. Does nothing where it does so already.
 /// The layers behind it stay as the builder's cache.
-pub async fn put_back(daemon: &Daemon, tag: &str, before: Option<&ImageId>) -> Result<(), Fault> {
+pub async fn put_back(
+    daemon: &Daemon,
+    tag: &str,
+    before: Option<&ImageId>,
+    last: LastName,
+) -> Result<(), Fault> {
     let fault = |error: Error| {
         Fault::new(
             format!("put the tag {tag} back on {}", daemon.name()),
@@ -106,6 +118,7 @@ pub async fn put_back(daemon: &Daemon, tag: &str, before: Option<&ImageId>) -> R
     match (before, now) {
         (Some(before), Some(now)) if *before == now.id => Ok(()),
         (Some(before), _) => point(daemon.change()?, before.as_str(), tag).await.map_err(fault),
+        (None, Some(now)) if last == LastName::Stays && now.tags.len() < 2 => Ok(()),
         (None, Some(_)) => {
             let options = RemoveImageOptionsBuilder::default().noprune(true).build();
             let removed = daemon.change()?.remove_image(tag, Some(options), None).await;

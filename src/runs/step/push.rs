@@ -27,8 +27,8 @@ const PATIENCE: Patience = Patience {
     ],
     at_most: Duration::from_mins(3),
 };
-/// Putting a tag back: two short requests.
-const TIDY_LIMIT: Duration = Duration::from_secs(30);
+/// Putting a tag back: two short requests, within the grace of a cancel.
+const TIDY_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is pushed, and as whom.
 #[derive(Clone, Copy)]

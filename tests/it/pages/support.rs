@@ -75,6 +75,7 @@ impl Room {
             endpoint: Endpoint::Unix("/nowhere".into()),
             tags: Vec::new(),
             protected: false,
+            concurrency: None,
         });
         let setup = Setup {
             config: Arc::new(Config {

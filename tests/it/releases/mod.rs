@@ -2,6 +2,7 @@
 
 #[path = "../../support/releases.rs"]
 mod bench;
+mod closing;
 mod crash;
 mod environments;
 mod history;

@@ -35,7 +35,7 @@ struct HostState {
     gone: bool,
 }
 
-struct World {
+pub(super) struct World {
     rng: Rng,
     hosts: BTreeMap<HostName, HostState>,
     next_id: u32,
@@ -55,7 +55,7 @@ struct World {
     trouble_later: bool,
 }
 
-fn host(n: usize) -> HostName {
+pub(super) fn host(n: usize) -> HostName {
     HostName::parse(&format!("web-{n}")).unwrap()
 }
 
@@ -85,7 +85,7 @@ fn engine(n: usize) -> Engine {
 /// Without its lease renewed for so long a host is given up.
 const LEASE: Duration = Duration::from_secs(30);
 
-fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -> Plan {
+pub(super) fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -> Plan {
     let targets: Vec<HostName> = (1..=hosts).map(host).collect();
     let name = ServiceName::parse("shop").unwrap();
     Plan {
@@ -134,7 +134,7 @@ fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -> Plan {
     }
 }
 
-fn refused(what: &str) -> Failure {
+pub(super) fn refused(what: &str) -> Failure {
     Failure::refused(Fault::new(what, "injected"))
 }
 
@@ -143,7 +143,7 @@ fn unreachable(what: &str) -> Failure {
 }
 
 impl World {
-    fn new(seed: u64, hosts: usize) -> Self {
+    pub(super) fn new(seed: u64, hosts: usize) -> Self {
         Self {
             rng: Rng::with_seed(seed),
             hosts: (1..=hosts)
@@ -206,7 +206,11 @@ impl World {
         step.stage == Stage::Connect || !self.hung.contains_key(&step.host)
     }
 
-    fn perform(&mut self, run: &Run, step: &Step, late: bool) -> Result<Finding, Failure> {
+    pub(super) fn knows(&self, name: &HostName) -> bool {
+        self.hosts.contains_key(name)
+    }
+
+    pub(super) fn perform(&mut self, run: &Run, step: &Step, late: bool) -> Result<Finding, Failure> {
         if self.hosts[&step.host].gone || self.hung.contains_key(&step.host) {
             return Err(unreachable("reach it"));
         }

@@ -1,6 +1,9 @@
 //! Several people and programs at one state folder: real processes of the built program on a simulated fleet.
 //! What they do is typed as a person or a hook would type it.
 
+mod ending;
+mod history;
+mod places;
 mod standing;
 mod queue;
 

@@ -1,0 +1,191 @@
+//! The runner of build, test and push killed with -9, on real daemons with a real registry: what is recovered leaves no
+//! container, network, volume, image or tag that the run made, on any of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use pilothouse::release::record::Entry;
+use pilothouse::runs::journal;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::daemon::{Daemon, processes};
+use crate::support::fleet::{self, Lease};
+use crate::support::program::{Program, Said, finish};
+use crate::support::registry::Registry;
+use crate::support::wait::until;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+struct Shop {
+    daemons: Lease,
+    registry: Registry,
+    program: Program,
+}
+
+/// By host: containers, networks, volumes, images and their tags.
+type Lists = BTreeMap<String, Vec<String>>;
+
+impl Shop {
+    /// The first host builds, the second tests with a database beside the test.
+    fn new(pipeline: &str) -> Self {
+        let registry = Registry::open();
+        let daemons = fleet::lease(2);
+        let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
+        let program = Program::new(&hosts, "");
+        let address = registry.address();
+        let (builder, tester) = (&hosts[0].name, &hosts[1].name);
+        let service = format!(
+            "[[registries]]\naddress = \"{address}\"\n\
+             [[services]]\nname = \"shop\"\nimage = \"{address}/team/shop\"\n{pipeline}\n\
+             [services.build]\nhost = \"{builder}\"\ncontext = \"{}/context\"\ntag = \"v{{run.number}}\"\n\
+             [[services.tests]]\nname = \"unit\"\nhost = \"{tester}\"\ncommand = [\"sh\", \"-c\", \"exit 0\"]\n\
+             [[services.tests.needs]]\nname = \"db\"\nimage = \"self\"\nvolumes = [\"/data\"]\n",
+            program.dir().display(),
+        );
+        program.configure(&hosts, &service);
+        fs::create_dir(program.dir().join("context")).unwrap();
+        let shop = Self {
+            daemons,
+            registry,
+            program,
+        };
+        shop.write(0);
+        shop
+    }
+
+    /// Another image from now on.
+    fn write(&self, version: u32) {
+        let put = |name: &str, text: &str| {
+            fs::write(self.program.dir().join("context").join(name), text).unwrap();
+        };
+        put(
+            "Dockerfile",
+            "FROM busybox:real\nCOPY version /\nCMD [\"sh\", \"-c\", \"while :; do sleep 1; done\"]\n",
+        );
+        put("version", &version.to_string());
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        self.program.run(arguments)
+    }
+
+    /// Killed right after that many records are on disk.
+    fn dying(&self, after: usize, arguments: &[&str]) -> Said {
+        let mut command = self.program.command(arguments);
+        finish(command.env("PILOTHOUSE_DIE_AFTER", after.to_string()))
+    }
+
+    fn last(&self) -> Value {
+        self.run(&["runs", "--json"]).exits(0).json()[0].clone()
+    }
+
+    fn journal(&self) -> Vec<Entry> {
+        let id = self.last()["id"].as_str().unwrap().to_owned();
+        let records = journal::read(&self.program.dir().join("state/runs").join(id)).unwrap();
+        records.into_iter().map(|record| record.entry).collect()
+    }
+
+    fn reference(&self, tag: &str) -> String {
+        format!("{}/team/shop:{tag}", self.registry.address())
+    }
+
+    /// The image that a tag names on the builder.
+    fn named(&self, tag: &str) -> Option<String> {
+        let path = format!("/images/{}/json", self.reference(tag));
+        let answer = self.daemons[0].try_ask("GET", &path, &Value::Null);
+        (answer.status == 200).then(|| answer.json()["Id"].as_str().unwrap().to_owned())
+    }
+
+    fn lists(&self) -> Lists {
+        let of = |daemon: &Daemon| {
+            let rows = |path: &str, what: &str, fields: &[&str]| -> Vec<String> {
+                let answer = daemon.ask("GET", path, &Value::Null);
+                let rows = answer.get("Volumes").unwrap_or(&answer).as_array().cloned();
+                let words = |row: &Value| {
+                    fields
+                        .iter()
+                        .map(|field| row[*field].to_string())
+                        .collect::<String>()
+                };
+                let rows = rows.unwrap_or_default();
+                rows.iter().map(|row| format!("{what} {}", words(row))).collect()
+            };
+            let mut all = rows("/containers/json?all=1", "container", &["Names"]);
+            all.extend(rows("/networks", "network", &["Name"]));
+            all.extend(rows("/volumes", "volume", &["Name"]));
+            all.extend(rows("/images/json", "image", &["Id", "RepoTags"]));
+            all.sort();
+            (daemon.name().to_string(), all)
+        };
+        self.daemons.iter().map(of).collect()
+    }
+
+    fn kill_runner(&self) {
+        let folder = self.program.dir().display().to_string();
+        let pid = processes().find(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            line.contains("__run") && line.contains(&folder)
+        });
+        let pid = i32::try_from(pid.expect("its runner is there")).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+}
+
+#[test]
+fn build_test_and_push_killed_after_any_record_leave_nothing_once_they_are_recovered() {
+    let pipeline = "pipeline = [\"build\", \"unit\", \"push\"]";
+    let shop = Shop::new(pipeline);
+    let go = ["pipeline", "shop", "--yes"];
+    shop.run(&go).exits(0);
+    let first = shop.named("latest").expect("it was pushed");
+    for after in 1.. {
+        shop.write(u32::try_from(after).unwrap());
+        let before = shop.lists();
+        let said = shop.dying(after, &go);
+        if said.code == Some(0) {
+            assert!(after > 15, "it ended before it could be killed: {said:?}");
+            break;
+        }
+        assert_eq!(shop.last()["status"], "Dead", "{said:?}");
+        let recovered = shop.run(&["recover"]).exits(1);
+        assert_eq!(
+            shop.lists(),
+            before,
+            "killed after record {after}: {recovered:?}\n{:#?}",
+            shop.journal()
+        );
+    }
+    assert_ne!(shop.named("latest"), Some(first), "the last one lived");
+}
+
+#[test]
+fn a_push_killed_while_its_tag_is_moved_puts_it_back_when_it_is_recovered() {
+    let shop = Shop::new("pipeline = [\"build\", \"unit\", \"push\"]");
+    let build_and_test = || {
+        shop.run(&["build", "shop"]).exits(0);
+        shop.named("last-build").unwrap()
+    };
+    let old = build_and_test();
+    shop.run(&["push", "shop", "--tag", "stable"]).exits(0);
+    shop.write(1);
+    let new = build_and_test();
+    let before = shop.lists();
+    shop.registry.freeze();
+    for tag in ["stable", "fresh"] {
+        shop.run(&["push", "shop", "--tag", tag, "--detach"]).exits(0);
+        until(LIMIT, format!("{tag} is moved"), || {
+            (shop.named(tag).as_deref() == Some(new.as_str())).then_some(())
+        });
+        shop.kill_runner();
+        until(LIMIT, "it is dead", || {
+            (shop.last()["status"] == "Dead").then_some(())
+        });
+        shop.run(&["recover"]).exits(1);
+        assert_eq!(shop.lists(), before, "{tag}");
+    }
+    assert_eq!(shop.named("stable"), Some(old));
+    shop.registry.thaw();
+}
