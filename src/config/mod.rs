@@ -3,6 +3,7 @@
 
 pub mod finish;
 pub mod host;
+pub mod gate;
 pub mod rollout;
 pub mod service;
 pub mod test;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::gate::{Gate, HttpProbe, Probe, ProbeTls};
 pub use super::options::Options;
 pub use super::rollout::{Batch, OnFailure, Order, Rolling, Strategy};
 pub use super::test::Test;
@@ -248,21 +249,4 @@ pub enum Restart {
     Always,
     OnFailure(u32),
     No,
-}
-
-/// When a new replica counts as good: running without a restart, and healthy where a check is declared,
-/// for at least `steady`, within `within`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gate {
-    pub steady: Duration,
-    pub within: Duration,
-}
-
-impl Default for Gate {
-    fn default() -> Self {
-        Self {
-            steady: Duration::from_secs(3),
-            within: Duration::from_mins(1),
-        }
-    }
 }

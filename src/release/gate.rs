@@ -7,6 +7,9 @@ use super::replica::{Replica, Up};
 use crate::config::service::Gate;
 use crate::domain::container::Health;
 
+/// Once may be the start, twice bad luck.
+const FLAPS: u32 = 3;
+
 /// One replica behind the gate.
 #[derive(Clone, Debug)]
 pub struct Watch {
@@ -15,6 +18,10 @@ pub struct Watch {
     restarts: u64,
     /// Since when, counted from the opening of the gate, it has looked good without a break.
     good_since: Option<Duration>,
+    /// Its probe passed so often in a row.
+    passes: u32,
+    /// It counted as good, and then did not any more.
+    relapses: u32,
     /// It was good before; a container that was unhealthy before may be so again.
     must_be_healthy: bool,
 }
@@ -36,13 +43,22 @@ impl Watch {
             started_at: first.started_at.clone(),
             restarts: first.restarts,
             good_since: None,
+            passes: 0,
+            relapses: 0,
             must_be_healthy,
         }
     }
 
-    /// `now` counts from the opening of the gate; `None`: the container is gone.
-    pub fn look(&mut self, gate: &Gate, now: Duration, seen: Option<&Replica>) -> Verdict {
-        let name = &self.name;
+    /// `now` counts from the opening of the gate. `seen`: `None`, the container is gone. `probed`: what its probe said, where
+    /// it was asked; `Err` says why it did not pass.
+    pub fn look(
+        &mut self,
+        gate: &Gate,
+        now: Duration,
+        seen: Option<&Replica>,
+        probed: Option<&Result<(), String>>,
+    ) -> Verdict {
+        let name = &self.name.clone();
         let Some(seen) = seen else {
             return Verdict::Bad(format!("{name} is gone"));
         };
@@ -63,7 +79,9 @@ impl Watch {
         match health {
             Health::Unhealthy => return Verdict::Bad(format!("{name} is unhealthy")),
             Health::Starting => {
-                self.good_since = None;
+                if let Some(flaps) = self.relapse("its health check begins anew") {
+                    return flaps;
+                }
                 return if now >= gate.within {
                     Verdict::Bad(format!(
                         "{name} is still starting after {} s",
@@ -79,12 +97,19 @@ impl Watch {
             }
             Health::Healthy | Health::Unchecked => {}
         }
+        if let Some(probe) = &gate.probe {
+            match self.probed(gate, &probe.words(), now, probed) {
+                Verdict::Good => {}
+                other => return other,
+            }
+        }
         let since = *self.good_since.get_or_insert(now);
         let steady = now.saturating_sub(since);
         if steady >= gate.steady {
             return Verdict::Good;
         }
         let word = match health {
+            _ if gate.probe.is_some() => "answering",
             Health::Healthy => "healthy",
             Health::Unchecked | Health::Starting | Health::Unhealthy => "running",
         };
@@ -93,6 +118,58 @@ impl Watch {
             steady.as_secs(),
             gate.steady.as_secs().max(1)
         ))
+    }
+}
+
+impl Watch {
+    fn probed(
+        &mut self,
+        gate: &Gate,
+        probe: &str,
+        now: Duration,
+        probed: Option<&Result<(), String>>,
+    ) -> Verdict {
+        let why = match probed {
+            Some(Ok(())) => {
+                self.passes = self.passes.saturating_add(1);
+                None
+            }
+            Some(Err(why)) => Some(why.as_str()),
+            None => None,
+        };
+        if let Some(why) = why {
+            if let Some(flaps) = self.relapse(&format!("{probe}: {why}")) {
+                return flaps;
+            }
+        } else if self.passes >= gate.times {
+            return Verdict::Good;
+        }
+        let said = why.map_or_else(
+            || format!("passed {} of {} times", self.passes, gate.times),
+            str::to_owned,
+        );
+        let limit = gate.within.as_secs();
+        if now >= gate.within {
+            Verdict::Bad(format!(
+                "{} does not pass {probe} within {limit} s: {said}",
+                self.name
+            ))
+        } else {
+            Verdict::Wait(format!("{probe}: {said}, {} s of {limit} s", now.as_secs()))
+        }
+    }
+
+    /// It does not look good now. If it did before, often enough, it never will for long.
+    fn relapse(&mut self, why: &str) -> Option<Verdict> {
+        self.passes = 0;
+        self.good_since.take()?;
+        self.relapses += 1;
+        (self.relapses >= FLAPS).then(|| {
+            Verdict::Bad(format!(
+                "{} flaps: it was good and then not {FLAPS} times; the last time {why}",
+                self.name
+            ))
+        })
     }
 }
 
@@ -111,6 +188,7 @@ fn said(seen: &Replica) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::service::Probe;
     use crate::domain::ids::ContainerId;
     use crate::release::replica::Policy;
 
@@ -136,14 +214,33 @@ mod tests {
         Gate {
             steady: Duration::from_secs(3),
             within: Duration::from_mins(1),
+            ..Gate::default()
         }
+    }
+
+    /// What its probe said at each second, and what was made of it.
+    fn probed(answers: &[Result<(), &str>], times: u32) -> Vec<Verdict> {
+        let gate = Gate {
+            probe: Some(Probe::Tcp(80)),
+            times,
+            ..gate()
+        };
+        let up = replica(Up::Running, Health::Unchecked);
+        let mut watch = Watch::new(&up, true);
+        let answers = answers.iter().enumerate();
+        answers
+            .map(|(at, answer)| {
+                let answer = answer.map_err(str::to_owned);
+                watch.look(&gate, Duration::from_secs(at as u64), Some(&up), Some(&answer))
+            })
+            .collect()
     }
 
     fn verdicts(looks: &[(u64, Replica)]) -> Vec<Verdict> {
         let mut watch = Watch::new(&looks[0].1, true);
         looks
             .iter()
-            .map(|(at, seen)| watch.look(&gate(), Duration::from_secs(*at), Some(seen)))
+            .map(|(at, seen)| watch.look(&gate(), Duration::from_secs(*at), Some(seen), None))
             .collect()
     }
 
@@ -184,6 +281,52 @@ mod tests {
         let mut again = first.clone();
         again.started_at = "t2".to_owned();
         assert!(matches!(verdicts(&[(0, first), (1, again)])[1], Verdict::Bad(_)));
+    }
+
+    #[test]
+    fn a_probe_must_pass_so_often_in_a_row_and_then_stay_so() {
+        let seen = probed(
+            &[Ok(()), Err("refused"), Ok(()), Ok(()), Ok(()), Ok(()), Ok(())],
+            2,
+        );
+        assert_eq!(
+            seen[0],
+            Verdict::Wait("tcp :80: passed 1 of 2 times, 0 s of 60 s".to_owned())
+        );
+        assert_eq!(seen[1], Verdict::Wait("tcp :80: refused, 1 s of 60 s".to_owned()));
+        assert_eq!(seen[3], Verdict::Wait("answering, 0 s of 3 s".to_owned()));
+        assert_eq!(seen[5], Verdict::Wait("answering, 2 s of 3 s".to_owned()));
+        assert_eq!(seen[6], Verdict::Good);
+    }
+
+    #[test]
+    fn a_probe_that_never_passes_fails_with_what_it_was_told_last() {
+        let answers = vec![Err("it answered 503"); 61];
+        assert_eq!(
+            probed(&answers, 1)[60],
+            Verdict::Bad("shop.r2.1 does not pass tcp :80 within 60 s: it answered 503".to_owned())
+        );
+    }
+
+    #[test]
+    fn what_flaps_fails_long_before_its_time_is_over() {
+        let answers: Vec<Result<(), &str>> = (0..12)
+            .map(|at| {
+                if at % 2 == 0 {
+                    Ok(())
+                } else {
+                    Err("it answered 500")
+                }
+            })
+            .collect();
+        let seen = probed(&answers, 1);
+        assert_eq!(
+            seen[5],
+            Verdict::Bad(
+                "shop.r2.1 flaps: it was good and then not 3 times; the last time tcp :80: it answered 500"
+                    .to_owned()
+            )
+        );
     }
 
     #[test]

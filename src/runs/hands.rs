@@ -415,6 +415,7 @@ impl Hands {
         if whose == gate::Whose::Old {
             // It proved itself before: long enough to see that it did not fall over again.
             limits.steady = limits.steady.min(OLD_STEADY);
+            limits.probe = None;
         }
         let mut teller = self.pen.teller(step);
         let never = CancellationToken::new();

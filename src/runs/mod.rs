@@ -24,6 +24,7 @@ pub mod history;
 pub mod watch;
 pub mod actor;
 pub mod approve;
+mod authorities;
 mod cancel;
 mod promote;
 pub mod draft;

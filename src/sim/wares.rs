@@ -253,6 +253,7 @@ fn service(ware: &Ware) -> Option<Service> {
             gate: Gate {
                 steady: Duration::from_secs(3),
                 within: Duration::from_secs(30),
+                ..Gate::default()
             },
             bake: Duration::ZERO,
             shared: false,

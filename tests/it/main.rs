@@ -11,6 +11,7 @@ mod listen;
 mod on_finish;
 mod pages;
 mod post_commit;
+mod probes;
 mod pushing;
 mod releases;
 mod retention;

@@ -25,6 +25,8 @@ mod options;
 #[cfg(test)]
 mod podman;
 #[cfg(test)]
+mod probes;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod registry_runs;

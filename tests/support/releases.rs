@@ -312,6 +312,7 @@ fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
             gate: Gate {
                 steady: Duration::from_millis(50),
                 within: Duration::from_secs(5),
+                ..Gate::default()
             },
             bake: Duration::ZERO,
             shared: false,

@@ -9,7 +9,7 @@ use super::super::quantity::span;
 use super::super::section::{Section, Value};
 use super::super::service::{Deploy, Gate};
 use super::stages::find;
-use super::{Known, rollout, spec};
+use super::{Known, gate, rollout, spec};
 use crate::domain::ids::HostName;
 
 /// More on one host is a mistake: they would be named, listed and stopped one by one.
@@ -31,7 +31,7 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
         None => Some(DEFAULT_KEEP),
     };
     let gate = match section.take("health") {
-        Some(value) => gate(&value),
+        Some(value) => gate::read(&value),
         None => Some(Gate::default()),
     };
     let bake = match section.take("bake") {
@@ -64,29 +64,6 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
         bake: bake?,
         shared: shared?,
     })
-}
-
-/// `health = { for = "3s", within = "60s" }`
-fn gate(value: &Value<'_>) -> Option<Gate> {
-    let mut section = value.section("`health`")?;
-    let default = Gate::default();
-    let mut take = |key, default: Duration| match section.take(key) {
-        Some(value) => value.parsed(span),
-        None => Some(default),
-    };
-    let (steady, within) = (take("for", default.steady), take("within", default.within));
-    section.finish();
-    let gate = Gate {
-        steady: steady?,
-        within: within?,
-    };
-    if gate.within <= gate.steady {
-        value.fault(Wrong::new(
-            "`within` is not longer than `for`: it could never be good in time",
-        ));
-        return None;
-    }
-    Some(gate)
 }
 
 /// Names and `tag:…`, in the order of the configuration, each once.

@@ -11,6 +11,7 @@ mod testing;
 mod needs;
 mod build;
 mod deploy;
+mod gate;
 mod rollout;
 mod finish;
 mod spec;

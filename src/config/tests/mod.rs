@@ -5,6 +5,7 @@ mod environments;
 mod finish;
 mod mangled;
 mod options;
+mod rollout;
 mod trigger;
 
 use std::collections::BTreeMap;

@@ -2,8 +2,6 @@
 //! Follows no redirect and reads no answer but its status; the address is never repeated beyond its host.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -15,16 +13,13 @@ use sha2::Sha256;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::{Hook, Trouble};
 use crate::config::finish::hook_url;
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
+use crate::runs::authorities::trusting;
 
 impl Hook {
     /// `https://chat.example`: what may be said of where it goes.
@@ -61,7 +56,7 @@ pub(super) async fn post(hook: &Hook, run: &RunId, body: Vec<u8>) -> Result<(), 
         .await
         .map_err(|error| passing(&error))?;
     let status = if is_https {
-        let connector = trusting(hook.ca.as_deref()).map_err(|fault| Trouble {
+        let connector = trusting(hook.ca.as_deref(), "on_finish").map_err(|fault| Trouble {
             fault,
             may_pass: false,
         })?;
@@ -133,33 +128,4 @@ where
     driving.spawn(connection);
     let answer = sender.send_request(request).await?;
     Ok(answer.status())
-}
-
-/// The system's authorities are read only here, and only where none is named: they cost some megabytes.
-fn trusting(ca: Option<&Path>) -> Result<TlsConnector, Fault> {
-    let mut roots = RootCertStore::empty();
-    let what = if let Some(file) = ca {
-        let what = format!("read the authority from {}", file.display());
-        let found: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect)
-            .map_err(|error| Fault::new(&what, error).hint("see `ca` of on_finish"))?;
-        for certificate in found {
-            roots.add(certificate).map_err(|error| Fault::new(&what, error))?;
-        }
-        what
-    } else {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        "read the system's authorities".to_owned()
-    };
-    if roots.is_empty() {
-        return Err(Fault::new(what, "there is no certificate")
-            .hint("set `ca` of on_finish, or install ca-certificates"));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::new("prepare TLS", error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -59,11 +59,18 @@ pub(super) fn describe(
         ));
     }
     if let Some(deploy) = plan.deploy() {
-        let good = format!(
+        let mut good = format!(
             "steady for {} s, within {} s",
             deploy.gate.steady.as_secs(),
             deploy.gate.within.as_secs()
         );
+        if let Some(probe) = &deploy.gate.probe {
+            let times = match deploy.gate.times {
+                1 => String::new(),
+                times => format!(" {times} times in a row"),
+            };
+            good = format!("passes {}{times}, {good}", probe.words());
+        }
         match &deploy.strategy {
             Strategy::Recreate => {
                 view.order

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::{Progress, replicas};
+use super::{Progress, probe, replicas};
 use crate::config::service::Gate;
 use crate::domain::container::Health;
 use crate::domain::fault::Fault;
@@ -50,6 +51,11 @@ pub async fn gate(
             Ok(now) => {
                 answered = Instant::now();
                 let wanted = behind(scene, whose, &now);
+                let probed = tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => return Err(turned_back(what())),
+                    probed = ask(daemon, gate, &wanted) => probed,
+                };
                 let at = opened.elapsed();
                 for (replica, must_be_healthy) in &wanted {
                     watches
@@ -59,7 +65,7 @@ pub async fn gate(
                 let mut waiting: Option<String> = None;
                 for (id, watch) in &mut watches {
                     let seen = now.iter().find(|replica| replica.id == *id);
-                    match watch.look(gate, at, seen) {
+                    match watch.look(gate, at, seen, probed.get(id)) {
                         Verdict::Good => {}
                         Verdict::Wait(text) => waiting = Some(text),
                         Verdict::Bad(why) => {
@@ -79,11 +85,32 @@ pub async fn gate(
         tokio::select! {
             biased;
             () = cancel.cancelled() => {
-                return Err(Failure::of(FailureKind::Interrupted, Fault::new(what(), "the run turned back")));
+                return Err(turned_back(what()));
             }
             () = tokio::time::sleep(LOOK) => {}
         }
     }
+}
+
+fn turned_back(what: String) -> Failure {
+    Failure::of(FailureKind::Interrupted, Fault::new(what, "the run turned back"))
+}
+
+/// Each that runs, at once.
+async fn ask(
+    daemon: &Daemon,
+    gate: &Gate,
+    wanted: &[(Replica, bool)],
+) -> HashMap<ContainerId, Result<(), String>> {
+    let Some(wish) = &gate.probe else {
+        return HashMap::new();
+    };
+    let running = wanted.iter().filter(|(replica, _)| replica.state == Up::Running);
+    let asked = running.map(|(replica, _)| async move {
+        let answer = probe::probe(daemon, &replica.id, wish, gate.timeout).await;
+        (replica.id.clone(), answer)
+    });
+    join_all(asked).await.into_iter().collect()
 }
 
 /// The replicas that must be good, and whether each must be healthy.

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod create;
 pub mod carry;
 pub mod gate;
+pub mod probe;
 pub mod spent;
 pub mod command;
 

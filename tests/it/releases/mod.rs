@@ -6,17 +6,25 @@ mod closing;
 mod crash;
 mod environments;
 mod history;
+mod refusals;
 mod rolling;
 mod stale;
 mod stages;
 mod world;
 
 use bench::{Bench, actor};
+use pilothouse::config::service::Strategy;
 use pilothouse::domain::ids::ReleaseNumber;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
+use pilothouse::release::plan::Plan;
 use pilothouse::runs;
 use pilothouse::sim::{BOX_IMAGE, Downfall, Fleet, Scenario};
+
+/// What a run of the service in memory is asked to do.
+pub(crate) fn planned(kind: RunKind, hosts: usize, strategy: &Strategy) -> Plan {
+    world::plan(kind, 1, hosts, strategy)
+}
 
 /// A bench on simulated daemons.
 struct Sim {

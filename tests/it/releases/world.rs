@@ -168,6 +168,11 @@ impl World {
         }
     }
 
+    /// By a run like any other.
+    pub(super) fn deployed(&mut self, run: u32) {
+        good(self, RunKind::Deploy, run, &Strategy::Recreate);
+    }
+
     fn chance(&mut self, of_thousand: u32) -> bool {
         self.rng.u32(0..1000) < of_thousand
     }
@@ -396,7 +401,7 @@ impl World {
         }
     }
 
-    fn facts(&self, name: &HostName) -> HostFacts {
+    pub(super) fn facts(&self, name: &HostName) -> HostFacts {
         let n: usize = name.as_str().trim_start_matches("web-").parse().unwrap();
         let state = &self.hosts[name];
         HostFacts {
@@ -804,7 +809,7 @@ fn whatever_goes_wrong_the_result_is_what_the_world_is() {
     for (ending, least) in [
         (Ending::Converged, 500),
         (Ending::Reverted, 500),
-        (Ending::Split, 100),
+        (Ending::Split, 50),
         (Ending::Human, 100),
     ] {
         assert!(endings.get(&ending).copied() > Some(least), "{endings:?}");

@@ -1,8 +1,10 @@
-//! Does something listen on a port of a need? Read from the kernel's own table, in its network, wherever the daemon is.
+//! Does something listen on a port of a need, or of a replica? Read from the kernel's own table, in its network, wherever the daemon is.
 //! Nothing is connected to: a half-open connection would stand in the log of what is tested.
 
 use std::time::Duration;
 
+use bollard::Docker;
+use bollard::errors::Error;
 use bollard::query_parameters::{
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
@@ -21,30 +23,57 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Who can reach what listens on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listens {
+pub(in crate::runs::step) enum Listens {
     Nobody,
     /// On the loopback alone.
     Inside,
     Everybody,
 }
 
-pub(super) async fn look(ground: &Ground<'_>, id: &str, need: &Need, port: u16) -> Result<Look, Fault> {
-    let command: Vec<String> = std::iter::once("cat").chain(TABLES).map(str::to_owned).collect();
-    let text = match ask(ground, id, &command).await? {
-        Said::Ended { code, text } if is_missing(code, &text) => {
-            let Some(text) = beside(ground, id).await? else {
-                return Ok(Look::Bad(unseen(ground, need, port)));
-            };
-            text
+impl Listens {
+    /// `None`: whoever can reach the container is answered.
+    pub(in crate::runs::step) fn why_not(self, port: u16) -> Option<String> {
+        match self {
+            Self::Everybody => None,
+            Self::Inside => Some(format!("port {port} listens on its loopback only")),
+            Self::Nobody => Some(format!("nothing listens on port {port}")),
         }
-        // Without IPv6 there is no second table, and `cat` says so with its exit code.
-        Said::Ended { text, .. } => text,
-        Said::Nothing => return Ok(Look::Wait("it does not answer".to_owned())),
+    }
+}
+
+pub(super) async fn look(ground: &Ground<'_>, id: &str, need: &Need, port: u16) -> Result<Look, Fault> {
+    let asked = seen(ground.docker, id, port).await;
+    let found = match asked.map_err(|error| ground.fault(&error))? {
+        Seen::Table(found) => found,
+        Seen::Nothing => return Ok(Look::Wait("it does not answer".to_owned())),
+        Seen::NoTools => match beside(ground, id).await? {
+            Some(text) => listens(&text, port),
+            None => return Ok(Look::Bad(unseen(ground, need, port))),
+        },
     };
-    Ok(match listens(&text, port) {
-        Listens::Everybody => Look::Good,
-        Listens::Inside => Look::Wait(format!("port {port} listens on its loopback only")),
-        Listens::Nobody => Look::Wait(format!("nothing listens on port {port}")),
+    Ok(match found.why_not(port) {
+        None => Look::Good,
+        Some(why) => Look::Wait(why),
+    })
+}
+
+/// What a look into a container's own table found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runs::step) enum Seen {
+    Table(Listens),
+    /// Its image has no program to read it with.
+    NoTools,
+    /// No answer within the limit of one look.
+    Nothing,
+}
+
+pub(in crate::runs::step) async fn seen(docker: &Docker, id: &str, port: u16) -> Result<Seen, Error> {
+    let command: Vec<String> = std::iter::once("cat").chain(TABLES).map(str::to_owned).collect();
+    Ok(match ask(docker, id, &command).await? {
+        Said::Ended { code, text } if is_missing(code, &text) => Seen::NoTools,
+        // Without IPv6 there is no second table, and `cat` says so with its exit code.
+        Said::Ended { text, .. } => Seen::Table(listens(&text, port)),
+        Said::Nothing => Seen::Nothing,
     })
 }
 
@@ -95,7 +124,7 @@ fn is_loopback(address: &str) -> bool {
 
 /// The tables read by a container of the tested image in the need's network; `None` if that has no `cat` either.
 async fn beside(ground: &Ground<'_>, id: &str) -> Result<Option<String>, Fault> {
-    let fault = |error: bollard::errors::Error| ground.fault(&error);
+    let fault = |error: Error| ground.fault(&error);
     let mut body = ground.plain(&ground.trial.image.to_string(), None, &[]);
     body.entrypoint = Some(vec!["cat".to_owned()]);
     body.cmd = Some(TABLES.map(str::to_owned).to_vec());

@@ -6,7 +6,7 @@ mod container;
 mod ending;
 mod needs;
 mod ready;
-mod listening;
+pub(super) mod listening;
 mod artifacts;
 mod junit;
 mod sweep;

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use bollard::Docker;
 use bollard::container::LogOutput;
+use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecResults};
 use bollard::models::{ContainerState, HealthStatusEnum};
 use bollard::query_parameters::LogsOptionsBuilder;
@@ -25,7 +27,7 @@ const MOST_SAID: usize = 256 << 10;
 /// Of what is told of it.
 const SHOWN: usize = 200;
 
-type Pieces<'a> = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send + 'a>>;
+type Pieces<'a> = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send + 'a>>;
 
 /// What one look found.
 pub(super) enum Look {
@@ -95,7 +97,9 @@ async fn look(ground: &Ground<'_>, id: &str, need: &Need, log: &mut Log<'_>) -> 
         Ready::Log(pattern) => Ok(Look::Wait(format!("it has not said {pattern:?} yet"))),
         Ready::Tcp(port) => listening::look(ground, id, need, *port).await,
         Ready::Command(command) => {
-            let said = ask(ground, id, command).await?;
+            let said = ask(ground.docker, id, command)
+                .await
+                .map_err(|error| ground.fault(&error))?;
             let words = command.join(" ");
             Ok(match said {
                 Said::Ended { code: 0, .. } => Look::Good,
@@ -186,7 +190,7 @@ pub(super) enum Said {
     Nothing,
 }
 
-pub(super) async fn ask(ground: &Ground<'_>, id: &str, command: &[String]) -> Result<Said, Fault> {
+pub(super) async fn ask(docker: &Docker, id: &str, command: &[String]) -> Result<Said, Error> {
     let asking = async {
         let options = CreateExecOptions {
             cmd: Some(command.to_vec()),
@@ -194,10 +198,9 @@ pub(super) async fn ask(ground: &Ground<'_>, id: &str, command: &[String]) -> Re
             attach_stderr: Some(true),
             ..CreateExecOptions::default()
         };
-        let exec = ground.docker.create_exec(id, options).await?;
+        let exec = docker.create_exec(id, options).await?;
         let mut said = Vec::new();
-        if let StartExecResults::Attached { mut output, input: _ } =
-            ground.docker.start_exec(&exec.id, None).await?
+        if let StartExecResults::Attached { mut output, input: _ } = docker.start_exec(&exec.id, None).await?
         {
             while let Some(piece) = output.next().await {
                 let piece = piece?.into_bytes();
@@ -205,8 +208,8 @@ pub(super) async fn ask(ground: &Ground<'_>, id: &str, command: &[String]) -> Re
                 said.extend_from_slice(piece.get(..room).unwrap_or(&piece));
             }
         }
-        let code = ground.docker.inspect_exec(&exec.id).await?.exit_code;
-        Ok::<_, bollard::errors::Error>((code, said))
+        let code = docker.inspect_exec(&exec.id).await?.exit_code;
+        Ok::<_, Error>((code, said))
     };
     match tokio::time::timeout(ASK_LIMIT, asking).await {
         Ok(Ok((code, said))) => Ok(Said::Ended {
@@ -214,14 +217,14 @@ pub(super) async fn ask(ground: &Ground<'_>, id: &str, command: &[String]) -> Re
             text: String::from_utf8_lossy(&said).into_owned(),
         }),
         // Some engines refuse a program that is not there when it is started: with words.
-        Ok(Err(bollard::errors::Error::DockerResponseServerError {
+        Ok(Err(Error::DockerResponseServerError {
             status_code: 400 | 409 | 500,
             message,
         })) => Ok(Said::Ended {
             code: 127,
             text: message,
         }),
-        Ok(Err(error)) => Err(ground.fault(&error)),
+        Ok(Err(error)) => Err(error),
         Err(_elapsed) => Ok(Said::Nothing),
     }
 }
