@@ -9,6 +9,7 @@ pub mod service;
 pub mod test;
 pub mod options;
 pub mod compose;
+pub mod dockerfile;
 pub mod registry;
 pub mod settings;
 pub mod template;
@@ -147,7 +148,9 @@ impl Config {
     pub fn private_variables(&self) -> Vec<&str> {
         let of_triggers = self.triggers.iter().map(|trigger| &trigger.secret);
         let finishes = self.on_finish_of_all.iter().chain(self.on_finish_of.values());
+        let accounts = self.registries.iter().filter_map(|known| known.login.as_ref());
         of_triggers
+            .chain(accounts.map(|account| &account.password))
             .chain(finishes.flat_map(OnFinish::secrets))
             .filter_map(|secret| match secret {
                 service::Secret::Env(name) => Some(name.as_str()),

@@ -1,6 +1,7 @@
 //! The requests of a build: which builder a daemon prefers, the build itself, and the session beside it.
 //! Hands on what is said on both; what is said means something in `runs::step::build` only.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use super::Daemon;
 use super::connect::engine_error;
 use super::listing::encode;
+use super::registry::Login;
 use super::trouble::Trouble;
 use super::wire::{Body, checked};
 use crate::domain::fault::Fault;
@@ -64,16 +66,16 @@ impl Daemon {
     }
 
     /// `POST /build`. The body is sent while the answer is read; a piece that is an error ends the request.
+    /// `logins`: what the classic builder may show registries; `BuildKit` asks on its session.
     /// Has no limit: whoever waits has one.
     pub async fn build(
         &self,
         query: &[(&str, String)],
-        registries: Option<String>,
+        logins: &BTreeMap<String, Option<Login>>,
         body: Option<mpsc::Receiver<io::Result<Bytes>>>,
     ) -> Result<Messages, BuildRefused> {
         self.change().map_err(BuildRefused::Fault)?;
-        let mut headers = vec![("Content-Type", "application/x-tar".to_owned())];
-        headers.extend(registries.map(|registries| ("X-Registry-Config", registries)));
+        let headers = [("Content-Type", "application/x-tar".to_owned())];
         let body: Body = match body {
             Some(mut pieces) => {
                 let pieces = futures_util::stream::poll_fn(move |cx| pieces.poll_recv(cx));
@@ -88,7 +90,11 @@ impl Daemon {
             .collect();
         let path = format!("/build?{}", query.join("&"));
         let asking = async {
-            let request = self.wire().post_with(&path, &headers, body)?;
+            let mut request = self.wire().post_with(&path, &headers, body)?;
+            if logins.values().any(Option::is_some) {
+                let config = super::registry::config(logins)?;
+                request.headers_mut().insert("X-Registry-Config", config);
+            }
             checked(self.wire().send(request).await?).await
         };
         let response = asking.await.map_err(|trouble| match trouble {

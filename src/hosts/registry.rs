@@ -1,6 +1,7 @@
 //! Push, pull, and what a registry says of a tag: asked of a daemon, which does the talking.
 //! A login goes into one header of one request and nowhere else.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -59,24 +60,48 @@ impl Login {
     }
 }
 
-/// Docker reads it by the alphabet that is safe in URLs; nobody at all is `{}`.
-/// <https://docs.docker.com/reference/api/engine/version/v1.41/#section/Authentication>
-fn header(login: Option<&Login>, reference: &Reference) -> Result<HeaderValue, Trouble> {
-    let server = match reference.registry() {
+/// How Docker's own registry is called where logins are kept.
+fn server(registry: &str) -> &str {
+    match registry {
         HUB => "https://index.docker.io/v1/",
         other => other,
-    };
-    let said = match login {
-        None => serde_json::json!({}),
-        Some(Login::Password { username, password }) => {
+    }
+}
+
+fn said(login: &Login, registry: &str) -> serde_json::Value {
+    let server = server(registry);
+    match login {
+        Login::Password { username, password } => {
             serde_json::json!({"username": username, "password": password, "serveraddress": server})
         }
-        Some(Login::Token(token)) => serde_json::json!({"identitytoken": token, "serveraddress": server}),
-    };
+        Login::Token(token) => serde_json::json!({"identitytoken": token, "serveraddress": server}),
+    }
+}
+
+/// Docker reads it by the alphabet that is safe in URLs.
+/// <https://docs.docker.com/reference/api/engine/version/v1.41/#section/Authentication>
+fn sensitive(said: &serde_json::Value) -> Result<HeaderValue, Trouble> {
     let mut value = HeaderValue::from_str(&URL_SAFE.encode(said.to_string()))
         .map_err(|fault| Trouble::Invalid(fault.to_string()))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Who one is at the registry of `reference`; nobody at all is `{}`.
+fn header(login: Option<&Login>, reference: &Reference) -> Result<HeaderValue, Trouble> {
+    sensitive(&login.map_or_else(
+        || serde_json::json!({}),
+        |login| said(login, reference.registry()),
+    ))
+}
+
+/// Who one is at several registries, by their addresses: `X-Registry-Config`.
+pub(super) fn config(logins: &BTreeMap<String, Option<Login>>) -> Result<HeaderValue, Trouble> {
+    let known = logins.iter().filter_map(|(registry, login)| {
+        let login = login.as_ref()?;
+        Some((server(registry).to_owned(), said(login, registry)))
+    });
+    sensitive(&known.collect())
 }
 
 /// Why it was not done: in the daemon's words, which are often the registry's.
@@ -313,6 +338,20 @@ mod tests {
         assert_eq!(read["password"], "???>>>~~~");
         assert_eq!(read["serveraddress"], "registry:5000");
         assert!(!format!("{login:?}").contains("???"));
+    }
+
+    #[test]
+    fn logins_of_several_registries_are_sent_by_their_addresses() {
+        let token = Some(Login::Token("t0ken".to_owned()));
+        let logins = BTreeMap::from([(HUB.to_owned(), token), ("open:5000".to_owned(), None)]);
+        let value = config(&logins).unwrap();
+        assert!(value.is_sensitive());
+        let read: serde_json::Value = serde_json::from_slice(&URL_SAFE.decode(value).unwrap()).unwrap();
+        let hub = "https://index.docker.io/v1/";
+        assert_eq!(
+            read,
+            serde_json::json!({hub: {"identitytoken": "t0ken", "serveraddress": hub}})
+        );
     }
 
     #[test]

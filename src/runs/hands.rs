@@ -58,6 +58,8 @@ pub struct Hands {
     began: Instant,
     pub secrets: Secrets,
     pub logins: Logins,
+    /// For builders alone.
+    pub bases: Logins,
     pub pen: Pen,
     /// The run turned back: what can end early does.
     pub interrupt: CancellationToken,
@@ -108,6 +110,7 @@ pub struct Tools {
     pub wait: Wait,
     pub secrets: Secrets,
     pub logins: Logins,
+    pub bases: Logins,
     pub pen: Pen,
     pub dir: PathBuf,
     pub resumed: Option<Decision>,
@@ -132,6 +135,7 @@ impl Hands {
             began: Instant::now(),
             secrets: tools.secrets,
             logins: tools.logins,
+            bases: tools.bases,
             pen: tools.pen,
             interrupt: CancellationToken::new(),
             stop: CancellationToken::new(),

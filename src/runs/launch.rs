@@ -15,6 +15,7 @@ use super::login::{self, Stay};
 use super::logins::{self, Logins};
 use super::secrets::{self, Handed, Secrets};
 use super::state::{RunFile, State};
+use super::step::build::bases as bases_of;
 use crate::config::Config;
 use crate::config::service::Secret;
 use crate::domain::fault::Fault;
@@ -71,8 +72,14 @@ pub async fn launch(
     secrets.append(&mut given);
     let finish = Box::pin(Finish::resolve(config, &request.service, &env)).await;
     state.forget_old(now);
-    let (logins, variables) = logins_of(config, &mut file, &env).await?;
-    hidden.extend(variables);
+    let logins = logins_of(config, &mut file, &env).await?;
+    let mut bases = Logins::new();
+    if let Some(build) = file.plan.service.build.as_ref().filter(|_| builds) {
+        let named = bases_of(build).await;
+        let notes;
+        (bases, notes) = logins::of_bases(config, &named, &env).await?;
+        file.plan.notes.extend(notes);
+    }
     // Only now: who is still asked for a passphrase is in nobody's way.
     let entered = state.enter(&file.plan.subject, &file.plan.by, now)?;
     if entered.number != guess {
@@ -88,6 +95,7 @@ pub async fn launch(
         secrets,
         finish,
         logins,
+        bases,
     };
     start(state.program(), &dir, &handed, &hidden).await?;
     // The run holds its place itself by now.
@@ -108,18 +116,13 @@ async fn logins_of(
     config: &Config,
     file: &mut RunFile,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
-) -> Result<(Logins, Vec<String>), Fault> {
+) -> Result<Logins, Fault> {
     let plan = &mut file.plan;
     let own = registry_of(&plan.service.image).to_owned();
     let asked = Reference::parse(&plan.image).map(|image| image.registry().to_owned());
     let registries: BTreeSet<String> = asked.into_iter().chain([own.clone()]).collect();
-    let variables = registries
-        .iter()
-        .filter_map(|registry| logins::hidden(config, registry))
-        .collect();
     if plan.does_push() {
-        let logins = logins::logins(config, &registries, Some(&own), env).await?;
-        return Ok((logins, variables));
+        return logins::logins(config, &registries, Some(&own), env).await;
     }
     let found = match plan.kind {
         RunKind::Build => Ok(Logins::new()),
@@ -127,11 +130,10 @@ async fn logins_of(
             logins::logins(config, &registries, None, env).await
         }
     };
-    let found = found.unwrap_or_else(|fault| {
+    Ok(found.unwrap_or_else(|fault| {
         plan.notes.push(format!("{fault}: images come through us"));
         Logins::new()
-    });
-    Ok((found, variables))
+    }))
 }
 
 /// The runner of `dir`, detached: it makes a session of its own and outlives us.

@@ -11,6 +11,7 @@ use docker_credential::{CredentialRetrievalError, DockerCredential, get_credenti
 
 use super::secrets;
 use crate::config::Config;
+use crate::config::dockerfile::Bases;
 use crate::config::service::Secret;
 use crate::domain::fault::Fault;
 use crate::domain::reference::HUB;
@@ -65,13 +66,30 @@ pub async fn logins(
     Ok(logins)
 }
 
-/// The variable that a runner must not inherit: it is given the login another way.
-#[must_use]
-pub fn hidden(config: &Config, registry: &str) -> Option<String> {
-    match &config.registry(registry)?.login.as_ref()?.password {
-        Secret::Env(name) => Some(name.clone()),
-        Secret::Command(_) | Secret::File(_) => None,
+/// Who one is at the registries of what a build is built from, and what a person should know of those where one is
+/// nobody. Only at those that it names; at every configured one where a name is not known before the builder has it.
+pub async fn of_bases(
+    config: &Config,
+    bases: &Bases,
+    env: &(dyn Fn(&str) -> Option<String> + Sync),
+) -> Result<(Logins, Vec<String>), Fault> {
+    let mut registries = bases.registries.clone();
+    if bases.has_unknown {
+        registries.extend(config.registries.iter().map(|known| known.address.clone()));
     }
+    let (mut logins, mut notes) = (Logins::new(), Vec::new());
+    for registry in registries {
+        match login(config, &registry, env).await {
+            Ok(None) => {}
+            Ok(found) => drop(logins.insert(registry, found)),
+            Err(fault) if config.registry(&registry).is_some_and(|known| known.login.is_some()) => {
+                return Err(fault);
+            }
+            // The image may be on the builder, or be for everybody.
+            Err(fault) => notes.push(format!("{fault}: the build asks {registry} without a login")),
+        }
+    }
+    Ok((logins, notes))
 }
 
 /// From `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, its credential helpers and its store.
@@ -224,7 +242,7 @@ mod tests {
         let by_env = registry(Secret::Env("REGISTRY_PASSWORD".to_owned()));
         let env = |name: &str| (name == "REGISTRY_PASSWORD").then(|| "hunter22".to_owned());
         assert_eq!(login(&by_env, SHOP, &env).await.unwrap(), Some(hunter()));
-        assert_eq!(hidden(&by_env, SHOP).as_deref(), Some("REGISTRY_PASSWORD"));
+        assert_eq!(by_env.private_variables(), ["REGISTRY_PASSWORD"]);
         assert_eq!(login(&by_env, "other:5000", &|_| None).await.unwrap(), None);
         let failing = registry(Secret::Command(
             ["sh", "-c", "echo hunter22; exit 3"].map(str::to_owned).into(),

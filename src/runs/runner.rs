@@ -91,6 +91,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         wait: file.wait,
         secrets: handed.secrets,
         logins: handed.logins,
+        bases: handed.bases,
         pen: pen.clone(),
         dir: dir.to_path_buf(),
         resumed,

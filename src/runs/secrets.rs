@@ -28,6 +28,9 @@ pub struct Handed {
     /// Who one is at each registry that the run speaks to.
     #[serde(default)]
     pub logins: Logins,
+    /// Who one is at the registries of what it builds from: these are for builders alone.
+    #[serde(default)]
+    pub bases: Logins,
 }
 
 /// A person may have to touch a key meanwhile.
@@ -168,7 +171,7 @@ impl Redactor {
         let secrets = handed.secrets.values().map(String::as_str);
         let mut values: Vec<String> = secrets
             .chain(handed.finish.iter().flat_map(Finish::secrets))
-            .chain(handed.logins.values().flatten().map(Login::secret))
+            .chain(handed.logins.values().chain(handed.bases.values()).flatten().map(Login::secret))
             .flat_map(|value| value.lines().chain([value]).map(str::to_owned))
             .filter(|value| value.len() >= SHORTEST)
             .collect();

@@ -15,7 +15,7 @@ use super::configure::configure;
 use super::container::words;
 use super::copy;
 use super::create::default_config;
-use super::dockerfile::{self, Instruction, substitute};
+use super::dockerfile::{self, Instruction};
 use super::engine::Engine;
 use super::http::{Answer, Ask, bad, broken, refused, stream};
 use super::images::{Image, Layer, digest};
@@ -189,7 +189,7 @@ impl Builder {
     }
 
     fn begin(&self, instruction: &Instruction, number: usize) -> Result<Growing, Stop> {
-        let rest = substitute(&instruction.rest, &self.given);
+        let rest = substitute(&instruction.rest, &self.given, "");
         let mut parts = rest.split_whitespace().filter(|part| !part.starts_with("--"));
         let from = parts.next().unwrap_or_default().to_owned();
         let name = match (parts.next(), parts.next()) {
@@ -234,7 +234,7 @@ impl Builder {
         let rest = if instruction.word == "RUN" {
             instruction.rest.clone()
         } else {
-            substitute(&instruction.rest, &stage.variables)
+            substitute(&instruction.rest, &stage.variables, "")
         };
         let mut copied = None;
         match instruction.word.as_str() {

@@ -1,8 +1,8 @@
-//! Reading a Dockerfile: instructions with their line, variables put in.
-
-use std::collections::BTreeMap;
+//! Reading a Dockerfile: the instructions that a builder knows, and what stands behind their words.
 
 use serde_json::Value;
+
+use crate::config::dockerfile::lines;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Instruction {
@@ -37,32 +37,14 @@ const KNOWN: [&str; 18] = [
 /// The instructions, or what Docker says is wrong.
 pub(super) fn parse(text: &str) -> Result<Vec<Instruction>, String> {
     let mut all = Vec::new();
-    let mut lines = text.lines().enumerate();
-    while let Some((number, line)) = lines.next() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let mut whole = line.to_owned();
-        while let Some(begun) = whole.strip_suffix('\\') {
-            let begun = begun.trim_end().to_owned();
-            let next = lines
-                .by_ref()
-                .map(|(_, next)| next.trim())
-                .find(|next| !next.starts_with('#'));
-            whole = format!("{begun} {}", next.unwrap_or_default());
-            if next.is_none() {
-                break;
-            }
-        }
+    for (number, whole) in lines(text) {
         let (word, rest) = whole
             .split_once(char::is_whitespace)
             .unwrap_or((whole.as_str(), ""));
         let capital = word.to_ascii_uppercase();
         if !KNOWN.contains(&capital.as_str()) {
             return Err(format!(
-                "dockerfile parse error line {}: unknown instruction: {capital}",
-                number + 1
+                "dockerfile parse error line {number}: unknown instruction: {capital}"
             ));
         }
         let rest = rest.trim().to_owned();
@@ -79,33 +61,6 @@ pub(super) fn parse(text: &str) -> Result<Vec<Instruction>, String> {
         return Err("no build stage in current context".to_owned());
     }
     Ok(all)
-}
-
-/// `$A`, `${A}`, `${A:-b}` replaced.
-pub(super) fn substitute(text: &str, variables: &BTreeMap<String, String>) -> String {
-    let mut done = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('$') {
-        done.push_str(before);
-        let (name, later) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some((inner, later)) => (inner, later),
-            None => after.split_at(
-                after
-                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                    .unwrap_or(after.len()),
-            ),
-        };
-        let (name, default) = name.split_once(":-").unwrap_or((name, ""));
-        if name.is_empty() {
-            done.push('$');
-        }
-        match variables.get(name).filter(|value| !value.is_empty()) {
-            Some(value) => done.push_str(value),
-            None => done.push_str(default),
-        }
-        rest = later;
-    }
-    done + rest
 }
 
 /// `["a", "b"]` as it is; `a b` through the shell.
@@ -212,7 +167,5 @@ mod tests {
                 ("d".to_owned(), "e".to_owned())
             ]
         );
-        let variables = BTreeMap::from([("V".to_owned(), "3".to_owned())]);
-        assert_eq!(substitute("x:$V-${V}${W:-w}", &variables), "x:3-3w");
     }
 }

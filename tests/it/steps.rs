@@ -10,6 +10,7 @@ use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::{ImageId, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::hosts;
+use pilothouse::runs::logins::Logins;
 use pilothouse::runs::step::test::{Report, TestResult, Trial};
 use pilothouse::runs::step::{Progress, build, image, test};
 use pilothouse::sim::{BOX_IMAGE, EngineHandle, Fleet, Scenario};
@@ -63,7 +64,7 @@ struct Ground {
 /// Without labels, secrets and logins.
 fn order<'o>(build: &'o Build, tags: &'o [String]) -> build::Order<'o> {
     static NONE: BTreeMap<String, String> = BTreeMap::new();
-    static NOBODY: build::Logins = BTreeMap::new();
+    static NOBODY: Logins = BTreeMap::new();
     build::Order {
         build,
         tags,

@@ -264,3 +264,112 @@ fn a_pipeline_moves_latest_only_past_its_tests_and_a_login_of_docker_counts() {
     assert_eq!(shop.digest("latest").as_deref(), Some(first.as_str()));
     assert!(!output(&shop).contains(PASSWORD));
 }
+
+/// The image `team/shop:v1` is in the registry and on no host; the Dockerfile begins with it, its name made of an argument.
+fn standing_on_the_registry(shop: &Shop, login: &dyn Fn(&[&str]) -> Said) {
+    login(&["build", "shop"]).exits(0);
+    login(&["push", "shop"]).exits(0);
+    assert!(shop.digest("v1").is_some());
+    let address = shop.registry.address();
+    let dockerfile = format!(
+        "ARG REGISTRY={address}\nFROM ${{REGISTRY}}/team/shop:v1 AS base\nFROM base\nRUN cat /version; echo from the registry\n"
+    );
+    fs::write(shop.program.dir().join("context/Dockerfile"), dockerfile).unwrap();
+}
+
+/// Nothing of the registry is on the build host any more, and what was built there before is forgotten.
+fn forget(shop: &Shop, builder: &str) {
+    let daemon = &shop.daemons[0];
+    for image in daemon
+        .ask("GET", "/images/json", &Value::Null)
+        .as_array()
+        .unwrap()
+    {
+        for tag in image["RepoTags"].as_array().into_iter().flatten() {
+            let tag = tag.as_str().unwrap();
+            if tag.starts_with(shop.registry.address()) {
+                daemon.ask("DELETE", &format!("/images/{tag}?force=1"), &Value::Null);
+            }
+        }
+    }
+    daemon.ask("POST", "/build/prune?all=1", &Value::Null);
+    let base = format!("/images/{}/team/shop:v1/json", shop.registry.address());
+    assert_eq!(daemon.try_ask("GET", &base, &Value::Null).status, 404);
+    let config = fs::read_to_string(shop.program.config()).unwrap();
+    let lines = config.lines().filter(|line| !line.starts_with("builder = "));
+    let with = lines.map(|line| match line {
+        "[services.build]" => format!("{line}\nbuilder = \"{builder}\"\n"),
+        _ => format!("{line}\n"),
+    });
+    let config: String = with.collect();
+    fs::write(shop.program.config(), config).unwrap();
+}
+
+/// In the image's history, and in everything that the program left.
+fn password_is_nowhere(shop: &Shop, said: &Said) {
+    let built = format!("/images/{}/team/shop:last-build", shop.registry.address());
+    for what in ["history", "json"] {
+        let answer = shop.daemons[0].ask("GET", &format!("{built}/{what}"), &Value::Null);
+        assert!(!answer.to_string().contains(PASSWORD), "{what}");
+    }
+    assert!(!output(shop).contains(PASSWORD), "in the state folder");
+    assert!(!format!("{said:?}").contains(PASSWORD));
+}
+
+#[test]
+fn a_base_image_of_a_guarded_registry_is_fetched_with_the_configured_login_by_either_builder() {
+    let shop = Shop::new(Registry::guarded(), Some("{ env = \"REGISTRY_PASSWORD\" }"));
+    standing_on_the_registry(&shop, &|arguments| shop.run_watched(arguments));
+    for builder in ["classic", "buildkit"] {
+        forget(&shop, builder);
+        let unset = shop.run(&["build", "shop"]).exits(1);
+        assert!(
+            unset.err.contains("REGISTRY_PASSWORD is not set"),
+            "{}",
+            unset.err
+        );
+        let said = shop.run_watched(&["build", "shop"]).exits(0);
+        assert!(said.err.contains("from the registry"), "{builder}: {}", said.err);
+        let seen = fs::read_to_string(&shop.seen).unwrap();
+        assert!(seen.contains("__run") && !seen.contains(PASSWORD), "{builder}");
+        password_is_nowhere(&shop, &said);
+    }
+}
+
+#[test]
+fn a_base_image_is_fetched_as_docker_login_left_it_and_without_a_login_it_is_said_what_is_missing() {
+    let shop = Shop::new(Registry::guarded(), None);
+    let docker = shop.program.dir().join(".docker");
+    fs::create_dir(&docker).unwrap();
+    let text = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        format!("{USER}:{PASSWORD}"),
+    );
+    let address = shop.registry.address();
+    let logged_in = format!("{{\"auths\": {{\"{address}\": {{\"auth\": \"{text}\"}}}}}}");
+    fs::write(docker.join("config.json"), &logged_in).unwrap();
+    standing_on_the_registry(&shop, &|arguments| shop.run(arguments));
+    for builder in ["classic", "buildkit"] {
+        forget(&shop, builder);
+        fs::write(docker.join("config.json"), "{}").unwrap();
+        let refused = shop.run(&["build", "shop"]).exits(1);
+        assert!(
+            refused.err.contains("docker login"),
+            "{builder}: {}",
+            refused.err
+        );
+        let broken = format!("{{\"credHelpers\": {{\"{address}\": \"is-missing\"}}}}");
+        fs::write(docker.join("config.json"), broken).unwrap();
+        let said = shop.run(&["build", "shop"]).exits(1);
+        assert!(
+            said.err.contains("without a login") && said.err.contains("docker login"),
+            "{builder}: {}",
+            said.err
+        );
+        fs::write(docker.join("config.json"), &logged_in).unwrap();
+        let said = shop.run(&["build", "shop"]).exits(0);
+        assert!(said.err.contains("from the registry"), "{builder}: {}", said.err);
+        password_is_nowhere(&shop, &said);
+        assert!(!output(&shop).contains(&text), "as docker keeps it");
+    }
+}

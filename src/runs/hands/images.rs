@@ -214,7 +214,7 @@ impl Hands {
             tags: &self.plan.tags,
             labels: &self.plan.labels,
             secrets: &secrets,
-            logins: &step::build::Logins::new(),
+            logins: &self.bases,
         };
         let id = step::build::build(daemon, order, &mut teller, &self.interrupt)
             .await

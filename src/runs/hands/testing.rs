@@ -172,7 +172,7 @@ impl Hands {
             tags: std::slice::from_ref(&reference),
             labels: &labels,
             secrets: &secrets::of_build(&self.secrets),
-            logins: &step::build::Logins::new(),
+            logins: &self.bases,
         };
         let id = step::build::build(&builder, order, teller, &self.interrupt)
             .await

@@ -2,6 +2,7 @@
 //! Built and looked at, or not built and nothing left; the rest of a pipeline is not its business.
 
 mod answers;
+mod bases;
 mod classic;
 mod grpc;
 mod kit;
@@ -28,16 +29,24 @@ use crate::domain::ids::ImageId;
 use crate::hosts::Daemon;
 use crate::hosts::builder::{BuildRefused, Offer};
 use crate::hosts::trouble::engine_words;
+use crate::runs::logins::Logins;
 use crate::runs::secrets::Secrets;
 use answers::Unbuilt;
 
+pub use bases::bases;
 pub use name::{Name, name};
 
 /// What is put right after a cancelled build: three short requests.
 const TIDY_LIMIT: Duration = Duration::from_secs(30);
 
-/// User and password, by the registry's host as a daemon names it.
-pub type Logins = BTreeMap<String, (String, String)>;
+/// How a registry's refusal of a base image reaches us.
+const DENIED: [&str; 5] = [
+    "no basic auth credentials",
+    "unauthorized",
+    "authorization failed",
+    "pull access denied",
+    "401 Unauthorized",
+];
 
 /// One build, with everything that is known before it begins.
 #[derive(Clone, Copy)]
@@ -49,7 +58,7 @@ pub struct Order<'o> {
     pub labels: &'o BTreeMap<String, String>,
     /// By the id that the Dockerfile mounts them under.
     pub secrets: &'o Secrets,
-    /// For what it is built from.
+    /// At the registries of what it is built from.
     pub logins: &'o Logins,
 }
 
@@ -242,6 +251,13 @@ impl Attempt<'_> {
         if words.contains("requires BuildKit") {
             return Some(
                 "this is the classic builder: take BuildKit (`builder`), or write the Dockerfile without `--mount` and heredocs"
+                    .to_owned(),
+            );
+        }
+        if DENIED.iter().any(|part| words.contains(part)) {
+            return Some(
+                "what the Dockerfile builds on wants a login: `docker login` its registry on this machine, or give \
+                 [[registries]] a username and a password"
                     .to_owned(),
             );
         }

@@ -9,7 +9,10 @@ mod tarball;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::git;
 use super::ignore::Ignore;
+use crate::config::dockerfile::directive;
+use crate::config::service::Build;
 use crate::domain::fault::Fault;
 use folder::Folder;
 use revision::Revision;
@@ -136,8 +139,26 @@ impl Context {
         Ok(Self {
             source,
             ignore,
-            syntax: syntax(&text),
+            syntax: directive(&text, "syntax"),
         })
+    }
+
+    /// The Dockerfile's text alone, as `look` or `look_at` would read it.
+    pub(super) async fn dockerfile(build: &Build) -> Result<String, Fault> {
+        let what = || format!("read {}", build.context.join(&build.dockerfile).display());
+        if let Some(commit) = &build.git {
+            let text = git::file(&build.context, commit, &plain(&build.dockerfile)).await;
+            return text.map_err(|why| Fault::new(what(), why));
+        }
+        let build = build.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let folder = Folder::look(&build.context)?;
+            folder.dockerfile(&build.dockerfile)?;
+            Source::Folder(folder).read(&plain(&build.dockerfile))
+        });
+        read.await
+            .map_err(|error| Fault::new(what(), error))?
+            .map(Option::unwrap_or_default)
     }
 
     pub(super) fn syntax(&self) -> Option<&str> {
@@ -332,18 +353,6 @@ fn plain(path: &Path) -> String {
         .map(|part| part.as_os_str().to_string_lossy().into_owned())
         .collect();
     parts.join("/")
-}
-
-/// `# syntax=docker/dockerfile:1` counts only above everything else that is no comment of its kind.
-fn syntax(dockerfile: &str) -> Option<String> {
-    let dockerfile = dockerfile.strip_prefix('\u{feff}').unwrap_or(dockerfile);
-    for line in dockerfile.lines() {
-        let (name, value) = line.strip_prefix('#')?.split_once('=')?;
-        if name.trim().eq_ignore_ascii_case("syntax") {
-            return value.split_whitespace().next().map(str::to_owned);
-        }
-    }
-    None
 }
 
 /// The fault of reading a file of the context.

@@ -20,7 +20,7 @@ pub(super) async fn build(
     let Upload { pieces, walk, bytes } = context.send();
     let mut heard = Heard::default();
     let query = query(order);
-    let asking = daemon.build(&query, None, Some(pieces));
+    let asking = daemon.build(&query, order.logins, Some(pieces));
     let outcome = listen(asking, &bytes, &mut heard, progress).await;
     heard.lines.finish(progress);
     let walked = walk.await.map_err(|error| Unbuilt::Failed(error.to_string()))?;

@@ -17,6 +17,7 @@ use super::vertices::Vertices;
 use super::{Order, query};
 use crate::hosts::Daemon;
 use crate::hosts::builder::BuildRefused;
+use crate::runs::logins::Logins;
 
 /// The id of the image, as the builder named it.
 pub(super) async fn build(
@@ -36,7 +37,9 @@ pub(super) async fn build(
     ]);
     let mut heard = Heard::default();
     let sent = Arc::clone(&session.larder().sent);
-    let asking = daemon.build(&query, None, None);
+    // Logins are asked for on the session, each by its name.
+    let nobody = Logins::new();
+    let asking = daemon.build(&query, &nobody, None);
     let outcome = listen(asking, &sent, &mut heard, progress).await;
     heard.vertices.finish(progress);
     let mut report = session.larder().report();

@@ -18,11 +18,17 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::super::context::{Context, Skipped};
 use super::grpc::{self, Body, Code, Status};
-use super::{Logins, sync};
+use super::sync;
 use crate::domain::fault::Fault;
+use crate::domain::reference::HUB;
 use crate::hosts::Daemon;
 use crate::hosts::builder::BuildRefused;
+use crate::hosts::registry::Login;
+use crate::runs::logins::Logins;
 use crate::runs::secrets::Secrets;
+
+/// Under this name `BuildKit` asks for the login at Docker's own registry.
+const HUBS_HOST: &str = "registry-1.docker.io";
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
@@ -65,6 +71,17 @@ impl Larder {
         self.report.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A token stands as a secret without a name, as `docker build` itself answers.
+    fn credentials(&self, host: &str) -> CredentialsResponse {
+        let registry = if host == HUBS_HOST { HUB } else { host };
+        let (username, secret) = match self.logins.get(registry) {
+            Some(Some(Login::Password { username, password })) => (username.clone(), password.clone()),
+            Some(Some(Login::Token(token))) => (String::new(), token.clone()),
+            Some(None) | None => Default::default(),
+        };
+        CredentialsResponse { username, secret }
+    }
+
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         match request.uri().path() {
             CHECK => grpc::reply(&HealthCheckResponse {
@@ -84,10 +101,7 @@ impl Larder {
             },
             CREDENTIALS => match grpc::read::<CredentialsRequest>(request).await {
                 // No login is an answer, too: the registry may be open.
-                Ok(wanted) => {
-                    let (username, secret) = self.logins.get(&wanted.host).cloned().unwrap_or_default();
-                    grpc::reply(&CredentialsResponse { username, secret })
-                }
+                Ok(wanted) => grpc::reply(&self.credentials(&wanted.host)),
                 Err(status) => grpc::refuse(status),
             },
             CONTEXT => sync::serve(self, request),

@@ -164,23 +164,6 @@ fn a_builder_gets_what_it_follows_with_the_way_there_and_all_where_that_is_not_p
     }
 }
 
-#[test]
-fn a_dockerfiles_own_syntax_is_known() {
-    assert_eq!(
-        syntax("# syntax=docker/dockerfile:1\nFROM x").unwrap(),
-        "docker/dockerfile:1"
-    );
-    assert_eq!(syntax("# escape=`\n#Syntax = a/b \nFROM x").unwrap(), "a/b");
-    for text in [
-        "FROM x\n# syntax=a",
-        "# a comment\n# syntax=a",
-        "",
-        "\n# syntax=a",
-    ] {
-        assert_eq!(syntax(text), None, "{text}");
-    }
-}
-
 /// A repository with one commit of these files, and that commit.
 fn repository(files: &[(&str, &str)]) -> (tempfile::TempDir, String) {
     let folder = folder(files);

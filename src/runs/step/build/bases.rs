@@ -1,0 +1,21 @@
+//! The registries that a build may ask for an image: what its Dockerfile and its `cache_from` name.
+//! Reads the Dockerfile and asks nobody.
+
+use super::super::context::Context;
+use crate::config::dockerfile::{self, Bases};
+use crate::config::service::Build;
+use crate::domain::reference::registry_of;
+
+/// Nothing of a Dockerfile that cannot be read: the build itself says so, and why.
+pub async fn bases(build: &Build) -> Bases {
+    let mut bases = match Context::dockerfile(build).await {
+        Ok(text) => dockerfile::bases(&text, &build.args),
+        Err(fault) => {
+            tracing::debug!(%fault, "the registries of a build are not known");
+            Bases::default()
+        }
+    };
+    let caches = build.cache_from.iter().map(|image| registry_of(image).to_owned());
+    bases.registries.extend(caches);
+    bases
+}
