@@ -216,43 +216,87 @@ fn a_revision_of_the_command_line_is_what_is_built_planned_and_recorded() {
     assert_ne!(test.code, Some(0), "{test:?}");
 }
 
-#[test]
-fn a_flood_of_output_is_kept_in_bounds_and_what_was_skipped_is_said() {
-    for builder in ["classic", "buildkit"] {
-        let shop = Shop::new(
-            &format!("builder = \"{builder}\""),
-            "RUN printf '\\033[2J\\033]0;title\\007'; head -c 3000000 /dev/zero | tr '\\0' x; echo; seq 400000; echo the end",
-        );
-        shop.run(&["build", "shop", "--detach"]).exits(0);
-        let mut peak = 0.0_f64;
-        until(Duration::from_mins(2), "the build ends", || {
-            let runner = shop.runner();
-            if let Some(pid) = runner {
-                peak = peak.max(resident(pid));
-            }
-            runner.is_none().then_some(())
-        });
-        assert!(peak < 64.0, "{builder}: {peak} MiB");
-        let run = shop.run(&["runs", "--json"]).exits(0).json()[0]["id"]
-            .as_str()
-            .unwrap()
-            .to_owned();
-        let said = shop.run(&["follow", &run]).exits(0);
-        assert!(!said.err.contains('\u{1b}') && !said.out.contains('\u{1b}'));
-        let sizes: Vec<u64> = files(&shop.state())
-            .iter()
-            .map(|path| fs::metadata(path).unwrap().len())
-            .collect();
-        assert!(sizes.iter().sum::<u64>() < 6 << 20, "{builder}: {sizes:?}");
-        let output: Vec<u8> = files(&shop.state())
+/// What a build of this Dockerfile came to.
+struct Flood {
+    /// Of the runner, in MiB.
+    peak: f64,
+    /// Bytes in the state folder.
+    kept: u64,
+    output: Vec<u8>,
+    said: Said,
+}
+
+fn flood(builder: &str, dockerfile: &str, limit: Duration) -> Flood {
+    let shop = Shop::new(&format!("builder = \"{builder}\""), dockerfile);
+    shop.run(&["build", "shop", "--detach"]).exits(0);
+    let mut peak = 0.0_f64;
+    until(limit, "the build ends", || {
+        let runner = shop.runner();
+        if let Some(pid) = runner {
+            peak = peak.max(resident(pid));
+        }
+        runner.is_none().then_some(())
+    });
+    let run = shop.run(&["runs", "--json"]).exits(0).json()[0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let said = shop.run(&["follow", &run]).exits(0);
+    assert!(!said.err.contains('\u{1b}') && !said.out.contains('\u{1b}'));
+    let kept = files(&shop.state());
+    Flood {
+        peak,
+        kept: kept.iter().map(|path| fs::metadata(path).unwrap().len()).sum(),
+        output: kept
             .iter()
             .filter(|path| path.to_string_lossy().contains("output"))
             .flat_map(|path| fs::read(path).unwrap())
-            .collect();
+            .collect(),
+        said,
+    }
+}
+
+#[test]
+fn a_flood_of_output_is_kept_in_bounds_and_what_was_skipped_is_said() {
+    for builder in ["classic", "buildkit"] {
+        let flood = flood(
+            builder,
+            "RUN printf '\\033[2J\\033]0;title\\007'; head -c 3000000 /dev/zero | tr '\\0' x; echo; seq 400000; echo the end",
+            Duration::from_mins(2),
+        );
+        assert!(flood.peak < 64.0, "{builder}: {} MiB", flood.peak);
+        assert!(flood.kept < 6 << 20, "{builder}: {}", flood.kept);
+        let output = flood.output;
         match builder {
             // Docker's own bound, and its words.
             "buildkit" => assert!(holds(&output, "output clipped"), "{}", output.len()),
             _ => assert!(holds(&output, "skipped") && holds(&output, "the end")),
+        }
+    }
+}
+
+#[test]
+fn five_million_lines_of_half_a_gigabyte_from_a_build_take_bounded_memory_and_disk() {
+    let line = "x".repeat(99);
+    let dockerfile = format!("RUN yes {line} | head -n 5000000; echo the end");
+    for builder in ["classic", "buildkit"] {
+        let begun = Instant::now();
+        let flood = flood(builder, &dockerfile, Duration::from_mins(5));
+        println!(
+            "{builder}: {:.1} MiB at most, {} bytes kept, {:.1} s",
+            flood.peak,
+            flood.kept,
+            begun.elapsed().as_secs_f64()
+        );
+        assert!(flood.peak < 64.0, "{builder}: {} MiB", flood.peak);
+        assert!(flood.kept < 6 << 20, "{builder}: {}", flood.kept);
+        match builder {
+            "buildkit" => assert!(holds(&flood.output, "output clipped")),
+            _ => assert!(
+                flood.said.err.contains("lines skipped") && flood.said.err.contains("the end"),
+                "{} bytes were said",
+                flood.said.err.len()
+            ),
         }
     }
 }
