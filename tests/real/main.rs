@@ -43,6 +43,8 @@ mod steps;
 #[cfg(test)]
 mod builds;
 #[cfg(test)]
+mod build_caches;
+#[cfg(test)]
 mod build_runs;
 #[cfg(test)]
 mod stats;

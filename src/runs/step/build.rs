@@ -7,6 +7,7 @@ mod classic;
 mod grpc;
 mod kit;
 mod name;
+mod platform;
 mod session;
 mod sync;
 mod vertices;
@@ -98,6 +99,13 @@ pub async fn build(
         },
         () = cancel.cancelled() => Err(cancelled(&what)),
     };
+    let outcome = match (outcome, &build.platform) {
+        (Ok(id), Some(platform)) => is_of(&daemon, platform, &id)
+            .await
+            .map(|()| id)
+            .map_err(|fault| Fault { what: what.clone(), ..fault }),
+        (outcome, _) => outcome,
+    };
     let id = match outcome {
         Ok(id) => id,
         Err(fault) => {
@@ -118,6 +126,14 @@ async fn look(build: &Build) -> Result<Context, Fault> {
     tokio::task::spawn_blocking(move || Context::look(&folder, &dockerfile))
         .await
         .map_err(|error| Fault::new("read the build context", error))?
+}
+
+async fn is_of(daemon: &Daemon, platform: &str, id: &str) -> Result<(), Fault> {
+    let built = inspect(daemon.read(), id)
+        .await
+        .map_err(|error| Fault::new("", engine_words(&error)))?;
+    // One that is not there is said by who looks for it.
+    built.map_or(Ok(()), |built| platform::proven(platform, &built))
 }
 
 /// Asks what stands there now: the builder's word is not enough.
@@ -280,7 +296,8 @@ impl Attempt<'_> {
                 "the Dockerfile begins with `# syntax={syntax}`: the build host must be able to fetch that image, or take the line out"
             ));
         }
-        None
+        let platform = self.order.build.platform.as_ref()?;
+        platform::hint(platform, self.daemon.name().as_str(), self.daemon.engine())
     }
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Found {
     pub(super) tags: Vec<String>,
     /// `repo@sha256:…`: what it is in each registry that it was pushed to or pulled from.
     pub(super) digests: Vec<String>,
-    os: String,
-    architecture: String,
+    pub(super) os: String,
+    pub(super) architecture: String,
     size: Bytes,
 }
 
@@ -239,9 +239,9 @@ fn fits(image: &Found, to: &Daemon) -> Result<(), String> {
 }
 
 /// As images say it, whatever the kernel says.
-fn architecture(name: &str) -> &str {
+pub(super) fn architecture(name: &str) -> &str {
     match name {
-        "x86_64" => "amd64",
+        "x86_64" | "x86-64" => "amd64",
         "aarch64" => "arm64",
         "armv7l" | "armv6l" => "arm",
         "i386" | "i686" => "386",

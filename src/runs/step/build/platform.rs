@@ -1,0 +1,47 @@
+//! Whether what was built is made for the platform that was asked for, and why a host may not be able to.
+//! Compares system and architecture; a variant (`v7`) is left to the builder.
+
+use super::super::image::{Found, architecture};
+use crate::domain::fault::Fault;
+use crate::domain::host::Engine;
+
+/// `linux/arm/v7` → `linux`, `arm`
+fn parts(platform: &str) -> (&str, &str) {
+    let mut parts = platform.split('/');
+    let system = parts.next().unwrap_or_default();
+    (system, architecture(parts.next().unwrap_or_default()))
+}
+
+/// The builder may have taken no notice of what was asked for.
+pub(super) fn proven(wanted: &str, built: &Found) -> Result<(), Fault> {
+    let made = (built.os.as_str(), architecture(&built.architecture));
+    if made == parts(wanted) {
+        return Ok(());
+    }
+    let why = format!("it was built for {}/{}, not for {wanted}", made.0, made.1);
+    Err(Fault::new("", why).hint("the classic builder makes its own platform of `FROM scratch`: BuildKit does as it is told"))
+}
+
+/// Of a build that failed, where its host is of another platform.
+pub(super) fn hint(wanted: &str, name: &str, engine: &Engine) -> Option<String> {
+    let own = (engine.os.as_str(), architecture(&engine.arch));
+    (parts(wanted) != own).then(|| {
+        format!(
+            "{name} is {}/{}: for {wanted} every image that the Dockerfile takes must be of that platform, and what it \
+             runs needs qemu there (binfmt_misc); or build on a host of that platform",
+            own.0, own.1
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_platform_is_compared_whatever_its_architecture_is_called() {
+        assert_eq!(parts("linux/x86_64"), ("linux", "amd64"));
+        assert_eq!(parts("linux/arm/v7"), ("linux", "arm"));
+        assert_eq!(parts("linux"), ("linux", ""));
+    }
+}
