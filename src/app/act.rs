@@ -12,7 +12,7 @@ use super::question::{Intent, Question};
 use super::subject::Subject;
 use crate::domain::fleet::Row;
 use crate::domain::host::Link;
-use crate::domain::ids::{ContainerKey, HostName, RunId};
+use crate::domain::ids::{ContainerKey, HostName, RunId, ServiceName};
 use crate::domain::order::{Order, OrderId, Verb};
 use crate::domain::plan::RunRequest;
 use crate::domain::run::{Asked, RunKind, RunView};
@@ -262,6 +262,8 @@ pub fn launch(model: &mut Model, request: RunRequest) -> Vec<Effect> {
 pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
     let (service, environment) = place(model)?;
     Ok(RunRequest {
+        dependants: Vec::new(),
+        behind: Vec::new(),
         kind,
         service,
         environment,
@@ -329,18 +331,28 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
             );
             let word = request.subject();
             let uptime = model.now.uptime;
-            let intent = Intent::Launch(request);
+            let intent = Intent::Launch(request.clone());
             let question = if hosts.iter().any(|host| model.is_protected(host)) {
                 Question::typed(title, word, intent, uptime)
             } else {
                 Question::yes_no(title, intent, uptime)
             };
-            model.ask(question);
+            let dependants = dependants_of(model, &request);
+            model.ask(crate::panes::plan::with_or_without(question, &request, &dependants));
             Vec::new()
         }
         RunKind::Push | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => {
             crate::panes::plan::open(model, request)
         }
+    }
+}
+
+/// What may be built behind it.
+fn dependants_of(model: &Model, request: &RunRequest) -> Vec<ServiceName> {
+    if request.kind == RunKind::Build && request.environment.is_none() {
+        model.setup.config.after.dependants(&request.service)
+    } else {
+        Vec::new()
     }
 }
 

@@ -105,6 +105,8 @@ pub fn pressed(model: &mut Model, mut list: Box<Promotions>, pressed: KeyCombina
 
 fn request(service: &ServiceName, way: &Way) -> RunRequest {
     RunRequest {
+        dependants: Vec::new(),
+        behind: Vec::new(),
         tags: Vec::new(),
         kind: RunKind::Deploy,
         service: service.clone(),

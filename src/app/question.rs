@@ -21,6 +21,8 @@ pub struct Question {
     pub details: Vec<String>,
     pub answer: Answer,
     pub intent: Intent,
+    /// `Tab`: this plan is asked for instead.
+    instead: Option<RunRequest>,
     quiet_until: Duration,
 }
 
@@ -46,11 +48,13 @@ pub enum Intent {
     Recover(RunId),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Pending,
     Yes,
     No,
+    /// Neither: another plan is to be seen first.
+    Instead(Box<RunRequest>),
 }
 
 impl Question {
@@ -61,6 +65,7 @@ impl Question {
             details: Vec::new(),
             answer: Answer::YesNo,
             intent,
+            instead: None,
             quiet_until: uptime + QUIET,
         }
     }
@@ -80,6 +85,14 @@ impl Question {
         self
     }
 
+    /// Another plan that may be meant, and what it is called: `with shop, which stands on it`.
+    #[must_use]
+    pub fn or_plan(mut self, words: &str, request: RunRequest) -> Self {
+        self.details.push(format!("Tab: {words}"));
+        self.instead = Some(request);
+        self
+    }
+
     pub fn key(&mut self, key: KeyCombination, uptime: Duration) -> Verdict {
         if key == key!(esc) {
             return Verdict::No;
@@ -88,6 +101,9 @@ impl Question {
             // A burst (a paste, a cat on the keyboard) has to end first.
             self.quiet_until = self.quiet_until.max(uptime + QUIET / 3);
             return Verdict::Pending;
+        }
+        if key == key!(tab) && let Some(request) = self.instead.take() {
+            return Verdict::Instead(Box::new(request));
         }
         match &mut self.answer {
             Answer::YesNo => match typed(key) {

@@ -262,6 +262,7 @@ fn question_key(
             Vec::new()
         }
         Verdict::Yes => act::carry_out(model, question.intent),
+        Verdict::Instead(request) => panes::plan::open(model, *request),
         Verdict::No => {
             model.say(match question.intent {
                 Intent::Recover(_) => "nothing was done; X asks again",

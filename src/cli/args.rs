@@ -166,6 +166,9 @@ pub struct RunArgs {
     /// Build exactly this commit, branch or tag, whatever the work tree holds
     #[arg(long, value_name = "REVISION")]
     pub revision: Option<String>,
+    /// `build` and `pipeline`: also every service that says `after = [SERVICE]`, each behind what it stands on
+    #[arg(long)]
+    pub with_dependants: bool,
     #[command(flatten)]
     pub how: HowToRun,
 }
@@ -220,7 +223,8 @@ pub struct HowToRun {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// Do not ask, also where a host is protected: the service's name, once more (`shop.staging` in an environment)
+    /// Do not ask, also where a host is protected: the service's name, once more (`shop.staging` in an environment,
+    /// `'base shop'` where both are deployed to protected hosts)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Option<String>,
     #[command(flatten)]

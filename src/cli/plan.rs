@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal};
 
 use super::args::HowToRun;
 use super::out;
+use crate::domain::ids::ServiceName;
 use crate::domain::plan::PlanView;
 use crate::domain::units::short_span;
 
@@ -39,10 +40,27 @@ pub(super) fn print(plan: &PlanView) {
             out::line(&format!("  {:<9}{line}", if index == 0 { title } else { "" }));
         }
     }
+    if plan.request.dependants.is_empty() && !plan.dependants.is_empty() {
+        let names: Vec<&str> = plan.dependants.iter().map(ServiceName::as_str).collect();
+        out::line(&format!(
+            "  {:<9}{}: --with-dependants has a {word} of each behind this one",
+            "on it",
+            names.join(", ")
+        ));
+    }
     if let Some(estimate) = plan.estimate {
         out::line(&format!("  {:<9}about {}", "time", short_span(estimate)));
     }
     plan.refusals.iter().for_each(out::fault);
+}
+
+/// As a shell takes it for one word.
+fn quoted(words: &str) -> String {
+    if words.contains(' ') {
+        format!("'{words}'")
+    } else {
+        words.to_owned()
+    }
 }
 
 /// What became of the question.
@@ -55,8 +73,7 @@ pub(super) enum Answer {
 
 /// A protected host wants the service's name, with its environment; anything else wants `--yes` or a `y`.
 pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
-    let service = plan.request.subject();
-    let service = service.as_str();
+    let service = plan.word.as_str();
     let protected: Vec<&str> = plan
         .protected
         .iter()
@@ -72,12 +89,12 @@ pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
         return Answer::NotAsked(if protected.is_empty() {
             "say --yes where nobody can be asked".to_owned()
         } else {
-            format!("{} is protected: say --confirm {service}", protected.join(", "))
+            format!("{} is protected: say --confirm {}", protected.join(", "), quoted(service))
         });
     }
     let (question, wanted): (String, &[&str]) = if protected.is_empty() {
         (
-            format!("{} {service}? Type yes: ", plan.request.word()),
+            format!("{} {}? Type yes: ", plan.request.word(), plan.request.subject()),
             &["y", "yes"],
         )
     } else {

@@ -23,7 +23,19 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
         Ok(subject) => subject,
         Err(exit) => return exit,
     };
+    let mut dependants = Vec::new();
+    if asked.with_dependants {
+        dependants = setup.config.after.dependants(&subject.service);
+        if dependants.is_empty() {
+            let what = format!("{} {} with what stands on it", kind.word(), subject.service);
+            let hint = format!("a service says so with `after = [\"{}\"]`", subject.service);
+            out::fault(&Fault::new(what, "nothing does").hint(hint));
+            return Exit::Usage;
+        }
+    }
     let request = RunRequest {
+        dependants,
+        behind: Vec::new(),
         kind,
         service: subject.service,
         environment: subject.environment,
@@ -40,6 +52,8 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
 
 pub(super) async fn push(setup: &Setup, asked: PushArgs) -> Exit {
     let request = RunRequest {
+        dependants: Vec::new(),
+        behind: Vec::new(),
         kind: RunKind::Push,
         service: asked.service,
         environment: None,
@@ -60,6 +74,8 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
         Err(exit) => return exit,
     };
     let request = RunRequest {
+        dependants: Vec::new(),
+        behind: Vec::new(),
         kind: RunKind::Rollback,
         service: subject.service,
         environment: subject.environment,
@@ -80,6 +96,8 @@ pub(super) async fn promote(setup: &Setup, asked: PromoteArgs) -> Exit {
         Err(exit) => return exit,
     };
     let request = RunRequest {
+        dependants: Vec::new(),
+        behind: Vec::new(),
         tags: Vec::new(),
         kind: RunKind::Deploy,
         service: asked.service,
@@ -152,14 +170,48 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
     }
     // What the plan saw, not merely what was asked.
     let request = &plan.request;
-    match runs::launch(&setup.state, &setup.config, request, runs::who()).await {
-        Ok(id) if how.detach => {
-            out::line(id.as_str());
-            Exit::Done
-        }
-        Ok(id) => follow(setup, &id, how.output.json).await,
-        Err(fault) => failed(&fault),
+    let run = match runs::launch(&setup.state, &setup.config, request, runs::who()).await {
+        Ok(run) => run,
+        Err(fault) => return failed(&fault),
+    };
+    if !request.dependants.is_empty() {
+        return and_behind(setup, request, run, how).await;
     }
+    if how.detach {
+        out::line(run.as_str());
+        return Exit::Done;
+    }
+    follow(setup, &run, how.output.json).await
+}
+
+/// The run and those behind it, followed one after the other; the first that did not end well gives the exit code.
+async fn and_behind(setup: &Setup, request: &RunRequest, run: RunId, how: &HowToRun) -> Exit {
+    let begun = runs::launch_behind(&setup.state, &setup.config, request, &run, &runs::who()).await;
+    let behind = match begun {
+        Ok(behind) => behind,
+        Err(fault) => return failed(&fault),
+    };
+    let all = std::iter::once(run).chain(behind.into_iter().map(|(_, run)| run));
+    if how.detach {
+        all.for_each(|run| out::line(run.as_str()));
+        return Exit::Done;
+    }
+    let mut exit = Exit::Done;
+    let mut views = Vec::new();
+    for run in all {
+        let (ended, view) = watch(setup, &run).await;
+        views.extend(view);
+        if exit == Exit::Done {
+            exit = ended;
+        }
+        if ended == Exit::Interrupted {
+            return ended;
+        }
+    }
+    if how.output.json {
+        out::json(&views);
+    }
+    exit
 }
 
 fn failed(fault: &Fault) -> Exit {
@@ -169,6 +221,15 @@ fn failed(fault: &Fault) -> Exit {
 
 /// Words about each cell as it changes, to stderr; the whole run as JSON at its end if that was asked for.
 pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
+    let (exit, view) = watch(setup, id).await;
+    if json && let Some(view) = view {
+        out::json(&view);
+    }
+    exit
+}
+
+/// How it ended, and as what it was seen last.
+async fn watch(setup: &Setup, id: &RunId) -> (Exit, Option<RunView>) {
     let mut told = Told::default();
     let mut last = None;
     let show = |view: &RunView| {
@@ -179,7 +240,7 @@ pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
         biased;
         _ = tokio::signal::ctrl_c() => {
             out::words(&format!("the run goes on: pilothouse follow {id}, or pilothouse cancel {id}"));
-            return Exit::Interrupted;
+            return (Exit::Interrupted, None);
         }
         followed = runs::follow(&setup.state, id, show) => followed,
     };
@@ -187,13 +248,10 @@ pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
         Ok(code) => {
             if let Some(view) = &last {
                 out::words(&ending(view));
-                if json {
-                    out::json(view);
-                }
             }
-            Exit::of_run(code)
+            (Exit::of_run(code), last)
         }
-        Err(fault) => failed(&fault),
+        Err(fault) => (failed(&fault), None),
     }
 }
 

@@ -8,6 +8,7 @@ pub mod rollout;
 pub mod service;
 pub mod test;
 pub mod options;
+pub mod after;
 pub mod compose;
 pub mod dockerfile;
 pub mod registry;
@@ -99,6 +100,8 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// In the order of the files; names are unique.
     pub services: Vec<Service>,
+    /// Which of them are built behind which others.
+    pub after: After,
     /// What web hooks may start, in the order of the services: at most one each.
     pub triggers: Vec<Trigger>,
     pub listen: Listen,

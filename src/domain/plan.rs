@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::ids::{HostName, ReleaseNumber, ServiceName};
+use super::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use super::run::RunKind;
 
 /// One run as a person or a pipeline asks for it.
@@ -31,6 +31,12 @@ pub struct RunRequest {
     pub origin: Option<Origin>,
     #[serde(default)]
     pub wait: Wait,
+    /// Services whose images stand on this one's and that have a run of the same kind behind this one, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependants: Vec<ServiceName>,
+    /// Runs that must have ended well before this one begins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub behind: Vec<RunId>,
 }
 
 /// What a run does while another one of its service is under way.
@@ -111,6 +117,11 @@ pub struct PlanView {
     pub warnings: Vec<String>,
     /// Why it would not be started; empty when it can be.
     pub refusals: Vec<Fault>,
-    /// Protected hosts among the targets: the name must be typed.
+    /// Protected hosts among the targets: the word must be typed.
     pub protected: Vec<HostName>,
+    /// `shop`; `base shop` where a run behind it changes protected hosts, too.
+    pub word: String,
+    /// Services whose images stand on this one's, whether they have a run behind it or not.
+    #[serde(default)]
+    pub dependants: Vec<ServiceName>,
 }

@@ -255,6 +255,8 @@ impl Desk {
             let _turn = self.turn.lock().await;
             self.prepare(trigger, push).await?;
             let request = RunRequest {
+                dependants: Vec::new(),
+                behind: Vec::new(),
                 kind: trigger.run,
                 service: trigger.service.clone(),
                 environment: trigger.environment.clone(),

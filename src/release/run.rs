@@ -36,6 +36,8 @@ pub enum Fact {
     Cancelled(String),
     /// Another run of the service is under way, and this one does not wait for it any longer.
     Late(String),
+    /// What it stands on did not come to be: why.
+    Unfounded(String),
 }
 
 /// What the run asks for. In order: what is written comes before what is done after it.
@@ -209,7 +211,8 @@ impl Run {
             Fact::HostLost(host, why) => self.lose(&host, &why, &mut actions),
             Fact::Taken(host, why) => self.fenced(&host, &why, &mut actions),
             Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
-            Fact::Late(behind) => self.late(&behind),
+            Fact::Late(behind) => self.never(format!("{LOCKED}: {behind} is under way"), 4),
+            Fact::Unfounded(why) => self.never(format!("it was not begun: {why}"), 1),
         }
         self.go_on(&mut actions);
         actions

@@ -120,6 +120,7 @@ pub async fn draft(
         hosts,
         known: config.hosts.clone(),
         wait: request.wait,
+        behind: request.behind.clone(),
     })
 }
 

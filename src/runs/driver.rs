@@ -116,6 +116,7 @@ impl Driver {
                     return Ok(Begin::Later(format!("{words} is under way")));
                 }
                 (Asked::Late(words), _) => return Ok(Begin::Never(Fact::Late(words))),
+                (Asked::Unfounded(why), _) => return Ok(Begin::Never(Fact::Unfounded(why))),
                 (Asked::Behind(words), _) => words,
             };
             if behind != said {

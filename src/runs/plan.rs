@@ -22,7 +22,8 @@ use crate::release::plan::{LATEST, Plan};
 use crate::release::road::slots;
 use crate::release::{preflight, spec};
 
-pub async fn plan(
+/// Of this run alone.
+pub(super) async fn plan(
     state: &State,
     config: &Config,
     request: &RunRequest,
@@ -83,6 +84,8 @@ pub async fn plan(
         warnings: plan.notes.clone(),
         refusals,
         protected: protected(config, &plan),
+        word: plan.subject.to_string(),
+        dependants: Vec::new(),
     };
     if let Some(last) = state.queue_of(&plan.subject).last() {
         let what = format!("{} {}", plan.kind.word(), plan.subject);

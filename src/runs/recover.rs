@@ -199,6 +199,7 @@ pub async fn take_up(
         hosts,
         known: known.to_vec(),
         wait: Wait::No,
+        behind: Vec::new(),
     };
     let begun = async {
         let dir = state.create(&file)?;

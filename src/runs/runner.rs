@@ -54,7 +54,7 @@ fn say(words: &[u8]) {
 
 fn run(dir: &Path) -> Result<u8, Fault> {
     let handed = read_handed()?;
-    let file = read_run_file(dir)?;
+    let mut file = read_run_file(dir)?;
     let held = hold_alive(dir).map_err(|error| Fault::new(format!("hold {}", dir.display()), error))?;
     let Some(alive) = held else {
         return Err(Fault::new(
@@ -71,13 +71,15 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         (Run::new(file.plan.clone()), None, BTreeMap::new())
     } else {
         let left = left(&records, &file.plan.run)?;
+        // What is recovered stands on nothing new.
+        file.behind.clear();
         cancel::forget(dir).map_err(|error| Fault::new("forget what was asked before", error))?;
         journal.write(super::pen::now(), Entry::Resumed { by })?;
         let (decision, tags) = (left.decision.clone(), left.tags.clone());
         (Run::resumed(left), decision, tags)
     };
     let state = State::around(dir)?;
-    let waiting = Waiting::enter(state.clone(), &file.plan.subject, &file.plan.run, file.wait)?;
+    let waiting = Waiting::enter(state.clone(), &file)?;
     let redactor = Redactor::new(&handed);
     let output = Output::open(dir, redactor.clone())
         .map_err(|error| Fault::new(format!("keep the output in {}", dir.display()), error))?;

@@ -39,6 +39,9 @@ pub struct RunFile {
     /// While another run of the service is under way.
     #[serde(default)]
     pub wait: Wait,
+    /// Runs that must have ended well before this one begins: those of the services that its image stands on.
+    #[serde(default)]
+    pub behind: Vec<RunId>,
 }
 
 impl State {

@@ -155,7 +155,10 @@ impl World {
         let by = self.actor.clone();
         self.answer(id, async move {
             writable(access, "start the run")?;
-            runs::launch(&state, &config, &request, by).await.map(drop)
+            let run = runs::launch(&state, &config, &request, by.clone()).await?;
+            let behind = runs::launch_behind(&state, &config, &request, &run, &by).await?;
+            tracing::debug!(%run, behind = behind.len(), "started");
+            Ok(())
         });
     }
 

@@ -351,6 +351,8 @@ fn the_output_is_of_the_chosen_host() {
 
 fn request() -> RunRequest {
     RunRequest {
+        dependants: Vec::new(),
+        behind: Vec::new(),
         kind: RunKind::Deploy,
         service: service("shop"),
         environment: None,
@@ -384,6 +386,8 @@ fn plan() -> PlanView {
         warnings: words(&["web-3 keeps only r41: the release before it is gone there"]),
         refusals: Vec::new(),
         protected: Vec::new(),
+        word: "shop".to_owned(),
+        dependants: Vec::new(),
     }
 }
 
@@ -439,6 +443,46 @@ fn a_protected_host_needs_the_name_typed() {
     assert_eq!(room.keys(&[key!(s), key!(h), key!(o), key!(enter)]), []);
     let effects = room.keys(&[key!(p), key!(enter)]);
     assert!(matches!(&effects[..], [Effect::Launch(..)]), "{effects:?}");
+}
+
+#[test]
+fn tab_asks_for_the_plan_with_what_stands_on_it_and_again_for_it_alone() {
+    let stands = vec![service("web")];
+    let alone = PlanView {
+        dependants: stands.clone(),
+        ..plan()
+    };
+    let mut room = planned((80, 24), Ok(alone.clone()));
+    room.wait();
+    assert!(
+        room.screen().contains("Tab: with web behind it, which stands on it"),
+        "{}",
+        room.screen()
+    );
+    let effects = room.key(key!(tab));
+    let [Effect::Plan(id, asked)] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    assert_eq!(asked.dependants, stands);
+    let all = PlanView {
+        request: asked.clone(),
+        protected: vec![host("web-1")],
+        word: "shop web".to_owned(),
+        ..alone
+    };
+    room.event(Event::Planned(*id, Ok(Box::new(all))));
+    room.wait();
+    let screen = room.screen();
+    assert!(
+        screen.contains("and web behind it?") && screen.contains("Tab: shop alone"),
+        "{screen}"
+    );
+    assert!(screen.contains("Type shop web"), "{screen}");
+    let effects = room.key(key!(tab));
+    assert!(
+        matches!(&effects[..], [Effect::Plan(_, asked)] if asked.dependants.is_empty()),
+        "{effects:?}"
+    );
 }
 
 #[test]

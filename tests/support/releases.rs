@@ -159,6 +159,8 @@ impl Bench {
 
     pub(crate) fn request(&self, kind: RunKind) -> RunRequest {
         RunRequest {
+            dependants: Vec::new(),
+            behind: Vec::new(),
             kind,
             service: ServiceName::parse("shop").unwrap(),
             environment: self.environment.clone(),

@@ -2,6 +2,7 @@
 //! Reads every table to its end; whoever calls looks at the faults.
 
 mod host;
+mod after;
 mod service;
 mod environments;
 mod stages;
@@ -135,13 +136,18 @@ pub(super) fn configuration(sources: &[Source], machine: &Machine<'_>, faults: &
         .map(|registry| registry.address.clone())
         .collect();
     let mut names = Names::default();
+    let mut afters = Vec::new();
     for root in &mut roots {
         let Some(services) = root.take("services") else {
             continue;
         };
         for mut section in services.sections("services") {
             let (trigger, on_finish) = (section.take("trigger"), section.take("on_finish"));
+            let after = section.take("after");
             let service = service::read(&mut section, &known, &mut names);
+            if let (Some(value), Some(service)) = (after, &service) {
+                afters.push((service.name.clone(), value));
+            }
             if let (Some(value), Some(service)) = (trigger, &service) {
                 config.triggers.extend(trigger::read(&value, service));
             }
@@ -154,6 +160,7 @@ pub(super) fn configuration(sources: &[Source], machine: &Machine<'_>, faults: &
             section.finish();
         }
     }
+    config.after = after::read(&afters, &config.services, &names);
     // An including file has the last word over what it includes.
     for root in roots.iter_mut().rev() {
         if let Some(finish) = root.take("on_finish").and_then(|value| finish::read(&value)) {

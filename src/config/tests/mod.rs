@@ -1,5 +1,6 @@
 //! The configuration as a person meets it: files on a machine of the test's own, loaded.
 
+mod after;
 mod discovery;
 mod environments;
 mod finish;

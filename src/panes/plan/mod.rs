@@ -9,6 +9,7 @@ use crate::app::question::{Intent, Question};
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::fault::Fault;
+use crate::domain::ids::ServiceName;
 use crate::domain::order::OrderId;
 use crate::domain::plan::{PlanView, RunRequest};
 use crate::domain::run::RunKind;
@@ -88,11 +89,12 @@ fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
             let from = plan.request.origin_words().unwrap_or_default();
             format!("Promote {from} to {service} on {hosts}?")
         }
-        _ if plan.hosts.is_empty() => format!("{}?", content::title(&plan.request)),
+        _ if plan.hosts.is_empty() => format!("{}{}?", content::title(&plan.request), behind(&plan.request)),
         kind => format!(
-            "{} {} {hosts}?",
+            "{} {} {hosts}{}?",
             content::title(&plan.request),
-            content::toward(kind)
+            content::toward(kind),
+            behind(&plan.request)
         ),
     };
     let intent = Intent::Launch(plan.request.clone());
@@ -101,12 +103,44 @@ fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
         .iter()
         .map(crate::domain::ids::HostName::as_str)
         .collect();
-    if protected.is_empty() {
-        return Question::yes_no(title, intent, uptime);
+    let question = if protected.is_empty() {
+        Question::yes_no(title, intent, uptime)
+    } else {
+        let verb = if protected.len() == 1 { "is" } else { "are" };
+        let why = format!("{} {verb} protected", protected.join(", "));
+        Question::typed(title, plan.word.clone(), intent, uptime).details(vec![why])
+    };
+    with_or_without(question, &plan.request, &plan.dependants)
+}
+
+/// Where services stand on this one: `Tab` has them built behind it, or not.
+#[must_use]
+pub fn with_or_without(question: Question, request: &RunRequest, dependants: &[ServiceName]) -> Question {
+    let mut other = request.clone();
+    if dependants.is_empty() {
+        return question;
     }
-    let verb = if protected.len() == 1 { "is" } else { "are" };
-    let why = format!("{} {verb} protected", protected.join(", "));
-    Question::typed(title, service, intent, uptime).details(vec![why])
+    if other.dependants.is_empty() {
+        other.dependants = dependants.to_vec();
+        let stands = if dependants.len() == 1 { "stands" } else { "stand" };
+        question.or_plan(&format!("with {} behind it, which {stands} on it", named(dependants)), other)
+    } else {
+        other.dependants.clear();
+        question.or_plan(&format!("{} alone", request.subject()), other)
+    }
+}
+
+/// `, and shop, web behind it`
+fn behind(request: &RunRequest) -> String {
+    match named(&request.dependants) {
+        names if names.is_empty() => names,
+        names => format!(", and {names} behind it"),
+    }
+}
+
+fn named(services: &[ServiceName]) -> String {
+    let names: Vec<&str> = services.iter().map(ServiceName::as_str).collect();
+    names.join(", ")
 }
 
 #[must_use]

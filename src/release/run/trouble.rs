@@ -167,10 +167,10 @@ impl Run {
     }
 
     /// Before its first step only: nothing was asked of any host.
-    pub(super) fn late(&mut self, behind: &str) {
+    pub(super) fn never(&mut self, why: String, exit: u8) {
         self.trouble.get_or_insert(Trouble {
-            why: format!("{LOCKED}: {behind} is under way"),
-            exit: 4,
+            why,
+            exit,
             cancelled: false,
         });
     }

@@ -5,6 +5,7 @@ mod ending;
 mod history;
 mod places;
 mod standing;
+mod dependants;
 mod queue;
 
 use std::path::{Path, PathBuf};
