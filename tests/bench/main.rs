@@ -17,6 +17,8 @@ mod latency;
 #[cfg(test)]
 mod meter;
 #[cfg(test)]
+mod pipelines;
+#[cfg(test)]
 mod programs;
 #[cfg(test)]
 mod start;
@@ -26,6 +28,8 @@ mod steady;
 mod stage;
 #[cfg(test)]
 mod table;
+#[cfg(test)]
+mod upload;
 
 #[cfg(test)]
 fn main() {
@@ -53,6 +57,13 @@ fn main() {
     if wanted("flood") {
         stage.fill(0);
         flood::measure(&stage, &mut table);
+    }
+    if wanted("stages") {
+        stage.fill(0);
+        pipelines::measure(&stage, &mut table);
+    }
+    if wanted("upload") {
+        upload::measure(&stage, &mut table);
     }
     table.print();
 }

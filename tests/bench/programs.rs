@@ -60,11 +60,9 @@ impl Program {
             stage.folder.display()
         );
         std::fs::write(&config, text).unwrap();
-        let path = std::env::var_os("PILOTHOUSE_BENCH_BINARY")
-            .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_pilothouse")), PathBuf::from);
         Self {
             name: "pilothouse",
-            path,
+            path: path(),
             arguments: vec!["--config".to_owned(), config.display().to_string()],
             keys: "2",
             has_statistics: true,
@@ -214,6 +212,12 @@ impl Session {
     ) -> Option<u64> {
         self.expect(condition).recv_timeout(limit).ok()
     }
+}
+
+/// Ours: the release build, where `tests/run --bench` made it.
+pub(crate) fn path() -> PathBuf {
+    std::env::var_os("PILOTHOUSE_BENCH_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_pilothouse")), PathBuf::from)
 }
 
 /// Lets what runs run so long.
