@@ -46,6 +46,10 @@ pub struct Test {
     /// A report in the container that is kept and summed up.
     #[serde(default)]
     pub junit: Option<String>,
+    /// Where the image of its `target` is pushed once it passed: `registry:5000/shop-tests:{git.short}`. A plan has the tag
+    /// filled in.
+    #[serde(default)]
+    pub push: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +173,7 @@ impl Test {
             compose: None,
             artifacts: Vec::new(),
             junit: None,
+            push: None,
         }
     }
 
@@ -193,6 +198,9 @@ impl Test {
             .collect();
         if !needs.is_empty() {
             words.push(format!("beside {}", needs.join(" and ")));
+        }
+        if let Some(push) = &self.push {
+            words.push(format!("its image pushed as {push} once it passed"));
         }
         if self.retries > 0 {
             words.push(format!("up to {} times", self.retries.saturating_add(1)));

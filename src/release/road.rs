@@ -277,6 +277,38 @@ impl Plan {
         }
     }
 
+    /// What tests of this run push once they passed.
+    #[must_use]
+    pub fn test_pushes(&self) -> Vec<&str> {
+        let slots = self.all_slots();
+        let tests = slots.iter().filter_map(|slot| self.container(slot));
+        tests.filter_map(|(test, _)| test.push.as_deref()).collect()
+    }
+
+    /// The containers that this run starts and that name images of their own, with those names.
+    #[must_use]
+    pub fn named_images(&self) -> Vec<(&Test, Vec<&str>)> {
+        let mut found: Vec<(&Test, Vec<&str>)> = Vec::new();
+        for slot in self.all_slots() {
+            let Some((test, _)) = self.container(&slot) else {
+                continue;
+            };
+            let mut names = test.named_images();
+            if let Slot::Custom(name) = &slot
+                && let Some(Work::Run {
+                    image: Some(image), ..
+                }) = self.custom(name).map(|stage| &stage.work)
+                && !names.contains(&image.as_str())
+            {
+                names.push(image);
+            }
+            if !names.is_empty() {
+                found.push((test, names));
+            }
+        }
+        found
+    }
+
     /// Every tag that the run may give or move on its hosts.
     #[must_use]
     pub fn marks(&self) -> Vec<String> {

@@ -100,6 +100,7 @@ pub async fn draft(
             build.git = Some(revision.full);
         }
     }
+    name_tests(&mut plan, number, now).await?;
     if plan.does_push() {
         plan.pushes = pushes(&plan, config, request).map_err(|fault| Fault {
             what: what(),
@@ -134,6 +135,25 @@ fn hosts(plan: &Plan, config: &Config) -> Result<Vec<Host>, Fault> {
     let missing = |name: &HostName| Fault::new("", format!("the configuration has no host {name}"));
     let known = |name: HostName| config.host(&name).cloned().ok_or_else(|| missing(&name));
     names.into_iter().map(known).collect()
+}
+
+/// What tests push gets its tags, if this run does any of them.
+async fn name_tests(plan: &mut Plan, number: u64, now: Stamp) -> Result<(), Fault> {
+    if plan.test_pushes().is_empty() {
+        return Ok(());
+    }
+    let Some(build) = plan.service.build.clone() else {
+        return Ok(());
+    };
+    for template in plan
+        .service
+        .tests
+        .iter_mut()
+        .filter_map(|test| test.push.as_mut())
+    {
+        *template = build::reference(template, &build, number, now).await?;
+    }
+    Ok(())
 }
 
 fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static str> {

@@ -22,7 +22,7 @@ use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
 use super::step::lock::Pinned;
-use super::step::{carry, gate, lock, replicas, spent, survey};
+use super::step::{Progress as _, carry, gate, lock, replicas, spent, survey};
 use crate::config::Host;
 use crate::config::service::Gate;
 use crate::domain::fault::Fault;
@@ -88,6 +88,8 @@ struct Held {
     image: Option<Named>,
     /// What the tags named before the run.
     tags: BTreeMap<HostName, Tags>,
+    /// How many tests under way stand on an image that was brought there for them.
+    lent: BTreeMap<(HostName, ImageId), usize>,
 }
 
 /// The one image of a run that builds or tests, and a host that has it.
@@ -232,6 +234,9 @@ impl Hands {
             }
             Err(failure) => {
                 let failure = self.pen.clean(failure);
+                if let Some(hint) = &failure.fault.hint {
+                    self.pen.teller(&step).line(&format!("hint: {hint}"));
+                }
                 self.pen.write(Entry::Failed {
                     step,
                     took,

@@ -118,16 +118,23 @@ async fn logins_of(
     env: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Result<Logins, Fault> {
     let plan = &mut file.plan;
+    let of = |name: &str| Reference::parse(name).map(|image| image.registry().to_owned());
+    let mut wanted: BTreeSet<String> = plan.test_pushes().into_iter().flat_map(of).collect();
     let own = registry_of(&plan.service.image).to_owned();
-    let asked = Reference::parse(&plan.image).map(|image| image.registry().to_owned());
-    let registries: BTreeSet<String> = asked.into_iter().chain([own.clone()]).collect();
     if plan.does_push() {
-        return logins::logins(config, &registries, Some(&own), env).await;
+        wanted.insert(own.clone());
+    }
+    let named = plan.named_images().into_iter().flat_map(|(_, names)| names);
+    let mut registries: BTreeSet<String> = named.flat_map(of).chain(wanted.clone()).collect();
+    registries.extend(of(&plan.image));
+    registries.insert(own);
+    if !wanted.is_empty() {
+        return logins::logins(config, &registries, &wanted, env).await;
     }
     let found = match plan.kind {
         RunKind::Build => Ok(Logins::new()),
         RunKind::Push | RunKind::Pipeline | RunKind::Test | RunKind::Deploy | RunKind::Rollback => {
-            logins::logins(config, &registries, None, env).await
+            logins::logins(config, &registries, &wanted, env).await
         }
     };
     Ok(found.unwrap_or_else(|fault| {

@@ -12,7 +12,6 @@ use docker_credential::{CredentialRetrievalError, DockerCredential, get_credenti
 use super::secrets;
 use crate::config::Config;
 use crate::config::dockerfile::Bases;
-use crate::config::service::Secret;
 use crate::domain::fault::Fault;
 use crate::domain::reference::HUB;
 use crate::hosts::registry::Login;
@@ -43,17 +42,17 @@ pub async fn login(
 }
 
 /// The registries of a run's images that it may speak to, each with its login. Spoken to is what `[[registries]]` names, what
-/// somebody logged in to, and, `wanted`, where a push goes: a registry for everybody is not guessed at otherwise.
+/// somebody logged in to, and, `wanted`, where pushes go: a registry for everybody is not guessed at otherwise.
 pub async fn logins(
     config: &Config,
     registries: &BTreeSet<String>,
-    wanted: Option<&str>,
+    wanted: &BTreeSet<String>,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Result<Logins, Fault> {
     let mut logins = Logins::new();
     for registry in registries {
         let is_named = config.registry(registry).is_some();
-        let is_wanted = wanted == Some(registry);
+        let is_wanted = wanted.contains(registry);
         // Names without a registry are mostly of images that never leave the hosts.
         if registry == HUB && !is_named && !is_wanted {
             continue;
@@ -82,7 +81,11 @@ pub async fn of_bases(
         match login(config, &registry, env).await {
             Ok(None) => {}
             Ok(found) => drop(logins.insert(registry, found)),
-            Err(fault) if config.registry(&registry).is_some_and(|known| known.login.is_some()) => {
+            Err(fault)
+                if config
+                    .registry(&registry)
+                    .is_some_and(|known| known.login.is_some()) =>
+            {
                 return Err(fault);
             }
             // The image may be on the builder, or be for everybody.
@@ -181,6 +184,7 @@ mod tests {
     use super::*;
     use crate::config::Registry;
     use crate::config::registry::Account;
+    use crate::config::service::Secret;
 
     const SHOP: &str = "registry.internal:5000";
 

@@ -103,6 +103,9 @@ pub(super) async fn plan(
     if !plan.builds() && (plan.does_push() || !plan.test_hosts().is_empty()) {
         worked_on(&plan, &facts, is_in_registry, &mut view);
     }
+    let needed = super::needed::look(config, &plan, &file.hosts).await;
+    view.warnings.extend(needed.warnings);
+    view.refusals.extend(needed.refusals);
     view.order = work(&plan, false);
     if plan.does_push() {
         pushed(state, &plan, &mut view);

@@ -27,6 +27,8 @@ mod podman;
 #[cfg(test)]
 mod probes;
 #[cfg(test)]
+mod promotions;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod registry_runs;
@@ -48,6 +50,8 @@ mod build_caches;
 mod build_runs;
 #[cfg(test)]
 mod stats;
+#[cfg(test)]
+mod test_images;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

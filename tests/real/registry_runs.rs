@@ -11,17 +11,17 @@ use crate::support::fleet::{self, Lease};
 use crate::support::program::{Program, Said, finish};
 use crate::support::registry::{PASSWORD, Registry, USER};
 
-struct Shop {
-    daemons: Lease,
-    registry: Registry,
-    program: Program,
+pub(super) struct Shop {
+    pub(super) daemons: Lease,
+    pub(super) registry: Registry,
+    pub(super) program: Program,
     /// Where each command line of the processes that the program started was written down.
     seen: PathBuf,
 }
 
 impl Shop {
     /// Two hosts, the first one builds; the password comes by `password`, a TOML table.
-    fn new(registry: Registry, password: Option<&str>) -> Self {
+    pub(super) fn new(registry: Registry, password: Option<&str>) -> Self {
         let daemons = fleet::lease(2);
         let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
         let program = Program::new(&hosts, "");
@@ -57,7 +57,7 @@ impl Shop {
         shop
     }
 
-    fn write(&self, version: &str, test: &str) {
+    pub(super) fn write(&self, version: &str, test: &str) {
         let put =
             |name: &str, text: &str| fs::write(self.program.dir().join("context").join(name), text).unwrap();
         put(
@@ -68,7 +68,7 @@ impl Shop {
         put("test.sh", test);
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
+    pub(super) fn run(&self, arguments: &[&str]) -> Said {
         self.program.run(arguments)
     }
 
@@ -103,13 +103,13 @@ impl Shop {
         said
     }
 
-    fn digest(&self, tag: &str) -> Option<String> {
+    pub(super) fn digest(&self, tag: &str) -> Option<String> {
         self.registry.digest("team/shop", tag)
     }
 }
 
 /// The replica of the service there: its image's id, and the label with the digest.
-fn replica(daemon: &Daemon) -> (String, String) {
+pub(super) fn replica(daemon: &Daemon) -> (String, String) {
     let filter = "/containers/json?filters=%7B%22label%22%3A%5B%22pilothouse.service%3Dshop%22%5D%7D";
     let list = daemon.ask("GET", filter, &Value::Null);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -129,7 +129,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Every output line that the run kept.
-fn output(shop: &Shop) -> String {
+pub(super) fn output(shop: &Shop) -> String {
     let mut found = Vec::new();
     files(&shop.program.dir().join("state"), &mut found);
     found
@@ -270,6 +270,7 @@ fn standing_on_the_registry(shop: &Shop, login: &dyn Fn(&[&str]) -> Said) {
     login(&["build", "shop"]).exits(0);
     login(&["push", "shop"]).exits(0);
     assert!(shop.digest("v1").is_some());
+    shop.daemons[0].trust(shop.registry.address());
     let address = shop.registry.address();
     let dockerfile = format!(
         "ARG REGISTRY={address}\nFROM ${{REGISTRY}}/team/shop:v1 AS base\nFROM base\nRUN cat /version; echo from the registry\n"
@@ -353,11 +354,7 @@ fn a_base_image_is_fetched_as_docker_login_left_it_and_without_a_login_it_is_sai
         forget(&shop, builder);
         fs::write(docker.join("config.json"), "{}").unwrap();
         let refused = shop.run(&["build", "shop"]).exits(1);
-        assert!(
-            refused.err.contains("docker login"),
-            "{builder}: {}",
-            refused.err
-        );
+        assert!(refused.err.contains("docker login"), "{builder}: {}", refused.err);
         let broken = format!("{{\"credHelpers\": {{\"{address}\": \"is-missing\"}}}}");
         fs::write(docker.join("config.json"), broken).unwrap();
         let said = shop.run(&["build", "shop"]).exits(1);

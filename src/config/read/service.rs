@@ -129,7 +129,7 @@ pub(super) fn whole(
 
 /// `registry.internal:5000/team/shop`, without tag or digest.
 /// <https://github.com/distribution/reference>
-fn repository(text: &str) -> Result<String, Wrong> {
+pub(super) fn repository(text: &str) -> Result<String, Wrong> {
     let wrong = |what: &str| Wrong::new(format!("{text:?} {what}"));
     if text.contains('@') {
         return Err(wrong("holds a digest").hint("the repository alone: each run decides which image"));

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use super::super::fault::Wrong;
 use super::super::section::{Section, Value};
+use super::super::template;
 use super::super::test::{Compose, Need, Passes, Test, TestImage};
 use super::needs::{self, WITHIN};
+use super::service::repository;
 use super::spec::memory;
 use super::stages::{command, host, limit, name, name_of_variable, pairs};
 use super::{Known, Names};
 use crate::domain::ids::HostName;
+use crate::domain::reference::{HUB, registry_of};
 
 const TEST_LIMIT: Duration = Duration::from_mins(10);
 /// What fails so often is no chance.
@@ -63,6 +66,9 @@ pub(super) fn test(
     });
     let junit = section.take("junit").map(|value| value.parsed(inside));
     let compose = compose(section, &needs);
+    let push = section
+        .take("push")
+        .map(|value| push(&value, image.as_ref(), known));
     Some(Test {
         name: name?,
         host: host?,
@@ -78,6 +84,7 @@ pub(super) fn test(
         compose,
         artifacts: artifacts?,
         junit: junit.flatten(),
+        push: push.flatten(),
     })
 }
 
@@ -108,6 +115,35 @@ fn image(section: &mut Section<'_>, built: &Built<'_>) -> Option<TestImage> {
             })
         }
     }
+}
+
+/// `registry:5000/shop-tests:{git.short}`: the image under test has its own stage for that.
+fn push(value: &Value<'_>, image: Option<&TestImage>, known: &Known) -> Option<String> {
+    if let Some(TestImage::Own | TestImage::Named(_)) = image {
+        value.fault(
+            Wrong::new("`push` is of the image that `target` has built")
+                .hint("the image under test is pushed by the stage `push` of the pipeline"),
+        );
+        return None;
+    }
+    value.parsed(|text| {
+        let (name, tag) = match text.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, tag),
+            Some(_) | None => {
+                return Err(
+                    Wrong::new(format!("{text:?} has no tag")).hint(format!("\"{text}:{{git.short}}\""))
+                );
+            }
+        };
+        let name = repository(name)?;
+        let registry = registry_of(&name);
+        if registry == HUB && !known.registries.iter().any(|known| known == HUB) {
+            return Err(Wrong::new(format!("{name} names no registry")).hint(format!(
+                "\"registry:5000/{name}\"; for Docker's own, [[registries]] with `address = \"{HUB}\"`"
+            )));
+        }
+        Ok(format!("{name}:{}", template::check(tag)?))
+    })
 }
 
 /// `"exit-code"`, or `{ last-line = '^Result: SUCCESS!$' }`.

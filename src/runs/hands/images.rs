@@ -187,6 +187,11 @@ impl Hands {
                 format!("still there: {}", left.join(", ")),
             )));
         }
+        if self.plan.tests_a_stage() && self.plan.builder.as_ref() != Some(&step.host) {
+            step::lent::sweep(daemon, &self.plan.subject.service)
+                .await
+                .map_err(Failure::refused)?;
+        }
         // What the run built goes with its names; an image that was there before is not lost by losing a name.
         let last = if self.plan.does_push() && !self.plan.builds() {
             LastName::Stays

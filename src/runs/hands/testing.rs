@@ -10,13 +10,16 @@ use crate::config::test::{SELF, Test, TestImage};
 use crate::domain::container::label;
 use crate::domain::fault::Fault;
 use crate::domain::ids::ImageId;
+use crate::domain::reference::Reference;
 use crate::domain::tested::{Tested, TestedImage};
 use crate::hosts::Daemon;
 use crate::release::record::{Entry, Failure, Finding};
 use crate::release::stage::Step;
+use crate::runs::needed::missing;
 use crate::runs::pen::Teller;
 use crate::runs::secrets;
-use crate::runs::step::{self, image, survey};
+use crate::runs::step::push::{self, Pushing};
+use crate::runs::step::{self, Progress as _, image, lent, pull, survey};
 
 impl Hands {
     pub(super) async fn test(&self, step: &Step, daemon: &Daemon, name: &str) -> Result<Finding, Failure> {
@@ -70,9 +73,11 @@ impl Hands {
             images: &images,
             folder: &self.dir,
         };
-        let report = step::test::test(daemon, trial, &mut teller, cancel)
-            .await
-            .map_err(|fault| self.interrupted(fault))?;
+        let report = step::test::test(daemon, trial, &mut teller, cancel).await;
+        if beside.is_some() {
+            self.take_back(daemon, &image, &mut teller).await;
+        }
+        let report = report.map_err(|fault| self.interrupted(fault))?;
         let tested = Tested {
             image: beside,
             ..report.tested
@@ -84,10 +89,53 @@ impl Hands {
                 tested: self.pen.clean_tested(tested),
             })
             .map_err(Failure::refused)?;
-        if report.result.passed() {
-            Ok(Finding::Nothing)
-        } else {
-            Err(Failure::refused(Fault::new(what, why)))
+        if !report.result.passed() {
+            return Err(Failure::refused(Fault::new(what, why)));
+        }
+        if let (Some(push), TestImage::Target(_)) = (&test.push, &test.image) {
+            self.push_stage(&image, push, &mut teller).await?;
+        }
+        Ok(Finding::Nothing)
+    }
+
+    /// What passed is pushed from where it was built.
+    async fn push_stage(&self, image: &ImageId, name: &str, teller: &mut Teller) -> Result<(), Failure> {
+        let reference = Reference::parse(name).map_err(Failure::refused)?;
+        let build = self.plan.service.build.as_ref().ok_or_else(|| {
+            Failure::refused(Fault::new(
+                format!("push {name}"),
+                "the service has no [services.build]",
+            ))
+        })?;
+        let login = self.logins.get(reference.registry()).and_then(Option::as_ref);
+        let pushing = Pushing {
+            image,
+            references: std::slice::from_ref(&reference),
+            login,
+        };
+        let pinned = push::push(&self.daemon(&build.host)?, pushing, teller, &self.interrupt)
+            .await
+            .map_err(|fault| self.interrupted(fault))?;
+        teller.line(&format!("its image is {pinned}"));
+        Ok(())
+    }
+
+    /// The image of a stage is on the test's host as long as a test of this run needs it.
+    async fn take_back(&self, daemon: &Daemon, image: &ImageId, teller: &mut Teller) {
+        let key = (daemon.name().clone(), image.clone());
+        {
+            let mut held = self.held();
+            let users = held.lent.entry(key.clone()).or_default();
+            *users = users.saturating_sub(1);
+            if *users > 0 {
+                return;
+            }
+            held.lent.remove(&key);
+        }
+        if self.plan.builder.as_ref() != Some(daemon.name())
+            && let Err(fault) = lent::take_away(daemon, image).await
+        {
+            teller.line(&fault.to_string());
         }
     }
 
@@ -103,7 +151,7 @@ impl Hands {
             return Ok(found.id);
         }
         let builder = self.plan.builder.as_ref().filter(|builder| *builder != to.name());
-        let mut looked = to.name().to_string();
+        let mut looked = vec![to.name()];
         if let Some(builder) = builder
             && let Ok(from) = self.daemon(builder)
         {
@@ -113,33 +161,17 @@ impl Hands {
                     .map_err(|fault| self.interrupted(fault))?;
                 return Ok(found.id);
             }
-            looked = format!("{looked} nor on {builder}");
+            looked.push(builder);
         }
-        let users: Vec<&str> = test
-            .needs
-            .iter()
-            .filter(|need| need.image == wanted)
-            .map(|need| need.name.as_str())
-            .collect();
-        let of = if users.is_empty() {
-            String::new()
-        } else {
-            format!(" of {}", users.join(" and "))
-        };
-        let not = if looked.contains(" nor ") {
-            "neither"
-        } else {
-            "not"
-        };
-        Err(Failure::refused(
-            Fault::new(
-                format!("run the test {} on {}", test.name, to.name()),
-                format!("the image {wanted}{of} is {not} on {looked}"),
-            )
-            .hint(format!(
-                "`docker pull {wanted}` there; the builder's images are brought by Pilothouse"
-            )),
-        ))
+        if let Ok(reference) = Reference::parse(wanted)
+            && let Some(login) = self.logins.get(reference.registry())
+        {
+            let pulled = pull::pull(to, &reference, login.as_ref(), teller, &self.interrupt).await;
+            let id = pulled.map_err(|fault| self.interrupted(fault))?;
+            teller.line(&format!("{} pulled {wanted}", to.name()));
+            return Ok(id);
+        }
+        Err(Failure::refused(missing(test, wanted, &looked)))
     }
 
     /// Another stage of the Dockerfile, built where the service is built and brought to the host.
@@ -177,9 +209,13 @@ impl Hands {
         let id = step::build::build(&builder, order, teller, &self.interrupt)
             .await
             .map_err(|fault| self.interrupted(fault))?;
-        image::transfer(&builder, to, &id, teller, &self.interrupt)
-            .await
-            .map_err(|fault| self.interrupted(fault))?;
+        let key = (to.name().clone(), id.clone());
+        *self.held().lent.entry(key).or_default() += 1;
+        let here = lent::lend(&builder, to, &id, teller, &self.interrupt).await;
+        if let Err(fault) = here {
+            self.take_back(to, &id, teller).await;
+            return Err(self.interrupted(fault));
+        }
         let beside = TestedImage {
             reference,
             size: image::size(to, &id).await.map_err(Failure::refused)?,

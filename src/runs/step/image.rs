@@ -168,14 +168,34 @@ pub async fn transfer(
     progress: &mut dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<(), Fault> {
-    let what = format!(
+    let Some(found) = lend(from, to, image, progress, cancel).await? else {
+        return Ok(());
+    };
+    let fault = |error: Error| Fault::new(bringing(image, from, to), engine_words(&error));
+    let to = to.bulk().await.map_err(crate::hosts::Unreached::fault)?;
+    name(&to, &found, progress).await.map_err(fault)
+}
+
+fn bringing(image: &ImageId, from: &Daemon, to: &Daemon) -> String {
+    format!(
         "bring the image {} from {} to {}",
         image.short(),
         from.name(),
         to.name()
-    );
+    )
+}
+
+/// The same without any name: what it is where it comes from, or `None` if it was there already. See `take_away`.
+pub(super) async fn lend(
+    from: &Daemon,
+    to: &Daemon,
+    image: &ImageId,
+    progress: &mut dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Option<Found>, Fault> {
+    let what = bringing(image, from, to);
     if present(to, image).await? {
-        return Ok(());
+        return Ok(None);
     }
     let Some(found) = inspect(from.read(), image.as_str())
         .await
@@ -211,9 +231,7 @@ pub async fn transfer(
         )
         .hint("one of the two keeps images in containerd's store, where an image has another id"));
     }
-    name(&to, &found, progress)
-        .await
-        .map_err(|error| Fault::new(what, engine_words(&error)))
+    Ok(Some(found))
 }
 
 /// Would the image run there at all?

@@ -7,6 +7,7 @@ pub mod git;
 pub mod build;
 pub mod test;
 pub mod image;
+pub mod lent;
 mod registry;
 pub mod push;
 pub mod pull;

@@ -72,6 +72,31 @@ pub async fn pull(
         .ok_or_else(|| Fault::new(what, "it was pulled, but no image of that digest is there"))
 }
 
+/// Whether a registry has an image, as its daemon is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offered {
+    Yes,
+    /// In the registry's words.
+    No(String),
+    /// It cannot be asked, or not now.
+    Unknown(String),
+}
+
+/// Asks and takes nothing.
+pub async fn offered(daemon: &Daemon, reference: &Reference, login: Option<&Login>) -> Offered {
+    match daemon.asked_of_registry(reference, login).await {
+        Ok(_digest) => Offered::Yes,
+        Err(refusal) => {
+            let judged = judge(&refusal, reference.registry(), login.is_some());
+            if refusal.is_silence || judged.may_pass {
+                Offered::Unknown(judged.why)
+            } else {
+                Offered::No(judged.why)
+            }
+        }
+    }
+}
+
 /// An image on its way to a host.
 #[derive(Clone, Copy)]
 pub struct Bringing<'b> {

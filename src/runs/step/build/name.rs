@@ -37,12 +37,7 @@ pub async fn name(build: &Build, service: &ServiceName, run_number: u64, now: St
                 .hint("`git` of [services.build] names a commit that the repository of `context` has"),
         );
     }
-    let facts = TagFacts {
-        git_short: git.as_ref().map(|revision| revision.short.clone()),
-        git_branch: git.as_ref().and_then(|revision| revision.branch.clone()),
-        run_number,
-        time: compact(now),
-    };
+    let facts = facts(git.as_ref(), run_number, now);
     let mut tags: Vec<String> = Vec::new();
     for template in &build.tags {
         let tag = fill(template, &facts, why_not.as_deref())?;
@@ -64,6 +59,24 @@ pub async fn name(build: &Build, service: &ServiceName, run_number: u64, now: St
         git,
         notes,
     })
+}
+
+/// Another image of the same build: `registry:5000/shop-tests:{git.short}` with its tag filled.
+pub async fn reference(template: &str, build: &Build, run_number: u64, now: Stamp) -> Result<String, Fault> {
+    let (repository, tag) = super::split(template);
+    let asked = git::revision(&build.context, build.git.as_deref()).await;
+    let facts = facts(asked.as_ref().ok(), run_number, now);
+    let tag = fill(tag, &facts, asked.err().as_deref())?;
+    Ok(format!("{repository}:{tag}"))
+}
+
+fn facts(git: Option<&Revision>, run_number: u64, now: Stamp) -> TagFacts {
+    TagFacts {
+        git_short: git.map(|revision| revision.short.clone()),
+        git_branch: git.and_then(|revision| revision.branch.clone()),
+        run_number,
+        time: compact(now),
+    }
 }
 
 fn note(build: &Build, revision: &Revision) -> Option<String> {
