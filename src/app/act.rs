@@ -219,7 +219,7 @@ pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
                 .map(|(id, order)| Effect::Order(id, order))
                 .collect()
         }
-        Intent::Launch(request) => launch(model, request),
+        Intent::Launch(request) => launch(model, *request),
         Intent::Cancel(run) => {
             let id = model.next_order();
             model.orders.expect(
@@ -331,14 +331,18 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
             );
             let word = request.subject();
             let uptime = model.now.uptime;
-            let intent = Intent::Launch(request.clone());
+            let intent = Intent::Launch(Box::new(request.clone()));
             let question = if hosts.iter().any(|host| model.is_protected(host)) {
                 Question::typed(title, word, intent, uptime)
             } else {
                 Question::yes_no(title, intent, uptime)
             };
             let dependants = dependants_of(model, &request);
-            model.ask(crate::panes::plan::with_or_without(question, &request, &dependants));
+            model.ask(crate::panes::plan::with_or_without(
+                question,
+                &request,
+                &dependants,
+            ));
             Vec::new()
         }
         RunKind::Push | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => {

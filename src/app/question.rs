@@ -41,7 +41,7 @@ pub enum Intent {
         verb: Verb,
         targets: Vec<ContainerKey>,
     },
-    Launch(RunRequest),
+    Launch(Box<RunRequest>),
     Cancel(RunId),
     /// Lets the stage of the run go on.
     Approve(RunId, String),
@@ -102,7 +102,9 @@ impl Question {
             self.quiet_until = self.quiet_until.max(uptime + QUIET / 3);
             return Verdict::Pending;
         }
-        if key == key!(tab) && let Some(request) = self.instead.take() {
+        if key == key!(tab)
+            && let Some(request) = self.instead.take()
+        {
             return Verdict::Instead(Box::new(request));
         }
         match &mut self.answer {

@@ -89,7 +89,11 @@ pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
         return Answer::NotAsked(if protected.is_empty() {
             "say --yes where nobody can be asked".to_owned()
         } else {
-            format!("{} is protected: say --confirm {}", protected.join(", "), quoted(service))
+            format!(
+                "{} is protected: say --confirm {}",
+                protected.join(", "),
+                quoted(service)
+            )
         });
     }
     let (question, wanted): (String, &[&str]) = if protected.is_empty() {

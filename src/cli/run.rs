@@ -121,7 +121,7 @@ fn at_terminal() -> bool {
 }
 
 async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
-    let plan = match runs::plan(&setup.state, &setup.config, &request, setup.access).await {
+    let plan = match Box::pin(runs::plan(&setup.state, &setup.config, &request, setup.access)).await {
         Ok(plan) => plan,
         Err(fault) => return failed(&fault),
     };
@@ -170,12 +170,12 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
     }
     // What the plan saw, not merely what was asked.
     let request = &plan.request;
-    let run = match runs::launch(&setup.state, &setup.config, request, runs::who()).await {
+    let run = match Box::pin(runs::launch(&setup.state, &setup.config, request, runs::who())).await {
         Ok(run) => run,
         Err(fault) => return failed(&fault),
     };
     if !request.dependants.is_empty() {
-        return and_behind(setup, request, run, how).await;
+        return Box::pin(and_behind(setup, request, run, how)).await;
     }
     if how.detach {
         out::line(run.as_str());

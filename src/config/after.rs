@@ -87,9 +87,18 @@ mod tests {
 
     #[test]
     fn dependants_come_behind_all_that_they_stand_on() {
-        let after = after(&[("api", "lib"), ("api", "base"), ("lib", "base"), ("zoo", "base"), ("web", "zoo")]);
+        let after = after(&[
+            ("api", "lib"),
+            ("api", "base"),
+            ("lib", "base"),
+            ("zoo", "base"),
+            ("web", "zoo"),
+        ]);
         let name = |text: &str| ServiceName::parse(text).unwrap();
-        assert_eq!(words(&after.dependants(&name("base"))), ["lib", "api", "zoo", "web"]);
+        assert_eq!(
+            words(&after.dependants(&name("base"))),
+            ["lib", "api", "zoo", "web"]
+        );
         assert_eq!(words(&after.dependants(&name("zoo"))), ["web"]);
         assert_eq!(words(&after.dependants(&name("api"))), [""; 0]);
         assert_eq!(after.cycle(&name("api")), None);

@@ -197,30 +197,50 @@ mod tests {
         let text = "ARG REGISTRY=one.example\nFROM $REGISTRY/base\n";
         assert_eq!(named(text, &[]).0, ["one.example"]);
         assert_eq!(named(text, &[("REGISTRY", "two.example")]).0, ["two.example"]);
-        assert_eq!(named("ARG REGISTRY\nFROM ${REGISTRY}/base\n", &[]), (vec![], true));
-        assert_eq!(named("FROM $UNDECLARED/base\n", &[("UNDECLARED", "a.example")]), (vec![], true));
+        assert_eq!(
+            named("ARG REGISTRY\nFROM ${REGISTRY}/base\n", &[]),
+            (vec![], true)
+        );
+        assert_eq!(
+            named("FROM $UNDECLARED/base\n", &[("UNDECLARED", "a.example")]),
+            (vec![], true)
+        );
         assert_eq!(named("", &[]), (vec![], false));
     }
 
     #[test]
     fn variables_are_replaced_in_every_form() {
         let variables = BTreeMap::from([("V".to_owned(), "3".to_owned())]);
-        assert_eq!(substitute("x:$V-${V}${W:-w}${V:+v}$W", &variables, "?"), "x:3-3wv?");
+        assert_eq!(
+            substitute("x:$V-${V}${W:-w}${V:+v}$W", &variables, "?"),
+            "x:3-3wv?"
+        );
         assert_eq!(substitute("a$ b", &variables, ""), "a$ b");
     }
 
     #[test]
     fn lines_are_joined_as_the_escape_directive_says() {
-        assert_eq!(lines("\n# a\nRUN a \\\n  # between\n  && b\n"), [(3, "RUN a && b".to_owned())]);
+        assert_eq!(
+            lines("\n# a\nRUN a \\\n  # between\n  && b\n"),
+            [(3, "RUN a && b".to_owned())]
+        );
         assert_eq!(lines("# escape=`\nRUN a `\n b\\\n")[0].1, "RUN a b\\");
     }
 
     #[test]
     fn a_directive_counts_above_everything_else_only() {
         let syntax = |text| directive(text, "syntax");
-        assert_eq!(syntax("# syntax=docker/dockerfile:1\nFROM x").unwrap(), "docker/dockerfile:1");
+        assert_eq!(
+            syntax("# syntax=docker/dockerfile:1\nFROM x").unwrap(),
+            "docker/dockerfile:1"
+        );
         assert_eq!(syntax("# escape=`\n#Syntax = a/b \nFROM x").unwrap(), "a/b");
-        for text in ["FROM x\n# syntax=a", "# a comment\n# syntax=a", "", "\n# syntax=a"] {
+        for text in [
+            "FROM x\n# syntax=a",
+            "# a comment\n# syntax=a",
+            "",
+            "\n# syntax=a",
+        ] {
             assert_eq!(syntax(text), None, "{text}");
         }
     }

@@ -33,6 +33,7 @@ mod read;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use after::After;
 pub use fault::ConfigFault;
 pub use finish::OnFinish;
 pub use host::Host;

@@ -33,7 +33,8 @@ pub async fn plan(
             "behind it, once it ended well: {} {name}",
             request.kind.word()
         ));
-        view.order.extend(behind.order.iter().map(|line| format!("  {line}")));
+        view.order
+            .extend(behind.order.iter().map(|line| format!("  {line}")));
         view.tests.extend(behind.tests);
         view.warnings
             .extend(behind.warnings.iter().map(|line| format!("{name}: {line}")));
@@ -80,10 +81,12 @@ pub async fn launch_behind(
             },
             ..of(request, name)
         };
-        let run = launch(state, config, &own, actor.clone()).await.map_err(|fault| Fault {
-            what: format!("start {name} behind run {base}, which goes on: {}", fault.what),
-            ..fault
-        })?;
+        let run = launch(state, config, &own, actor.clone())
+            .await
+            .map_err(|fault| Fault {
+                what: format!("start {name} behind run {base}, which goes on: {}", fault.what),
+                ..fault
+            })?;
         begun.push((name.clone(), run));
     }
     begun.remove(0);
@@ -102,7 +105,10 @@ fn check(config: &Config, request: &RunRequest) -> Result<(), Fault> {
         return Ok(());
     }
     if !builds(request) {
-        return Err(Fault::new(what(), "only `build` and `pipeline` of the service itself make its image"));
+        return Err(Fault::new(
+            what(),
+            "only `build` and `pipeline` of the service itself make its image",
+        ));
     }
     if request.dependants != config.after.dependants(&request.service) {
         return Err(Fault::new(what(), "the configuration names others by now").hint("ask for it again"));

@@ -171,7 +171,14 @@ impl Redactor {
         let secrets = handed.secrets.values().map(String::as_str);
         let mut values: Vec<String> = secrets
             .chain(handed.finish.iter().flat_map(Finish::secrets))
-            .chain(handed.logins.values().chain(handed.bases.values()).flatten().map(Login::secret))
+            .chain(
+                handed
+                    .logins
+                    .values()
+                    .chain(handed.bases.values())
+                    .flatten()
+                    .map(Login::secret),
+            )
             .flat_map(|value| value.lines().chain([value]).map(str::to_owned))
             .filter(|value| value.len() >= SHORTEST)
             .collect();

@@ -50,7 +50,9 @@ struct Base {
 impl Base {
     fn of(state: &State, run: &RunId) -> Self {
         let subject = read_run_file(&state.dir(run)).map(|file| file.plan.subject.to_string());
-        let of = subject.map(|subject| format!(" of {subject}")).unwrap_or_default();
+        let of = subject
+            .map(|subject| format!(" of {subject}"))
+            .unwrap_or_default();
         Self {
             run: run.clone(),
             words: format!("run {run}{of}"),
@@ -73,7 +75,10 @@ impl Base {
                 ..
             }) => Err(format!("{words}, which it stands on, did not end well: {why}")),
             Ok(RunStatus::Dead | RunStatus::Running) => Err(format!("{words}, which it stands on, died")),
-            Err(fault) => Err(format!("how {words}, which it stands on, ended is not known: {}", fault.why)),
+            Err(fault) => Err(format!(
+                "how {words}, which it stands on, ended is not known: {}",
+                fault.why
+            )),
         })
     }
 }

@@ -21,6 +21,7 @@ use super::http::{Answer, Ask, bad, broken, refused, stream};
 use super::images::{Image, Layer, digest};
 use super::shell::{self, Stage};
 use super::tree::{Kind, Tree, clean};
+use crate::config::dockerfile::substitute;
 
 /// A step takes some time, as it does with a daemon that makes a container for it.
 const STEP: Duration = Duration::from_millis(40);

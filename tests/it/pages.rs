@@ -455,7 +455,8 @@ fn tab_asks_for_the_plan_with_what_stands_on_it_and_again_for_it_alone() {
     let mut room = planned((80, 24), Ok(alone.clone()));
     room.wait();
     assert!(
-        room.screen().contains("Tab: with web behind it, which stands on it"),
+        room.screen()
+            .contains("Tab: with web behind it, which stands on it"),
         "{}",
         room.screen()
     );

@@ -35,19 +35,17 @@ async fn image(daemon: &Daemon, plan: &Build, tag: &str, logins: &Logins, told: 
         secrets: &BTreeMap::new(),
         logins,
     };
-    let built = build::build(
-        &connect(daemon).await,
-        order,
-        &mut told.clone(),
-        &CancellationToken::new(),
-    );
-    built.await.unwrap()
+    let (daemon, never) = (connect(daemon).await, CancellationToken::new());
+    build::build(&daemon, order, &mut told.clone(), &never)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn steps_of_an_image_in_a_guarded_registry_are_cached_on_a_daemon_that_never_built_it() {
     let daemons = fleet::lease(2);
     let registry = Registry::guarded();
+    daemons[1].trust(registry.address());
     let cache = format!("{}/team/shop:main", registry.address());
     let logins = Logins::from([(registry.address().to_owned(), Some(login()))]);
     let mark = format!("mark {}", std::process::id());
@@ -80,6 +78,15 @@ async fn steps_of_an_image_in_a_guarded_registry_are_cached_on_a_daemon_that_nev
     let nobody = Told::default();
     image(&daemons[1], &second, "shop:one", &Logins::new(), &nobody).await;
     assert_eq!(cached(&nobody), 0, "{:?}", nobody.lines());
+    let refused = "no basic auth credentials";
+    assert!(
+        nobody
+            .lines()
+            .iter()
+            .any(|line| line.contains("ERROR") && line.contains(refused)),
+        "{:?}",
+        nobody.lines()
+    );
     assert!(
         nobody.lines().iter().any(|line| line.ends_with(&mark)),
         "{:?}",
@@ -100,15 +107,9 @@ async fn the_classic_builder_takes_layers_of_an_image_that_is_there() {
     plan.builder = Builder::Classic;
     let id = image(&daemons[0], &plan, "shop:cache", &Logins::new(), &Told::default()).await;
     let (from, to) = (connect(&daemons[0]).await, connect(&daemons[1]).await);
-    pilothouse::runs::step::image::transfer(
-        &from,
-        &to,
-        &id,
-        &mut Told::default(),
-        &CancellationToken::new(),
-    )
-    .await
-    .unwrap();
+    pilothouse::runs::step::image::transfer(&from, &to, &id, &mut Told::default(), &CancellationToken::new())
+        .await
+        .unwrap();
     daemons[1].ask(
         "POST",
         &format!("/images/{}/tag?repo=shop&tag=cache", id.as_str()),

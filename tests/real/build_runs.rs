@@ -377,14 +377,9 @@ async fn a_full_disk_on_the_builder_is_said_and_nothing_is_left_on_it() {
     // It is usable again as soon as BuildKit has given the space back, which it does by itself, later.
     fs::remove_file(folder.join("big")).unwrap();
     let full_until = Instant::now() + Duration::from_mins(1);
+    let (plan, never) = (plan(daemon, &folder), CancellationToken::new());
     loop {
-        let again = built(
-            daemon,
-            &plan(daemon, &folder),
-            &Told::default(),
-            &CancellationToken::new(),
-        );
-        match again.await {
+        match built(daemon, &plan, &Told::default(), &never).await {
             Ok(_) => break,
             Err(fault) => assert!(
                 fault.why.contains("no space left") && Instant::now() < full_until,

@@ -54,7 +54,7 @@ async fn a_paused_deploy_killed_now_and_then_is_reverted_or_split_and_both_ways_
 #[tokio::test]
 async fn what_runs_in_one_environment_is_promoted_to_the_other_under_the_same_id() {
     let daemons = fleet::lease(2);
-    promotes(bench(&daemons), image::BUSYBOX).await;
+    Box::pin(promotes(bench(&daemons), image::BUSYBOX)).await;
 }
 
 #[tokio::test]

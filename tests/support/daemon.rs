@@ -241,6 +241,13 @@ impl Daemon {
         self.start_as(more, &json!({}));
     }
 
+    /// Starts it anew: by either builder it speaks to this registry without TLS.
+    pub(crate) fn trust(&self, registry: &str) {
+        self.stop();
+        // The range that every daemon here allows is none for BuildKit.
+        self.start_with(&[&format!("--insecure-registry={registry}")]);
+    }
+
     /// Starts it with these settings in its `daemon.json`.
     pub(crate) fn start_with_settings(&self, settings: &Value) {
         self.start_as(&[], settings);

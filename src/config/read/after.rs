@@ -27,7 +27,9 @@ pub(super) fn read(said: &[(ServiceName, Value<'_>)], services: &[Service], name
                 continue;
             };
             if !builds(&on) {
-                item.fault(Wrong::new(format!("{on} has no [services.build]: it makes no image")));
+                item.fault(Wrong::new(format!(
+                    "{on} has no [services.build]: it makes no image"
+                )));
             } else if !after.of(service).contains(&on) {
                 after.stands(service.clone(), on);
             }
@@ -40,7 +42,9 @@ pub(super) fn read(said: &[(ServiceName, Value<'_>)], services: &[Service], name
         {
             let way: Vec<&str> = way.iter().map(ServiceName::as_str).collect();
             let wrong = format!("{service} stands on itself: {}", way.join(" stands on "));
-            value.fault(Wrong::new(wrong).hint("one of them must be built without another: take it out there"));
+            value.fault(
+                Wrong::new(wrong).hint("one of them must be built without another: take it out there"),
+            );
         }
     }
     after
@@ -50,14 +54,17 @@ fn one(text: &str, service: &ServiceName, names: &Names) -> Result<ServiceName, 
     let name = ServiceName::parse(text).map_err(|fault| Wrong::new(fault.to_string()))?;
     let known = || names.0.keys().map(String::as_str);
     if name == *service {
-        return Err(Wrong::new(format!("{service} stands on itself")).hint("name the service whose image it is built on"));
+        return Err(Wrong::new(format!("{service} stands on itself"))
+            .hint("name the service whose image it is built on"));
     }
     if known().any(|known| known == text) {
         return Ok(name);
     }
     let others: Vec<&str> = known().filter(|known| *known != service.as_str()).collect();
-    Err(Wrong::new(format!("there is no service {text}")).hint(match nearest(text, known()) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("there is {}", others.join(", ")),
-    }))
+    Err(
+        Wrong::new(format!("there is no service {text}")).hint(match nearest(text, known()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("there is {}", others.join(", ")),
+        }),
+    )
 }

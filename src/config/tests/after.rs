@@ -40,7 +40,7 @@ fn an_unknown_name_and_one_that_makes_no_image_are_said_at_their_places() {
     let faults = faults_of(&text);
     let line = text.lines().position(|line| line.contains("bsae")).unwrap() + 1;
     for word in [
-        format!("config.toml:{line}:10: `after`: there is no service bsae"),
+        format!("file:{line}:10: `after`: there is no service bsae"),
         "did you mean `base`?".to_owned(),
         "idle has no [services.build]: it makes no image".to_owned(),
         "`after`: app stands on itself".to_owned(),

@@ -97,7 +97,7 @@ fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
             behind(&plan.request)
         ),
     };
-    let intent = Intent::Launch(plan.request.clone());
+    let intent = Intent::Launch(Box::new(plan.request.clone()));
     let protected: Vec<&str> = plan
         .protected
         .iter()
@@ -123,7 +123,10 @@ pub fn with_or_without(question: Question, request: &RunRequest, dependants: &[S
     if other.dependants.is_empty() {
         other.dependants = dependants.to_vec();
         let stands = if dependants.len() == 1 { "stands" } else { "stand" };
-        question.or_plan(&format!("with {} behind it, which {stands} on it", named(dependants)), other)
+        question.or_plan(
+            &format!("with {} behind it, which {stands} on it", named(dependants)),
+            other,
+        )
     } else {
         other.dependants.clear();
         question.or_plan(&format!("{} alone", request.subject()), other)

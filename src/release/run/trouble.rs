@@ -3,7 +3,6 @@
 
 use super::{Action, Entry, Run, Stage, Step, Trouble, Way};
 use crate::domain::ids::HostName;
-use crate::release::preflight::LOCKED;
 use crate::release::record::{Failure, FailureKind};
 use crate::release::stage::Turn;
 

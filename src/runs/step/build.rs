@@ -35,7 +35,7 @@ use crate::runs::secrets::Secrets;
 use answers::Unbuilt;
 
 pub use bases::bases;
-pub use name::{Name, name};
+pub use name::{Name, name, reference};
 
 /// What is put right after a cancelled build: three short requests.
 const TIDY_LIMIT: Duration = Duration::from_secs(30);
@@ -103,7 +103,10 @@ pub async fn build(
         (Ok(id), Some(platform)) => is_of(&daemon, platform, &id)
             .await
             .map(|()| id)
-            .map_err(|fault| Fault { what: what.clone(), ..fault }),
+            .map_err(|fault| Fault {
+                what: what.clone(),
+                ..fault
+            }),
         (outcome, _) => outcome,
     };
     let id = match outcome {
@@ -133,7 +136,13 @@ async fn is_of(daemon: &Daemon, platform: &str, id: &str) -> Result<(), Fault> {
         .await
         .map_err(|error| Fault::new("", engine_words(&error)))?;
     // One that is not there is said by who looks for it.
-    built.map_or(Ok(()), |built| platform::proven(platform, &built))
+    let proven = built.map_or(Ok(()), |built| platform::proven(platform, &built));
+    proven.map_err(
+        |fault| match platform::hint(platform, daemon.name().as_str(), daemon.engine()) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        },
+    )
 }
 
 /// Asks what stands there now: the builder's word is not enough.
@@ -274,6 +283,13 @@ impl Attempt<'_> {
             return Some(
                 "what the Dockerfile builds on wants a login: `docker login` its registry on this machine, or give \
                  [[registries]] a username and a password"
+                    .to_owned(),
+            );
+        }
+        if words.contains("server gave HTTP response to HTTPS client") {
+            return Some(
+                "the registry speaks no TLS: name it with its port in that daemon's `insecure-registries` (BuildKit takes no \
+                 range of addresses there)"
                     .to_owned(),
             );
         }

@@ -50,16 +50,25 @@ async fn what_stands_on_it_is_built_behind_it_although_nobody_stays() {
             .iter()
             .find(|record| is_step(&record.entry))
             .map(|record| record.at);
-        assert!(began > before, "{service} began before what it stands on had ended");
+        assert!(
+            began > before,
+            "{service} began before what it stands on had ended"
+        );
         before = records.last().map(|record| record.at);
     }
     assert_eq!(runs.len(), 3);
-    let waited = desk.records(&runs[2]).into_iter().find_map(|record| match record.entry {
-        Entry::Waits { text } => Some(text),
-        _ => None,
-    });
+    let waited = desk
+        .records(&runs[2])
+        .into_iter()
+        .find_map(|record| match record.entry {
+            Entry::Waits { text } => Some(text),
+            _ => None,
+        });
     let waited = waited.expect("it is said for whom it waits");
-    assert!(waited.contains("of lib") || waited.contains("of base"), "{waited}");
+    assert!(
+        waited.contains("of lib") || waited.contains("of base"),
+        "{waited}"
+    );
 }
 
 #[tokio::test]
@@ -74,16 +83,30 @@ async fn what_it_stands_on_failed_and_nothing_behind_it_begins() {
     assert_eq!(views.as_array().unwrap().len(), 3);
     for service in ["lib", "app"] {
         assert!(
-            said.err.contains(&format!("build {service}: everything is as before: it was not begun: run ")),
+            said.err.contains(&format!(
+                "build {service}: everything is as before: it was not begun: run "
+            )),
             "{service}: {}",
             said.err
         );
     }
-    assert!(said.err.contains("of base, which it stands on, did not end well"), "{}", said.err);
-    let ids = views.as_array().unwrap().iter().map(|view| view["id"].as_str().unwrap());
+    assert!(
+        said.err.contains("of base, which it stands on, did not end well"),
+        "{}",
+        said.err
+    );
+    let ids = views
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|view| view["id"].as_str().unwrap());
     for id in ids.skip(1) {
         let records = desk.records(&RunId::parse(id).unwrap());
-        assert!(!records.iter().any(|record| matches!(record.entry, Entry::Intent(_))));
+        assert!(
+            !records
+                .iter()
+                .any(|record| matches!(record.entry, Entry::Intent(_)))
+        );
     }
 }
 
@@ -116,13 +139,17 @@ async fn one_that_waits_for_what_it_stands_on_is_cancelled_alone_and_the_next_is
         .await
         .exits(0);
     let runs: Vec<RunId> = said.out.lines().map(|id| RunId::parse(id).unwrap()).collect();
-    desk.until(&runs[1], "it waits", |view| view.waiting.is_some()).await;
+    desk.until(&runs[1], "it waits", |view| view.waiting.is_some())
+        .await;
     desk.run(&["cancel", runs[1].as_str()]).await.exits(0);
     assert_eq!(desk.ended(&runs[1]).await, 130);
     assert_eq!(desk.ended(&runs[0]).await, 0);
     assert_eq!(desk.ended(&runs[2]).await, 1);
     assert!(matches!(
         desk.view(&runs[2]).unwrap().status,
-        RunStatus::Closed { outcome: Outcome::Reverted { .. }, .. }
+        RunStatus::Closed {
+            outcome: Outcome::Reverted { .. },
+            ..
+        }
     ));
 }

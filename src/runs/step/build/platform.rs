@@ -18,8 +18,10 @@ pub(super) fn proven(wanted: &str, built: &Found) -> Result<(), Fault> {
     if made == parts(wanted) {
         return Ok(());
     }
-    let why = format!("it was built for {}/{}, not for {wanted}", made.0, made.1);
-    Err(Fault::new("", why).hint("the classic builder makes its own platform of `FROM scratch`: BuildKit does as it is told"))
+    Err(Fault::new(
+        "",
+        format!("it was built for {}/{}, not for {wanted}", made.0, made.1),
+    ))
 }
 
 /// Of a build that failed, where its host is of another platform.
