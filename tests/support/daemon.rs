@@ -244,8 +244,8 @@ impl Daemon {
     /// Starts it anew: by either builder it speaks to this registry without TLS.
     pub(crate) fn trust(&self, registry: &str) {
         self.stop();
-        // The range that every daemon here allows is none for BuildKit.
-        self.start_with(&[&format!("--insecure-registry={registry}")]);
+        // Neither the range that every daemon here allows nor a bare name is one for BuildKit.
+        self.start_with(&[&format!("--insecure-registry=http://{registry}")]);
     }
 
     /// Starts it with these settings in its `daemon.json`.

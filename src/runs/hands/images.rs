@@ -213,6 +213,9 @@ impl Hands {
                 Failure::refused(Fault::new("build", "the service has no [services.build]"))
             })?;
         let mut teller = self.pen.teller(step);
+        for note in &self.plan.notes {
+            teller.line(note);
+        }
         let secrets = secrets::of_build(&self.secrets);
         let order = step::build::Order {
             build,

@@ -288,8 +288,8 @@ impl Attempt<'_> {
         }
         if words.contains("server gave HTTP response to HTTPS client") {
             return Some(
-                "the registry speaks no TLS: name it with its port in that daemon's `insecure-registries` (BuildKit takes no \
-                 range of addresses there)"
+                "the registry speaks no TLS: name it in that daemon's `insecure-registries`, with its port, and for BuildKit \
+                 with `http://` before it"
                     .to_owned(),
             );
         }

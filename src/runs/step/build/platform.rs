@@ -26,7 +26,8 @@ pub(super) fn proven(wanted: &str, built: &Found) -> Result<(), Fault> {
 
 /// Of a build that failed, where its host is of another platform.
 pub(super) fn hint(wanted: &str, name: &str, engine: &Engine) -> Option<String> {
-    let own = (engine.os.as_str(), architecture(&engine.arch));
+    // Whatever distribution it is.
+    let own = ("linux", architecture(&engine.arch));
     (parts(wanted) != own).then(|| {
         format!(
             "{name} is {}/{}: for {wanted} every image that the Dockerfile takes must be of that platform, and what it \
