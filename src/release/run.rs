@@ -211,7 +211,9 @@ impl Run {
             Fact::HostLost(host, why) => self.lose(&host, &why, &mut actions),
             Fact::Taken(host, why) => self.fenced(&host, &why, &mut actions),
             Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
-            Fact::Late(behind) => self.never(format!("{}: {behind} is under way", preflight::LOCKED), 4),
+            Fact::Late(behind) => {
+                self.never(format!("{}: {behind} is under way", super::preflight::LOCKED), 4)
+            }
             Fact::Unfounded(why) => self.never(format!("it was not begun: {why}"), 1),
         }
         self.go_on(&mut actions);
