@@ -212,7 +212,7 @@ impl Run {
             Fact::Taken(host, why) => self.fenced(&host, &why, &mut actions),
             Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
             Fact::Late(behind) => {
-                self.never(format!("{}: {behind} is under way", super::preflight::LOCKED), 4)
+                self.never(format!("{}: {behind} is under way", super::preflight::LOCKED), 4);
             }
             Fact::Unfounded(why) => self.never(format!("it was not begun: {why}"), 1),
         }
