@@ -69,11 +69,15 @@ fn what_a_replica_is_given_the_daemon_has_and_its_own_check_gates_the_release() 
     assert_eq!(seen["Config"]["WorkingDir"], "/run");
 
     // Its check fails from now on: what runs stays what it was.
-    program.configure(&hosts, &shop.replace("! (echo > /bin/x)", "false"));
+    program.configure(
+        &hosts,
+        &shop.replace("! (echo > /bin/x)", "echo no basket; false"),
+    );
     let said = program
         .run(&["deploy", "shop", "--tag", "real", "--yes"])
         .exits(1);
-    assert!(said.err.contains("health"), "{}", said.err);
+    let words = "its health check ended with 1: no basket";
+    assert!(said.err.contains(words), "{}", said.err);
     let list = daemons[0].ask("GET", "/containers/json", &Value::Null);
     assert_eq!(list[0]["Id"].as_str(), Some(id), "the old one is back");
     assert_eq!(list.as_array().unwrap().len(), 1);

@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const SILENCE: Duration = Duration::from_secs(10);
 /// Of a replica that failed.
 const LAST_WORDS: &str = "30";
+/// Last words are a help, not a step: without them the undo goes on.
+const LISTEN: Duration = Duration::from_secs(3);
 
 /// Whose turn it is to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +143,12 @@ fn behind(scene: &Scene<'_>, whose: Whose, now: &[Replica]) -> Vec<(Replica, boo
     }
 }
 
+/// What its health check said last, then the end of its log.
 async fn last_words(daemon: &Daemon, id: &ContainerId, progress: &mut dyn Progress) {
+    let probe = last_probe(daemon, id).await.unwrap_or_default();
+    for line in probe.lines() {
+        progress.line(line);
+    }
     let options = LogsOptionsBuilder::default()
         .stdout(true)
         .stderr(true)
@@ -155,14 +162,19 @@ async fn last_words(daemon: &Daemon, id: &ContainerId, progress: &mut dyn Progre
             text.extend_from_slice(&piece.into_bytes());
         }
     };
-    // Last words are a help, not a step: without them the undo goes on.
-    if tokio::time::timeout(Duration::from_secs(3), reading)
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(LISTEN, reading).await.is_err() {
         progress.line("(its log does not answer)");
     }
     for line in String::from_utf8_lossy(&text).lines() {
         progress.line(line);
     }
+}
+
+async fn last_probe(daemon: &Daemon, id: &ContainerId) -> Option<String> {
+    let asked = daemon.read().inspect_container(id.as_str(), None);
+    let seen = tokio::time::timeout(LISTEN, asked).await.ok()?.ok()?;
+    let probe = seen.state?.health?.log?.pop()?;
+    let code = probe.exit_code.unwrap_or_default();
+    let said = probe.output.unwrap_or_default();
+    Some(format!("its health check ended with {code}: {}", said.trim()))
 }
