@@ -74,6 +74,7 @@ impl Attic {
             hosts: Vec::new(),
             known: Vec::new(),
             wait: Wait::No,
+            behind: Vec::new(),
         };
         let dir = self.state.create(&file).unwrap();
         let (mut journal, _) = Journal::open(&dir).unwrap();

@@ -88,7 +88,7 @@ async fn the_plan_says_what_is_recovered_first_and_by_whom_it_was_left() {
             runs::plan(&state, &config, &request, access).await.unwrap()
         }
     };
-    let fresh = plan(&other).await;
+    let fresh = Box::pin(plan(&other)).await;
     assert!(
         fresh
             .refusals
@@ -99,7 +99,7 @@ async fn the_plan_says_what_is_recovered_first_and_by_whom_it_was_left() {
         fresh.refusals
     );
     bench.bastion_gone(&run).await;
-    let stale = plan(&other).await;
+    let stale = Box::pin(plan(&other)).await;
     assert!(stale.refusals.is_empty(), "{:?}", stale.refusals);
     let first = &stale.order[0];
     assert!(
