@@ -1,6 +1,8 @@
 //! An image that is on a host for one test only: brought without a name, taken away again.
 //! Takes away nothing that has a name or that a container stands on.
 
+use std::time::Duration;
+
 use bollard::errors::Error;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptionsBuilder};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +14,10 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::{ImageId, ServiceName};
 use crate::hosts::Daemon;
 use crate::hosts::trouble::engine_words;
+
+/// How often a host is asked to let it go, and how long between.
+const TRIES: u32 = 6;
+const BETWEEN: Duration = Duration::from_millis(500);
 
 /// Brings it there without a name, if it is not there.
 pub async fn lend(
@@ -36,19 +42,26 @@ pub async fn take_away(daemon: &Daemon, image: &ImageId) -> Result<(), Fault> {
     if found.is_none_or(|found| !found.tags.is_empty()) {
         return Ok(());
     }
-    let options = RemoveImageOptionsBuilder::default().build();
-    let removed = daemon
-        .change()?
-        .remove_image(image.as_str(), Some(options), None)
-        .await;
-    match removed {
-        Ok(_)
-        | Err(Error::DockerResponseServerError {
-            status_code: 404 | 409,
-            ..
-        }) => Ok(()),
-        Err(error) => Err(fault(error)),
+    // A container that is being removed stands on it a moment longer.
+    for attempt in 1..=TRIES {
+        let options = RemoveImageOptionsBuilder::default().build();
+        let removed = daemon
+            .change()?
+            .remove_image(image.as_str(), Some(options), None)
+            .await;
+        match removed {
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) if attempt < TRIES => {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            Ok(_)
+            | Err(Error::DockerResponseServerError {
+                status_code: 404 | 409,
+                ..
+            }) => break,
+            Err(error) => return Err(fault(error)),
+        }
     }
+    Ok(())
 }
 
 /// Whatever was lent for tests of this service and is left, as after a crash. Not for the host that builds it: what has no
