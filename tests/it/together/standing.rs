@@ -12,7 +12,7 @@ image = "sim/box"
 [services.deploy]
 hosts = ["host-1", "host-2"]
 command = ["sh", "-c", "trap 'exit 0' TERM; sleep infinity"]
-health = { for = "2s", within = "20s" }
+health = { for = "5s", within = "40s" }
 stop_grace = "1s"
 "#;
 
