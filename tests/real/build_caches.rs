@@ -48,7 +48,7 @@ async fn steps_of_an_image_in_a_guarded_registry_are_cached_on_a_daemon_that_nev
     daemons[1].trust(registry.address());
     let cache = format!("{}/team/shop:main", registry.address());
     let logins = Logins::from([(registry.address().to_owned(), Some(login()))]);
-    let mark = format!("mark {}", std::process::id());
+    let mark = format!("cache mark {}", std::process::id());
     let folder = context(&format!("FROM {BUSYBOX}\nCOPY . /ctx\nRUN echo {mark}\n"));
     let mut first = plan(&daemons[0], &folder);
     first
