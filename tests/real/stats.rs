@@ -103,7 +103,8 @@ async fn statistics_end_when_nobody_looks() {
                 .then_some(())
         })
         .await;
-    assert!(recorder.open_connections() >= before + 3);
+    // `before` may have counted one that was kept and is used again.
+    assert!(streams() >= 3 && recorder.open_connections() >= 3);
     watch.sample(&host, Vec::new());
     until_running(Duration::from_secs(10), "the streams are closed", || {
         // An idle connection may be kept for the next question.
