@@ -378,12 +378,7 @@ pub fn ask_cancel(model: &mut Model) -> Vec<Effect> {
     if let Ok(id) = run_to_cancel(model)
         && let Some(run) = model.runs.get(&id)
     {
-        let title = format!(
-            "Cancel {} {}, started by {}?",
-            run.kind.word(),
-            run.subject(),
-            run.actor
-        );
+        let title = format!("Cancel {}, started by {}?", run.name(), run.actor);
         let question = Question::yes_no(title, Intent::Cancel(id), model.now.uptime)
             .details(vec!["what it changed is taken back".to_owned()]);
         model.ask(question);
@@ -396,7 +391,7 @@ pub fn ask_approve(model: &mut Model) -> Vec<Effect> {
     if let Ok((id, asked)) = run_to_approve(model)
         && let Some(run) = model.runs.get(&id)
     {
-        let title = format!("{} {}: {}", run.kind.word(), run.subject(), asked.question);
+        let title = format!("{}: {}", run.name(), asked.question);
         let details = vec![
             format!("started by {} with {}", run.actor, run.image),
             "no leaves it waiting; x cancels the run".to_owned(),

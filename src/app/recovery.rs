@@ -29,7 +29,7 @@ pub fn heard(model: &mut Model, run: &RunView) {
         model.offers.push_back(run.id.clone());
         return;
     }
-    let what = format!("finish {} {}", run.kind.word(), run.subject());
+    let what = format!("finish {}", run.name());
     let why = match (model.setup.access, run.only_theirs()) {
         (Access::Full, None) => "its process died; X recovers it".to_owned(),
         (Access::Full, Some(theirs)) => format!("its process died; {theirs} recover it"),
@@ -94,7 +94,7 @@ fn ask_about(model: &mut Model, id: &RunId) {
         [] => String::new(),
         some => format!(" on {}", super::act::listed(some)),
     };
-    let title = format!("Recover {} {}{on}?", run.kind.word(), run.subject());
+    let title = format!("Recover {}{on}?", run.name());
     let ago = short_span(run.started.until(model.now.wall));
     let who = if run.machine.is_empty() {
         run.actor.clone()

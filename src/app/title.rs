@@ -38,5 +38,5 @@ fn under_way(run: &RunView) -> String {
             None => format!("{} %", percent.min(100)),
         }
     };
-    format!("{} {}: {how_far}", run.kind.word(), run.subject())
+    format!("{}: {how_far}", run.name())
 }

@@ -42,6 +42,11 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         })
         .collect();
     let judged = standing::judge_all(&setup.config.services, &seen);
+    let part_of = |container: &Container| {
+        judged
+            .get(&container.group())
+            .and_then(|judged| judged.parts.get(&container.id).copied())
+    };
     let mut rows: Vec<(&HostName, &Container)> = answers
         .iter()
         .filter_map(|answer| Some((&answer.host.name, &answer.result.as_ref().ok()?.1)))
@@ -66,12 +71,11 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
             .into_iter()
             .map(|(host, container)| {
                 let group = container.group();
-                let judged = judged.get(&group);
                 Row {
                     host,
                     release: container.release().map(|release| release.to_string()),
-                    part: judged.and_then(|judged| judged.parts.get(&container.id).copied()),
-                    service: judged.map(|judged| &judged.standing),
+                    part: part_of(container),
+                    service: judged.get(&group).map(|judged| &judged.standing),
                     group,
                     container,
                 }
@@ -82,12 +86,7 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         let now = super::now();
         let cells: Vec<_> = rows
             .into_iter()
-            .map(|(host, container)| {
-                let part = judged
-                    .get(&container.group())
-                    .and_then(|judged| judged.parts.get(&container.id).copied());
-                cells(host, container, part, now)
-            })
+            .map(|(host, container)| cells(host, container, part_of(container), now))
             .collect();
         out::table(
             ["CONTAINER", "HOST", "STATE", "HEALTH", "RELEASE", "FOR", "IMAGE"],

@@ -266,7 +266,7 @@ pub(super) fn ending(view: &RunView) -> String {
 }
 
 fn result(view: &RunView) -> String {
-    let subject = format!("{} {}", view.kind.word(), view.subject());
+    let subject = view.name();
     match &view.status {
         RunStatus::Running => format!("{subject} goes on"),
         RunStatus::Dead => format!(

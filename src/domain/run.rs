@@ -187,6 +187,12 @@ pub struct Output {
 }
 
 impl RunView {
+    /// `deploy shop.staging`
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{} {}", self.kind.word(), self.subject())
+    }
+
     #[must_use]
     pub fn is_open(&self) -> bool {
         match self.status {

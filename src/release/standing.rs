@@ -287,12 +287,7 @@ fn up_on(seen: &HostSeen<'_>, lock: Option<&Lock>) -> BTreeSet<ReleaseNumber> {
 
 fn replicas<'a>(seen: &HostSeen<'a>) -> impl Iterator<Item = &'a Container> {
     let ours = |container: &&'a Container| !container.is_housekeeping() && container.release().is_some();
-    seen.containers
-        .iter()
-        .copied()
-        .filter(ours)
-        .collect::<Vec<_>>()
-        .into_iter()
+    seen.containers.iter().copied().filter(ours)
 }
 
 fn is_up(container: &Container) -> bool {

@@ -1,6 +1,7 @@
 //! Everything that needs no daemon but a simulated one: one binary, a module a subject.
 #![cfg(test)]
 
+mod certified;
 mod engine_faults;
 mod environments;
 mod example;

@@ -18,9 +18,9 @@ use pilothouse::release::plan::Actor;
 use pilothouse::runs::{self, State};
 use serde_json::Value;
 use sha2::Sha256;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned, crypto::ring};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::certified::{certificate, certified};
 
 const SECRET: &str = "correct horse battery";
 const LIMIT: Duration = Duration::from_mins(1);
@@ -190,27 +190,6 @@ fn served(stream: impl Read + Write, status: &str) -> Option<Told> {
     Some(told)
 }
 
-fn certificate(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/it/certificates")
-        .join(name)
-}
-
-fn tls() -> Arc<ServerConfig> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate("leaf.pem"))
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    let key = PrivateKeyDer::from_pem_file(certificate("leaf.key")).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
-    Arc::new(config)
-}
-
 #[test]
 fn a_command_is_given_the_result_and_what_it_prints_is_kept() {
     let ground = Ground::new(
@@ -337,7 +316,7 @@ fn a_secret_address_that_does_not_answer_or_does_not_resolve_is_said_without_bei
 #[test]
 fn over_tls_only_a_certificate_that_is_trusted_is_told_anything() {
     let ca = certificate("ca.pem");
-    let (port, told) = server(&["200 OK"], Some(tls()));
+    let (port, told) = server(&["200 OK"], Some(certified()));
     let ground = Ground::new(&format!(
         "{{ url = \"https://localhost:{port}/x\", ca = \"{}\" }}",
         ca.display()
@@ -350,7 +329,7 @@ fn over_tls_only_a_certificate_that_is_trusted_is_told_anything() {
     );
 
     // Nobody vouches for it: not told, and not tried again.
-    let (port, told) = server(&["200 OK"], Some(tls()));
+    let (port, told) = server(&["200 OK"], Some(certified()));
     let mut ground = Ground::new(&format!("{{ url = \"https://127.0.0.1:{port}/x\" }}"));
     let system = ground.path("system.pem");
     ground.program = with_authorities(&ground, &certificate("leaf.pem"), &system);
@@ -360,7 +339,7 @@ fn over_tls_only_a_certificate_that_is_trusted_is_told_anything() {
     assert_eq!(told.iter().count(), 0);
 
     // The system does.
-    let (port, told) = server(&["200 OK"], Some(tls()));
+    let (port, told) = server(&["200 OK"], Some(certified()));
     let mut ground = Ground::new(&format!("{{ url = \"https://127.0.0.1:{port}/x\" }}"));
     let system = ground.path("system.pem");
     ground.program = with_authorities(&ground, &ca, &system);

@@ -113,18 +113,20 @@ fn places(value: &Value<'_>) -> Option<Vec<String>> {
     items.iter().map(|item| item.parsed(inside)).collect()
 }
 
-/// `["CMD", "pg_isready"]` in the words of a Dockerfile; how often is Docker's own, but faster.
-fn health(value: &Value<'_>) -> Option<HealthCheck> {
-    let words = command(value)?;
-    let mut test = words;
-    if !matches!(
-        test.first().map(String::as_str),
-        Some("CMD" | "CMD-SHELL" | "NONE")
-    ) {
-        test.insert(0, "CMD".to_owned());
+/// `["CMD", "pg_isready"]` in the words of a Dockerfile; `CMD` may be left out.
+pub(super) fn check(value: &Value<'_>) -> Option<Vec<String>> {
+    let mut words = command(value)?;
+    let first = words.first().map(String::as_str);
+    if !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
+        words.insert(0, "CMD".to_owned());
     }
+    Some(words)
+}
+
+/// A check of a need; how often is Docker's own, but faster.
+fn health(value: &Value<'_>) -> Option<HealthCheck> {
     Some(HealthCheck {
-        test,
+        test: check(value)?,
         // Docker's own half a minute would be waited for by every test.
         interval: Some(Duration::from_secs(1)),
         timeout: Some(Duration::from_secs(10)),

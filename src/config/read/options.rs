@@ -8,7 +8,8 @@ use super::super::options::{Log, Options};
 use super::super::quantity::span;
 use super::super::section::{Section, Value};
 use super::super::test::HealthCheck;
-use super::stages::{command, name_of_option, pairs};
+use super::needs::check;
+use super::stages::{name_of_option, pairs};
 use super::testing::inside;
 
 /// Docker's own limits for a check.
@@ -115,7 +116,7 @@ fn log(value: &Value<'_>) -> Option<Log> {
 /// `{ command = ["wget", "-q", "http://localhost/"], interval = "10s" }`; `["NONE"]`: none, whatever the image says.
 fn healthcheck(value: &Value<'_>) -> Option<HealthCheck> {
     let mut section = value.section("`healthcheck`")?;
-    let words = section.need("command").and_then(|value| command(&value));
+    let test = section.need("command").and_then(|value| check(&value));
     let mut time = |key| match section.take(key) {
         Some(value) => value.parsed(span).map(Some),
         None => Some(None),
@@ -126,13 +127,8 @@ fn healthcheck(value: &Value<'_>) -> Option<HealthCheck> {
         None => Some(None),
     };
     section.finish();
-    let mut test = words?;
-    let first = test.first().map(String::as_str);
-    if !matches!(first, Some("CMD" | "CMD-SHELL" | "NONE")) {
-        test.insert(0, "CMD".to_owned());
-    }
     Some(HealthCheck {
-        test,
+        test: test?,
         interval: interval?,
         timeout: timeout?,
         start_period: start_period?,

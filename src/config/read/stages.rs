@@ -127,10 +127,7 @@ pub(super) fn name_of_variable(name: &str) -> Result<(), Wrong> {
 
 /// Of a logging driver.
 pub(super) fn name_of_option(name: &str) -> Result<(), Wrong> {
-    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=') {
-        return Err(Wrong::new(format!("{name:?} cannot be an option's name")));
-    }
-    Ok(())
+    before_equals(name, "an option's")
 }
 
 pub(super) fn name_of_label(name: &str) -> Result<(), Wrong> {
@@ -139,8 +136,13 @@ pub(super) fn name_of_label(name: &str) -> Result<(), Wrong> {
             Wrong::new(format!("{name:?} is one of Pilothouse's own labels")).hint("choose another name")
         );
     }
+    before_equals(name, "a label's")
+}
+
+/// It stands as `name=value` at the daemon.
+fn before_equals(name: &str, whose: &str) -> Result<(), Wrong> {
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '=') {
-        return Err(Wrong::new(format!("{name:?} cannot be a label's name")));
+        return Err(Wrong::new(format!("{name:?} cannot be {whose} name")));
     }
     Ok(())
 }

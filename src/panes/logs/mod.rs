@@ -316,7 +316,7 @@ pub fn note(model: &Model) -> String {
 /// `deploy shop · gate on web-2`
 fn part_words(model: &Model, part: &Part) -> String {
     let mut words = match model.runs.get(&part.run) {
-        Some(run) => format!("{} {}", run.kind.word(), run.subject()),
+        Some(run) => run.name(),
         None => format!("run {}", part.run),
     };
     if let Some(stage) = &part.stage {

@@ -296,12 +296,7 @@ pub fn run_changed(model: &mut Model, run: &RunView) -> Vec<Effect> {
         && let RunStatus::Closed { outcome, .. } = &run.status
     {
         tell(model, run, outcome);
-        let words = format!(
-            "{} {}: {}",
-            run.kind.word(),
-            run.subject(),
-            words::ended(run, outcome)
-        );
+        let words = format!("{}: {}", run.name(), words::ended(run, outcome));
         model.ended = Some(words.clone());
         return vec![Effect::Notify(words)];
     }
@@ -311,7 +306,7 @@ pub fn run_changed(model: &mut Model, run: &RunView) -> Vec<Effect> {
 /// How a run ended that was seen under way; read until dismissed.
 fn tell(model: &mut Model, run: &RunView, outcome: &Outcome) {
     let now = model.now.wall;
-    let what = format!("{} {}", run.kind.word(), run.subject());
+    let what = run.name();
     match outcome {
         Outcome::Converged => model
             .notices

@@ -14,7 +14,7 @@ const STRIP: usize = 10;
 /// `deploy shop  r41 → r42  shop:3f2a91c`
 #[must_use]
 pub fn title(run: &RunView) -> Row {
-    let mut row = vec![(Tone::Accent, format!("{} {}", run.kind.word(), run.subject()))];
+    let mut row = vec![(Tone::Accent, run.name())];
     match (run.from, run.to) {
         (Some(from), Some(to)) => row.push((Tone::Text, format!("  {from} → {to}"))),
         (None, Some(to)) => row.push((Tone::Text, format!("  {to}"))),

@@ -92,7 +92,7 @@ fn run(run: &RunView) -> Option<Problem> {
     Some(Problem {
         gravity,
         subject: Subject::Run(run.id.clone()),
-        name: format!("{} {}", run.kind.word(), run.subject()),
+        name: run.name(),
         place: run.actor.clone(),
         what: what.to_owned(),
         since: Some(run.started),

@@ -47,6 +47,10 @@ pub async fn probe(daemon: &Daemon, id: &ContainerId, probe: &Probe, limit: Dura
             }
         }
     };
+    within(limit, asking).await
+}
+
+async fn within(limit: Duration, asking: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     tokio::time::timeout(limit, asking)
         .await
         .unwrap_or_else(|_elapsed| Err(format!("no answer within {} s", limit.as_secs_f64())))
@@ -162,9 +166,7 @@ pub async fn from_here(host: &str, http: &HttpProbe, limit: Duration) -> Result<
             .map_err(|error| error.to_string())?;
         request(stream, http, host).await
     };
-    tokio::time::timeout(limit, asking)
-        .await
-        .unwrap_or_else(|_elapsed| Err(format!("no answer within {} s", limit.as_secs_f64())))
+    within(limit, asking).await
 }
 
 async fn request<S>(stream: S, http: &HttpProbe, address: &str) -> Result<(), String>

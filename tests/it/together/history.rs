@@ -4,22 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::queue::SHOP;
 use super::{Desk, Said, finish};
-
-const SHOP: &str = r#"
-[[services]]
-name = "shop"
-image = "sim/box"
-[[services.tests]]
-name = "unit"
-host = "host-1"
-command = ["true"]
-[services.deploy]
-hosts = ["host-1", "host-2"]
-command = ["sh", "-c", "trap 'exit 0' TERM; sleep infinity"]
-health = { for = "50ms", within = "10s" }
-stop_grace = "1s"
-"#;
 
 async fn by(desk: &Desk, person: &str, arguments: &[&str]) -> Said {
     let mut command = desk.command(arguments);

@@ -7,7 +7,7 @@ use pilothouse::release::record::Entry;
 
 use super::Desk;
 
-const SHOP: &str = r#"
+pub(super) const SHOP: &str = r#"
 [[services]]
 name = "shop"
 image = "sim/box"
