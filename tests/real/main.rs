@@ -10,6 +10,8 @@ mod accounts;
 #[cfg(test)]
 mod daemons;
 #[cfg(test)]
+mod dependants;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod four_keys;
@@ -20,7 +22,10 @@ mod hosts;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod left_room;
+#[cfg(test)]
 mod logs;
+#[cfg(test)]
 mod options;
 #[cfg(test)]
 mod podman;
