@@ -197,6 +197,9 @@ pub struct Spec {
     pub entrypoint: Vec<String>,
     pub env: BTreeMap<String, String>,
     pub secrets: BTreeMap<String, Secret>,
+    /// By the secret's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, SecretFile>,
     /// `8080:80`, `127.0.0.1:8080:80/udp`
     pub ports: Vec<Publish>,
     /// `data:/var/lib/data`, `/etc/shop:/etc/shop:ro`
@@ -217,6 +220,19 @@ pub struct Spec {
     pub options: Box<Options>,
 }
 
+impl Spec {
+    #[must_use]
+    pub fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty() || !self.files.is_empty()
+    }
+
+    /// Variables and files alike, by name.
+    pub fn sources(&self) -> impl Iterator<Item = (&String, &Secret)> {
+        let files = self.files.iter().map(|(name, file)| (name, &file.source));
+        self.secrets.iter().chain(files)
+    }
+}
+
 /// A value that is never written down: where it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -224,6 +240,34 @@ pub enum Secret {
     Command(Vec<String>),
     Env(String),
     File(PathBuf),
+}
+
+/// A secret that a replica finds in a file, put into it before it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretFile {
+    pub source: Secret,
+    /// Absolute, without `..`.
+    pub path: String,
+    pub uid: u32,
+    pub gid: u32,
+    /// Of the last nine bits only.
+    pub mode: u32,
+}
+
+impl SecretFile {
+    /// Is its place `folder`, or below it?
+    #[must_use]
+    pub fn is_below(&self, folder: &str) -> bool {
+        let folder = folder.trim_end_matches('/');
+        let rest = self.path.strip_prefix(folder);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// `/run/secrets/tls.key (0400, 1000:1000)`
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{} ({:04o}, {}:{})", self.path, self.mode, self.uid, self.gid)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use super::ledger::{Ledger, LedgerEntry, LedgerResult};
 use super::plan::Plan;
 use super::replica::{Kept, Replica};
 use super::snapshot::Snapshot;
-use super::spec;
+use super::spec::{self, Seals};
 use crate::config::service::Spec;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, HostName, ImageId, ReleaseNumber};
@@ -35,6 +35,9 @@ pub struct Decision {
     pub git: Option<String>,
     pub spec: Spec,
     pub spec_hash: String,
+    /// Of the secrets of the new containers, or of those that are woken.
+    #[serde(default)]
+    pub seals: Seals,
     /// Lock order: sorted by the daemons' ids. The first one's ledger decides whether the run is committed.
     pub order: Vec<HostName>,
     /// Every host that was looked at, by its daemon's id: another bastion may call it otherwise.
@@ -107,6 +110,7 @@ impl Decision {
             image,
             git,
             spec_hash: hash(&deploy.spec, plan)?,
+            seals: plan.seals.clone(),
             spec: deploy.spec.clone(),
             order: order.to_vec(),
             daemons: daemons(facts),
@@ -188,6 +192,7 @@ impl Decision {
             Some(entry) => entry.spec_hash.clone(),
             None => hash(&spec, plan)?,
         };
+        let then = entry.map(|entry| entry.seals.clone());
         let mut decision = Self {
             release,
             from,
@@ -196,6 +201,11 @@ impl Decision {
             git: entry.and_then(|entry| entry.git.clone()),
             spec,
             spec_hash,
+            seals: if wake.is_empty() {
+                plan.seals.clone()
+            } else {
+                then.unwrap_or_default()
+            },
             order: order.to_vec(),
             daemons: daemons(facts),
             snapshot: snapshot(order, facts),
@@ -256,6 +266,7 @@ impl Decision {
             digest: self.image.pinned.clone(),
             spec: self.spec.clone(),
             spec_hash: self.spec_hash.clone(),
+            seals: self.seals.clone(),
             hosts: self.order.clone(),
             promoted: plan.promoted.clone(),
             result,
@@ -278,7 +289,8 @@ fn by_labels(
     })?;
     let spec = plan.deploy().map(|deploy| &deploy.spec);
     // Where secrets are not resolved yet their part of the hash is not known.
-    let unknown = plan.seals.is_empty() && spec.is_some_and(|spec| !spec.secrets.is_empty());
+    let is_known = |(name, _)| plan.seals.contains_key(name);
+    let unknown = spec.is_some_and(|spec| !spec.sources().all(is_known));
     let hash = spec.map(|spec| hash(spec, plan)).transpose()?;
     if !unknown && hash.as_ref() != Some(&kept.spec_hash) {
         return Err(fault(format!(

@@ -132,6 +132,12 @@ impl<'a> Scene<'a> {
             .filter(move |replica| scene.is_new(replica) && scene.has(replica))
     }
 
+    /// What the run has created, of what is there.
+    pub fn made<'r>(&self, now: &'r [Replica]) -> impl Iterator<Item = &'r Replica> {
+        let scene = *self;
+        now.iter().filter(move |replica| scene.is_made(replica))
+    }
+
     /// What was up before and has to be as good as it was after a revert.
     pub fn old_ones<'r>(&self, now: &'r [Replica]) -> impl Iterator<Item = &'r Replica> {
         let scene = *self;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::promote::Promoted;
+use super::spec::Seals;
 use crate::config::service::Spec;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber, RunId};
 use crate::domain::reference::Reference;
@@ -67,6 +68,9 @@ pub struct LedgerEntry {
     /// Without the values of secrets.
     pub spec: Spec,
     pub spec_hash: String,
+    /// Of the secrets that it ran with.
+    #[serde(default, skip_serializing_if = "Seals::is_empty")]
+    pub seals: Seals,
     pub hosts: Vec<HostName>,
     /// A promotion: whose release it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +301,7 @@ mod tests {
             digest: None,
             spec: Spec::default(),
             spec_hash: "0".to_owned(),
+            seals: Seals::new(),
             hosts: Vec::new(),
             promoted: None,
             result: LedgerResult::Committed,

@@ -293,6 +293,16 @@ fn image(plan: &Plan, host: &HostName, seen: &HostFacts, decision: &Decision, fa
             ),
         ));
     }
+    for (name, file) in &decision.spec.files {
+        let own = image.volumes.iter().find(|place| file.is_below(place));
+        found.extend(own.map(|place| {
+            let why = format!(
+                "the image declares VOLUME {place}: the secret {name} at {} would stay behind in it",
+                file.path
+            );
+            refuse(plan, host, why).hint("another `path`")
+        }));
+    }
     if !decision.spec.ephemeral {
         for path in &image.volumes {
             if !decision.spec.volumes.iter().any(|mount| mount.target == *path) {

@@ -68,6 +68,7 @@ pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
     {
         found.push(format!("- {name} (secret)"));
     }
+    found.extend(files(before, after));
     let mut other = |what: &str, old: String, new: String| {
         if old != new {
             found.push(format!("{what} {} → {}", or_none(&old), or_none(&new)));
@@ -94,10 +95,57 @@ pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
         format!("{:?}", before.restart),
         format!("{:?}", after.restart),
     );
+    other("labels", pairs(&before.labels), pairs(&after.labels));
+    let grace = |spec: &Spec| format!("{} s", spec.stop_grace.as_secs());
+    other("stop_grace", grace(before), grace(after));
+    let signal = |spec: &Spec| spec.stop_signal.clone().unwrap_or_default();
+    other("stop_signal", signal(before), signal(after));
     for (name, old, new) in options(before, after) {
         other(name, old, new);
     }
     found
+}
+
+/// What is known of secrets on both sides and is not the same: `TLS_KEY (secret) changed`.
+#[must_use]
+pub fn changed_secrets(before: &Seals, now: &Seals) -> Vec<String> {
+    let is_other = |(name, seal): &(&String, &String)| before.get(*name).is_some_and(|old| old != *seal);
+    let changed = now.iter().filter(is_other);
+    changed
+        .map(|(name, _)| format!("{name} (secret) changed"))
+        .collect()
+}
+
+/// Secrets that are files: new, gone, elsewhere, or from elsewhere.
+fn files(before: &Spec, after: &Spec) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, file) in &after.files {
+        match before.files.get(name) {
+            None => found.push(format!("+ {name} (secret) at {}", file.words())),
+            Some(old) => {
+                if old.words() != file.words() {
+                    found.push(format!("{name} (secret) {} → {}", old.words(), file.words()));
+                }
+                if old.source != file.source {
+                    found.push(format!("{name} (secret) comes from elsewhere"));
+                }
+            }
+        }
+    }
+    let gone = before
+        .files
+        .keys()
+        .filter(|name| !after.files.contains_key(*name));
+    found.extend(gone.map(|name| format!("- {name} (secret)")));
+    found
+}
+
+fn pairs(pairs: &BTreeMap<String, String>) -> String {
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| format!("{name}={}", crate::domain::detail::shown_value(name, value)))
+        .collect();
+    pairs.join(" ")
 }
 
 fn or_none(text: &str) -> &str {
@@ -112,13 +160,6 @@ fn number(value: Option<impl ToString>) -> String {
 fn options(before: &Spec, after: &Spec) -> Vec<(&'static str, String, String)> {
     let words = |spec: &Spec| {
         let options = &spec.options;
-        let pairs = |pairs: &BTreeMap<String, String>| {
-            let pairs: Vec<String> = pairs
-                .iter()
-                .map(|(name, value)| format!("{name}={}", crate::domain::detail::shown_value(name, value)))
-                .collect();
-            pairs.join(" ")
-        };
         let yes = |yes: bool| if yes { "yes" } else { "" }.to_owned();
         let log = options.log.as_ref();
         let log = log.map(|log| {
@@ -169,6 +210,7 @@ fn volumes(spec: &Spec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::service::{Secret, SecretFile};
 
     #[test]
     fn changes_are_told_in_words_and_secret_values_are_not() {
@@ -183,6 +225,50 @@ mod tests {
             changes(&before, &after),
             ["DB_PASSWORD •••••• → ••••••", "+ FEATURE", "PORT 80 → 8080"]
         );
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_told_by_its_place_and_as_changed_by_its_seal() {
+        let file = |path: &str| SecretFile {
+            source: Secret::Env("KEY".to_owned()),
+            path: path.to_owned(),
+            uid: 1000,
+            gid: 1000,
+            mode: 0o400,
+        };
+        let mut before = Spec::default();
+        before.files.insert("KEY".to_owned(), file("/run/key"));
+        let mut after = before.clone();
+        assert!(changes(&before, &after).is_empty());
+        after.files.insert("KEY".to_owned(), file("/run/other"));
+        after.files.insert("CERT".to_owned(), file("/run/cert"));
+        assert_eq!(
+            changes(&before, &after),
+            [
+                "+ CERT (secret) at /run/cert (0400, 1000:1000)",
+                "KEY (secret) /run/key (0400, 1000:1000) → /run/other (0400, 1000:1000)"
+            ]
+        );
+        assert_eq!(
+            changes(&after, &Spec::default()),
+            ["- CERT (secret)", "- KEY (secret)"]
+        );
+        let seals = |value: &str| Seals::from([("KEY".to_owned(), seal("KEY", value))]);
+        assert_eq!(
+            changed_secrets(&seals("a"), &seals("b")),
+            ["KEY (secret) changed"]
+        );
+        assert!(changed_secrets(&seals("a"), &seals("a")).is_empty());
+        assert!(
+            changed_secrets(&Seals::new(), &seals("a")).is_empty(),
+            "an old ledger has none"
+        );
+    }
+
+    #[test]
+    fn a_spec_without_files_is_hashed_as_it_always_was() {
+        let text = serde_json::to_string(&Spec::default()).unwrap();
+        assert!(!text.contains("files"), "{text}");
     }
 
     #[test]

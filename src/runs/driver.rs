@@ -216,7 +216,7 @@ impl Driver {
         let hands = Arc::clone(&self.hands);
         let doing = step.clone();
         let handle = self.steps.spawn(async move {
-            let answer = hands.take(&doing).await;
+            let answer = Box::pin(hands.take(&doing)).await;
             (doing, answer)
         });
         let doing = Doing {

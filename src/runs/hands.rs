@@ -349,7 +349,7 @@ impl Hands {
             | Stage::CleanUp => {
                 let decision = self.decision()?;
                 let scene = self.scene(&decision, host);
-                carry::carry_out(&daemon, &scene, &step.stage, &self.secrets).await?;
+                Box::pin(carry::carry_out(&daemon, &scene, &step.stage, &self.secrets)).await?;
                 if step.stage == Stage::CleanUp {
                     spent::clean_up(&daemon, &scene, &mut self.pen.teller(step)).await?;
                 }

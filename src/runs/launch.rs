@@ -1,7 +1,7 @@
 //! Starts a run as a process of its own: secrets are resolved first and handed over through a pipe.
 //! It is started when this returns; from then on its journal is all there is to know.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -24,7 +24,6 @@ use crate::domain::plan::RunRequest;
 use crate::domain::reference::{Reference, registry_of};
 use crate::domain::run::RunKind;
 use crate::release::plan::Actor;
-use crate::release::spec;
 
 /// From its start until its first record is on disk.
 const START_LIMIT: Duration = Duration::from_secs(15);
@@ -55,19 +54,16 @@ pub async fn launch(
         given = secrets::for_build(secrets::resolve(&build.secrets, &env).await?);
     }
     if let Some(deploy) = file.plan.deploy() {
-        let wanted = &deploy.spec.secrets;
-        hidden.extend(variables(wanted));
+        let wanted = &deploy.spec;
+        hidden.extend(variables(wanted.sources()));
         secrets = match file.plan.kind {
-            RunKind::Deploy | RunKind::Pipeline => secrets::resolve(wanted, &env).await?,
+            RunKind::Deploy | RunKind::Pipeline => secrets::of_replicas(wanted, &env).await?,
             // Only needed if a kept container is gone: creating it says which is missing.
-            RunKind::Rollback => secrets::resolve(wanted, &env).await.unwrap_or_default(),
+            RunKind::Rollback => secrets::of_replicas(wanted, &env).await.unwrap_or_default(),
             RunKind::Build | RunKind::Test | RunKind::Push => Secrets::new(),
         };
     }
-    file.plan.seals = secrets
-        .iter()
-        .map(|(name, value)| (name.clone(), spec::seal(name, value)))
-        .collect();
+    file.plan.seals = secrets::seals(&secrets);
     // What a build is given is no part of what runs: it has no seal.
     secrets.append(&mut given);
     let finish = Box::pin(Finish::resolve(config, &request.service, &env)).await;
@@ -104,8 +100,8 @@ pub async fn launch(
 }
 
 /// The variables that secrets come from: the run itself need not have them.
-fn variables(wanted: &BTreeMap<String, Secret>) -> impl Iterator<Item = String> {
-    wanted.values().filter_map(|source| match source {
+fn variables<'a>(wanted: impl IntoIterator<Item = (&'a String, &'a Secret)>) -> impl Iterator<Item = String> {
+    wanted.into_iter().filter_map(|(_, source)| match source {
         Secret::Env(name) => Some(name.clone()),
         Secret::Command(_) | Secret::File(_) => None,
     })

@@ -4,6 +4,7 @@
 mod describe;
 
 use super::draft::draft;
+use super::secrets;
 use super::state::State;
 use super::step::survey;
 use super::tested;
@@ -20,6 +21,7 @@ use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
 use crate::release::road::slots;
+use crate::release::spec::Seals;
 use crate::release::{preflight, spec};
 
 /// Of this run alone.
@@ -29,16 +31,16 @@ pub(super) async fn plan(
     request: &RunRequest,
     access: Access,
 ) -> Result<PlanView, Fault> {
-    let by = super::who();
     let file = draft(
         state.next_number(&request.service),
         config,
         request,
-        by,
+        super::who(),
         super::pen::now(),
     )
     .await?;
-    let plan = file.plan;
+    let mut plan = file.plan;
+    plan.seals = seals(&plan).await;
     let mut facts = Facts::new();
     let mut refusals = Vec::new();
     let looked = futures_util::future::join_all(file.hosts.iter().map(|host| async {
@@ -129,6 +131,15 @@ pub(super) async fn plan(
             .extend(always.map(|stage| format!("at the end, whatever came before: {}", custom(stage))));
     }
     Ok(view)
+}
+
+/// As far as nobody has to be asked for a secret.
+async fn seals(plan: &Plan) -> Seals {
+    let env = |name: &str| std::env::var(name).ok();
+    match plan.deploy().filter(|_| plan.is_release()) {
+        Some(deploy) => secrets::seals_at_hand(&deploy.spec, &env).await,
+        None => Seals::new(),
+    }
 }
 
 /// A promotion is launched of what was seen, and of nothing else.
@@ -372,8 +383,9 @@ fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanVie
                 format!("image {} → {}", before.image.short(), decision.image.id.short()),
             );
         }
-        if view.changes.is_empty() && before.spec_hash != decision.spec_hash {
-            view.changes.push("a secret".to_owned());
+        if plan.kind != RunKind::Rollback {
+            view.changes
+                .extend(spec::changed_secrets(&before.seals, &plan.seals));
         }
     }
     let registry = decision.image.pinned.as_ref();

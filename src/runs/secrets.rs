@@ -10,9 +10,10 @@ use tokio::io::AsyncReadExt as _;
 
 use super::finish::Finish;
 use super::logins::Logins;
-use crate::config::service::Secret;
+use crate::config::service::{Secret, Spec};
 use crate::domain::fault::Fault;
 use crate::hosts::registry::Login;
+use crate::release::spec::{self, Seals};
 
 /// By name.
 pub type Secrets = BTreeMap<String, String>;
@@ -51,6 +52,39 @@ pub async fn resolve(
     Ok(secrets)
 }
 
+/// Those of a replica: a variable without the end of its last line, a file as it is.
+pub async fn of_replicas(
+    spec: &Spec,
+    env: &(dyn Fn(&str) -> Option<String> + Sync),
+) -> Result<Secrets, Fault> {
+    let mut secrets = resolve(&spec.secrets, env).await?;
+    for (name, file) in &spec.files {
+        let value = within(&format!("the secret {name}"), &file.source, env, PATIENCE).await?;
+        secrets.insert(name.clone(), value);
+    }
+    Ok(secrets)
+}
+
+/// The seals of those that can be looked at without asking anybody: a command may wait for a person.
+pub async fn seals_at_hand(spec: &Spec, env: &(dyn Fn(&str) -> Option<String> + Sync)) -> Seals {
+    let asks = |source: &Secret| matches!(source, Secret::Command(_));
+    let mut at_hand = Spec {
+        secrets: spec.secrets.clone(),
+        files: spec.files.clone(),
+        ..Spec::default()
+    };
+    at_hand.secrets.retain(|_, source| !asks(source));
+    at_hand.files.retain(|_, file| !asks(&file.source));
+    // What does not resolve is told when the run begins.
+    seals(&of_replicas(&at_hand, env).await.unwrap_or_default())
+}
+
+#[must_use]
+pub fn seals(secrets: &Secrets) -> Seals {
+    let seal = |(name, value): (&String, &String)| (name.clone(), spec::seal(name, value));
+    secrets.iter().map(seal).collect()
+}
+
 /// What stands before the names of a build's own secrets, where all of a run are handed over: no variable has a colon.
 const OF_BUILD: &str = "build:";
 
@@ -78,9 +112,15 @@ pub async fn one(
     source: &Secret,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Result<String, Fault> {
-    within(what, source, env, PATIENCE).await
+    let value = within(what, source, env, PATIENCE).await?;
+    let value = value.strip_suffix('\n').map_or(value.clone(), str::to_owned);
+    if value.is_empty() {
+        return Err(Fault::new(format!("resolve {what}"), "its value is empty"));
+    }
+    Ok(value)
 }
 
+/// As it is.
 async fn within(
     what: &str,
     source: &Secret,
@@ -119,7 +159,6 @@ async fn within(
     if value.len() as u64 > LONGEST {
         return Err(fault(&format!("its value is longer than {LONGEST} bytes")));
     }
-    let value = value.strip_suffix('\n').map_or(value.clone(), str::to_owned);
     if value.is_empty() {
         return Err(fault(&"its value is empty"));
     }

@@ -10,7 +10,7 @@ use super::clock::rfc3339;
 use super::container::Container;
 use super::http::{Answer, Ask, Refused, Reply, Sent, bad, broken, empty, missing, refused, reply};
 use super::tree::{Kind, Node, Tree, clean, join, split};
-use super::world::World;
+use super::world::{Place, World};
 use crate::domain::units::Stamp;
 
 fn asked_path(ask: &Ask) -> Result<String, Refused> {
@@ -89,6 +89,10 @@ impl World {
             return Err(broken(
                 "Error processing tar file(exit status 1): write /.tmp: no space left on device",
             ));
+        }
+        let is_fixed = container.host.get("ReadonlyRootfs") == Some(&Value::Bool(true));
+        if is_fixed && matches!(container.place(&path).0, Place::Own(_)) {
+            return Err(bad("container rootfs is marked read-only"));
         }
         let mut unpacked = Tree::default();
         unpacked

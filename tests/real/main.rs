@@ -46,6 +46,8 @@ mod same_answers;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod steps;
 #[cfg(test)]
 mod builds;

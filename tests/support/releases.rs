@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pilothouse::config::service::{Deploy, Gate, Restart, Service, Spec, Strategy};
+use pilothouse::config::service::{Deploy, Gate, Restart, Secret, SecretFile, Service, Spec, Strategy};
 use pilothouse::config::{Config, Host, StateDir};
 use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use pilothouse::domain::order::Access;
@@ -228,6 +228,36 @@ impl Bench {
         }
     }
 
+    /// Its own folder: for what the configuration names.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A file in the replica that is up on the first host: its text, mode and owner, as the daemon hands it out.
+    pub(crate) async fn file_of_active(&self, path: &str) -> (String, u32, u64, u64) {
+        use futures_util::TryStreamExt as _;
+        use std::io::Read as _;
+        let host = &self.config.hosts[0];
+        let replicas = self.look().await.remove(&host.name).unwrap();
+        let active = replicas.iter().find(|replica| replica.state.is_up()).unwrap();
+        let daemon = pilothouse::hosts::connect(host, Access::ReadOnly).await.unwrap();
+        let options = bollard::query_parameters::DownloadFromContainerOptionsBuilder::default()
+            .path(path)
+            .build();
+        let stream = daemon
+            .read()
+            .download_from_container(active.id.as_str(), Some(options));
+        let pieces: Vec<_> = stream.try_collect().await.unwrap();
+        let tar = pieces.concat();
+        let mut archive = tar::Archive::new(tar.as_slice());
+        let mut entry = archive.entries().unwrap().next().unwrap().unwrap();
+        let header = entry.header().clone();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        let (uid, gid) = (header.uid().unwrap(), header.gid().unwrap());
+        (text, header.mode().unwrap() & 0o7777, uid, gid)
+    }
+
     pub(crate) fn journal(&self, run: &RunId) -> String {
         std::fs::read_to_string(self.state.dir(run).join("journal.ndjson")).unwrap_or_default()
     }
@@ -320,6 +350,19 @@ fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
             shared: false,
         }),
     }
+}
+
+/// The service finds a key of 1000:1001 in `/run/secrets/tls.key`; its value is taken from `source`.
+pub(crate) fn secret_files(bench: &mut Bench, source: &std::path::Path) {
+    let spec = &mut bench.config.services[0].deploy.as_mut().unwrap().spec;
+    let file = SecretFile {
+        source: Secret::File(source.to_owned()),
+        path: "/run/secrets/tls.key".to_owned(),
+        uid: 1000,
+        gid: 1001,
+        mode: 0o440,
+    };
+    spec.files.insert("TLS_KEY".to_owned(), file);
 }
 
 /// Kills a run of `kind` after record `from`, `from + step`, … until one lives to its end.

@@ -10,7 +10,7 @@ use super::super::section::{Section, Value};
 use super::super::service::{Build, Builder, Secret};
 use super::super::template;
 use super::Known;
-use super::spec::secrets;
+use super::secrets::secrets;
 use super::stages::{host, limit, name_of_label, name_of_variable, pairs};
 
 /// Long enough for a compiler on a cold cache; a build that hangs is noticed the same hour.

@@ -185,7 +185,7 @@ fn lay_over<'s>(under: &mut DeTable<'s>, over: &DeTable<'s>, title: &str) {
     }
 }
 
-/// A variable that the environment sets in `by` is no longer one of `from`, unless it says so itself.
+/// A variable that the environment sets in `by` is no longer one of `from`, unless it says so itself. Files are none.
 fn displace(deploy: &mut DeTable<'_>, other: &DeTable<'_>, by: &str, from: &str) {
     let table = |name: &str| match other.get(name).map(Spanned::get_ref) {
         Some(DeValue::Table(table)) => Some(table),
@@ -194,9 +194,14 @@ fn displace(deploy: &mut DeTable<'_>, other: &DeTable<'_>, by: &str, from: &str)
     let Some(DeValue::Table(left)) = deploy.get_mut(from).map(Spanned::get_mut) else {
         return;
     };
-    for (key, _) in table(by).into_iter().flatten() {
+    let is_file = |value: Option<&Spanned<DeValue<'_>>>| {
+        let table = value.map(Spanned::get_ref).and_then(DeValue::as_table);
+        table.is_some_and(|secret| secret.contains_key("path"))
+    };
+    for (key, value) in table(by).into_iter().flatten() {
         let key: &str = key.get_ref();
-        if !table(from).is_some_and(|own| own.contains_key(key)) {
+        let file = is_file(Some(value)) || is_file(left.get(key));
+        if !file && !table(from).is_some_and(|own| own.contains_key(key)) {
             left.remove(key);
         }
     }

@@ -8,7 +8,7 @@ use super::super::finish::{Hook, HookUrl, OnFinish, Tell, hook_url};
 use super::super::quantity::span;
 use super::super::section::Value;
 use super::custom::refuse_of_others;
-use super::spec::secret;
+use super::secrets::secret;
 use super::stages::command;
 
 const USUAL: Duration = Duration::from_secs(10);

@@ -16,6 +16,7 @@ mod gate;
 mod rollout;
 mod finish;
 mod spec;
+mod secrets;
 mod options;
 mod settings;
 mod trigger;

@@ -5,7 +5,7 @@ use super::super::fault::Wrong;
 use super::super::registry::{Account, Registry};
 use super::super::section::Section;
 use super::Names;
-use super::spec::secret;
+use super::secrets::secret;
 use crate::domain::reference::{HUB, registry_of};
 
 pub(super) fn read(section: &mut Section<'_>, names: &mut Names) -> Option<Registry> {

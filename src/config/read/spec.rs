@@ -1,16 +1,14 @@
 //! How a replica runs: the keys of `[services.deploy]` that become a container.
 //! Reads texts as `docker run` knows them; refuses what would surprise on a far daemon.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::fault::Wrong;
 use super::super::quantity::{size, span};
 use super::super::section::{Section, Value};
-use super::super::service::{Mount, Publish, Restart, Secret, Spec};
-use super::custom::refuse_of_others;
-use super::options;
+use super::super::service::{Mount, Publish, Restart, Spec};
 use super::stages::{command, name_of_label, name_of_variable, pairs};
+use super::{options, secrets};
 
 /// Docker's own.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -29,9 +27,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Spec {
         .take("env")
         .and_then(|value| pairs(&value, &name_of_variable))
         .unwrap_or_default();
-    let secrets = section
+    let kept = section
         .take("secrets")
-        .map(|value| secrets(&value, &env))
+        .map(|value| secrets::of_replicas(&value, &env))
         .unwrap_or_default();
     let ports = each(section.take("ports"), publish, "port", |port| {
         format!(
@@ -67,11 +65,16 @@ pub(super) fn read(section: &mut Section<'_>) -> Spec {
         .take("ephemeral")
         .and_then(|value| value.truth())
         .unwrap_or_default();
-    Spec {
+    let spec = Spec {
         command: program,
         entrypoint,
         env,
-        secrets,
+        secrets: kept.variables,
+        files: kept
+            .files
+            .iter()
+            .map(|(value, file)| (value.key.clone(), file.clone()))
+            .collect(),
         ports,
         volumes,
         networks,
@@ -84,7 +87,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Spec {
         stop_grace,
         ephemeral,
         options: Box::new(options::read(section)),
-    }
+    };
+    secrets::check_places(&kept.files, &spec);
+    spec
 }
 
 /// A list of texts, each made into something; two that `key` calls the same are a fault.
@@ -248,63 +253,6 @@ fn signal(text: &str) -> Result<String, Wrong> {
         Ok(text.to_owned())
     } else {
         Err(Wrong::new(format!("{text:?} is no signal")).hint("`SIGTERM`, `SIGQUIT`, `SIGINT`"))
-    }
-}
-
-/// Where each value comes from; a value itself must never stand in the file.
-pub(super) fn secrets(value: &Value<'_>, env: &BTreeMap<String, String>) -> BTreeMap<String, Secret> {
-    let mut found = BTreeMap::new();
-    let Some(mut section) = value.section("`secrets`") else {
-        return found;
-    };
-    for item in section.take_all() {
-        if let Err(wrong) = name_of_variable(&item.key) {
-            item.fault(wrong);
-        }
-        if env.contains_key(&item.key) {
-            item.fault(Wrong::new(format!(
-                "`{}` is both in `env` and in `secrets`",
-                item.key
-            )));
-        }
-        if let Some(secret) = secret(&item) {
-            found.insert(item.key.clone(), secret);
-        }
-    }
-    section.finish();
-    found
-}
-
-/// Where one value comes from.
-pub(super) fn secret(value: &Value<'_>) -> Option<Secret> {
-    const WAYS: &str =
-        "{ command = [\"pass\", \"shop/api\"] }, { env = \"API_KEY\" } or { file = \"/run/key\" }";
-    if value.is_text() {
-        value.fault(Wrong::new(format!("the secret `{}` must not stand in the file", value.key)).hint(WAYS));
-        return None;
-    }
-    let mut section = value.section(format!("the secret `{}`", value.key))?;
-    let by_command = section.take("command");
-    let by_env = section.take("env");
-    let by_file = section.take("file");
-    section.finish();
-    match (by_command, by_env, by_file) {
-        (Some(argv), None, None) => {
-            refuse_of_others(&argv);
-            Some(Secret::Command(command(&argv)?))
-        }
-        (None, Some(name), None) => Some(Secret::Env(name.word()?.to_owned())),
-        (None, None, Some(path)) => Some(Secret::File(path.path()?)),
-        (_, _, _) => {
-            value.fault(
-                Wrong::new(format!(
-                    "the secret `{}` must come from exactly one place",
-                    value.key
-                ))
-                .hint(WAYS),
-            );
-            None
-        }
     }
 }
 

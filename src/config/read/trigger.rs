@@ -7,7 +7,7 @@ use super::super::section::Value;
 use super::super::service::Service;
 use super::super::trigger::Trigger;
 use super::custom::refuse_of_others;
-use super::spec::secret;
+use super::secrets::secret;
 use super::stages::command;
 use crate::domain::run::RunKind;
 

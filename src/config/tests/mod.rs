@@ -6,6 +6,7 @@ mod environments;
 mod finish;
 mod mangled;
 mod options;
+mod secrets;
 mod rollout;
 mod trigger;
 

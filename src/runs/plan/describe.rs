@@ -47,8 +47,13 @@ pub(super) fn describe(
         .map_or_else(|| "what runs".to_owned(), |from| from.to_string());
     if !decision.wake.is_empty() {
         view.order.push(format!(
-            "the kept containers of {to} on {}",
-            names(decision.wake.keys().collect())
+            "the kept containers of {to} on {}{}",
+            names(decision.wake.keys().collect()),
+            if decision.spec.has_secrets() {
+                ", with the secrets of that time"
+            } else {
+                ""
+            }
         ));
     }
     if !decision.make.is_empty() {

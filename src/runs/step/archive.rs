@@ -34,6 +34,15 @@ pub(super) async fn put(
 
 /// The files at `path` (one, or a folder's) by name; none when there is no such path.
 pub(super) async fn get(daemon: &Daemon, id: &str, path: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let Some(tar) = taken(daemon, id, path).await? else {
+        return Ok(BTreeMap::new());
+    };
+    let what = || format!("read {path} of {} on {}", short(id), daemon.name());
+    unpack(&tar).map_err(|error| Failure::refused(Fault::new(what(), error)))
+}
+
+/// What is at `path`, as tar; none when there is no such path.
+async fn taken(daemon: &Daemon, id: &str, path: &str) -> Result<Option<Vec<u8>>, Failure> {
     let what = format!("read {path} of {}", short(id));
     let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
     let stream = daemon.read().download_from_container(id, Some(options));
@@ -42,7 +51,7 @@ pub(super) async fn get(daemon: &Daemon, id: &str, path: &str) -> Result<BTreeMa
     while let Some(piece) = stream.next().await {
         match piece {
             Ok(bytes) => tar.extend_from_slice(&bytes),
-            Err(error) if status(&error) == Some(404) => return Ok(BTreeMap::new()),
+            Err(error) if status(&error) == Some(404) => return Ok(None),
             Err(error) => return Err(failure(daemon, &what, &error)),
         }
         if tar.len() > LARGEST {
@@ -52,7 +61,93 @@ pub(super) async fn get(daemon: &Daemon, id: &str, path: &str) -> Result<BTreeMa
             )));
         }
     }
-    unpack(&tar).map_err(|error| Failure::refused(Fault::new(format!("{what} on {}", daemon.name()), error)))
+    Ok(Some(tar))
+}
+
+/// One file or folder on its way into a container.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packed<'a> {
+    /// From the root.
+    pub(super) path: &'a str,
+    /// A folder has none.
+    pub(super) content: Option<&'a [u8]>,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// All of them, with the owners and modes that they say, below the root.
+pub(super) async fn put_all(
+    daemon: &Daemon,
+    id: &str,
+    what: &str,
+    files: &[Packed<'_>],
+) -> Result<(), Failure> {
+    let tar = pack_all(files).map_err(|error| Failure::refused(Fault::new(what, error)))?;
+    let options = UploadToContainerOptionsBuilder::default().path("/").build();
+    change(daemon)?
+        .upload_to_container(id, Some(options), bollard::body_full(Bytes::from(tar)))
+        .await
+        .map_err(|error| failure(daemon, what, &error))
+}
+
+fn pack_all(files: &[Packed<'_>]) -> io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for file in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(file.mode);
+        header.set_uid(file.uid.into());
+        header.set_gid(file.gid.into());
+        let path = file.path.trim_start_matches('/');
+        let Some(content) = file.content else {
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+            archive.append_data(&mut header, format!("{path}/"), io::empty())?;
+            continue;
+        };
+        header.set_size(u64::try_from(content.len()).map_err(io::Error::other)?);
+        archive.append_data(&mut header, path, content)?;
+    }
+    archive.into_inner()
+}
+
+/// A file as it lies in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lying {
+    pub(super) content: Vec<u8>,
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+}
+
+/// The one file at `path`; none where there is none, or something else.
+pub(super) async fn lying(daemon: &Daemon, id: &str, path: &str) -> Result<Option<Lying>, Failure> {
+    let Some(tar) = taken(daemon, id, path).await? else {
+        return Ok(None);
+    };
+    let what = || format!("read {path} of {} on {}", short(id), daemon.name());
+    first_of(&tar).map_err(|error| Failure::refused(Fault::new(what(), error)))
+}
+
+fn first_of(tar: &[u8]) -> io::Result<Option<Lying>> {
+    let mut archive = tar::Archive::new(tar);
+    let Some(entry) = archive.entries()?.next() else {
+        return Ok(None);
+    };
+    let mut entry = entry?;
+    if !entry.header().entry_type().is_file() {
+        return Ok(None);
+    }
+    let header = entry.header();
+    let (mode, uid, gid) = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
+    let mut content = Vec::new();
+    entry.read_to_end(&mut content)?;
+    Ok(Some(Lying {
+        content,
+        mode,
+        uid,
+        gid,
+    }))
 }
 
 fn short(id: &str) -> &str {

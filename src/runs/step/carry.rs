@@ -9,6 +9,7 @@ use bollard::query_parameters::{RemoveContainerOptionsBuilder, StartContainerOpt
 use super::answer::{change, failure};
 use super::{create, replicas};
 use crate::domain::fault::Fault;
+use crate::domain::ids::ContainerId;
 use crate::hosts::Daemon;
 use crate::release::deeds::{Deed, Scene};
 use crate::release::record::{Failure, FailureKind};
@@ -31,7 +32,15 @@ pub async fn carry_out(
     let mut trouble: Option<Failure> = None;
     let before = replicas::replicas(daemon, subject).await?;
     for deed in scene.deeds(stage, &before) {
-        if let Err(failure) = one(daemon, scene, &deed, secrets).await {
+        let allowed = match &deed {
+            Deed::Start { id, .. } => whole(daemon, scene, made(scene, &before, id)).await,
+            Deed::Create { .. } | Deed::Stop { .. } | Deed::Policy { .. } | Deed::Remove { .. } => Ok(()),
+        };
+        let done = match allowed {
+            Ok(()) => one(daemon, scene, &deed, secrets).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = done {
             trouble.get_or_insert(failure);
         }
     }
@@ -42,6 +51,11 @@ pub async fn carry_out(
         let going = now.iter().any(|replica| replica.state == Up::Removing);
         let Some(first) = left.first() else {
             if !going || opened.elapsed() > SETTLING {
+                if *stage == Stage::Create
+                    && let Err(failure) = whole(daemon, scene, scene.made(&now)).await
+                {
+                    return Err(trouble.unwrap_or(failure));
+                }
                 return Ok(now);
             }
             tokio::time::sleep(LOOK).await;
@@ -56,6 +70,25 @@ pub async fn carry_out(
         }
         return Err(trouble.unwrap_or_else(|| Failure::refused(not_so(daemon, first, &now))));
     }
+}
+
+/// The one of these that this run made, if it did.
+fn made<'r>(scene: &Scene<'_>, now: &'r [Replica], id: &ContainerId) -> Option<&'r Replica> {
+    scene.made(now).find(|replica| replica.id == *id)
+}
+
+/// What this run made has everything that its specification says: before that it is not started.
+async fn whole<'r>(
+    daemon: &Daemon,
+    scene: &Scene<'_>,
+    made: impl IntoIterator<Item = &'r Replica>,
+) -> Result<(), Failure> {
+    for replica in made {
+        if let Some(fault) = create::lacking(daemon, scene, replica).await? {
+            return Err(Failure::refused(fault));
+        }
+    }
+    Ok(())
 }
 
 /// It was asked for, agreed to, and is not so.

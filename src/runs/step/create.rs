@@ -8,9 +8,10 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig,
     NetworkConnectRequest, NetworkingConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
-use bollard::query_parameters::CreateContainerOptionsBuilder;
+use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions};
 
 use super::answer::{change, failure};
+use super::files;
 use crate::config::service::Spec;
 use crate::config::test::HealthCheck;
 use crate::domain::container::label;
@@ -18,7 +19,7 @@ use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::deeds::Scene;
 use crate::release::record::Failure;
-use crate::release::replica::Kept;
+use crate::release::replica::{Kept, Replica};
 use crate::runs::secrets::Secrets;
 
 pub async fn create(
@@ -28,13 +29,12 @@ pub async fn create(
     secrets: &Secrets,
 ) -> Result<(), Failure> {
     let what = format!("create {name}");
-    if let Some(missing) = scene
-        .decision
-        .spec
-        .secrets
-        .keys()
-        .find(|key| !secrets.contains_key(*key))
-    {
+    let spec = &scene.decision.spec;
+    let missing = spec
+        .sources()
+        .map(|(key, _)| key)
+        .find(|key| !secrets.contains_key(*key));
+    if let Some(missing) = missing {
         return Err(Failure::refused(Fault::new(
             format!("{what} on {}", daemon.name()),
             format!("the secret {missing} was not resolved"),
@@ -46,7 +46,7 @@ pub async fn create(
         .await
         .map_err(|error| failure(daemon, &what, &error))?;
     // More than one network at create needs API 1.44; joining works everywhere.
-    for network in scene.decision.spec.networks.iter().skip(1) {
+    for network in spec.networks.iter().skip(1) {
         let join = NetworkConnectRequest {
             container: made.id.clone(),
             endpoint_config: Some(alias(scene)),
@@ -56,7 +56,30 @@ pub async fn create(
             .await
             .map_err(|error| failure(daemon, &format!("join {name} to {network}"), &error))?;
     }
-    Ok(())
+    files::put(daemon, spec, (&made.id, name), secrets).await
+}
+
+/// Why a container that was made is not whole: a crash or a lost answer may have come between.
+pub(super) async fn lacking(
+    daemon: &Daemon,
+    scene: &Scene<'_>,
+    replica: &Replica,
+) -> Result<Option<Fault>, Failure> {
+    let spec = &scene.decision.spec;
+    if spec.networks.len() > 1 {
+        let seen = daemon
+            .read()
+            .inspect_container(replica.id.as_str(), None::<InspectContainerOptions>)
+            .await
+            .map_err(|error| failure(daemon, &format!("look at {}", replica.name), &error))?;
+        let joined = seen.network_settings.and_then(|settings| settings.networks);
+        let joined = joined.unwrap_or_default();
+        if let Some(network) = spec.networks.iter().find(|name| !joined.contains_key(*name)) {
+            let what = format!("join {} to {network} on {}", replica.name, daemon.name());
+            return Ok(Some(Fault::new(what, "it is not in it")));
+        }
+    }
+    files::lacking(daemon, scene, replica.id.as_str()).await
 }
 
 fn body(scene: &Scene<'_>, secrets: &Secrets) -> ContainerCreateBody {

@@ -13,6 +13,7 @@ pub mod push;
 pub mod pull;
 mod answer;
 mod archive;
+mod files;
 mod shell;
 pub mod replicas;
 pub mod survey;

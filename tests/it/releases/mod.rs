@@ -8,6 +8,7 @@ mod environments;
 mod history;
 mod refusals;
 mod rolling;
+mod secrets;
 mod stale;
 mod stages;
 mod world;

@@ -15,13 +15,13 @@ use pilothouse::release::replica::{Policy, Up};
 
 use super::world::{World, host, plan};
 
-struct Ground {
+pub(super) struct Ground {
     plan: Plan,
-    facts: Facts,
+    pub(super) facts: Facts,
 }
 
 impl Ground {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut plan = plan(RunKind::Deploy, 1, 2, &Strategy::Recreate);
         plan.service.deploy.as_mut().unwrap().replicas = 1;
         let world = World::new(1, 2);
@@ -33,7 +33,7 @@ impl Ground {
         Self { plan, facts }
     }
 
-    fn refusals(&self) -> Vec<Fault> {
+    pub(super) fn refusals(&self) -> Vec<Fault> {
         let order: Vec<HostName> = self.plan.targets.clone();
         preflight::refusals(&self.plan, &order, &self.facts)
     }
@@ -50,7 +50,7 @@ impl Ground {
         }
     }
 
-    fn spec(&mut self) -> &mut pilothouse::config::service::Spec {
+    pub(super) fn spec(&mut self) -> &mut pilothouse::config::service::Spec {
         &mut self.plan.service.deploy.as_mut().unwrap().spec
     }
 }
