@@ -15,6 +15,8 @@ mod flood;
 #[cfg(test)]
 mod latency;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod meter;
 #[cfg(test)]
 mod pipelines;
@@ -34,6 +36,11 @@ mod upload;
 #[cfg(test)]
 fn main() {
     let filter = std::env::args().nth(1).unwrap_or_default();
+    // No figure, and many minutes long: only when it is asked for.
+    if filter == "matrix" {
+        matrix::measure();
+        return;
+    }
     let wanted = |row: &str| filter.is_empty() || row.contains(&filter);
     let mut table = table::Table::new();
     let stage = stage::Stage::new();

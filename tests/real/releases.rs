@@ -1,5 +1,5 @@
-//! Releases on real daemons: the runner killed with -9 after every record of its journal, and a daemon killed midway.
-//! What is left is compared by what the daemons themselves say.
+//! Releases on real daemons: the runner killed with -9 in every step (after every record: `tests/run --matrix`), and a
+//! daemon killed midway. What is left is compared by what the daemons themselves say.
 
 use std::time::Duration;
 
@@ -8,7 +8,10 @@ use pilothouse::domain::run::RunKind;
 use pilothouse::runs;
 
 use crate::support::daemon::Daemon;
-use crate::support::releases::{Bench, comes_back, matrix, pause_matrix, promotes, stale_matrix};
+use crate::support::releases::crash::{Points, crash_matrix};
+use crate::support::releases::promotion::promotes;
+use crate::support::releases::rolling::pause_matrix;
+use crate::support::releases::{Bench, comes_back, stale_matrix};
 use crate::support::{fleet, image};
 
 fn bench(daemons: &fleet::Lease) -> Bench {
@@ -16,15 +19,15 @@ fn bench(daemons: &fleet::Lease) -> Bench {
 }
 
 #[tokio::test]
-async fn a_deploy_killed_after_any_record_is_recovered() {
+async fn a_deploy_killed_once_in_every_step_is_recovered() {
     let daemons = fleet::lease(2);
-    matrix(&bench(&daemons), RunKind::Deploy, 1, 1).await;
+    crash_matrix(&bench(&daemons), RunKind::Deploy, Points::EachStep, None).await;
 }
 
 #[tokio::test]
-async fn a_rollback_killed_after_any_record_is_recovered() {
+async fn a_rollback_killed_once_in_every_step_is_recovered() {
     let daemons = fleet::lease(2);
-    matrix(&bench(&daemons), RunKind::Rollback, 1, 1).await;
+    crash_matrix(&bench(&daemons), RunKind::Rollback, Points::EachStep, None).await;
 }
 
 #[tokio::test]
@@ -32,7 +35,7 @@ async fn a_rolling_deploy_killed_once_in_every_step_is_recovered() {
     let daemons = fleet::lease(2);
     let mut bench = bench(&daemons);
     bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Deploy, 1, 3).await;
+    crash_matrix(&bench, RunKind::Deploy, Points::EachStep, None).await;
 }
 
 #[tokio::test]
@@ -40,7 +43,7 @@ async fn a_rolling_rollback_side_by_side_killed_once_in_every_step_is_recovered(
     let daemons = fleet::lease(2);
     let mut bench = bench(&daemons);
     bench.rolling(Batch::Percent(50), Order::StartFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Rollback, 2, 3).await;
+    crash_matrix(&bench, RunKind::Rollback, Points::EachStep, None).await;
 }
 
 #[tokio::test]

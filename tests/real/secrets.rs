@@ -10,7 +10,8 @@ use pilothouse::domain::run::RunKind;
 use serde_json::{Value, json};
 
 use crate::support::daemon::Daemon;
-use crate::support::releases::{Bench, matrix, secret_files};
+use crate::support::releases::crash::{Points, crash_matrix};
+use crate::support::releases::{Bench, secret_files};
 use crate::support::{fleet, image};
 
 const FIRST: &str = "-----BEGIN KEY-----\nvery-secret-one\n-----END KEY-----\n";
@@ -105,7 +106,7 @@ async fn the_replica_reads_its_file_as_its_own_user_and_nobody_else_ever_sees_it
 async fn a_deploy_with_files_killed_now_and_then_is_recovered() {
     let daemons = fleet::lease(2);
     let (bench, _source) = keyed(&daemons);
-    matrix(&bench, RunKind::Deploy, 2, 9).await;
+    crash_matrix(&bench, RunKind::Deploy, Points::Every { first: 2, step: 9 }, None).await;
 }
 
 /// Why `read_only` and places in memory are refused when the configuration is read: a daemon would not put the file

@@ -1,8 +1,10 @@
 //! A state folder, hosts, a service on them, and runs that are processes of the built program.
 //! For simulated daemons (`tests/it`) and real ones (`tests/real`) alike.
 
+#[path = "crash.rs"]
+pub(crate) mod crash;
 #[path = "promotion.rs"]
-mod promotion;
+pub(crate) mod promotion;
 #[path = "rolling.rs"]
 pub(crate) mod rolling;
 
@@ -23,9 +25,6 @@ use pilothouse::release::snapshot::differences;
 use pilothouse::release::subject::Subject;
 use pilothouse::runs::step::lock;
 use pilothouse::runs::{self, Recovery, State};
-
-pub(crate) use promotion::promotes;
-pub(crate) use rolling::pause_matrix;
 
 pub(crate) struct Bench {
     pub(crate) config: Config,
@@ -363,56 +362,6 @@ pub(crate) fn secret_files(bench: &mut Bench, source: &std::path::Path) {
         mode: 0o440,
     };
     spec.files.insert("TLS_KEY".to_owned(), file);
-}
-
-/// Kills a run of `kind` after record `from`, `from + step`, … until one lives to its end.
-pub(crate) async fn matrix(bench: &Bench, kind: RunKind, from: u32, step: usize) {
-    bench.good(RunKind::Deploy).await;
-    bench.good(RunKind::Deploy).await;
-    let mut reverted = 0;
-    let mut converged = 0;
-    for after in (from..).step_by(step) {
-        let before = bench.look().await;
-        let run = bench.launch_dying(after, kind).await;
-        let (exit, _) = bench.ended(&run).await;
-        let context = || format!("killed after record {after}:\n{}", bench.journal(&run));
-        if exit == 0 {
-            assert!(after > 40, "it ended before it could be killed: {}", context());
-            break;
-        }
-        assert_eq!(exit, 5, "{}", context());
-        let (exit, view) = bench.recover(&run).await;
-        match (&view.status, exit) {
-            (
-                RunStatus::Closed {
-                    outcome: Outcome::Converged,
-                    ..
-                },
-                0,
-            ) => {
-                converged += 1;
-                bench.assert_on(view.to.unwrap(), &context()).await;
-                if kind == RunKind::Rollback {
-                    bench.good(RunKind::Deploy).await;
-                }
-            }
-            (
-                RunStatus::Closed {
-                    outcome: Outcome::Reverted { .. },
-                    ..
-                },
-                1,
-            ) => {
-                reverted += 1;
-                bench.assert_as_before(&before, &context()).await;
-            }
-            other => panic!("{other:?}\n{}", context()),
-        }
-    }
-    assert!(
-        reverted > 0 && converged > 0,
-        "{reverted} reverted, {converged} converged"
-    );
 }
 
 /// Runs of `kind` that die after record `from`, `from + step`, …, with their bastion: each time a run of another

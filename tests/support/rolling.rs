@@ -132,7 +132,8 @@ pub(crate) fn assert_paused(view: &RunView, context: &str) {
 
 /// A deploy that is paused in its last wave, its runner killed after record `from`, `from + step`, … and recovered:
 /// reverted, or paused as if it had not been killed. From each SPLIT both ways on are taken in turn.
-pub(crate) async fn pause_matrix(bench: &mut Bench, from: u32, step: usize) {
+/// How many were reverted, and how many paused.
+pub(crate) async fn pause_matrix(bench: &mut Bench, from: u32, step: usize) -> (u32, u32) {
     let last = bench.config.hosts.last().unwrap().name.clone();
     bench.good(RunKind::Deploy).await;
     let mut whole = bench.good(RunKind::Deploy).await;
@@ -178,6 +179,7 @@ pub(crate) async fn pause_matrix(bench: &mut Bench, from: u32, step: usize) {
         bench.assert_on(whole, &context).await;
     }
     assert!(reverted > 0 && paused > 1, "{reverted} reverted, {paused} paused");
+    (reverted, paused)
 }
 
 fn runs_closed(view: &RunView) -> bool {

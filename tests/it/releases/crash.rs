@@ -5,32 +5,58 @@ use std::time::Duration;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions};
 
 use super::Sim;
-use super::bench::matrix;
+use super::bench::crash::{Points, crash_matrix};
+use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::config::test::{Need, NeedVolume, Ready, Test};
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::order::Access;
 use pilothouse::domain::run::RunKind;
 use pilothouse::domain::run::RunStatus;
 use pilothouse::runs;
+use pilothouse::sim::Downfall;
 
 #[tokio::test]
 async fn a_deploy_killed_after_any_odd_record_is_recovered() {
-    matrix(&Sim::new(2), RunKind::Deploy, 1, 2).await;
+    crash_matrix(
+        &Sim::new(2),
+        RunKind::Deploy,
+        Points::Every { first: 1, step: 2 },
+        None,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_deploy_killed_after_any_even_record_is_recovered() {
-    matrix(&Sim::new(2), RunKind::Deploy, 2, 2).await;
+    crash_matrix(
+        &Sim::new(2),
+        RunKind::Deploy,
+        Points::Every { first: 2, step: 2 },
+        None,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_rollback_killed_after_any_odd_record_is_recovered() {
-    matrix(&Sim::new(2), RunKind::Rollback, 1, 2).await;
+    crash_matrix(
+        &Sim::new(2),
+        RunKind::Rollback,
+        Points::Every { first: 1, step: 2 },
+        None,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_rollback_killed_after_any_even_record_is_recovered() {
-    matrix(&Sim::new(2), RunKind::Rollback, 2, 2).await;
+    crash_matrix(
+        &Sim::new(2),
+        RunKind::Rollback,
+        Points::Every { first: 2, step: 2 },
+        None,
+    )
+    .await;
 }
 
 /// Containers, networks and volumes of every host, as a person lists them.
@@ -173,4 +199,44 @@ async fn a_test_with_needs_killed_at_any_of_its_requests_leaves_nothing_once_it_
         killed += 1;
     }
     assert!(killed > 15, "only {killed} were killed");
+}
+
+/// Every daemon goes and comes again: half of the times by an orderly end.
+fn restarted(bench: &Sim) -> impl Fn() {
+    let engines: Vec<_> = bench.fleet.engines().cloned().collect();
+    move || {
+        for engine in &engines {
+            let how = [Downfall::Killed, Downfall::Stopped][fastrand::usize(0..2)];
+            engine.restart(how).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn restarted_behind_any_odd_record_of_a_deploy_the_old_is_up_before_the_commit_and_never_after() {
+    let bench = Sim::new(2);
+    let points = Points::Every { first: 1, step: 2 };
+    crash_matrix(&bench, RunKind::Deploy, points, Some(&restarted(&bench))).await;
+}
+
+#[tokio::test]
+async fn restarted_behind_any_even_record_of_a_rollback_the_old_is_up_before_the_commit_and_never_after() {
+    let bench = Sim::new(2);
+    let points = Points::Every { first: 2, step: 2 };
+    crash_matrix(&bench, RunKind::Rollback, points, Some(&restarted(&bench))).await;
+}
+
+#[tokio::test]
+async fn restarted_in_each_step_of_a_rolling_deploy_the_old_is_up_before_the_commit_and_never_after() {
+    for order in [Order::StopFirst, Order::StartFirst] {
+        let mut bench = Sim::new(2);
+        bench.rolling(Batch::Count(1), order, OnFailure::Revert);
+        crash_matrix(
+            &bench,
+            RunKind::Deploy,
+            Points::EachStep,
+            Some(&restarted(&bench)),
+        )
+        .await;
+    }
 }

@@ -177,5 +177,5 @@ async fn what_runs_in_one_environment_is_promoted_to_the_other_and_nothing_else(
         fleet: _fleet,
         _sockets,
     } = Sim::new(2);
-    Box::pin(bench::promotes(bench, pilothouse::sim::BOX_IMAGE)).await;
+    Box::pin(bench::promotion::promotes(bench, pilothouse::sim::BOX_IMAGE)).await;
 }

@@ -10,8 +10,8 @@ use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::runs;
 
 use super::Sim;
-use super::bench::rolling::assert_paused;
-use super::bench::{matrix, pause_matrix};
+use super::bench::crash::{Points, crash_matrix};
+use super::bench::rolling::{assert_paused, pause_matrix};
 
 fn rolling(hosts: usize, batch: Batch, order: Order, on_failure: OnFailure) -> Sim {
     let mut bench = Sim::new(hosts);
@@ -270,49 +270,73 @@ async fn side_by_side_is_refused_where_both_would_publish_a_port_or_write_to_a_v
 #[tokio::test]
 async fn one_by_one_killed_after_any_odd_record() {
     let bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Deploy, 1, 2).await;
+    crash_matrix(&bench, RunKind::Deploy, Points::Every { first: 1, step: 2 }, None).await;
 }
 
 #[tokio::test]
 async fn one_by_one_killed_after_any_even_record() {
     let bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Deploy, 2, 2).await;
+    crash_matrix(&bench, RunKind::Deploy, Points::Every { first: 2, step: 2 }, None).await;
 }
 
 #[tokio::test]
 async fn one_by_one_back_killed_after_any_odd_record() {
     let bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Rollback, 1, 2).await;
+    crash_matrix(
+        &bench,
+        RunKind::Rollback,
+        Points::Every { first: 1, step: 2 },
+        None,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn one_by_one_back_killed_after_any_even_record() {
     let bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Rollback, 2, 2).await;
+    crash_matrix(
+        &bench,
+        RunKind::Rollback,
+        Points::Every { first: 2, step: 2 },
+        None,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn half_by_half_side_by_side_killed_after_any_odd_record() {
     let bench = rolling(3, Batch::Percent(50), Order::StartFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Deploy, 1, 2).await;
+    crash_matrix(&bench, RunKind::Deploy, Points::Every { first: 1, step: 2 }, None).await;
 }
 
 #[tokio::test]
 async fn half_by_half_side_by_side_killed_after_any_even_record() {
     let bench = rolling(3, Batch::Percent(50), Order::StartFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Deploy, 2, 2).await;
+    crash_matrix(&bench, RunKind::Deploy, Points::Every { first: 2, step: 2 }, None).await;
 }
 
 #[tokio::test]
 async fn half_by_half_side_by_side_back_killed_after_any_odd_record() {
     let bench = rolling(3, Batch::Percent(50), Order::StartFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Rollback, 1, 2).await;
+    crash_matrix(
+        &bench,
+        RunKind::Rollback,
+        Points::Every { first: 1, step: 2 },
+        None,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn half_by_half_side_by_side_back_killed_after_any_even_record() {
     let bench = rolling(3, Batch::Percent(50), Order::StartFirst, OnFailure::Revert);
-    matrix(&bench, RunKind::Rollback, 2, 2).await;
+    crash_matrix(
+        &bench,
+        RunKind::Rollback,
+        Points::Every { first: 2, step: 2 },
+        None,
+    )
+    .await;
 }
 
 #[tokio::test]

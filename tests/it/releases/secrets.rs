@@ -11,7 +11,8 @@ use pilothouse::runs;
 use rustix::process::{Signal, kill_process};
 
 use super::Sim;
-use super::bench::{matrix, secret_files};
+use super::bench::crash::{Points, crash_matrix};
+use super::bench::secret_files;
 
 const FIRST: &str = "-----BEGIN KEY-----\nvery-secret-one\n-----END KEY-----\n";
 const SECOND: &str = "-----BEGIN KEY-----\nvery-secret-two\n-----END KEY-----\n";
@@ -158,7 +159,7 @@ async fn killed_between_the_container_and_its_file_it_is_undone_and_never_starte
 #[tokio::test]
 async fn a_deploy_with_files_killed_after_any_record_is_recovered() {
     let (bench, _source) = keyed(2);
-    matrix(&bench, RunKind::Deploy, 1, 3).await;
+    crash_matrix(&bench, RunKind::Deploy, Points::Every { first: 1, step: 3 }, None).await;
     assert_eq!(bench.file_of_active("/run/secrets/tls.key").await.0, FIRST);
 }
 
