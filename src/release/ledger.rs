@@ -101,6 +101,21 @@ struct Header {
     entries: usize,
     /// Of the lines after this one.
     sha256: String,
+    /// Over this line's own fields: of two files the one with the higher generation counts. Earlier programs wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sum: Option<String>,
+}
+
+impl Header {
+    fn check(&self) -> String {
+        let fields = format!(
+            "{} {} {} {}",
+            self.schema, self.generation, self.entries, self.sha256
+        );
+        let mut sum = super::spec::hex(&Sha256::digest(fields.as_bytes()));
+        sum.truncate(16);
+        sum
+    }
 }
 
 /// Why a ledger file says nothing.
@@ -137,7 +152,7 @@ impl Ledger {
         let surplus = entries.len().saturating_sub(LONGEST);
         entries.drain(..surplus);
         Self {
-            generation: self.generation + 1,
+            generation: self.generation.saturating_add(1),
             entries,
             unlocked: self.unlocked.clone(),
         }
@@ -151,7 +166,7 @@ impl Ledger {
         let surplus = all.len().saturating_sub(LONGEST_UNLOCKED);
         all.drain(..surplus);
         Self {
-            generation: self.generation + 1,
+            generation: self.generation.saturating_add(1),
             entries: self.entries.clone(),
             unlocked: all,
         }
@@ -215,12 +230,14 @@ impl Ledger {
             body.push_str(&serde_json::to_string(unlocked)?);
             body.push('\n');
         }
-        let header = Header {
+        let mut header = Header {
             schema: SCHEMA,
             generation: self.generation,
             entries: self.entries.len() + self.unlocked.len(),
             sha256: super::spec::hex(&Sha256::digest(body.as_bytes())),
+            sum: None,
         };
+        header.sum = Some(header.check());
         Ok(format!("{}\n{body}", serde_json::to_string(&header)?))
     }
 
@@ -237,6 +254,9 @@ impl Ledger {
         let torn = |_: serde_json::Error| Unread::Torn;
         let header: Header = serde_json::from_str(first).map_err(torn)?;
         if header.sha256 != super::spec::hex(&Sha256::digest(body.as_bytes())) {
+            return Err(Unread::Torn);
+        }
+        if header.sum.as_ref().is_some_and(|sum| *sum != header.check()) {
             return Err(Unread::Torn);
         }
         let mut ledger = Self {
@@ -372,6 +392,54 @@ mod tests {
             ledger.images_beside(&keep),
             BTreeSet::from([ImageId::parse("sha256:02").unwrap()])
         );
+    }
+
+    #[test]
+    fn a_bit_flipped_anywhere_is_found_and_the_other_file_counts() {
+        let old = Ledger::default().with(entry("a", 1));
+        let new = old.with(LedgerEntry {
+            result: LedgerResult::Reverted {
+                why: "committed".to_owned(),
+            },
+            ..entry("b", 2)
+        });
+        let before = old.render().unwrap();
+        let bytes = new.render().unwrap().into_bytes();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1 << bit;
+                let text = String::from_utf8_lossy(&bytes);
+                let read = Ledger::newest([before.as_str(), &text]);
+                assert!(
+                    matches!(&read, Ok(Some(seen)) if *seen == old || *seen == new)
+                        || matches!(read, Err(Unread::Newer { .. })),
+                    "byte {at}, bit {bit}: {read:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_program_before_the_check_of_the_first_line_wrote_is_read() {
+        let ledger = Ledger::default().with(entry("a", 1));
+        let text = ledger.render().unwrap();
+        let (first, body) = text.split_once('\n').unwrap();
+        let (first, _) = first.split_once(",\"sum\"").unwrap();
+        assert_eq!(Ledger::parse(&format!("{first}}}\n{body}")), Ok(ledger));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in "\\PC{0,200}(\n\\PC{0,100}){0,3}") {
+            proptest::prop_assert!(Ledger::parse(&text).is_err());
+        }
+
+        #[test]
+        fn whatever_generation_it_says_it_is_gone_on_with(generation: u64) {
+            let ledger = Ledger { generation, ..Ledger::default() }.with(entry("a", 1));
+            proptest::prop_assert_eq!(Ledger::parse(&ledger.render().unwrap()), Ok(ledger));
+        }
     }
 
     #[test]

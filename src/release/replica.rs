@@ -173,4 +173,12 @@ mod tests {
         assert_eq!(Kept::read(&Kept::write(&all)), all);
         assert_eq!(Kept::read("r9 x=1/2 r41=sha256:bb/0123abcd").len(), 1);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_label_says_is_read_as_releases_or_left_out(text in "\\PC{0,60}|(r[0-9]{1,12}=[a-z0-9:]{0,9}/[a-f0-9]{0,4} ?){0,4}") {
+            let kept = Kept::read(&text);
+            proptest::prop_assert_eq!(Kept::read(&Kept::write(&kept)), kept);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::config::service::Spec;
 /// By the secret's name: a short hash of its value.
 pub type Seals = BTreeMap<String, String>;
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.

@@ -6,6 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::chain::Chain;
 use super::estimate::Figures;
 use super::output::Tail;
 use super::state::{State, is_alive};
@@ -25,6 +26,7 @@ pub const SHOWN: usize = 100;
 pub struct Reader {
     dir: PathBuf,
     offset: u64,
+    chain: Chain,
     fold: Option<Fold>,
     tail: Tail,
     was_alive: bool,
@@ -36,6 +38,7 @@ impl Reader {
         Self {
             dir,
             offset: 0,
+            chain: Chain::default(),
             fold: None,
             tail: Tail::default(),
             was_alive: false,
@@ -64,7 +67,7 @@ impl Reader {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(fault(error)),
         }
-        let (records, whole) = journal::parse(&bytes, &path)?;
+        let (records, whole) = self.chain.read(&bytes, &path)?;
         self.offset += whole;
         for record in &records {
             changed = true;

@@ -1,10 +1,11 @@
 //! The journal of a run: append-only NDJSON, on disk before anything irreversible is done.
-//! A torn last line is the end of it; a damaged line before the end is named, never skipped.
+//! A torn last line is the end of it; a damaged line before the end is named, never skipped (see `chain`).
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::chain::Chain;
 use crate::domain::fault::Fault;
 use crate::domain::units::Stamp;
 use crate::release::record::{Entry, Record, SCHEMA};
@@ -14,7 +15,7 @@ const RESERVED: u64 = 1 << 20;
 
 pub struct Journal {
     file: File,
-    next: u64,
+    chain: Chain,
     /// Tests of record end the process right after a record is on disk: how many it writes before.
     die_after: Option<u64>,
 }
@@ -34,7 +35,8 @@ impl Journal {
         let fault = |error: io::Error| Fault::new(format!("open the journal {}", path.display()), error);
         let file = super::state::open_private(&path).map_err(fault)?;
         let bytes = std::fs::read(&path).map_err(fault)?;
-        let (records, whole) = parse(&bytes, &path)?;
+        let mut chain = Chain::default();
+        let (records, whole) = chain.read(&bytes, &path)?;
         // The name of the file must survive a power cut as its lines do.
         std::fs::File::open(dir)
             .and_then(|dir| dir.sync_all())
@@ -45,7 +47,7 @@ impl Journal {
         }
         let journal = Self {
             file,
-            next: records.last().map_or(1, |record| record.n + 1),
+            chain,
             die_after: std::env::var(DIE_AFTER).ok().and_then(|text| text.parse().ok()),
         };
         Ok((journal, records))
@@ -79,19 +81,17 @@ impl Journal {
     pub fn write(&mut self, at: Stamp, entry: Entry) -> Result<Record, Fault> {
         let record = Record {
             schema: SCHEMA,
-            n: self.next,
+            n: self.chain.next(),
             at,
             entry,
         };
         let fault = |error: &dyn std::fmt::Display| Fault::new("write the journal", error);
-        let mut line = serde_json::to_vec(&record).map_err(|error| fault(&error))?;
-        line.push(b'\n');
+        let line = self.chain.line(&record).map_err(|error| fault(&error))?;
         self.file.write_all(&line).map_err(|error| fault(&error))?;
         if record.entry.is_binding() {
             self.file.sync_data().map_err(|error| fault(&error))?;
             self.die_if_told();
         }
-        self.next += 1;
         Ok(record)
     }
 
@@ -114,38 +114,7 @@ pub fn read(dir: &Path) -> Result<Vec<Record>, Fault> {
     let path = path(dir);
     let bytes = std::fs::read(&path)
         .map_err(|error| Fault::new(format!("read the journal {}", path.display()), error))?;
-    Ok(parse(&bytes, &path)?.0)
-}
-
-/// The whole records, and how many bytes they take.
-pub fn parse(bytes: &[u8], path: &Path) -> Result<(Vec<Record>, u64), Fault> {
-    let mut records: Vec<Record> = Vec::new();
-    let mut whole: u64 = 0;
-    for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let is_last = line.last() != Some(&b'\n');
-        if is_last {
-            break;
-        }
-        let damaged = |why: &dyn std::fmt::Display| {
-            Fault::new(format!("read line {} of the journal {}", number + 1, path.display()), why)
-                .hint("nothing is guessed from a damaged journal; the hosts' locks and ledgers still know: pilothouse recover")
-        };
-        let schema = serde_json::from_slice::<serde_json::Value>(line)
-            .map_err(|error| damaged(&error))?
-            .get("schema")
-            .and_then(serde_json::Value::as_u64);
-        if schema != Some(u64::from(SCHEMA)) {
-            return Err(damaged(&"it was written by another version of Pilothouse"));
-        }
-        let record: Record = serde_json::from_slice(line).map_err(|error| damaged(&error))?;
-        let expected = records.last().map(|last| last.n + 1);
-        if expected.is_some_and(|expected| expected != record.n) {
-            return Err(damaged(&"a record before it is missing"));
-        }
-        whole += u64::try_from(line.len()).unwrap_or(0);
-        records.push(record);
-    }
-    Ok((records, whole))
+    Ok(Chain::default().read(&bytes, &path)?.0)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod retain;
 pub mod queue;
 pub mod turn;
 pub mod slot;
+pub mod chain;
 pub mod journal;
 pub mod output;
 pub mod transcript;

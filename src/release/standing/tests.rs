@@ -166,3 +166,71 @@ fn a_replica_that_fell_is_failed_not_kept_and_no_drift() {
     assert_eq!(standing, Standing::Converged { release: r(42) });
     assert_eq!(parts[0].1, Part::Failed);
 }
+
+/// Whatever labels say: what is converged is on every host that it is asked for, and no other release runs.
+mod arbitrary {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels() -> impl Strategy<Value = String> {
+        let release = prop_oneof![
+            Just("release=r42".to_owned()),
+            Just("release=r41".to_owned()),
+            "release=\\PC{0,12}",
+            "release=r[0-9]{1,12}",
+        ];
+        let rest = prop_oneof![
+            Just(String::new()),
+            " (run|role|previous|schema|replica)=\\PC{0,8}"
+        ];
+        (release, rest).prop_map(|(release, rest)| release + &rest)
+    }
+
+    fn state() -> impl Strategy<Value = State> {
+        prop_oneof![
+            Just(UP),
+            Just(exited(0)),
+            Just(State::Created),
+            Just(State::Dead),
+            Just(State::Paused { since: None }),
+        ]
+    }
+
+    fn there() -> impl Strategy<Value = Option<Vec<(State, String)>>> {
+        prop::option::weighted(0.9, prop::collection::vec((state(), labels()), 0..3))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_converged_that_is_not(fleet in prop::array::uniform3(there())) {
+            let mut number = 0;
+            let fleet = fleet.map(|host| {
+                host.map(|all| {
+                    all.iter()
+                        .map(|(state, labels)| {
+                            number += 1;
+                            container(&format!("c{number}"), state.clone(), labels)
+                        })
+                        .collect::<Vec<_>>()
+                })
+            });
+            if let (Standing::Converged { release }, _) = judged(&fleet) {
+                for (at, host) in fleet.iter().enumerate() {
+                    // The third is not asked for: what is not known of it is in nobody's way.
+                    let Some(containers) = host else {
+                        prop_assert_eq!(at, 2, "an unreached host is not known");
+                        continue;
+                    };
+                    let replicas = || containers.iter().filter(|container| !container.is_housekeeping());
+                    let of_it = replicas().any(|container| container.release() == Some(release));
+                    // One that failed is told as that; it is of no other release.
+                    prop_assert!(of_it || at == 2, "{containers:?}");
+                    for container in replicas().filter(|container| container.state.is_running()) {
+                        prop_assert!(container.release().is_none_or(|seen| seen == release), "{container:?}");
+                    }
+                }
+            }
+        }
+    }
+}
