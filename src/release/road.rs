@@ -138,6 +138,8 @@ fn on(plan: &Plan) -> Vec<Group> {
         Stage::Retire,
         Stage::Prove,
         Stage::CleanUp,
+        // Once more where it was refused: what keeps its restart policy comes back with the next restart of its daemon.
+        Stage::Retire,
         Stage::Unlock,
     ]);
     let slots = slots(plan);

@@ -91,6 +91,8 @@ pub struct Run {
     trouble: Option<Trouble>,
     /// Not as promised, in the end.
     differences: Vec<String>,
+    /// Where the old release could not be retired, and why: tried once more before the end.
+    unretired: BTreeMap<HostName, String>,
     /// Left to do, and no reason to call the run failed.
     pending_work: Vec<String>,
     /// Stop where it is: what the reason is.
@@ -141,6 +143,7 @@ impl Run {
             untouched: false,
             trouble: None,
             differences: Vec::new(),
+            unretired: BTreeMap::new(),
             pending_work: Vec::new(),
             halted: None,
             stopped_by: None,
@@ -251,6 +254,9 @@ impl Run {
         }
         if step.stage == Stage::Sweep {
             self.worked.remove(&step.host);
+        }
+        if step.stage == Stage::Retire {
+            self.unretired.remove(&step.host);
         }
     }
 
@@ -380,6 +386,9 @@ impl Run {
             Stage::Commit | Stage::Inquire => self.order.first().cloned().into_iter().collect(),
             Stage::Copy => self.order.iter().skip(1).cloned().collect(),
             Stage::Unlock => self.touched.iter().cloned().collect(),
+            Stage::Retire if self.road.iter().take(self.at).any(|group| group.contains(stage)) => {
+                self.unretired.keys().cloned().collect()
+            }
             Stage::Wave(n, _) => {
                 let wave = self.plan.wave(*n);
                 self.in_part(stage, wave.hosts().filter(|host| self.order.contains(host)))

@@ -51,7 +51,10 @@ impl Run {
                         self.lose(&step.host, &said, actions);
                     }
                 }
-                Stage::Copy | Stage::Retire | Stage::CleanUp => self.pending_work.push(said),
+                Stage::Retire => {
+                    self.unretired.insert(step.host.clone(), said);
+                }
+                Stage::Copy | Stage::CleanUp => self.pending_work.push(said),
                 Stage::Run(_) | Stage::Local(_) => {
                     self.stopped_by = Some(step.stage.clone());
                     self.differences.push(said);

@@ -87,6 +87,8 @@ impl Run {
 
     fn end(&mut self, outcome: Outcome, exit: u8, actions: &mut Vec<Action>) {
         self.closed = true;
+        self.pending_work
+            .extend(std::mem::take(&mut self.unretired).into_values());
         let notes = std::mem::take(&mut self.pending_work).into_iter();
         actions.extend(notes.map(|note| Action::Write(Entry::Note(note))));
         actions.push(Action::Write(Entry::Closed {
