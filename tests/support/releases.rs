@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use pilothouse::config::service::{Deploy, Gate, Restart, Secret, SecretFile, Service, Spec, Strategy};
 use pilothouse::config::{Config, Host, StateDir};
-use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+use pilothouse::domain::ids::{ContainerId, HostName, ReleaseNumber, RunId, ServiceName};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
@@ -99,27 +99,37 @@ impl Bench {
             for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
                 let renewed = Stamp::from_seconds(seen.now.seconds() - 100);
                 let lease = serde_json::json!({ "renewed": renewed, "stage": "gate" }).to_string();
-                let mut header = tar::Header::new_gnu();
-                header.set_mode(0o600);
-                header.set_size(lease.len() as u64);
-                let mut archive = tar::Builder::new(Vec::new());
-                archive
-                    .append_data(&mut header, "lease.json", lease.as_bytes())
-                    .unwrap();
-                let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
-                    .path("/")
-                    .build();
-                let body = bollard::body_full(archive.into_inner().unwrap().into());
-                let docker = daemon.change().unwrap();
-                docker
-                    .upload_to_container(seen.id.as_str(), Some(options), body)
-                    .await
-                    .unwrap();
+                self.write_lease(&daemon, &seen.id, &lease).await;
             }
             for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
                 assert!(seen.is_stale(), "{}", seen.described());
             }
         }
+    }
+
+    /// In the place of what its holder wrote.
+    pub(crate) async fn write_lease(
+        &self,
+        daemon: &pilothouse::hosts::Daemon,
+        lock: &ContainerId,
+        text: &str,
+    ) {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(text.len() as u64);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive
+            .append_data(&mut header, "lease.json", text.as_bytes())
+            .unwrap();
+        let options = bollard::query_parameters::UploadToContainerOptionsBuilder::default()
+            .path("/")
+            .build();
+        let body = bollard::body_full(archive.into_inner().unwrap().into());
+        let docker = daemon.change().unwrap();
+        docker
+            .upload_to_container(lock.as_str(), Some(options), body)
+            .await
+            .unwrap();
     }
 
     /// The process that carries a run out.

@@ -2,6 +2,7 @@
 //! A fence, not a sign: its holder looks at it by id before every change, and a stale one is taken by renaming it by id.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::query_parameters::{
     InspectContainerOptions, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
@@ -25,6 +26,11 @@ const MACHINE: &str = "pilothouse.machine";
 const REASON: &str = "pilothouse.reason";
 const LEASE: &str = "lease.json";
 const RUN: &str = "run.json";
+/// Nobody calls a lock stale that was made so short a time ago, whatever is in it.
+const YOUNG: Duration = Duration::from_mins(1);
+/// To write a lease takes a daemon milliseconds, and a busy one tenths of a second.
+const LOOKS: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Serialize, Deserialize)]
 struct Lease {
@@ -219,10 +225,7 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
             .next()
             .unwrap_or_default();
         let since = Stamp::from_seconds(summary.created.unwrap_or(0));
-        let files = archive::get(daemon, id.as_str(), &format!("/{LEASE}")).await?;
-        let lease = files
-            .get(LEASE)
-            .and_then(|text| serde_json::from_str::<Lease>(text).ok());
+        let lease = lease(daemon, &id, since).await?;
         locks.push(LockSeen {
             name: name.trim_start_matches('/').to_owned(),
             run: labels.get(label::RUN).cloned().unwrap_or_default(),
@@ -237,6 +240,20 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
         });
     }
     Ok(locks)
+}
+
+/// Every 20 s its holder writes it anew, and for a moment there is none, or half of one: a lock that would be stale
+/// without its lease is looked at again before anybody takes it.
+async fn lease(daemon: &Daemon, id: &ContainerId, since: Stamp) -> Result<Option<Lease>, Failure> {
+    for _ in 0..LOOKS {
+        let files = archive::get(daemon, id.as_str(), &format!("/{LEASE}")).await?;
+        let lease = files.get(LEASE).and_then(|text| serde_json::from_str(text).ok());
+        if lease.is_some() || since.until(clock(daemon).await?) < YOUNG {
+            return Ok(lease);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(None)
 }
 
 /// The daemon's clock: ages are judged by it, never between two machines.

@@ -4,8 +4,10 @@
 mod bench;
 mod closing;
 mod crash;
+mod crowd;
 mod environments;
 mod history;
+mod hostile;
 mod refusals;
 mod rolling;
 mod secrets;
