@@ -14,6 +14,8 @@ mod dependants;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod four_keys;
 #[cfg(test)]
 mod headless;

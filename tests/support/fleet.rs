@@ -234,7 +234,7 @@ pub(super) fn within(holder: u32, line: &str) {
     succeed(Command::new("nsenter").args(["-t", &holder.to_string(), "-n", "-m", "-u", "sh", "-ec", line]));
 }
 
-pub(super) fn succeed(command: &mut Command) {
+pub(crate) fn succeed(command: &mut Command) {
     let output = command.output().expect("the command is there");
     assert!(
         output.status.success(),

@@ -1,0 +1,370 @@
+//! What else befalls a release on three real daemons than the death of its runner: daemons, links, disks, registries,
+//! and people at work meanwhile. What is left is compared by what the daemons themselves say.
+
+use std::process::Command;
+use std::time::Duration;
+
+use pilothouse::config::service::{Batch, OnFailure, Order};
+use pilothouse::config::{Host, StateDir};
+use pilothouse::domain::ids::{HostName, RunId};
+use pilothouse::domain::plan::{RunRequest, Wait};
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use pilothouse::release::snapshot::differences;
+use pilothouse::runs::{self, Recovery, State};
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::fleet::succeed;
+use crate::support::releases::{Bench, Seen, actor};
+use crate::support::{fleet, image};
+
+/// One after the other, the new one stays in its gate for long.
+fn rolling(hosts: Vec<Host>) -> Bench {
+    let mut bench = Bench::on(hosts, image::BUSYBOX);
+    bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Revert);
+    bench
+}
+
+fn hosts(daemons: &[Daemon]) -> Vec<Host> {
+    daemons.iter().map(Daemon::host).collect()
+}
+
+fn steady(bench: &mut Bench, steady: Duration) {
+    bench.config.services[0].deploy.as_mut().unwrap().gate.steady = steady;
+}
+
+/// Are so many hosts in this stage, or through it?
+fn is_at(view: &RunView, stage: &str, running: usize, done: usize) -> bool {
+    view.stages.iter().any(|seen| {
+        let cells = format!("{:?}", seen.cells);
+        seen.name == stage
+            && cells.matches("Running").count() == running
+            && cells.matches("Done").count() >= done
+    })
+}
+
+/// Follows a run to its end; `act` is done once, when `when` is seen.
+async fn midway(
+    bench: &Bench,
+    run: &RunId,
+    when: impl Fn(&RunView) -> bool,
+    act: impl FnOnce(),
+) -> (u8, RunView, String) {
+    let mut act = Some(act);
+    let exit = runs::follow(&bench.state, run, |view| {
+        if when(view)
+            && let Some(act) = act.take()
+        {
+            act();
+        }
+    })
+    .await
+    .unwrap();
+    let journal = bench.journal(run);
+    assert!(act.is_none(), "it never came to that:\n{journal}");
+    (exit, runs::view(&bench.state, run).unwrap(), journal)
+}
+
+/// Which host, in the order of the waves.
+fn name(bench: &Bench, at: usize) -> HostName {
+    bench.config.hosts[at].name.clone()
+}
+
+fn as_before_on(at: &[HostName], before: &Seen, now: &Seen, context: &str) {
+    for host in at {
+        let found = differences(host, &before[host], &now[host]);
+        assert!(found.is_empty(), "{found:?}\n{context}");
+    }
+}
+
+fn needs_human(view: &RunView, journal: &str) -> (String, Vec<String>) {
+    match &view.status {
+        RunStatus::Closed {
+            outcome: Outcome::NeedsHuman { why, differences },
+            ..
+        } => (why.clone(), differences.clone()),
+        other => panic!("{other:?}\n{journal}"),
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_of_a_wave_killed_midway_takes_every_wave_back() {
+    let daemons = fleet::lease(3);
+    let mut bench = rolling(hosts(&daemons));
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    steady(&mut bench, Duration::from_secs(15));
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let (exit, _, journal) = midway(
+        &bench,
+        &run,
+        |view| is_at(view, "gate", 1, 0),
+        || {
+            daemons[0].kill_9();
+            daemons[0].start();
+        },
+    )
+    .await;
+    assert_eq!(exit, 1, "{journal}");
+    bench.assert_as_before(&before, &journal).await;
+}
+
+#[tokio::test]
+async fn a_daemon_whose_wave_is_to_come_may_be_restarted_meanwhile() {
+    let daemons = fleet::lease(3);
+    let mut bench = rolling(hosts(&daemons));
+    let first = bench.good(RunKind::Deploy).await;
+    steady(&mut bench, Duration::from_secs(5));
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let (exit, view, journal) = midway(
+        &bench,
+        &run,
+        |view| is_at(view, "gate", 1, 0),
+        || {
+            daemons[2].stop();
+            daemons[2].start();
+        },
+    )
+    .await;
+    assert_eq!(exit, 0, "{journal}");
+    assert_ne!(view.to, Some(first));
+    bench.assert_on(view.to.unwrap(), &journal).await;
+}
+
+#[tokio::test]
+async fn a_host_cut_off_midway_needs_a_human_and_what_is_left_is_undone_when_it_is_back() {
+    let daemons = fleet::lease(3);
+    let mut bench = rolling(daemons.iter().map(Daemon::tcp_host).collect());
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    steady(&mut bench, Duration::from_mins(2));
+    let deploy = bench.config.services[0].deploy.as_mut().unwrap();
+    deploy.gate.within = Duration::from_mins(3);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let (exit, view, journal) = midway(
+        &bench,
+        &run,
+        |view| is_at(view, "gate", 1, 0),
+        || daemons[0].cut_link(),
+    )
+    .await;
+    assert_eq!(exit, 5, "{journal}");
+    let (why, left) = needs_human(&view, &journal);
+    assert!(why.contains("host1"), "{why}");
+    assert!(left.iter().any(|line| line.contains("host1")), "{left:?}");
+    // What runs on the other two was never touched, and is proven to be as before.
+    daemons[0].mend_link();
+    let now = bench.look().await;
+    as_before_on(&[name(&bench, 1), name(&bench, 2)], &before, &now, &journal);
+    let ours = now[&name(&bench, 0)]
+        .iter()
+        .any(|replica| replica.run.as_deref() == Some(run.as_str()));
+    assert!(ours, "what it left there is there still: {now:#?}");
+    // It is what `recover` finds by itself, and undoes there.
+    let (exit, view) = bench.recover(&run).await;
+    assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+    steady(&mut bench, Duration::from_millis(50));
+    let next = bench.good(RunKind::Deploy).await;
+    bench.assert_on(next, "").await;
+}
+
+#[tokio::test]
+async fn a_replica_restarted_by_hand_in_its_gate_is_not_good_and_an_old_one_may_be() {
+    let daemons = fleet::lease(3);
+    let mut bench = rolling(hosts(&daemons));
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    steady(&mut bench, Duration::from_secs(10));
+    let by_hand = |daemon: &Daemon, container: &str| {
+        daemon.ask(
+            "POST",
+            &format!("/containers/{container}/restart?t=1"),
+            &Value::Null,
+        );
+    };
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let (exit, view, journal) = midway(
+        &bench,
+        &run,
+        |view| is_at(view, "gate", 1, 0),
+        || by_hand(&daemons[0], "shop.r2.1"),
+    )
+    .await;
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    bench.assert_as_before(&before, &journal).await;
+
+    steady(&mut bench, Duration::from_secs(3));
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let (exit, view, journal) = midway(
+        &bench,
+        &run,
+        |view| is_at(view, "gate", 1, 0),
+        || by_hand(&daemons[2], "shop.r1.1"),
+    )
+    .await;
+    assert_eq!(exit, 0, "{:?}\n{journal}", view.status);
+    bench.assert_on(view.to.unwrap(), &journal).await;
+}
+
+#[tokio::test]
+async fn a_system_prune_midway_is_said_with_what_it_took_and_the_next_deploy_puts_it_right() {
+    let daemons = fleet::lease(3);
+    let mut bench = rolling(hosts(&daemons));
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    steady(&mut bench, Duration::from_mins(1));
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    // What `docker system prune -f` asks for.
+    let prune = || {
+        for what in ["containers", "networks", "images", "build"] {
+            daemons[0].ask("POST", &format!("/{what}/prune"), &Value::Null);
+        }
+    };
+    let (exit, view, journal) = midway(&bench, &run, |view| is_at(view, "gate", 1, 0), prune).await;
+    assert_eq!(exit, 5, "{journal}");
+    let (why, _) = needs_human(&view, &journal);
+    assert!(why.contains("the lock of this run is gone"), "{why}");
+    // The old container went with the prune: no recovery can say that it is as before.
+    let (exit, view) = bench.recover(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    let (_, left) = needs_human(&view, &journal);
+    assert!(
+        left.iter().any(|line| line.contains("shop.r1.1 is gone")),
+        "{left:?}"
+    );
+    let now = bench.look().await;
+    as_before_on(&[name(&bench, 1), name(&bench, 2)], &before, &now, &journal);
+    steady(&mut bench, Duration::from_millis(50));
+    let next = bench.good(RunKind::Deploy).await;
+    bench.assert_on(next, "").await;
+    // And back to the one whose container is gone on one host: made again there from the history.
+    let back = bench.good(RunKind::Rollback).await;
+    bench.assert_on(back, "").await;
+}
+
+#[tokio::test]
+async fn a_second_operator_is_told_who_is_at_it_or_waits_for_the_turn() {
+    let daemons = fleet::lease(3);
+    let mut bench = rolling(hosts(&daemons));
+    let first = bench.good(RunKind::Deploy).await;
+    let quick = bench.config.clone();
+    steady(&mut bench, Duration::from_secs(5));
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let locked = tokio::time::timeout(Duration::from_mins(1), async { while bench.locks().await < 3 {} });
+    locked.await.unwrap();
+    let mut other = bench.another();
+    other.config = quick;
+    let request = |kind, wait| RunRequest {
+        wait,
+        ..other.request(kind)
+    };
+    for kind in [RunKind::Deploy, RunKind::Rollback] {
+        let request = request(kind, Wait::No);
+        let refused = Box::pin(runs::launch(&other.state, &other.config, &request, actor())).await;
+        let refused = refused.unwrap();
+        let (exit, view) = other.ended(&refused).await;
+        assert_eq!(exit, 4, "{:?}", view.status);
+        let said = format!("{:?}", view.status);
+        assert!(said.contains("ops-a") && said.contains(run.as_str()), "{said}");
+    }
+    let patient = request(RunKind::Rollback, Wait::UpTo(Duration::from_mins(3)));
+    let waiting = Box::pin(runs::launch(&other.state, &other.config, &patient, actor())).await;
+    let waiting = waiting.unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, bench.journal(&run));
+    assert_ne!(view.to, Some(first));
+    let (exit, view) = other.ended(&waiting).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, other.journal(&waiting));
+    assert_eq!(view.to, Some(first), "back to what was before the first one's");
+    other.assert_on(first, "").await;
+}
+
+/// A file system of its own; goes with the test.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn of(megabytes: u32) -> Self {
+        let folder = fleet::folder("disk");
+        let size = format!("size={megabytes}m,mode=700");
+        succeed(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
+                .arg(&folder),
+        );
+        Self(folder)
+    }
+
+    /// Until not one byte more is taken.
+    fn fill(&self) {
+        use std::io::Write as _;
+        let mut file = std::fs::File::create(self.0.join("full")).unwrap();
+        for size in [1 << 16, 1] {
+            let bytes = vec![0; size];
+            while file.write_all(&bytes).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.0.join("full")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_midway_it_is_recovered() {
+    let daemons = fleet::lease(3);
+    let mut bench = rolling(hosts(&daemons));
+    let disk = Disk::of(8);
+    let dir = StateDir {
+        dir: Some(disk.0.join("state")),
+        ..StateDir::default()
+    };
+    let program = env!("CARGO_BIN_EXE_pilothouse").into();
+    bench.state = State::open(&dir, &|_| None).unwrap().with_program(program);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+
+    disk.fill();
+    let request = bench.request(RunKind::Deploy);
+    let refused = Box::pin(runs::launch(&bench.state, &bench.config, &request, actor())).await;
+    let said = match refused {
+        Err(fault) => fault.to_string(),
+        Ok(run) => format!("{:?}", bench.ended(&run).await.1.status),
+    };
+    assert!(said.contains("No space left"), "{said}");
+    bench.assert_as_before(&before, &said).await;
+    disk.free();
+
+    steady(&mut bench, Duration::from_secs(3));
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let gating = async {
+        while !is_at(&runs::view(&bench.state, &run).unwrap(), "gate", 1, 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), gating)
+        .await
+        .unwrap();
+    disk.fill();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 5, "{:?}", view.status);
+    assert_eq!(
+        view.status,
+        RunStatus::Dead,
+        "it could not even say that it ended"
+    );
+    disk.free();
+    let found = Box::pin(runs::recover(&bench.state, &bench.config, None)).await;
+    assert_eq!(found.unwrap(), Recovery::Started(run.clone()));
+    let (exit, view) = bench.ended(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    bench.assert_as_before(&before, &journal).await;
+}
