@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpUserTimeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -17,6 +19,10 @@ pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// ssh's listening socket takes this many waiting connections before it refuses more (EAGAIN), for a moment.
 const BACKLOG_TRIES: u32 = 20;
 const BACKLOG_WAIT: Duration = Duration::from_millis(10);
+
+/// What the link swallowed is not sent again after so many milliseconds: a lock is given up for lost after 30 s, and no
+/// request that was under way then may reach the daemon when somebody else has the lock.
+const SWALLOWED: u32 = 25_000;
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -80,5 +86,6 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let stream = TcpStream::connect((bare, port)).await?;
     stream.set_nodelay(true)?;
+    setsockopt(&stream, TcpUserTimeout, &SWALLOWED).map_err(io::Error::from)?;
     Ok(stream)
 }

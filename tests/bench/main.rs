@@ -23,6 +23,8 @@ mod pipelines;
 #[cfg(test)]
 mod programs;
 #[cfg(test)]
+mod releases;
+#[cfg(test)]
 mod start;
 #[cfg(test)]
 mod steady;
@@ -71,6 +73,10 @@ fn main() {
     }
     if wanted("upload") {
         upload::measure(&stage, &mut table);
+    }
+    if wanted("releases") {
+        drop(stage);
+        releases::measure(&mut table);
     }
     table.print();
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::domain::run::RunKind;
 
-use super::support::daemon::Daemon;
+use super::support::daemon::{Daemon, restart_all};
 use super::support::releases::Bench;
 use super::support::releases::crash::{Ending, Kill, Points, crash_matrix};
 use super::support::releases::rolling::pause_matrix;
@@ -118,7 +118,7 @@ fn fill(column: Column) -> Filled {
     if let Some(order) = column.order {
         bench.rolling(Batch::Count(1), order, OnFailure::Revert);
     }
-    let reboot = || restart(&daemons);
+    let reboot = || restart_all(&daemons);
     let reboot: Option<&dyn Fn()> = column.reboots.then_some(&reboot);
     let kills = runtime().block_on(crash_matrix(
         &bench,
@@ -131,22 +131,6 @@ fn fill(column: Column) -> Filled {
         kills,
         seconds: begun.elapsed().as_secs(),
     }
-}
-
-/// The first by an orderly end, the others without a warning; all at once.
-fn restart(daemons: &[Daemon]) {
-    std::thread::scope(|scope| {
-        for (at, daemon) in daemons.iter().enumerate() {
-            scope.spawn(move || {
-                if at == 0 {
-                    daemon.stop();
-                } else {
-                    daemon.kill_9();
-                }
-                daemon.start();
-            });
-        }
-    });
 }
 
 /// A row for each record that a runner died behind, in the order of a run.

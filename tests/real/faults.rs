@@ -4,11 +4,14 @@
 use std::process::Command;
 use std::time::Duration;
 
+use bollard::query_parameters::StopContainerOptions;
 use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::config::{Host, StateDir};
 use pilothouse::domain::ids::{HostName, RunId};
+use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use pilothouse::hosts;
 use pilothouse::release::snapshot::differences;
 use pilothouse::runs::{self, Recovery, State};
 use serde_json::Value;
@@ -25,7 +28,7 @@ fn rolling(hosts: Vec<Host>) -> Bench {
     bench
 }
 
-fn hosts(daemons: &[Daemon]) -> Vec<Host> {
+fn sockets(daemons: &[Daemon]) -> Vec<Host> {
     daemons.iter().map(Daemon::host).collect()
 }
 
@@ -90,7 +93,7 @@ fn needs_human(view: &RunView, journal: &str) -> (String, Vec<String>) {
 #[tokio::test]
 async fn a_daemon_of_a_wave_killed_midway_takes_every_wave_back() {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(hosts(&daemons));
+    let mut bench = rolling(sockets(&daemons));
     bench.good(RunKind::Deploy).await;
     let before = bench.look().await;
     steady(&mut bench, Duration::from_secs(15));
@@ -112,7 +115,7 @@ async fn a_daemon_of_a_wave_killed_midway_takes_every_wave_back() {
 #[tokio::test]
 async fn a_daemon_whose_wave_is_to_come_may_be_restarted_meanwhile() {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(hosts(&daemons));
+    let mut bench = rolling(sockets(&daemons));
     let first = bench.good(RunKind::Deploy).await;
     steady(&mut bench, Duration::from_secs(5));
     let run = bench.launch(&bench.state, RunKind::Deploy).await;
@@ -170,9 +173,35 @@ async fn a_host_cut_off_midway_needs_a_human_and_what_is_left_is_undone_when_it_
 }
 
 #[tokio::test]
+async fn a_request_that_a_cut_link_swallowed_is_not_delivered_when_it_is_mended() {
+    let daemons = fleet::lease(1);
+    let id = daemons[0].run("web", "trap 'exit 0' TERM; while :; do sleep 1; done");
+    let daemon = hosts::connect(&daemons[0].tcp_host(), Access::Full)
+        .await
+        .unwrap();
+    daemons[0].cut_link();
+    let stop = daemon.change().unwrap();
+    let stopped = tokio::time::timeout(
+        Duration::from_mins(1),
+        stop.stop_container(id.as_str(), None::<StopContainerOptions>),
+    );
+    let fault = stopped
+        .await
+        .expect("it is given up while nobody may have its lock");
+    assert!(fault.is_err(), "the link is cut");
+    daemons[0].mend_link();
+    // What the kernel still had to send would come before this.
+    let again = hosts::connect(&daemons[0].tcp_host(), Access::ReadOnly)
+        .await
+        .unwrap();
+    again.read().ping().await.unwrap();
+    assert_eq!(daemons[0].inspect(&id)["State"]["Status"], "running");
+}
+
+#[tokio::test]
 async fn a_replica_restarted_by_hand_in_its_gate_is_not_good_and_an_old_one_may_be() {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(hosts(&daemons));
+    let mut bench = rolling(sockets(&daemons));
     bench.good(RunKind::Deploy).await;
     let before = bench.look().await;
     steady(&mut bench, Duration::from_secs(10));
@@ -210,7 +239,7 @@ async fn a_replica_restarted_by_hand_in_its_gate_is_not_good_and_an_old_one_may_
 #[tokio::test]
 async fn a_system_prune_midway_is_said_with_what_it_took_and_the_next_deploy_puts_it_right() {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(hosts(&daemons));
+    let mut bench = rolling(sockets(&daemons));
     bench.good(RunKind::Deploy).await;
     let before = bench.look().await;
     steady(&mut bench, Duration::from_mins(1));
@@ -247,7 +276,7 @@ async fn a_system_prune_midway_is_said_with_what_it_took_and_the_next_deploy_put
 #[tokio::test]
 async fn a_second_operator_is_told_who_is_at_it_or_waits_for_the_turn() {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(hosts(&daemons));
+    let mut bench = rolling(sockets(&daemons));
     let first = bench.good(RunKind::Deploy).await;
     let quick = bench.config.clone();
     steady(&mut bench, Duration::from_secs(5));
@@ -320,7 +349,7 @@ impl Drop for Disk {
 #[tokio::test]
 async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_midway_it_is_recovered() {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(hosts(&daemons));
+    let mut bench = rolling(sockets(&daemons));
     let disk = Disk::of(8);
     let dir = StateDir {
         dir: Some(disk.0.join("state")),

@@ -7,7 +7,7 @@ use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::domain::run::RunKind;
 use pilothouse::runs;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, restart_all};
 use crate::support::releases::crash::{Points, crash_matrix};
 use crate::support::releases::promotion::promotes;
 use crate::support::releases::rolling::pause_matrix;
@@ -28,6 +28,14 @@ async fn a_deploy_killed_once_in_every_step_is_recovered() {
 async fn a_rollback_killed_once_in_every_step_is_recovered() {
     let daemons = fleet::lease(2);
     crash_matrix(&bench(&daemons), RunKind::Rollback, Points::EachStep, None).await;
+}
+
+#[tokio::test]
+async fn restarted_before_and_after_the_commit_and_once_more_in_the_end_no_host_starts_what_is_over() {
+    let daemons = fleet::lease(2);
+    let points = Points::Every { first: 24, step: 30 };
+    let reboot = || restart_all(&daemons);
+    crash_matrix(&bench(&daemons), RunKind::Deploy, points, Some(&reboot)).await;
 }
 
 #[tokio::test]

@@ -424,6 +424,22 @@ impl Daemon {
     }
 }
 
+/// All at once: the first by an orderly end, the others without a warning.
+pub(crate) fn restart_all(daemons: &[Daemon]) {
+    std::thread::scope(|scope| {
+        for (at, daemon) in daemons.iter().enumerate() {
+            scope.spawn(move || {
+                if at == 0 {
+                    daemon.stop();
+                } else {
+                    daemon.kill_9();
+                }
+                daemon.start();
+            });
+        }
+    });
+}
+
 fn list(value: &Value) -> Vec<Value> {
     value.as_array().cloned().unwrap_or_default()
 }
