@@ -109,6 +109,7 @@ fn host(name: &str, endpoint: Endpoint) -> Host {
         tags: Vec::new(),
         protected: false,
         concurrency: None,
+        address: None,
     }
 }
 

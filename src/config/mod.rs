@@ -6,6 +6,7 @@ pub mod host;
 pub mod gate;
 pub mod rollout;
 pub mod service;
+pub mod switch;
 pub mod test;
 pub mod options;
 pub mod after;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use super::gate::{Gate, HttpProbe, Probe, ProbeTls};
 pub use super::options::Options;
 pub use super::rollout::{Batch, OnFailure, Order, Rolling, Strategy};
+pub use super::switch::ReleaseTest;
 pub use super::test::Test;
 use crate::domain::ids::{HostName, ServiceName};
 
@@ -185,6 +186,12 @@ pub struct Deploy {
     /// After the last batch, before the commit, everything new must stay good for so long.
     #[serde(default)]
     pub bake: Duration,
+    /// Of each new replica once it is good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before_switch: Vec<ReleaseTest>,
+    /// Of each host once every new replica is good, before the commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after_switch: Vec<ReleaseTest>,
     /// Its read-write volumes may have several writers at once.
     #[serde(default)]
     pub shared: bool,
@@ -205,6 +212,9 @@ pub struct Spec {
     /// `data:/var/lib/data`, `/etc/shop:/etc/shop:ro`
     pub volumes: Vec<Mount>,
     pub networks: Vec<String>,
+    /// By network: names under which others there reach it beside the service's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<String, Vec<String>>,
     pub labels: BTreeMap<String, String>,
     pub user: Option<String>,
     pub memory: Option<u64>,

@@ -189,6 +189,8 @@ impl<'a> Scene<'a> {
             | Stage::Pin
             | Stage::Image
             | Stage::Gate
+            | Stage::Before
+            | Stage::After
             | Stage::Bake
             | Stage::Commit
             | Stage::Inquire

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::plan::{LATEST, Plan};
 use super::rolling;
 use super::stage::{Stage, Way};
-use crate::config::service::{CustomStage, Slot, Strategy, Test, Work};
+use crate::config::service::{CustomStage, Deploy, ReleaseTest, Slot, Strategy, Test, Work};
 use crate::domain::ids::HostName;
 use crate::domain::run::RunKind;
 
@@ -78,14 +78,18 @@ fn rollout(plan: &Plan) -> Vec<Group> {
         return Vec::new();
     };
     let bake = vec![Stage::Bake];
+    let after = (!plan.tests_after().is_empty()).then(|| vec![Stage::After]);
     match &deploy.strategy {
         Strategy::Recreate => {
             let mut road = each(&[Stage::Stop, Stage::Start, Stage::Gate]);
+            road.extend((!plan.tests_before().is_empty()).then(|| vec![Stage::Before]));
+            road.extend(after);
             road.extend((!deploy.bake.is_zero()).then_some(bake));
             road
         }
         Strategy::Rolling(rolling) => {
             let mut road = rolling::out(plan, rolling.order);
+            road.extend(after);
             // What the first wave brought up may have fallen over while the last one was under way.
             road.push(bake);
             road
@@ -166,7 +170,7 @@ fn always(plan: &Plan) -> Vec<Group> {
 
 /// Only what can have made something that is no replica leaves something to sweep.
 fn swept(plan: &Plan) -> Vec<Group> {
-    if plan.workplaces().is_empty() {
+    if plan.workplaces().is_empty() && !plan.has_release_containers() {
         Vec::new()
     } else {
         vec![vec![Stage::Sweep]]
@@ -205,6 +209,31 @@ impl Plan {
     #[must_use]
     pub fn custom(&self, name: &str) -> Option<&CustomStage> {
         self.service.stages.iter().find(|stage| stage.name == name)
+    }
+
+    /// A way back is gated and not tested: what is gone back to has passed its tests, and may not know today's.
+    #[must_use]
+    pub fn tests_before(&self) -> &[ReleaseTest] {
+        self.release_tests()
+            .map_or(&[], |deploy| deploy.before_switch.as_slice())
+    }
+
+    #[must_use]
+    pub fn tests_after(&self) -> &[ReleaseTest] {
+        self.release_tests()
+            .map_or(&[], |deploy| deploy.after_switch.as_slice())
+    }
+
+    fn release_tests(&self) -> Option<&Deploy> {
+        self.deploy()
+            .filter(|_| self.is_release() && self.kind != RunKind::Rollback)
+    }
+
+    /// May a test of the release leave a container on a target?
+    #[must_use]
+    pub fn has_release_containers(&self) -> bool {
+        let mut all = self.tests_before().iter().chain(self.tests_after());
+        all.any(|test| test.container().is_some())
     }
 
     /// A stage that is done at the end whatever came before: what it comes to is told and changes nothing.
@@ -289,8 +318,12 @@ impl Plan {
 
     /// The containers that this run starts and that name images of their own, with those names.
     #[must_use]
-    pub fn named_images(&self) -> Vec<(&Test, Vec<&str>)> {
-        let mut found: Vec<(&Test, Vec<&str>)> = Vec::new();
+    pub fn named_images(&self) -> Vec<(&HostName, &Test, Vec<&str>)> {
+        let mut found: Vec<(&HostName, &Test, Vec<&str>)> = Vec::new();
+        for host in &self.targets {
+            let of_release = self.tests_before().iter().chain(self.tests_after());
+            found.extend(of_release.filter_map(|test| Some((host, test.container()?, vec![test.image()?]))));
+        }
         for slot in self.all_slots() {
             let Some((test, _)) = self.container(&slot) else {
                 continue;
@@ -305,7 +338,7 @@ impl Plan {
                 names.push(image);
             }
             if !names.is_empty() {
-                found.push((test, names));
+                found.push((&test.host, test, names));
             }
         }
         found

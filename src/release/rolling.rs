@@ -85,11 +85,16 @@ fn cut(hosts: &[&HostName], replicas: usize, batch: usize) -> Vec<Wave> {
 /// Towards the commit.
 pub(super) fn out(plan: &Plan, order: Order) -> Vec<Group> {
     let turns = match order {
-        Order::StopFirst => [Turn::Stop, Turn::Start, Turn::Gate],
-        Order::StartFirst => [Turn::Start, Turn::Gate, Turn::Stop],
+        Order::StopFirst => [Turn::Stop, Turn::Start, Turn::Gate, Turn::Before],
+        Order::StartFirst => [Turn::Start, Turn::Gate, Turn::Before, Turn::Stop],
     };
+    let has_tests = !plan.tests_before().is_empty();
+    let taken = turns
+        .into_iter()
+        .filter(|turn| has_tests || *turn != Turn::Before);
+    let taken: Vec<Turn> = taken.collect();
     numbers(waves(plan).len())
-        .flat_map(|n| turns.map(|turn| vec![Stage::Wave(n, turn)]))
+        .flat_map(|n| taken.iter().map(move |turn| vec![Stage::Wave(n, *turn)]))
         .collect()
 }
 

@@ -82,7 +82,7 @@ pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
     );
     other("ports", ports(before), ports(after));
     other("volumes", volumes(before), volumes(after));
-    other("networks", before.networks.join(" "), after.networks.join(" "));
+    other("networks", networks(before), networks(after));
     other(
         "user",
         before.user.clone().unwrap_or_default(),
@@ -187,6 +187,15 @@ fn options(before: &Spec, after: &Spec) -> Vec<(&'static str, String, String)> {
     };
     let both = words(before).into_iter().zip(words(after));
     both.map(|((name, old), (_, new))| (name, old, new)).collect()
+}
+
+/// `edge (as shop-api)`
+fn networks(spec: &Spec) -> String {
+    let words = spec.networks.iter().map(|name| match spec.aliases.get(name) {
+        Some(others) => format!("{name} (as {})", others.join(", ")),
+        None => name.clone(),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn ports(spec: &Spec) -> String {

@@ -35,6 +35,10 @@ pub enum Stage {
     Stop,
     Start,
     Gate,
+    /// The tests of each new replica, once it is good.
+    Before,
+    /// The tests from outside, once every new replica is good.
+    After,
     /// One turn of one wave of a rolling release; waves are counted from 1.
     Wave(u32, Turn),
     /// Everything new is watched once more before the commit: at least one look.
@@ -77,6 +81,7 @@ pub enum Turn {
     Stop,
     Start,
     Gate,
+    Before,
     Halt,
     Restore,
     Regate,
@@ -89,6 +94,7 @@ impl Turn {
             Self::Stop => Stage::Stop,
             Self::Start => Stage::Start,
             Self::Gate => Stage::Gate,
+            Self::Before => Stage::Before,
             Self::Halt => Stage::Halt,
             Self::Restore => Stage::Restore,
             Self::Regate => Stage::Regate,
@@ -131,6 +137,8 @@ impl Stage {
             | Self::Lock
             | Self::Preflight
             | Self::Gate
+            | Self::Before
+            | Self::After
             | Self::Bake
             | Self::Inquire
             | Self::Regate
@@ -142,7 +150,16 @@ impl Stage {
     /// Makes what `Sweep` takes away again.
     #[must_use]
     pub fn makes(&self) -> bool {
-        matches!(self, Self::Mark | Self::Build | Self::Test(_) | Self::Run(_))
+        matches!(
+            self,
+            Self::Mark
+                | Self::Build
+                | Self::Test(_)
+                | Self::Run(_)
+                | Self::Before
+                | Self::After
+                | Self::Wave(_, Turn::Before)
+        )
     }
 
     /// Work that a host may take only so much of at once.
@@ -170,7 +187,9 @@ impl Stage {
                 | Self::Local(_)
                 | Self::Image
                 | Self::Gate
-                | Self::Wave(_, Turn::Gate)
+                | Self::Wave(_, Turn::Gate | Turn::Before)
+                | Self::Before
+                | Self::After
                 | Self::Bake
         )
     }
@@ -191,6 +210,8 @@ impl Stage {
             Self::Stop | Self::Restore | Self::Regate => "stop",
             Self::Start | Self::Halt => "start",
             Self::Gate => "gate",
+            Self::Before => "smoke",
+            Self::After => "check",
             Self::Wave(_, turn) => return turn.stage().column(),
             Self::Bake => "bake",
             Self::Commit | Self::Copy => "commit",
@@ -222,6 +243,8 @@ impl fmt::Display for Stage {
             Self::Stop => f.write_str("stop"),
             Self::Start => f.write_str("start"),
             Self::Gate => f.write_str("gate"),
+            Self::Before => f.write_str("tests before the switch"),
+            Self::After => f.write_str("tests after the switch"),
             Self::Wave(n, turn) => write!(f, "wave {n}: {}", turn.stage()),
             Self::Bake => f.write_str("bake"),
             Self::Commit => f.write_str("commit"),

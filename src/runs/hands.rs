@@ -8,6 +8,7 @@ mod left;
 mod ledgers;
 mod locking;
 mod placing;
+mod switch;
 mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,7 +217,7 @@ impl Hands {
         let done = match &allowed {
             Ok(_place) => {
                 self.pen.write(Entry::Intent(step.clone()))?;
-                self.with_patience(step).await
+                Box::pin(self.with_patience(step)).await
             }
             Err(failure) => Err(failure.clone()),
         };
@@ -328,6 +329,8 @@ impl Hands {
             Stage::Gate | Stage::Bake | Stage::Wave(_, Turn::Gate) => {
                 self.gate(step, &daemon, gate::Whose::New).await
             }
+            Stage::Before | Stage::Wave(_, Turn::Before) => self.before_switch(step, &daemon).await,
+            Stage::After => self.after_switch(step, &daemon).await,
             Stage::Regate | Stage::Wave(_, Turn::Regate) => self.gate(step, &daemon, gate::Whose::Old).await,
             Stage::Commit | Stage::Copy => self.commit(host, &daemon).await,
             Stage::Record => self.record(&daemon).await,

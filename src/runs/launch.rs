@@ -120,7 +120,7 @@ async fn logins_of(
     if plan.does_push() {
         wanted.insert(own.clone());
     }
-    let named = plan.named_images().into_iter().flat_map(|(_, names)| names);
+    let named = plan.named_images().into_iter().flat_map(|(_, _, names)| names);
     let mut registries: BTreeSet<String> = named.flat_map(of).chain(wanted.clone()).collect();
     registries.extend(of(&plan.image));
     registries.insert(own);

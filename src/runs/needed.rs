@@ -38,13 +38,13 @@ pub(super) async fn look(config: &Config, plan: &Plan, hosts: &[Host]) -> Seen {
         daemons: BTreeMap::new(),
     };
     let made = plan.marks();
-    for (test, names) in plan.named_images() {
-        let places: Vec<&HostName> = std::iter::once(&test.host)
-            .chain(plan.builder.iter().filter(|builder| **builder != test.host))
+    for (host, test, names) in plan.named_images() {
+        let places: Vec<&HostName> = std::iter::once(host)
+            .chain(plan.builder.iter().filter(|builder| *builder != host))
             .collect();
         for name in names {
             // What the run itself makes is not there yet.
-            if made.iter().any(|tag| tag == name) || !said.insert((&test.host, name)) {
+            if made.iter().any(|tag| tag == name) || !said.insert((host, name)) {
                 continue;
             }
             if let Some(daemon) = known.nowhere(&places, name).await {

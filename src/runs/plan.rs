@@ -233,9 +233,20 @@ fn tests(plan: &Plan) -> Vec<String> {
         Slot::Test(name) => plan.test(name),
         Slot::Build | Slot::Push | Slot::Custom(_) | Slot::Deploy => None,
     });
-    names
+    let mut lines: Vec<String> = names
         .map(|test| format!("{} on {}: {}", test.name, test.host, test.words()))
-        .collect()
+        .collect();
+    let before = plan.tests_before().iter();
+    lines.extend(before.map(|test| format!("of each new replica, {}", test.words())));
+    let after = plan.tests_after().iter();
+    lines.extend(after.map(|test| format!("of each host before the commit, {}", test.words())));
+    let has_tests = plan
+        .deploy()
+        .is_some_and(|deploy| !deploy.before_switch.is_empty() || !deploy.after_switch.is_empty());
+    if plan.kind == RunKind::Rollback && has_tests {
+        lines.push("none: what is gone back to is gated, and has passed those of its time".to_owned());
+    }
+    lines
 }
 
 /// `push shop:v3 as registry:5000/shop:v3 and registry:5000/shop:stable`

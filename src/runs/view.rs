@@ -386,7 +386,7 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Build => "building",
         Stage::Push => "pushing",
         Stage::Run(_) | Stage::Local(_) => "running",
-        Stage::Test(_) => "testing",
+        Stage::Test(_) | Stage::Before | Stage::After => "testing",
         Stage::Fetch | Stage::Image => "fetching",
         Stage::Create => "creating",
         Stage::Stop => "stopping the old",

@@ -141,6 +141,7 @@ fn configuration(
             tags: host.tags.clone(),
             protected: host.protected,
             concurrency: None,
+            address: None,
         })
         .collect();
     for service in &mut services {

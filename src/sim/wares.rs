@@ -256,6 +256,8 @@ fn service(ware: &Ware) -> Option<Service> {
                 ..Gate::default()
             },
             bake: Duration::ZERO,
+            before_switch: Vec::new(),
+            after_switch: Vec::new(),
             shared: false,
         }),
     };

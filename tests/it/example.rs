@@ -55,6 +55,8 @@ fn loaded(text: &str) -> Result<Config, Vec<ConfigFault>> {
     let folder = tempfile::tempdir().unwrap();
     let file: PathBuf = folder.path().join("config.toml");
     std::fs::write(&file, text).unwrap();
+    let compose = "services: { web: { image: shop, depends_on: [db], user: \"7\" } }";
+    std::fs::write(folder.path().join("compose.yaml"), compose).unwrap();
     let home = folder.path().display().to_string();
     let env = |name: &str| (name == "HOME").then(|| home.clone());
     load(&Request {

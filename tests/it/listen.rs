@@ -45,6 +45,7 @@ impl Ground {
                     tags: Vec::new(),
                     protected: false,
                     concurrency: None,
+                    address: None,
                 }],
                 ..Config::default()
             },

@@ -152,6 +152,7 @@ impl Ground {
             .map(|name| (name.to_owned(), id.clone()))
             .into();
         let trial = Trial {
+            network: None,
             test: what,
             run: &run,
             image: &id,

@@ -78,6 +78,7 @@ impl Ground {
             images.insert("db:1".to_owned(), ImageId::parse(&found.id.unwrap()).unwrap());
         }
         let trial = Trial {
+            network: None,
             test: what,
             run: &run,
             image: &id,

@@ -60,6 +60,8 @@ mod build_runs;
 #[cfg(test)]
 mod stats;
 #[cfg(test)]
+mod switch;
+#[cfg(test)]
 mod test_images;
 #[cfg(test)]
 mod testing;

@@ -82,3 +82,64 @@ fn what_a_replica_is_given_the_daemon_has_and_its_own_check_gates_the_release() 
     assert_eq!(list[0]["Id"].as_str(), Some(id), "the old one is back");
     assert_eq!(list.as_array().unwrap().len(), 1);
 }
+
+const COMPOSE: &str = r#"
+services:
+  web:
+    image: acme/web
+    depends_on: [db]
+    command: sh -c "trap 'exit 0' TERM; mkdir -p /www; cat /run/secrets/page > /www/page; httpd -p 8080 -h /www; while :; do sleep 0.1; done"
+    environment: { MODE: live }
+    networks: { edge: { aliases: [front] } }
+    stop_grace_period: 1s
+    mem_limit: 64m
+    cap_drop: [MKNOD]
+    secrets: [page]
+networks:
+  edge: { external: true }
+secrets:
+  page: { file: page.txt }
+"#;
+
+#[test]
+fn a_service_of_a_compose_file_runs_as_it_says_and_is_reached_under_its_names() {
+    let daemons = fleet::lease(1);
+    let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
+    let daemon = &daemons[0];
+    daemon.ask("POST", "/networks/create", &json!({ "Name": "edge" }));
+    let program = Program::new(&hosts, "");
+    std::fs::write(program.dir().join("compose.yaml"), COMPOSE).unwrap();
+    std::fs::write(program.dir().join("page.txt"), "the page\n").unwrap();
+    let shop = format!(
+        "[[services]]\nname = \"shop\"\nimage = \"busybox\"\n[services.deploy]\nhosts = [{:?}]\n\
+         compose = \"compose.yaml\"\ncompose_service = \"web\"\nenv = {{ MORE = \"yes\" }}\n",
+        daemon.name().as_str()
+    );
+    program.configure(&hosts, &shop);
+    let said = program
+        .run(&["deploy", "shop", "--tag", "real", "--yes"])
+        .exits(2);
+    assert!(
+        said.err.contains("compose.yaml:5:5: `depends_on` of web"),
+        "{}",
+        said.err
+    );
+    program.configure(&hosts, &format!("{shop}compose_without = [\"depends_on\"]\n"));
+    program
+        .run(&["deploy", "shop", "--tag", "real", "--yes"])
+        .exits(0);
+    let list = daemon.ask("GET", "/containers/json", &Value::Null);
+    let id = list[0]["Id"].as_str().unwrap();
+    let seen = daemon.ask("GET", &format!("/containers/{id}/json"), &Value::Null);
+    assert_eq!(seen["HostConfig"]["Memory"], 64 << 20);
+    assert_eq!(seen["HostConfig"]["RestartPolicy"]["Name"], "always");
+    let env = seen["Config"]["Env"].to_string();
+    assert!(env.contains("MODE=live") && env.contains("MORE=yes"), "{env}");
+    for name in ["shop", "web", "front"] {
+        let script = format!("wget -q -O - http://{name}:8080/page | grep -qx 'the page'");
+        let body = json!({ "HostConfig": { "NetworkMode": "edge" } });
+        let asks = daemon.run_with(&format!("asks-{name}"), &script, body);
+        daemon.await_state(&asks, "exited");
+        assert_eq!(daemon.inspect(&asks)["State"]["ExitCode"], 0, "{name}");
+    }
+}

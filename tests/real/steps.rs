@@ -194,6 +194,7 @@ async fn tested(
     let (image, run) = (ImageId::parse(&image).unwrap(), RunId::parse("run-1").unwrap());
     let folder = tempfile::tempdir().unwrap();
     let trial = Trial {
+        network: None,
         test: what,
         run: &run,
         image: &image,
@@ -479,6 +480,7 @@ async fn podman_builds_tests_and_takes_images_as_docker_does() {
     let run = RunId::parse("run-1").unwrap();
     let none = BTreeMap::new();
     let trial = |test| Trial {
+        network: None,
         test,
         run: &run,
         image: &id,

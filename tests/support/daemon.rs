@@ -104,6 +104,7 @@ impl Daemon {
             tags: Vec::new(),
             protected: false,
             concurrency: None,
+            address: None,
         }
     }
 

@@ -167,5 +167,6 @@ pub(crate) fn host(name: &str, socket: &Path) -> pilothouse::config::Host {
         tags: Vec::new(),
         protected: false,
         concurrency: None,
+        address: None,
     }
 }

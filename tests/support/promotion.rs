@@ -195,6 +195,7 @@ pub(crate) async fn promotes(bench: Bench, base: &str) {
         tags: Vec::new(),
         protected: false,
         concurrency: None,
+        address: None,
     });
     bench.move_to(0, &[one.name.clone(), lost]);
     let unknown = bench.refused(&promotion).await;

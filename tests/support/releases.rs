@@ -237,6 +237,15 @@ impl Bench {
         }
     }
 
+    /// No container, network or volume of the run's tests is on any host.
+    pub(crate) async fn assert_no_tests_left(&self, run: &RunId, context: &str) {
+        for host in &self.config.hosts {
+            let daemon = pilothouse::hosts::connect(host, Access::ReadOnly).await.unwrap();
+            let left = runs::step::test::left(&daemon, run).await.unwrap();
+            assert!(left.is_empty(), "{}: {left:?}\n{context}", host.name);
+        }
+    }
+
     /// Its own folder: for what the configuration names.
     pub(crate) fn folder(&self) -> &std::path::Path {
         self.folder.path()
@@ -356,6 +365,8 @@ fn shop(hosts: Vec<HostName>, repository: &str) -> Service {
                 ..Gate::default()
             },
             bake: Duration::ZERO,
+            before_switch: Vec::new(),
+            after_switch: Vec::new(),
             shared: false,
         }),
     }

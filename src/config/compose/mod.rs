@@ -6,12 +6,15 @@ mod yaml;
 mod text;
 mod service;
 mod mounts;
+mod replica;
+mod places;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use super::test::Need;
+pub use replica::{Left, replica};
 use service::{Draft, Waits};
 use yaml::{Entry, Node, Tree};
 
@@ -19,6 +22,8 @@ use yaml::{Entry, Node, Tree};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComposeFault {
     pub line: usize,
+    /// From 1; 0 where only the line is known.
+    pub column: usize,
     pub what: String,
 }
 
@@ -34,6 +39,7 @@ impl std::fmt::Display for ComposeFault {
 fn fault(line: usize, what: impl Into<String>) -> ComposeFault {
     ComposeFault {
         line,
+        column: 0,
         what: what.into(),
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn read(entry: &Entry, file: &File<'_>, faults: &mut Faults) -> Draft
 }
 
 /// A table, or a list of `NAME=value`.
-fn environment(tree: &Tree, faults: &mut Faults) -> BTreeMap<String, String> {
+pub(super) fn environment(tree: &Tree, faults: &mut Faults) -> BTreeMap<String, String> {
     let mut env = BTreeMap::new();
     let from_outside = |line, name: &str| {
         fault(
@@ -110,14 +110,14 @@ fn environment(tree: &Tree, faults: &mut Faults) -> BTreeMap<String, String> {
             }
         }
         Node::Nothing => {}
-        Node::Text(_) => faults.push(fault(tree.line, "`environment` is neither a table nor a list")),
+        Node::Text(_) => faults.push(tree.fault("`environment` is neither a table nor a list")),
     }
     env
 }
 
-fn health(tree: &Tree, faults: &mut Faults) -> Option<HealthCheck> {
+pub(super) fn health(tree: &Tree, faults: &mut Faults) -> Option<HealthCheck> {
     let Node::Map(settings) = &tree.node else {
-        faults.push(fault(tree.line, "`healthcheck` is no table"));
+        faults.push(tree.fault("`healthcheck` is no table"));
         return None;
     };
     let mut check = HealthCheck::default();
@@ -138,7 +138,7 @@ fn health(tree: &Tree, faults: &mut Faults) -> Option<HealthCheck> {
             "retries" => {
                 check.retries = text(value, key, faults).and_then(|number| number.parse().ok());
                 if check.retries.is_none() {
-                    faults.push(fault(value.line, "`retries` is no number"));
+                    faults.push(value.fault("`retries` is no number"));
                 }
             }
             // Newer daemons ask more often at first; older ones do not know it.

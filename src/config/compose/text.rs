@@ -3,22 +3,20 @@
 
 use std::time::Duration;
 
+use super::Faults;
 use super::yaml::{Node, Tree};
-use super::{Faults, fault};
 use crate::config::quantity;
 
 /// The text of a value, with its defaults put in.
 pub(super) fn text(tree: &Tree, what: &str, faults: &mut Faults) -> Option<String> {
     let Node::Text(raw) = &tree.node else {
-        faults.push(fault(tree.line, format!("`{what}` is no text")));
+        faults.push(tree.fault(format!("`{what}` is no text")));
         return None;
     };
     match filled(raw) {
         Ok(text) => Some(text),
         Err(name) => {
-            faults.push(fault(
-                tree.line,
-                format!("`{what}` takes {name} from the environment, which is not asked: `${{{name}:-…}}` gives a text"),
+            faults.push(tree.fault(format!("`{what}` takes {name} from the environment, which is not asked: `${{{name}:-…}}` gives a text"),
             ));
             None
         }
@@ -68,7 +66,7 @@ fn filled(raw: &str) -> Result<String, String> {
 /// A list of texts.
 pub(super) fn texts(tree: &Tree, what: &str, faults: &mut Faults) -> Vec<String> {
     let Node::List(items) = &tree.node else {
-        faults.push(fault(tree.line, format!("`{what}` is no list")));
+        faults.push(tree.fault(format!("`{what}` is no list")));
         return Vec::new();
     };
     items.iter().filter_map(|item| text(item, what, faults)).collect()
@@ -89,7 +87,7 @@ pub(super) fn argv(tree: &Tree, what: &str, faults: &mut Faults) -> Vec<String> 
             return Vec::new();
         };
         return shlex::split(&line).unwrap_or_else(|| {
-            faults.push(fault(tree.line, format!("a quote in `{what}` is not closed")));
+            faults.push(tree.fault(format!("a quote in `{what}` is not closed")));
             Vec::new()
         });
     }
@@ -101,7 +99,7 @@ pub(super) fn span(tree: &Tree, what: &str, faults: &mut Faults) -> Option<Durat
     let text = text(tree, what, faults)?;
     let span = quantity::span(&text);
     if let Err(wrong) = &span {
-        faults.push(fault(tree.line, format!("`{what}`: {}", wrong.what)));
+        faults.push(tree.fault(format!("`{what}`: {}", wrong.what)));
     }
     span.ok()
 }
@@ -114,7 +112,7 @@ pub(super) fn bytes(tree: &Tree, what: &str, faults: &mut Faults) -> Option<u64>
     }
     let size = quantity::size(&text);
     if let Err(wrong) = &size {
-        faults.push(fault(tree.line, format!("`{what}`: {}", wrong.what)));
+        faults.push(tree.fault(format!("`{what}`: {}", wrong.what)));
     }
     size.ok()
 }

@@ -9,7 +9,18 @@ use super::{ComposeFault, fault};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tree {
     pub(super) line: usize,
+    /// From 1.
+    pub(super) column: usize,
     pub(super) node: Node,
+}
+
+impl Tree {
+    pub(super) fn fault(&self, what: impl Into<String>) -> ComposeFault {
+        ComposeFault {
+            column: self.column,
+            ..fault(self.line, what)
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,8 +34,18 @@ pub(super) enum Node {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) line: usize,
+    pub(super) column: usize,
     pub(super) key: String,
     pub(super) value: Tree,
+}
+
+impl Entry {
+    pub(super) fn fault(&self, what: impl Into<String>) -> ComposeFault {
+        ComposeFault {
+            column: self.column,
+            ..fault(self.line, what)
+        }
+    }
 }
 
 /// Deeper is no compose file.
@@ -50,6 +71,7 @@ pub(super) fn read(text: &str) -> Result<Tree, ComposeFault> {
 
 fn tree(yaml: &MarkedYaml<'_>, depth: usize) -> Result<Tree, ComposeFault> {
     let line = yaml.span.start.line();
+    let column = yaml.span.start.col().saturating_add(1);
     if depth > DEEPEST {
         return Err(fault(line, "it is nested too deeply"));
     }
@@ -75,12 +97,14 @@ fn tree(yaml: &MarkedYaml<'_>, depth: usize) -> Result<Tree, ComposeFault> {
                     Tree {
                         node: Node::Text(key),
                         line,
-                    } => (key, line),
+                        column,
+                    } => (key, line, column),
                     other => return Err(fault(other.line, "a key is no text")),
                 };
                 found.push(Entry {
                     key: key.0,
                     line: key.1,
+                    column: key.2,
                     value: tree(value, depth + 1)?,
                 });
             }
@@ -91,7 +115,7 @@ fn tree(yaml: &MarkedYaml<'_>, depth: usize) -> Result<Tree, ComposeFault> {
             return Err(fault(line, "this value is not understood"));
         }
     };
-    Ok(Tree { line, node })
+    Ok(Tree { line, column, node })
 }
 
 /// `<<: *defaults`, one table or a list of them: what stands here comes first.

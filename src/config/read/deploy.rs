@@ -9,7 +9,8 @@ use super::super::quantity::span;
 use super::super::section::{Section, Value};
 use super::super::service::{Deploy, Gate};
 use super::stages::find;
-use super::{Known, gate, rollout, spec};
+use super::switch::{self, When};
+use super::{Known, compose, gate, rollout, spec};
 use crate::domain::ids::HostName;
 
 /// More on one host is a mistake: they would be named, listed and stopped one by one.
@@ -42,7 +43,13 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
         Some(value) => value.truth(),
         None => Some(false),
     };
-    let spec = spec::read(section);
+    let host = hosts.as_ref().and_then(|hosts| hosts.first());
+    let (before, after) = (
+        switch::read(section, When::Before, host),
+        switch::read(section, When::After, host),
+    );
+    let composed = compose::read(section);
+    let spec = spec::read(section, composed);
     if let (Some(value), Some(2..)) = (&replicas, count)
         && let Some(port) = spec.ports.first()
     {
@@ -62,6 +69,8 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
         spec,
         gate: gate?,
         bake: bake?,
+        before_switch: before?,
+        after_switch: after?,
         shared: shared?,
     })
 }

@@ -27,7 +27,7 @@ pub(super) fn read(value: &Value<'_>) -> Option<Gate> {
         Some(value) => value.whole(1..=MOST_TIMES),
         None => Some(default.times),
     };
-    let probe = probe(&mut section, value);
+    let probe = probe(&mut section);
     section.finish();
     let gate = Gate {
         steady: steady?,
@@ -51,11 +51,11 @@ pub(super) fn read(value: &Value<'_>) -> Option<Gate> {
 
 /// The inner `None`: there is none.
 #[expect(clippy::option_option, reason = "a fault, no probe, a probe")]
-fn probe(section: &mut Section<'_>, around: &Value<'_>) -> Option<Option<Probe>> {
+pub(super) fn probe(section: &mut Section<'_>) -> Option<Option<Probe>> {
     let (http, https, tcp) = (section.take("http"), section.take("https"), section.take("tcp"));
     let kinds = [&http, &https, &tcp];
     if kinds.iter().filter(|kind| kind.is_some()).count() > 1 {
-        around.fault(Wrong::new(
+        section.fault(Wrong::new(
             "`http`, `https` and `tcp` are three probes: one asks a replica",
         ));
         return None;
@@ -125,7 +125,7 @@ fn refuse(section: &mut Section<'_>, keys: &[&'static str], of: &str) {
 }
 
 /// `shop.example`, as it stands in a request and in a certificate.
-fn host(text: &str) -> Result<String, Wrong> {
+pub(super) fn host(text: &str) -> Result<String, Wrong> {
     let is_name = !text.is_empty()
         && text
             .chars()

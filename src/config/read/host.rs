@@ -36,6 +36,7 @@ pub(super) fn read(
         .take("concurrency")
         .and_then(|value| value.whole(1..=MOST_AT_ONCE))
         .and_then(NonZeroU32::new);
+    let address = section.take("address").and_then(|value| value.parsed(address));
     if let Some(name) = &name {
         known.hosts.push((name.clone(), tags.clone()));
     }
@@ -45,8 +46,21 @@ pub(super) fn read(
         endpoint: endpoint?,
         tags,
         protected: protected.unwrap_or_default(),
+        address,
         concurrency,
     })
+}
+
+fn address(text: &str) -> Result<String, Wrong> {
+    let is_address = !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':'));
+    if is_address {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(format!("{text:?} is no address"))
+        .hint("\"10.0.0.5\", \"fd00::5\" or a name, without port"))
 }
 
 fn tags(value: &super::Value<'_>) -> Option<Vec<String>> {

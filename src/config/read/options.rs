@@ -16,44 +16,53 @@ use super::testing::inside;
 const MOST_RETRIES: u32 = 1_000;
 const MOST_PIDS: u32 = 4_194_304;
 
-pub(super) fn read(section: &mut Section<'_>) -> Options {
-    let mut truth = |key| {
-        section
-            .take(key)
-            .and_then(|value| value.truth())
-            .unwrap_or_default()
+/// What is not said stays as it is in `base`.
+pub(super) fn read(section: &mut Section<'_>, base: Options) -> Options {
+    let mut truth = |key, base| {
+        let said = section.take(key).map(|value| value.truth().unwrap_or_default());
+        said.unwrap_or(base)
     };
-    let (read_only, no_new_privileges, init) =
-        (truth("read_only"), truth("no_new_privileges"), truth("init"));
-    let mut capabilities = |key| {
-        let value = section.take(key);
-        let items = value.and_then(|value| value.list()).unwrap_or_default();
+    let (read_only, no_new_privileges, init) = (
+        truth("read_only", base.read_only),
+        truth("no_new_privileges", base.no_new_privileges),
+        truth("init", base.init),
+    );
+    let mut capabilities = |key, base| {
+        let Some(value) = section.take(key) else {
+            return base;
+        };
+        let items = value.list().unwrap_or_default();
         items.iter().filter_map(|item| item.parsed(capability)).collect()
     };
-    let (cap_add, cap_drop) = (capabilities("cap_add"), capabilities("cap_drop"));
+    let (cap_add, cap_drop) = (
+        capabilities("cap_add", base.cap_add),
+        capabilities("cap_drop", base.cap_drop),
+    );
     Options {
         read_only,
         no_new_privileges,
         init,
         cap_add,
         cap_drop,
-        tmpfs: section
-            .take("tmpfs")
-            .map(|value| tmpfs(&value))
-            .unwrap_or_default(),
+        tmpfs: section.take("tmpfs").map_or(base.tmpfs, |value| tmpfs(&value)),
         extra_hosts: section
             .take("extra_hosts")
-            .map(|value| extra_hosts(&value))
-            .unwrap_or_default(),
-        pids: section.take("pids").and_then(|value| value.whole(1..=MOST_PIDS)),
-        working_dir: section.take("working_dir").and_then(|value| value.parsed(inside)),
-        log: section.take("log").and_then(|value| log(&value)),
-        healthcheck: section.take("healthcheck").and_then(|value| healthcheck(&value)),
+            .map_or(base.extra_hosts, |value| extra_hosts(&value)),
+        pids: section
+            .take("pids")
+            .map_or(base.pids, |value| value.whole(1..=MOST_PIDS)),
+        working_dir: section
+            .take("working_dir")
+            .map_or(base.working_dir, |value| value.parsed(inside)),
+        log: section.take("log").map_or(base.log, |value| log(&value)),
+        healthcheck: section
+            .take("healthcheck")
+            .map_or(base.healthcheck, |value| healthcheck(&value)),
     }
 }
 
 /// `NET_ADMIN`, `CAP_NET_ADMIN`, `ALL`
-fn capability(text: &str) -> Result<String, Wrong> {
+pub(in crate::config) fn capability(text: &str) -> Result<String, Wrong> {
     let name = text.strip_prefix("CAP_").unwrap_or(text);
     if name.len() > 1 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
         return Ok(name.to_owned());
@@ -84,16 +93,18 @@ fn extra_hosts(value: &Value<'_>) -> BTreeMap<String, String> {
         {
             item.fault(Wrong::new(format!("{name:?} cannot be the name of a host")));
         }
-        let address = item.parsed(|text| {
-            if text == "host-gateway" || text.parse::<std::net::IpAddr>().is_ok() {
-                return Ok(text.to_owned());
-            }
-            Err(Wrong::new(format!("{text:?} is no address")).hint("`10.0.0.5`, `fd00::5` or `host-gateway`"))
-        });
+        let address = item.parsed(known_address);
         found.extend(address.map(|address| (name.clone(), address)));
     }
     section.finish();
     found
+}
+
+pub(in crate::config) fn known_address(text: &str) -> Result<String, Wrong> {
+    if text == "host-gateway" || text.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(format!("{text:?} is no address")).hint("`10.0.0.5`, `fd00::5` or `host-gateway`"))
 }
 
 /// `{ driver = "json-file", options = { max-size = "10m", max-file = "3" } }`

@@ -177,7 +177,16 @@ fn source(section: &mut Section<'_>, value: &Value<'_>) -> Option<Secret> {
 
 /// A file is put into the container's own layer before it starts: whatever is mounted over that place would hide it or keep
 /// it, and a layer that cannot be written takes none.
-pub(super) fn check_places(files: &[(Value<'_>, SecretFile)], spec: &Spec) {
+pub(super) fn check_places(section: &Section<'_>, files: &[(Value<'_>, SecretFile)], spec: &Spec) {
+    let is_own = |name: &str| files.iter().any(|(value, _)| value.key == name);
+    for (name, file) in spec.files.iter().filter(|(name, _)| !is_own(name)) {
+        if let Some(why) = why_not(file, spec) {
+            section.fault(Wrong::new(format!(
+                "the secret `{name}` of the compose file cannot be put at {}: {why}",
+                file.path
+            )));
+        }
+    }
     for (n, (value, file)) in files.iter().enumerate() {
         if let Some(why) = why_not(file, spec) {
             value.fault(

@@ -8,87 +8,104 @@ use super::super::quantity::{size, span};
 use super::super::section::{Section, Value};
 use super::super::service::{Mount, Publish, Restart, Spec};
 use super::stages::{command, name_of_label, name_of_variable, pairs};
-use super::{options, secrets};
+use super::{networks, options, secrets};
 
 /// Docker's own.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Docker refuses less.
 const LEAST_MEMORY: u64 = 6 << 20;
 
-pub(super) fn read(section: &mut Section<'_>) -> Spec {
-    let mut words = |key| {
-        section
-            .take(key)
-            .and_then(|value| command(&value))
-            .unwrap_or_default()
+/// What is not said stays as it is in `base`; variables and labels are laid over it name by name.
+pub(super) fn read(section: &mut Section<'_>, base: Option<Spec>) -> Spec {
+    let base = base.unwrap_or_else(|| Spec {
+        stop_grace: STOP_GRACE,
+        ..Spec::default()
+    });
+    let mut words = |key, base| {
+        let said = section.take(key);
+        said.map_or(base, |value| command(&value).unwrap_or_default())
     };
-    let (program, entrypoint) = (words("command"), words("entrypoint"));
-    let env = section
+    let program = words("command", base.command);
+    let entrypoint = words("entrypoint", base.entrypoint);
+    let said = section
         .take("env")
         .and_then(|value| pairs(&value, &name_of_variable))
         .unwrap_or_default();
     let kept = section
         .take("secrets")
-        .map(|value| secrets::of_replicas(&value, &env))
+        .map(|value| secrets::of_replicas(&value, &said))
         .unwrap_or_default();
-    let ports = each(section.take("ports"), publish, "port", |port| {
+    let mut env = base.env;
+    env.retain(|name, _| !kept.variables.contains_key(name));
+    env.extend(said);
+    let mut files = base.files;
+    files.extend(
+        kept.files
+            .iter()
+            .map(|(value, file)| (value.key.clone(), file.clone())),
+    );
+    let port_words = |port: &Publish| {
         format!(
             "{}:{}/{}",
             port.address.as_deref().unwrap_or("*"),
             port.outside,
             port.protocol
         )
-    });
-    let volumes = each(section.take("volumes"), mount, "mount at", |mount| {
-        mount.target.clone()
-    });
-    let networks = each(section.take("networks"), network, "network", Clone::clone);
-    let labels = section
-        .take("labels")
-        .and_then(|value| pairs(&value, &name_of_label))
-        .unwrap_or_default();
-    let user = section
-        .take("user")
-        .and_then(|value| value.word().map(str::to_owned));
-    let memory = section.take("memory").and_then(|value| value.parsed(memory));
-    let cpus = section.take("cpus").and_then(|value| cpus(&value));
-    let restart = section
-        .take("restart")
-        .and_then(|value| value.parsed(restart))
-        .unwrap_or_default();
-    let stop_signal = section.take("stop_signal").and_then(|value| value.parsed(signal));
-    let stop_grace = section
-        .take("stop_grace")
-        .and_then(|value| value.parsed(span))
-        .unwrap_or(STOP_GRACE);
-    let ephemeral = section
-        .take("ephemeral")
-        .and_then(|value| value.truth())
-        .unwrap_or_default();
+    };
+    let ports = match section.take("ports") {
+        Some(value) => each(Some(value), publish, "port", port_words),
+        None => base.ports,
+    };
+    let volumes = match section.take("volumes") {
+        Some(value) => each(Some(value), mount, "mount at", |mount| mount.target.clone()),
+        None => base.volumes,
+    };
+    let (networks, aliases) = match section.take("networks") {
+        Some(value) => networks::read(&value),
+        None => (base.networks, base.aliases),
+    };
+    let mut labels = base.labels;
+    labels.extend(
+        section
+            .take("labels")
+            .and_then(|value| pairs(&value, &name_of_label))
+            .unwrap_or_default(),
+    );
     let spec = Spec {
         command: program,
         entrypoint,
         env,
         secrets: kept.variables,
-        files: kept
-            .files
-            .iter()
-            .map(|(value, file)| (value.key.clone(), file.clone()))
-            .collect(),
+        files,
         ports,
         volumes,
         networks,
+        aliases,
         labels,
-        user,
-        memory,
-        cpus,
-        restart,
-        stop_signal,
-        stop_grace,
-        ephemeral,
-        options: Box::new(options::read(section)),
+        user: match section.take("user") {
+            Some(value) => value.word().map(str::to_owned),
+            None => base.user,
+        },
+        memory: section
+            .take("memory")
+            .map_or(base.memory, |value| value.parsed(memory)),
+        cpus: section.take("cpus").map_or(base.cpus, |value| cpus(&value)),
+        restart: section
+            .take("restart")
+            .map_or(base.restart, |value| value.parsed(restart).unwrap_or_default()),
+        stop_signal: section
+            .take("stop_signal")
+            .map_or(base.stop_signal, |value| value.parsed(signal)),
+        stop_grace: section
+            .take("stop_grace")
+            .map_or(base.stop_grace, |value| value.parsed(span).unwrap_or(STOP_GRACE)),
+        ephemeral: section
+            .take("ephemeral")
+            .and_then(|value| value.truth())
+            .unwrap_or_default(),
+        options: Box::new(options::read(section, *base.options)),
     };
-    secrets::check_places(&kept.files, &spec);
+    secrets::check_places(section, &kept.files, &spec);
     spec
 }
 
@@ -111,7 +128,7 @@ fn each<T>(
 }
 
 /// `8080:80`, `127.0.0.1:8080:80/udp`, `[::1]:8080:80`
-fn publish(text: &str) -> Result<Publish, Wrong> {
+pub(in crate::config) fn publish(text: &str) -> Result<Publish, Wrong> {
     let wrong = || {
         Wrong::new(format!("{text:?} is no port to publish"))
             .hint("`8080:80`, outside first; `127.0.0.1:8080:80`; `53:53/udp`")
@@ -155,7 +172,7 @@ fn publish(text: &str) -> Result<Publish, Wrong> {
 }
 
 /// `data:/var/lib/data`, `/etc/shop:/etc/shop:ro`
-fn mount(text: &str) -> Result<Mount, Wrong> {
+pub(in crate::config) fn mount(text: &str) -> Result<Mount, Wrong> {
     let wrong = |what: &str| {
         Wrong::new(format!("{text:?} {what}")).hint("`data:/var/lib/data` or `/etc/shop:/etc/shop:ro`")
     };
@@ -188,16 +205,8 @@ fn mount(text: &str) -> Result<Mount, Wrong> {
     })
 }
 
-fn network(text: &str) -> Result<String, Wrong> {
-    if is_name(text) && text.len() > 1 {
-        Ok(text.to_owned())
-    } else {
-        Err(Wrong::new(format!("{text:?} is no network's name")).hint("letters, digits, `_`, `.`, `-`"))
-    }
-}
-
 /// As Docker names volumes and networks.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text
             .chars()
@@ -221,7 +230,7 @@ fn cpus(value: &Value<'_>) -> Option<f64> {
     None
 }
 
-fn restart(text: &str) -> Result<Restart, Wrong> {
+pub(in crate::config) fn restart(text: &str) -> Result<Restart, Wrong> {
     match text {
         "always" => Ok(Restart::Always),
         "no" => Ok(Restart::No),
@@ -241,7 +250,7 @@ fn restart(text: &str) -> Result<Restart, Wrong> {
     }
 }
 
-fn signal(text: &str) -> Result<String, Wrong> {
+pub(in crate::config) fn signal(text: &str) -> Result<String, Wrong> {
     let name = text.strip_prefix("SIG").unwrap_or(text);
     let is_number = text.parse::<u8>().is_ok_and(|number| (1..=64).contains(&number));
     let is_name = name.len() >= 2

@@ -147,7 +147,7 @@ fn push(value: &Value<'_>, image: Option<&TestImage>, known: &Known) -> Option<S
 }
 
 /// `"exit-code"`, or `{ last-line = '^Result: SUCCESS!$' }`.
-fn passes(value: &Value<'_>) -> Option<Passes> {
+pub(super) fn passes(value: &Value<'_>) -> Option<Passes> {
     if value.is_text() {
         return value.one_of(&[("exit-code", Passes::ExitCode)]);
     }

@@ -1,12 +1,14 @@
 //! The configuration as a person meets it: files on a machine of the test's own, loaded.
 
 mod after;
+mod compose;
 mod discovery;
 mod environments;
 mod finish;
 mod mangled;
 mod options;
 mod secrets;
+mod switch;
 mod rollout;
 mod trigger;
 

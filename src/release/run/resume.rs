@@ -110,6 +110,9 @@ impl Run {
         }
         run.worked = run.plan.workplaces().into_iter().collect();
         run.worked.extend(left.tags.into_keys());
+        if run.plan.has_release_containers() {
+            run.worked.extend(run.plan.targets.iter().cloned());
+        }
         run.decision = left.decision;
         run.committed = left.committed;
         run.untouched = left.untouched;

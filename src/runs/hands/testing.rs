@@ -71,6 +71,7 @@ impl Hands {
             run: &self.plan.run,
             image: &image,
             images: &images,
+            network: None,
             folder: &self.dir,
         };
         let report = step::test::test(daemon, trial, &mut teller, cancel).await;
@@ -140,7 +141,7 @@ impl Hands {
     }
 
     /// An image that the configuration names: on the host, or brought there from the builder.
-    async fn needed(
+    pub(super) async fn needed(
         &self,
         test: &Test,
         wanted: &str,

@@ -49,7 +49,7 @@ pub async fn create(
     for network in spec.networks.iter().skip(1) {
         let join = NetworkConnectRequest {
             container: made.id.clone(),
-            endpoint_config: Some(alias(scene)),
+            endpoint_config: Some(alias(scene, network)),
         };
         change(daemon)?
             .connect_network(network, join)
@@ -111,7 +111,7 @@ fn body(scene: &Scene<'_>, secrets: &Secrets) -> ContainerCreateBody {
         healthcheck: spec.options.healthcheck.as_ref().map(health),
         host_config: Some(host_config(spec)),
         networking_config: spec.networks.first().map(|network| NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(network.clone(), alias(scene))])),
+            endpoints_config: Some(HashMap::from([(network.clone(), alias(scene, network))])),
         }),
         ..ContainerCreateBody::default()
     }
@@ -196,9 +196,16 @@ fn nanos(cpus: f64) -> i64 {
 
 /// Others on the network reach the service by its name, whichever release it is; in an environment by `shop.staging`,
 /// so that two of them on one network never answer for each other.
-fn alias(scene: &Scene<'_>) -> EndpointSettings {
+fn alias(scene: &Scene<'_>, network: &str) -> EndpointSettings {
+    let mut names = vec![scene.plan.subject.to_string()];
+    let others = scene.decision.spec.aliases.get(network).into_iter().flatten();
+    for other in others {
+        if !names.contains(other) {
+            names.push(other.clone());
+        }
+    }
     EndpointSettings {
-        aliases: Some(vec![scene.plan.subject.to_string()]),
+        aliases: Some(names),
         ..EndpointSettings::default()
     }
 }

@@ -1,11 +1,13 @@
 //! Asks a replica whether it answers: at its own address, through a process in its own network, wherever the daemon is.
 //! What listens for the replica alone does not count; one question has a limit, and says why it was not answered.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, StartExecResults};
+use bollard::models::EndpointSettings;
 use bollard::query_parameters::InspectContainerOptions;
 use futures_util::StreamExt as _;
 use http_body_util::Empty;
@@ -70,20 +72,44 @@ async fn tcp(daemon: &Daemon, id: &ContainerId, port: u16) -> Result<(), String>
 
 /// In the first of its networks; in the host's own it is the loopback.
 async fn address(daemon: &Daemon, id: &ContainerId) -> Result<String, String> {
+    let networks = networks(daemon, id).await?;
+    let mut found: Vec<String> = networks.into_values().collect();
+    found.sort();
+    Ok(found.into_iter().next().unwrap_or_else(|| LOOPBACK.to_owned()))
+}
+
+/// In this one of its networks, or in the only one that nobody has named; in the host's own it is the loopback.
+pub async fn address_in(daemon: &Daemon, id: &ContainerId, network: Option<&str>) -> Result<String, String> {
+    if network == Some("host") {
+        return Ok(LOOPBACK.to_owned());
+    }
+    let mut networks = networks(daemon, id).await?;
+    let found = match network {
+        Some(name) => networks.remove(name),
+        None => networks.into_values().next(),
+    };
+    found.ok_or_else(|| match network {
+        Some(name) => format!("it has no address in the network {name}"),
+        None => "it has no address".to_owned(),
+    })
+}
+
+const LOOPBACK: &str = "127.0.0.1";
+
+/// Its addresses, by the names of its networks.
+async fn networks(daemon: &Daemon, id: &ContainerId) -> Result<HashMap<String, String>, String> {
     let seen = daemon
         .read()
         .inspect_container(id.as_str(), None::<InspectContainerOptions>)
         .await
         .map_err(|error| engine_words(&error))?;
     let networks = seen.network_settings.and_then(|settings| settings.networks);
-    let mut found: Vec<String> = networks
-        .unwrap_or_default()
-        .into_values()
-        .filter_map(|network| network.ip_address)
-        .filter(|address| !address.is_empty())
-        .collect();
-    found.sort();
-    Ok(found.into_iter().next().unwrap_or_else(|| "127.0.0.1".to_owned()))
+    let known = networks.unwrap_or_default().into_iter();
+    let address = |(name, network): (String, EndpointSettings)| Some((name, network.ip_address?));
+    Ok(known
+        .filter_map(address)
+        .filter(|(_, address)| !address.is_empty())
+        .collect())
 }
 
 /// A connection from within the replica's network, carried by the daemon.
@@ -155,6 +181,15 @@ impl Piped {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&said).trim().to_owned();
         (!text.is_empty()).then_some(text)
+    }
+}
+
+/// Something takes connections there, seen from here.
+pub async fn tcp_from_here(host: &str, port: u16, limit: Duration) -> Result<(), String> {
+    match tokio::time::timeout(limit, TcpStream::connect((host, port))).await {
+        Ok(Ok(_stream)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_elapsed) => Err(format!("no answer within {} s", limit.as_secs_f64())),
     }
 }
 

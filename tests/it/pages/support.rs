@@ -76,6 +76,7 @@ impl Room {
             tags: Vec::new(),
             protected: false,
             concurrency: None,
+            address: None,
         });
         let setup = Setup {
             config: Arc::new(Config {

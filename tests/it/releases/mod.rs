@@ -13,6 +13,7 @@ mod rolling;
 mod secrets;
 mod stale;
 mod stages;
+mod switch;
 mod world;
 
 use bench::{Bench, actor};

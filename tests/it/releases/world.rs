@@ -7,7 +7,10 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use pilothouse::config::Service;
-use pilothouse::config::service::{Batch, Deploy, Gate, OnFailure, Order, Rolling, Spec, Strategy};
+use pilothouse::config::service::{
+    Batch, Deploy, Gate, OnFailure, Order, Probe, ReleaseTest, Rolling, Spec, Strategy,
+};
+use pilothouse::config::switch::Ask;
 use pilothouse::domain::container::Health;
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::host::{Engine, EngineKind};
@@ -124,6 +127,8 @@ pub(super) fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -
                 spec: Spec::default(),
                 gate: Gate::default(),
                 bake: Duration::ZERO,
+                before_switch: Vec::new(),
+                after_switch: Vec::new(),
                 shared: false,
             }),
             pipeline: Vec::new(),
@@ -131,6 +136,16 @@ pub(super) fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -
             environments: Vec::new(),
         },
         seals: BTreeMap::new(),
+    }
+}
+
+/// A test of a release, whatever it asks.
+fn probed(name: &str) -> ReleaseTest {
+    ReleaseTest {
+        name: name.to_owned(),
+        ask: Ask::Probe(Probe::Tcp(80)),
+        retries: 0,
+        timeout: Duration::from_secs(1),
     }
 }
 
@@ -276,7 +291,11 @@ impl World {
             | Stage::Sweep
             | Stage::Regate
             | Stage::Wave(_, Turn::Regate) => Ok(Finding::Nothing),
-            Stage::Gate | Stage::Bake | Stage::Wave(_, Turn::Gate) => {
+            Stage::Gate
+            | Stage::Before
+            | Stage::After
+            | Stage::Bake
+            | Stage::Wave(_, Turn::Gate | Turn::Before) => {
                 if self.bad.contains(name) {
                     return Err(refused("pass the gate"));
                 }
@@ -737,7 +756,13 @@ fn episode(seed: u64) -> Ending {
         restart: one_of([0, 0, 0, 10]),
     };
     let before = world.shape();
-    let told = drive(&mut world, &plan(kind, 3, hosts, &strategy), &mood);
+    let mut plan = plan(kind, 3, hosts, &strategy);
+    if world.rng.bool() {
+        let deploy = plan.service.deploy.as_mut().unwrap();
+        deploy.before_switch = vec![probed("smoke")];
+        deploy.after_switch = vec![probed("check")];
+    }
+    let told = drive(&mut world, &plan, &mood);
     match &told.outcome {
         Outcome::Converged => {
             assert_converged(&world, &told);

@@ -86,7 +86,7 @@ impl Ground<'_> {
         if let Some(network) = &network {
             needs::begin(self, network, progress, cancel).await?;
         }
-        let body = self.body(network.as_deref());
+        let body = self.body(network.as_deref().or(self.trial.network));
         let id = self.create(&self.name(), body, &test.files).await?;
         let container = Container {
             docker: self.docker,

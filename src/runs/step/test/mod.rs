@@ -98,6 +98,8 @@ pub struct Trial<'a> {
     pub image: &'a ImageId,
     /// What its needs run in, by the name that they give; all are on the host.
     pub images: &'a BTreeMap<String, ImageId>,
+    /// Where it runs if it needs nothing beside it; absent: where the daemon puts it.
+    pub network: Option<&'a str>,
     /// The run's folder: artifacts are kept below it.
     pub folder: &'a Path,
 }
