@@ -26,8 +26,10 @@ const LARGEST_ANSWER: usize = 64 << 10;
 /// Each line is known by how it begins or ends: images differ in what else their tools print.
 const SCRIPT: &str = "head -n 1 /proc/stat; sleep 1; head -n 1 /proc/stat; grep -E '^Mem(Total|Available):' /proc/meminfo; df -P -k /";
 
+const DISK: &str = "df -P -k /";
+
 pub(super) async fn measure(daemon: &Daemon) -> HostLoad {
-    match ask(daemon).await {
+    match ask(daemon, SCRIPT).await {
         Ok(answer) => read(&answer),
         Err(why) => HostLoad {
             at: wall_clock(),
@@ -38,7 +40,14 @@ pub(super) async fn measure(daemon: &Daemon) -> HostLoad {
     }
 }
 
-async fn ask(daemon: &Daemon) -> Result<String, String> {
+/// Used and used + free of the disk that a container's root is on, and nothing else.
+pub(super) async fn disk_alone(daemon: &Daemon) -> Result<(Bytes, Bytes), String> {
+    let answer = ask(daemon, DISK).await?;
+    let found = answer.lines().find_map(disk);
+    found.ok_or_else(|| "the container's `df` could not be read".to_owned())
+}
+
+async fn ask(daemon: &Daemon, script: &str) -> Result<String, String> {
     if daemon.access() == Access::ReadOnly {
         return Err("it needs a command run in a container, and Pilothouse runs read-only".to_owned());
     }
@@ -53,8 +62,8 @@ async fn ask(daemon: &Daemon) -> Result<String, String> {
         .filter(|container| !container.is_housekeeping());
     let mut why = Cow::Borrowed("no container runs there to ask in");
     for container in running.take(TRIES) {
-        match tokio::time::timeout(LIMIT, run(docker, container.id.as_str())).await {
-            Ok(Ok(answer)) if answer.contains("cpu") => return Ok(answer),
+        match tokio::time::timeout(LIMIT, run(docker, container.id.as_str(), script)).await {
+            Ok(Ok(answer)) if answer.contains("cpu") || answer.contains(" /\n") => return Ok(answer),
             Ok(Ok(_)) => why = Cow::Borrowed("no container with a shell and /proc runs there"),
             Ok(Err(fault)) => why = Cow::Owned(engine_words(&fault)),
             Err(_elapsed) => why = Cow::Owned(format!("no answer within {} s", LIMIT.as_secs())),
@@ -63,13 +72,13 @@ async fn ask(daemon: &Daemon) -> Result<String, String> {
     Err(why.into_owned())
 }
 
-async fn run(docker: &Docker, container: &str) -> Result<String, bollard::errors::Error> {
+async fn run(docker: &Docker, container: &str, script: &str) -> Result<String, bollard::errors::Error> {
     let exec = docker
         .create_exec(
             container,
             CreateExecOptions {
                 attach_stdout: Some(true),
-                cmd: Some(vec!["sh", "-c", SCRIPT]),
+                cmd: Some(vec!["sh", "-c", script]),
                 ..CreateExecOptions::default()
             },
         )

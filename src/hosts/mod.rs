@@ -21,6 +21,7 @@ pub mod inspect;
 pub mod act;
 pub mod registry;
 mod measure;
+pub mod room;
 pub mod builder;
 pub mod logs;
 mod figures;

@@ -2,6 +2,7 @@
 //! Reads the hosts and changes nothing; the run looks again, under its locks.
 
 mod describe;
+mod room;
 
 use super::draft::draft;
 use super::secrets;
@@ -125,12 +126,18 @@ pub(super) async fn plan(
     if plan.is_release() {
         view.order.extend(work(&plan, true));
     }
-    if plan.kind == RunKind::Pipeline {
-        let always = plan.service.stages.iter().filter(|stage| stage.always);
-        view.order
-            .extend(always.map(|stage| format!("at the end, whatever came before: {}", custom(stage))));
-    }
+    view.order.extend(ends(&plan));
+    room::look(&plan, &file.hosts, &mut view).await;
     Ok(view)
+}
+
+/// What is always done.
+fn ends(plan: &Plan) -> Vec<String> {
+    let stages = plan.service.stages.iter().filter(|stage| stage.always);
+    let always = stages.filter(|_| plan.kind == RunKind::Pipeline);
+    always
+        .map(|stage| format!("at the end, whatever came before: {}", custom(stage)))
+        .collect()
 }
 
 /// As far as nobody has to be asked for a secret.

@@ -44,6 +44,8 @@ mod releases;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod disks;
+#[cfg(test)]
 mod same_answers;
 #[cfg(test)]
 mod samples;

@@ -16,6 +16,7 @@ use crate::release::stage::{Stage, Step};
 use crate::runs::secrets;
 use crate::runs::step::image::LastName;
 use crate::runs::step::pull::{self, Bringing};
+use crate::runs::step::room::{self, Room};
 use crate::runs::step::{self, Progress, image, survey};
 
 /// A daemon that needs longer to remove a handful of containers hangs.
@@ -35,9 +36,31 @@ impl Hands {
         } else {
             self.resolve(&mut teller).await?
         };
+        if step.stage == Stage::Image {
+            self.has_room(&named, to, &mut teller).await?;
+        }
         self.bring(&named, to, &mut teller, &self.interrupt).await?;
         let Named { id, reference, .. } = named;
         Ok(Finding::Image { id, reference })
+    }
+
+    /// Before a byte is sent, where that can be known.
+    async fn has_room(&self, named: &Named, to: &Daemon, progress: &mut dyn Progress) -> Result<(), Failure> {
+        if survey::image(to, named.id.as_str()).await?.is_some() {
+            return Ok(());
+        }
+        let room = room::room(&self.daemon(&named.on)?, to, &named.id).await;
+        match &room {
+            Room::Enough { size, free } => progress.line(&format!("{size} come, {free} are free")),
+            Room::Unknown { why } => {
+                progress.line(&format!("whether there is room for it is not known: {why}"));
+            }
+            Room::TooLittle { .. } => {}
+        }
+        match room.fault(&named.reference, to.name()) {
+            Some(fault) => Err(Failure::refused(fault)),
+            None => Ok(()),
+        }
     }
 
     /// By its digest where the run may speak to its registry, through us otherwise; it says which.

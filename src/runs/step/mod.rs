@@ -8,6 +8,7 @@ pub mod build;
 pub mod test;
 pub mod image;
 pub mod lent;
+pub mod room;
 mod registry;
 pub mod push;
 pub mod pull;
