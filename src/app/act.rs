@@ -272,6 +272,7 @@ pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
         to: None,
         tags: Vec::new(),
         reason: None,
+        found: Vec::new(),
         origin: None,
         wait: crate::domain::plan::Wait::default(),
     })
@@ -345,7 +346,7 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
             ));
             Vec::new()
         }
-        RunKind::Push | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => {
+        RunKind::Push | RunKind::Deploy | RunKind::Rollback | RunKind::Adopt | RunKind::Pipeline => {
             crate::panes::plan::open(model, request)
         }
     }

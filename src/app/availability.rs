@@ -16,7 +16,7 @@ use crate::domain::order::Access;
 pub struct Refusal(pub String);
 
 impl Refusal {
-    fn new(words: impl Into<String>) -> Self {
+    pub(super) fn new(words: impl Into<String>) -> Self {
         Self(words.into())
     }
 }
@@ -75,6 +75,11 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             writable(model)?;
             super::promote::ways(model).map(drop)
         }
+        Command::Adopt => {
+            writable(model)?;
+            part(model, |service| service.deploy.is_some(), "deploy")?;
+            super::adopt::found(model).map(drop)
+        }
         Command::EarlierRun | Command::LaterRun => match model.focus {
             PaneId::Pipeline => Ok(()),
             _ => Err(Refusal::new("this is for the page of a run: press 6")),
@@ -122,6 +127,7 @@ fn open(model: &Model) -> Result<(), Refusal> {
         PaneId::Detail => Err(Refusal::new(
             "this is all of it; i shows it as the daemon says it",
         )),
+        PaneId::Plan if model.plan.is_choosing() => Ok(()),
         PaneId::Plan => Err(Refusal::new("Esc leaves the plan")),
         PaneId::Logs => Ok(()),
         PaneId::Services

@@ -154,12 +154,14 @@ commands! {
     Push = "push", "push" on [key!(p)] in Fleet;
     /// Show the plan to deploy the service; it is confirmed there
     Deploy = "deploy", "deploy" on [key!(d)] in Fleet;
-    /// Show the plan to go back to the release before
+    /// Show the releases to go back to; the plan of the one that is chosen is confirmed
     Rollback = "rollback", "roll back" on [key!(shift-r)] in Fleet;
     /// Build, test, push and deploy
     Pipeline = "pipeline", "pipeline" on [key!(shift-p)] in Fleet;
     /// Show the plan to ship to one environment what runs in another now
     Promote = "promote", "promote" on [] in Fleet;
+    /// Show the plan to make what runs of the service today its first release, untouched
+    Adopt = "adopt", "adopt" on [] in Fleet;
     /// Show the run of the service before this one
     EarlierRun = "earlier-run", "earlier run" on [key!('[')] in Fleet;
     /// Show the run of the service after this one

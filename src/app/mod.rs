@@ -15,6 +15,7 @@ pub mod notices;
 pub mod question;
 pub mod palette;
 pub mod promote;
+mod adopt;
 pub mod layer;
 pub mod help;
 pub mod model;

@@ -115,6 +115,7 @@ fn request(service: &ServiceName, way: &Way) -> RunRequest {
         revision: None,
         to: None,
         reason: None,
+        found: Vec::new(),
         origin: Some(Origin {
             environment: way.from.clone(),
             release: None,

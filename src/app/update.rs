@@ -113,6 +113,7 @@ fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
                 | HostEvent::Listed(_)
                 | HostEvent::Changed(_)
                 | HostEvent::Removed(_)
+                | HostEvent::Adopted(_)
                 | HostEvent::Inspected(_)
                 | HostEvent::Happened(_) => model.changed(),
             }
@@ -394,6 +395,7 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Deploy => act::pipeline(model, RunKind::Deploy),
         Command::Rollback => act::pipeline(model, RunKind::Rollback),
         Command::Pipeline => act::pipeline(model, RunKind::Pipeline),
+        Command::Adopt => super::adopt::open(model),
         Command::Promote => {
             promote::open(model);
             Vec::new()

@@ -10,7 +10,7 @@ use clap_complete::Shell;
 
 use super::filter::Filter;
 use crate::domain::ids::{HostName, ReleaseNumber, RunId, ServiceName};
-use crate::domain::plan::Wait;
+use crate::domain::plan::{Found, Wait};
 use crate::release::subject::Subject;
 
 /// A control room in the terminal for container fleets
@@ -59,6 +59,9 @@ pub enum Command {
     Promote(PromoteArgs),
     /// Go back to the release before, or to a named one
     Rollback(RollbackArgs),
+    /// Make what runs today a service's first release, without touching it: from then on it is deployed over and gone
+    /// back to like any other
+    Adopt(AdoptArgs),
     /// List runs, or show one
     Runs(Runs),
     /// What was done to services, by the ledgers on their hosts: the same from every machine
@@ -208,6 +211,21 @@ pub struct RollbackArgs {
     /// The release to go back to: `r41`
     #[arg(long, value_parser = release)]
     pub to: Option<ReleaseNumber>,
+    /// List the releases that the hosts know of, who put them there and where they are kept, and do nothing
+    #[arg(long, conflicts_with_all = ["to", "yes", "confirm", "detach", "wait", "reason"])]
+    pub list: bool,
+    #[command(flatten)]
+    pub how: HowToRun,
+}
+
+#[derive(Debug, Args)]
+pub struct AdoptArgs {
+    #[command(flatten)]
+    pub target: Target,
+    /// What runs today (may be given several times): a container's name, the same on every host of the service; `host/name`
+    /// for one host; or a compose file, whose service of this name or image is looked for by Compose's labels
+    #[arg(long, required = true, value_name = "CONTAINER|compose.yaml", value_parser = found)]
+    pub from: Vec<Found>,
     #[command(flatten)]
     pub how: HowToRun,
 }
@@ -351,6 +369,28 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|error| format!("{error}; try `90s`, `15m` or `2h`"))?;
     Duration::try_from(span).map_err(|_negative| "a time span can't be negative".to_owned())
+}
+
+fn found(text: &str) -> Result<Found, String> {
+    let path = PathBuf::from(text);
+    let extension = path.extension().and_then(std::ffi::OsStr::to_str);
+    if extension.is_some_and(|extension| matches!(extension, "yaml" | "yml")) {
+        return Ok(Found::Compose(path));
+    }
+    let (host, name) = match text.split_once('/') {
+        Some((host, name)) => (
+            Some(HostName::parse(host).map_err(|fault| fault.to_string())?),
+            name,
+        ),
+        None => (None, text),
+    };
+    if name.is_empty() || name.contains('/') {
+        return Err("a container is written `name` or `host/name`".to_owned());
+    }
+    Ok(Found::Container {
+        host,
+        name: name.to_owned(),
+    })
 }
 
 fn release(text: &str) -> Result<ReleaseNumber, String> {

@@ -62,6 +62,7 @@ pub enum Kind {
     Push,
     Deploy,
     Rollback,
+    Adopt,
     Pipeline,
     /// A lock that was taken away by hand; only in the history
     Unlock,
@@ -168,6 +169,7 @@ fn kind(kind: RunKind) -> Kind {
         RunKind::Push => Kind::Push,
         RunKind::Deploy => Kind::Deploy,
         RunKind::Rollback => Kind::Rollback,
+        RunKind::Adopt => Kind::Adopt,
         RunKind::Pipeline => Kind::Pipeline,
     }
 }

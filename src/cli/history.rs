@@ -26,7 +26,7 @@ pub(super) async fn history(setup: &Setup, asked: &History) -> Exit {
             return Exit::Usage;
         }
     };
-    let mut found = runs::history(&setup.config, &places).await;
+    let mut found = runs::history(&setup.config, &places, setup.access).await;
     found.chapters.retain(|chapter| wanted.takes_chapter(chapter));
     found.chapters.truncate(asked.filter.limit);
     if asked.output.json {

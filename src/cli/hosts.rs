@@ -25,14 +25,17 @@ impl<'a> Row<'a> {
     fn of(answer: &'a Answer) -> Self {
         let listed = answer.result.as_ref().ok();
         let count = |wanted: fn(&crate::domain::container::Container) -> bool| {
-            listed.map(|(_, containers)| containers.iter().filter(|container| wanted(container)).count())
+            listed.map(|seen| {
+                let containers = seen.containers.iter();
+                containers.filter(|container| wanted(container)).count()
+            })
         };
         Self {
             name: answer.host.name.as_str(),
             endpoint: answer.host.endpoint.to_string(),
             tags: &answer.host.tags,
             protected: answer.host.protected,
-            engine: listed.map(|(daemon, _)| daemon.engine()),
+            engine: listed.map(|seen| seen.daemon.engine()),
             running: count(|container| container.state.is_running()),
             containers: count(|container| !container.is_housekeeping()),
             fault: answer.result.as_ref().err(),
@@ -91,14 +94,14 @@ pub(super) async fn check(setup: &Setup, output: Output) -> Exit {
     out::line(&format!("services       {}", setup.config.services.len()));
     for answer in &answers {
         let verdict = match &answer.result {
-            Ok((daemon, containers)) => {
-                let engine = daemon.engine();
+            Ok(seen) => {
+                let engine = seen.daemon.engine();
                 format!(
                     "{:?} {}, API {}, {} containers",
                     engine.kind,
                     engine.version,
                     engine.api,
-                    containers.len()
+                    seen.containers.len()
                 )
             }
             Err(fault) => fault.why.clone(),
@@ -113,8 +116,8 @@ pub(super) async fn check(setup: &Setup, output: Output) -> Exit {
 fn say_twins(answers: &[Answer]) {
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for answer in answers {
-        let Ok((daemon, _)) = &answer.result else { continue };
-        let id = daemon.engine().daemon_id.as_str();
+        let Ok(seen_there) = &answer.result else { continue };
+        let id = seen_there.daemon.engine().daemon_id.as_str();
         match seen.iter().find(|(other, _)| *other == id && !id.is_empty()) {
             Some((_, first)) => out::words(&format!("{} and {first} are one daemon", answer.host.name)),
             None => seen.push((id, answer.host.name.as_str())),

@@ -139,7 +139,11 @@ fn resolve(words: &[String], answers: &[Answer]) -> Result<Vec<Target>, Fault> {
         for (daemon, container) in answers
             .iter()
             .filter_map(|answer| answer.result.as_ref().ok())
-            .flat_map(|(daemon, all)| all.iter().map(move |container| (daemon, container)))
+            .flat_map(|seen| {
+                seen.containers
+                    .iter()
+                    .map(move |container| (&seen.daemon, container))
+            })
         {
             if !means(word, daemon.name(), container) {
                 continue;

@@ -12,6 +12,7 @@ mod plan;
 mod room;
 mod folder;
 mod target;
+mod releases;
 mod run;
 mod filter;
 mod runs;
@@ -87,6 +88,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Test(asked) => run::forward(&setup, RunKind::Test, asked).await,
         Command::Pipeline(asked) => run::forward(&setup, RunKind::Pipeline, asked).await,
         Command::Push(asked) => run::push(&setup, asked).await,
+        Command::Adopt(asked) => run::adopt(&setup, asked).await,
         Command::Deploy(asked) => run::forward(&setup, RunKind::Deploy, asked).await,
         Command::Promote(asked) => run::promote(&setup, asked).await,
         Command::Rollback(asked) => run::back(&setup, asked).await,

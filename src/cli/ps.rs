@@ -34,11 +34,8 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         .map(|answer| HostSeen {
             host: &answer.host.name,
             reached: answer.result.is_ok(),
-            containers: answer
-                .result
-                .iter()
-                .flat_map(|(_, containers)| containers)
-                .collect(),
+            containers: answer.result.iter().flat_map(|seen| &seen.containers).collect(),
+            adopted: answer.result.as_ref().map_or(&[], |seen| seen.adopted.as_slice()),
         })
         .collect();
     let judged = standing::judge_all(&setup.config.services, &seen);
@@ -49,7 +46,7 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
     };
     let mut rows: Vec<(&HostName, &Container)> = answers
         .iter()
-        .filter_map(|answer| Some((&answer.host.name, &answer.result.as_ref().ok()?.1)))
+        .filter_map(|answer| Some((&answer.host.name, &answer.result.as_ref().ok()?.containers)))
         .flat_map(|(host, containers)| containers.iter().map(move |container| (host, container)))
         .filter(|(_, container)| asked.all || (container.state.is_running() && !container.is_housekeeping()))
         .filter(|(host, container)| {
@@ -100,7 +97,10 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
 /// Services whose hosts are not of one mind, on stderr: `shop: SPLIT, r41 on web-1; r42 on web-2`.
 fn say_standings(judged: &BTreeMap<Group, Judged>) {
     for (group, judged) in judged {
-        if let Standing::Split { .. } | Standing::Drift { .. } | Standing::InProgress { .. } = judged.standing
+        if let Standing::Split { .. }
+        | Standing::Drift { .. }
+        | Standing::Unreleased { .. }
+        | Standing::InProgress { .. } = judged.standing
         {
             let (name, word) = (group_name(group), judged.standing.word());
             out::words(&format!("{name}: {word}, {}", judged.standing));

@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 
 use super::out::{self, Exit};
 use crate::config;
+use crate::domain::adoption::Adoption;
 use crate::domain::container::Container;
 use crate::domain::fault::Fault;
 use crate::domain::order::Access;
@@ -13,7 +14,15 @@ use crate::hosts::connect::{Daemon, Unreached, connect};
 /// What one host answered.
 pub(super) struct Answer {
     pub(super) host: config::Host,
-    pub(super) result: Result<(Daemon, Vec<Container>), Fault>,
+    pub(super) result: Result<Seen, Fault>,
+}
+
+/// A host that answered.
+pub(super) struct Seen {
+    pub(super) daemon: Daemon,
+    pub(super) containers: Vec<Container>,
+    /// What was adopted there.
+    pub(super) adopted: Vec<Adoption>,
 }
 
 /// Connects to every host and lists its containers, all at once; in the order of the configuration.
@@ -35,10 +44,14 @@ pub(super) async fn everything(hosts: &[config::Host], access: Access) -> Vec<An
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn ask(host: &config::Host, access: Access) -> Result<(Daemon, Vec<Container>), Fault> {
+async fn ask(host: &config::Host, access: Access) -> Result<Seen, Fault> {
     let daemon = connect(host, access).await.map_err(Unreached::fault)?;
-    let containers = daemon.containers().await?;
-    Ok((daemon, containers))
+    let (containers, adopted) = daemon.containers().await?;
+    Ok(Seen {
+        daemon,
+        containers,
+        adopted,
+    })
 }
 
 /// Names those that did not answer on stderr; the exit code that follows.

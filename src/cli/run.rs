@@ -1,12 +1,13 @@
-//! `build`, `test`, `deploy`, `promote`, `rollback`, `pipeline`: plan, question, launch, and following it to its end.
+//! `build`, `test`, `deploy`, `promote`, `rollback`, `adopt`, `pipeline`: plan, question, launch, and following it to its end.
 //! Ending this command never ends the run: it is a process of its own.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
-use super::args::{HowToRun, PromoteArgs, PushArgs, RollbackArgs, RunArgs};
+use super::args::{AdoptArgs, HowToRun, PromoteArgs, PushArgs, RollbackArgs, RunArgs};
 use super::out::{self, Exit};
 use super::plan::{self, Answer};
+use super::releases;
 use super::setup::Setup;
 use super::target;
 use crate::domain::fault::Fault;
@@ -44,6 +45,7 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
         to: None,
         tags: Vec::new(),
         reason: asked.how.reason.clone(),
+        found: Vec::new(),
         origin: None,
         wait: asked.how.patience.waits(at_terminal()),
     };
@@ -62,6 +64,7 @@ pub(super) async fn push(setup: &Setup, asked: PushArgs) -> Exit {
         tags: asked.tags,
         revision: None,
         reason: asked.how.reason.clone(),
+        found: Vec::new(),
         origin: None,
         wait: asked.how.patience.waits(at_terminal()),
     };
@@ -84,6 +87,33 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
         to: asked.to,
         tags: Vec::new(),
         reason: asked.how.reason.clone(),
+        found: Vec::new(),
+        origin: None,
+        wait: asked.how.patience.waits(at_terminal()),
+    };
+    if asked.list {
+        return releases::list(setup, &request, asked.how.output.json).await;
+    }
+    run(setup, request, &asked.how).await
+}
+
+pub(super) async fn adopt(setup: &Setup, asked: AdoptArgs) -> Exit {
+    let subject = match target::deployed(setup, RunKind::Adopt, &asked.target) {
+        Ok(subject) => subject,
+        Err(exit) => return exit,
+    };
+    let request = RunRequest {
+        dependants: Vec::new(),
+        behind: Vec::new(),
+        kind: RunKind::Adopt,
+        service: subject.service,
+        environment: subject.environment,
+        image: None,
+        revision: None,
+        to: None,
+        tags: Vec::new(),
+        reason: asked.how.reason.clone(),
+        found: asked.from,
         origin: None,
         wait: asked.how.patience.waits(at_terminal()),
     };
@@ -106,6 +136,7 @@ pub(super) async fn promote(setup: &Setup, asked: PromoteArgs) -> Exit {
         revision: None,
         to: None,
         reason: asked.how.reason.clone(),
+        found: Vec::new(),
         origin: Some(Origin {
             environment: from,
             release: None,
@@ -148,7 +179,7 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
     }
     if matches!(
         request.kind,
-        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline
+        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt | RunKind::Pipeline
     ) {
         if how.confirm.is_none() && !how.yes {
             plan::print(&plan);

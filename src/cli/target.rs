@@ -39,7 +39,7 @@ pub(super) fn known(setup: &Setup, asked: &Target) -> Result<Subject, Exit> {
 pub(super) fn deployed(setup: &Setup, kind: RunKind, asked: &Target) -> Result<Subject, Exit> {
     let subject = known(setup, asked)?;
     let service = view(&setup.config, &subject).map_err(|fault| usage(&fault))?;
-    let deploys = matches!(kind, RunKind::Deploy | RunKind::Rollback);
+    let deploys = matches!(kind, RunKind::Deploy | RunKind::Rollback | RunKind::Adopt);
     if deploys && service.deploy.is_none() && !service.environments.is_empty() {
         let fault = Fault::new(
             format!("{} {subject}", kind.word()),

@@ -113,7 +113,7 @@ pub mod label {
     pub const PREVIOUS: &str = "pilothouse.previous";
     /// The releases before it that are kept, as `release::replica::Kept` writes them.
     pub const KEPT: &str = "pilothouse.kept";
-    /// What a container of ours is that is no replica: `lock`, `ledger`, `test`.
+    /// What a container of ours is that is no replica: `lock`, `ledger`, `test`; of a volume, `adopted`.
     pub const ROLE: &str = "pilothouse.role";
     /// The test whose container, network or volume it is.
     pub const STAGE: &str = "pilothouse.stage";
@@ -136,6 +136,25 @@ pub enum Group {
     None,
 }
 
+/// What something with these labels is gathered under.
+#[must_use]
+pub fn group_of(labels: &BTreeMap<String, String>) -> Group {
+    let label = |key: &str| labels.get(key).map(String::as_str);
+    if let Some(name) = label(label::SERVICE).and_then(|text| ServiceName::parse(text).ok()) {
+        return Group::Service {
+            name,
+            environment: label(label::ENVIRONMENT).map(Into::into),
+        };
+    }
+    match (label(label::COMPOSE_PROJECT), label(label::COMPOSE_SERVICE)) {
+        (Some(project), service) => Group::Compose {
+            project: project.into(),
+            service: service.unwrap_or_default().into(),
+        },
+        (None, _) => Group::None,
+    }
+}
+
 impl Container {
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
@@ -144,25 +163,7 @@ impl Container {
 
     #[must_use]
     pub fn group(&self) -> Group {
-        if let Some(name) = self
-            .label(label::SERVICE)
-            .and_then(|text| ServiceName::parse(text).ok())
-        {
-            return Group::Service {
-                name,
-                environment: self.label(label::ENVIRONMENT).map(Into::into),
-            };
-        }
-        match (
-            self.label(label::COMPOSE_PROJECT),
-            self.label(label::COMPOSE_SERVICE),
-        ) {
-            (Some(project), service) => Group::Compose {
-                project: project.into(),
-                service: service.unwrap_or_default().into(),
-            },
-            (None, _) => Group::None,
-        }
+        group_of(&self.labels)
     }
 
     #[must_use]

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adoption::Adoption;
 use super::container::Container;
 use super::detail::Detail;
 use super::fault::Fault;
@@ -43,6 +44,8 @@ pub enum HostEvent {
     /// One row is new or other than before.
     Changed(Box<Container>),
     Removed(ContainerId),
+    /// All containers that were adopted there; sent before the list that counts them in.
+    Adopted(Vec<Adoption>),
     /// One batch a second.
     Samples(Vec<(ContainerId, Sample)>),
     Load(HostLoad),

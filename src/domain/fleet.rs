@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::adoption::Adoption;
 use super::container::{Container, Health, State};
 use super::detail::Detail;
 use super::event::{Happening, HostEvent};
@@ -28,6 +29,8 @@ pub struct HostEntry {
     pub load: Option<HostLoad>,
     /// Has it been listed at least once? Before that "no containers" would be a guess.
     pub listed: bool,
+    /// Containers that were adopted there, gone ones among them.
+    pub adopted: Vec<Adoption>,
     rows: BTreeMap<ContainerId, Row>,
 }
 
@@ -98,6 +101,7 @@ impl HostEntry {
             engine: None,
             load: None,
             listed: false,
+            adopted: Vec::new(),
             rows: BTreeMap::new(),
         }
     }
@@ -115,6 +119,7 @@ impl HostEntry {
             HostEvent::Listed(containers) => self.replace(containers),
             HostEvent::Changed(container) => self.upsert(*container),
             HostEvent::Removed(id) => drop(self.rows.remove(&id)),
+            HostEvent::Adopted(adopted) => self.adopted = adopted,
             HostEvent::Samples(samples) => samples
                 .into_iter()
                 .for_each(|(id, sample)| self.sample(&id, sample)),

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod endpoint;
 pub mod host;
 pub mod container;
+pub mod adoption;
 pub mod detail;
 pub mod sample;
 pub mod logs;

@@ -1,13 +1,16 @@
 //! What is asked of a run, and what would happen: shown before the key counts.
 //! Made by `runs::plan`; the answer never holds a secret's value.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
-use super::ids::{HostName, ReleaseNumber, RunId, ServiceName};
+use super::ids::{HostName, ImageId, ReleaseNumber, RunId, ServiceName};
+use super::reference::Reference;
 use super::run::RunKind;
+use super::units::Stamp;
 
 /// One run as a person or a pipeline asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,9 @@ pub struct RunRequest {
     /// A promotion: the image is what runs there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// An adoption: where what runs today is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found: Vec<Found>,
     #[serde(default)]
     pub wait: Wait,
     /// Services whose images stand on this one's and that have a run of the same kind behind this one, in this order.
@@ -59,6 +65,16 @@ pub struct Origin {
     pub environment: Option<String>,
     /// What the plan saw there; `image` of the request is then that release's. Something else by now is refused.
     pub release: Option<ReleaseNumber>,
+}
+
+/// What is adopted, as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Found {
+    /// A container, by name or id: on each host of the service, or on this one.
+    Container { host: Option<HostName>, name: String },
+    /// Those that a compose file's service runs as.
+    Compose(PathBuf),
 }
 
 impl RunRequest {
@@ -124,4 +140,35 @@ pub struct PlanView {
     /// Services whose images stand on this one's, whether they have a run behind it or not.
     #[serde(default)]
     pub dependants: Vec<ServiceName>,
+    /// Of a rollback: every release that the hosts know of, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub releases: Vec<KnownRelease>,
+}
+
+/// A release as the ledgers and the containers tell of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRelease {
+    pub release: ReleaseNumber,
+    /// When it was committed first; absent where only labels are left.
+    pub at: Option<Stamp>,
+    pub by: Option<String>,
+    /// It was deployed, or adopted.
+    pub kind: Option<RunKind>,
+    pub reason: Option<String>,
+    /// As it was asked for: `shop:3f2a91c`.
+    pub reference: String,
+    pub image: Option<ImageId>,
+    /// What its registry calls it.
+    pub digest: Option<Reference>,
+    pub git: Option<String>,
+    /// Where it was committed last.
+    pub hosts: Vec<HostName>,
+    /// Where its containers are kept: there they are started again as they are, elsewhere it is made again.
+    pub kept: Vec<HostName>,
+    /// It runs somewhere.
+    pub runs: bool,
+    /// Where a rollback goes if nobody says otherwise: the last one committed on all hosts.
+    pub default: bool,
+    /// Why nobody can go back to it.
+    pub refused: Option<String>,
 }

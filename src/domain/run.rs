@@ -17,6 +17,8 @@ pub enum RunKind {
     Push,
     Deploy,
     Rollback,
+    /// What runs already becomes a release, untouched.
+    Adopt,
     /// Build, test, push, deploy in one.
     Pipeline,
 }
@@ -30,6 +32,7 @@ impl RunKind {
             Self::Push => "push",
             Self::Deploy => "deploy",
             Self::Rollback => "rollback",
+            Self::Adopt => "adopt",
             Self::Pipeline => "pipeline",
         }
     }

@@ -15,6 +15,7 @@ use super::tls;
 use super::trouble::Trouble;
 use super::wire::Wire;
 use crate::config::Host;
+use crate::domain::adoption::{self, Adoption};
 use crate::domain::container::Container;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::fault::Fault;
@@ -152,13 +153,19 @@ pub(super) fn reaching(host: &Host) -> String {
 
 impl Daemon {
     /// All its containers, running or not, from one request: for whoever looks once instead of watching.
-    pub async fn containers(&self) -> Result<Vec<Container>, Fault> {
+    pub async fn containers(&self) -> Result<(Vec<Container>, Vec<Adoption>), Fault> {
         let Shared { host, wire, .. } = self.shared.as_ref();
         let listing = super::listing::all(wire).await;
         let listing = listing.map_err(|trouble| {
             trouble.fault(format!("list the containers of {}", host.name), &host.endpoint)
         });
-        listing.map(|listing| listing.containers)
+        listing.map(|listing| {
+            let (mut containers, adopted) = (listing.containers, listing.adopted.unwrap_or_default());
+            for container in &mut containers {
+                adoption::adopt(&adopted, container);
+            }
+            (containers, adopted)
+        })
     }
 
     #[must_use]

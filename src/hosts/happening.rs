@@ -1,4 +1,4 @@
-//! One line of `GET /events`, read into what happened to which container.
+//! One line of `GET /events`, read into what happened to which container, or that something was adopted.
 //! Docker's JSON stops here; events that change no row are not asked for.
 
 use std::borrow::Cow;
@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::listing::encode;
+use crate::domain::adoption;
 use crate::domain::container::Health;
 use crate::domain::ids::ContainerId;
 use crate::domain::units::Stamp;
@@ -93,9 +94,19 @@ impl Kind {
     }
 }
 
+/// What a line tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Happened(EngineEvent),
+    /// What was adopted there is not what it was.
+    Adopted,
+    /// Nothing that concerns a row.
+    Nothing,
+}
+
 /// The request for the events of containers since a moment of the daemon's clock.
 pub(super) fn path(since: Stamp) -> String {
-    let filters = serde_json::json!({ "type": ["container"], "event": KINDS }).to_string();
+    let filters = serde_json::json!({ "type": ["container", "volume"], "event": KINDS }).to_string();
     let since = since.0.max(0);
     format!(
         "/events?since={}.{:09}&filters={}",
@@ -143,21 +154,24 @@ struct Attributes<'a> {
     signal: Option<Cow<'a, str>>,
 }
 
-/// `Ok(None)`: nothing that concerns a row. An error is a line that is not an event at all.
-pub(super) fn read(line: &[u8]) -> Result<Option<EngineEvent>, serde_json::Error> {
+/// An error is a line that is not an event at all.
+pub(super) fn read(line: &[u8]) -> Result<Told, serde_json::Error> {
     let line: Line<'_> = serde_json::from_slice(line)?;
+    if line.object == "volume" && line.actor.id.starts_with(adoption::VOLUMES) {
+        return Ok(Told::Adopted);
+    }
     if line.object != "container" {
-        return Ok(None);
+        return Ok(Told::Nothing);
     }
     let (Ok(id), Some(kind)) = (ContainerId::parse(&line.actor.id), kind(&line)) else {
-        return Ok(None);
+        return Ok(Told::Nothing);
     };
     let at = if line.nano > 0 {
         Stamp(line.nano)
     } else {
         Stamp::from_seconds(line.time)
     };
-    Ok(Some(EngineEvent { id, at, kind }))
+    Ok(Told::Happened(EngineEvent { id, at, kind }))
 }
 
 fn kind(line: &Line<'_>) -> Option<Kind> {
@@ -206,10 +220,24 @@ mod tests {
         let line = format!(
             r#"{{"status":"x","id":"abc","Type":"container","Action":"{action}","Actor":{{"ID":"abc","Attributes":{{{attributes}}}}},"time":5,"timeNano":5000000001}}"#
         );
-        read(line.as_bytes()).unwrap().map(|event| {
-            assert_eq!((event.id.as_str(), event.at), ("abc", Stamp(5_000_000_001)));
-            event.kind
-        })
+        match read(line.as_bytes()).unwrap() {
+            Told::Happened(event) => {
+                assert_eq!((event.id.as_str(), event.at), ("abc", Stamp(5_000_000_001)));
+                Some(event.kind)
+            }
+            Told::Nothing => None,
+            Told::Adopted => panic!("a container's event adopts nothing"),
+        }
+    }
+
+    #[test]
+    fn a_volume_tells_of_an_adoption_by_its_name_alone() {
+        let of = |name: &str| {
+            let line = format!(r#"{{"Type":"volume","Action":"create","Actor":{{"ID":"{name}"}},"time":5}}"#);
+            read(line.as_bytes()).unwrap()
+        };
+        assert_eq!(of("pilothouse.adopted.shop.r0"), Told::Adopted);
+        assert_eq!(of("data"), Told::Nothing);
     }
 
     #[test]

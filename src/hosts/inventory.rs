@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::happening::{EngineEvent, Kind};
 use super::listing::Listing;
+use crate::domain::adoption::{self, Adoption};
 use crate::domain::container::{Container, Health, State};
 use crate::domain::event::{Happening, HostEvent};
 use crate::domain::ids::ContainerId;
@@ -35,6 +36,8 @@ pub(super) struct Step {
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     rows: HashMap<ContainerId, Row>,
+    /// Which of them were adopted.
+    adopted: Vec<Adoption>,
     /// Destroyed lately, and when.
     gone: HashMap<ContainerId, Stamp>,
     /// When the first list was taken; before it there is nothing to apply an event to.
@@ -101,8 +104,13 @@ impl Inventory {
     pub(super) fn list(&mut self, listing: Listing) -> Step {
         let mut step = Step::default();
         let taken = listing.taken;
+        if let Some(adopted) = listing.adopted.filter(|adopted| *adopted != self.adopted) {
+            step.facts.push(HostEvent::Adopted(adopted.clone()));
+            self.adopted = adopted;
+        }
         let mut before = std::mem::take(&mut self.rows);
-        for container in listing.containers {
+        for mut container in listing.containers {
+            adoption::adopt(&self.adopted, &mut container);
             if self
                 .gone
                 .get(&container.id)
@@ -144,7 +152,8 @@ impl Inventory {
         let mut step = Step::default();
         let taken = listing.taken;
         let mut missing: Vec<&ContainerId> = asked.iter().collect();
-        for container in listing.containers {
+        for mut container in listing.containers {
+            adoption::adopt(&self.adopted, &mut container);
             missing.retain(|id| **id != container.id);
             if self
                 .gone

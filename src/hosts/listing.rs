@@ -1,4 +1,4 @@
-//! `GET /containers/json`: Docker's rows read into ours.
+//! `GET /containers/json`: Docker's rows read into ours, and what was adopted among them.
 //! Docker's JSON stops here; a row that cannot be read is left out and said in the log, the others stay.
 
 use std::borrow::Cow;
@@ -12,23 +12,62 @@ use super::mask;
 use super::status_text;
 use super::trouble::Trouble;
 use super::wire::Wire;
-use crate::domain::container::{Container, Port};
+use crate::domain::adoption::{self, Adoption};
+use crate::domain::container::{Container, Port, label};
 use crate::domain::ids::{ContainerId, ImageId};
 use crate::domain::units::Stamp;
 
 /// Thousands of containers on a busy daemon take seconds.
 const LIMIT: Duration = Duration::from_secs(15);
 
+/// A daemon that is slow to tell its volumes hides no container.
+const VOLUMES_LIMIT: Duration = Duration::from_secs(3);
+
 /// All containers asked for, as they were at `taken` by the daemon's clock (which is exact to the second).
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) taken: Stamp,
     pub(super) containers: Vec<Container>,
+    /// What was adopted there; absent where it was not asked or not told.
+    pub(super) adopted: Option<Vec<Adoption>>,
 }
 
 /// All of them.
 pub(super) async fn all(wire: &Wire) -> Result<Listing, Trouble> {
-    fetch(wire, "/containers/json?all=true").await
+    let (listing, adopted) = tokio::join!(fetch(wire, "/containers/json?all=true"), adopted(wire));
+    Ok(Listing { adopted, ..listing? })
+}
+
+/// Only of the daemon's own driver: a plugin that hangs is not asked.
+async fn adopted(wire: &Wire) -> Option<Vec<Adoption>> {
+    let role = format!("{}={}", label::ROLE, adoption::ROLE);
+    let filters = serde_json::json!({ "label": [role], "driver": ["local"] }).to_string();
+    let path = format!("/volumes?filters={}", encode(&filters));
+    match wire.get_json::<Volumes>(&path, VOLUMES_LIMIT).await {
+        Ok(told) => Some(
+            told.volumes
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|volume| Adoption::read(volume.labels.as_ref()?))
+                .collect(),
+        ),
+        Err(trouble) => {
+            tracing::debug!(?trouble, "volumes are not told: what was adopted is as it was");
+            None
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Volumes {
+    #[serde(default, rename = "Volumes")]
+    volumes: Option<Vec<Volume>>,
+}
+
+#[derive(Deserialize)]
+struct Volume {
+    #[serde(default, rename = "Labels")]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 /// Only these, in one request.
@@ -48,6 +87,7 @@ async fn fetch(wire: &Wire, path: &str) -> Result<Listing, Trouble> {
     Ok(Listing {
         taken,
         containers: read(&bytes, taken)?,
+        adopted: None,
     })
 }
 

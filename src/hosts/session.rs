@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::actor::Actor;
 use super::connect::{self, Daemon, Unreached};
+use super::happening::Told;
 use super::inventory::{self, Step};
 use super::lines::Lines;
 use super::listing::{self, Listing, wall_clock};
@@ -340,7 +341,9 @@ impl Session<'_> {
     /// A line that is no event is a gap: what it would have told is told by a list.
     fn read_event(&mut self, line: &[u8], batch: &mut Vec<happening::EngineEvent>) {
         match happening::read(line) {
-            Ok(event) => batch.extend(event),
+            Ok(Told::Happened(event)) => batch.push(event),
+            Ok(Told::Adopted) => self.list(),
+            Ok(Told::Nothing) => {}
             Err(fault) => {
                 tracing::warn!(host = %self.actor.host.name, %fault, "an event could not be read, listing again");
                 self.list();

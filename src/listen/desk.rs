@@ -263,6 +263,7 @@ impl Desk {
                 image: None,
                 revision: self.revision(trigger, push),
                 to: None,
+                found: Vec::new(),
                 origin: None,
                 tags: Vec::new(),
                 reason: Some(reason(delivery, push)),
@@ -291,7 +292,7 @@ impl Desk {
         let builds = match trigger.run {
             RunKind::Build => true,
             RunKind::Pipeline => service.pipeline.iter().flatten().any(|slot| *slot == Slot::Build),
-            RunKind::Test | RunKind::Push | RunKind::Deploy | RunKind::Rollback => false,
+            RunKind::Test | RunKind::Push | RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => false,
         };
         let from_git = service.build.as_ref().is_some_and(|build| build.git.is_some());
         (builds && from_git).then(|| push.commit.clone())
@@ -361,7 +362,7 @@ fn consented(config: &Config, trigger: &Trigger) -> Result<(), Fault> {
 /// The hosts whose containers such a run replaces.
 fn replaced(service: &Service, run: RunKind) -> Vec<&HostName> {
     let deploys = match run {
-        RunKind::Deploy | RunKind::Rollback => true,
+        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => true,
         RunKind::Pipeline => service
             .pipeline
             .iter()

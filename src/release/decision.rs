@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::adopt::{self, Adopted};
 use super::destination::{self, current, destination};
 use super::facts::HostFacts;
 use super::ledger::{Ledger, LedgerEntry, LedgerResult};
@@ -55,6 +56,9 @@ pub struct Decision {
     /// What the new containers' labels say of the kept releases before.
     #[serde(default)]
     pub kept: BTreeMap<ReleaseNumber, Kept>,
+    /// A release that was adopted, by this run or an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
     /// What a person should know; none of it stops the run.
     pub notes: Vec<String>,
 }
@@ -75,6 +79,7 @@ impl Decision {
     pub fn make(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<Self, Fault> {
         let decided = match plan.kind {
             RunKind::Rollback => Self::back(plan, order, facts)?,
+            RunKind::Adopt => adopt::decide(plan, order, facts)?,
             RunKind::Deploy | RunKind::Build | RunKind::Test | RunKind::Push | RunKind::Pipeline => {
                 Self::forth(plan, order, facts)?
             }
@@ -93,14 +98,7 @@ impl Decision {
             .find(|seen| seen.id == image.id)
             .and_then(|seen| seen.git.clone());
         let history = history(order, facts);
-        let highest = replicas(order, facts)
-            .filter_map(|replica| replica.release)
-            .chain(
-                order
-                    .iter()
-                    .filter_map(|host| facts.get(host)?.ledger.read()?.highest()),
-            )
-            .max();
+        let highest = Self::highest(order, facts);
         let release = ReleaseNumber(highest.map_or(1, |number| number.0.saturating_add(1)));
         let from = current(order, facts, history.as_ref());
         let mut decision = Self {
@@ -113,13 +111,14 @@ impl Decision {
             seals: plan.seals.clone(),
             spec: deploy.spec.clone(),
             order: order.to_vec(),
-            daemons: daemons(facts),
-            snapshot: snapshot(order, facts),
+            daemons: Self::daemons_of(facts),
+            snapshot: Self::snapshot_of(order, facts),
             wake: BTreeMap::new(),
             make: order.iter().cloned().collect(),
             replicas: deploy.replicas,
             keep: BTreeSet::new(),
             kept: BTreeMap::new(),
+            adopted: None,
             notes: notes(order, facts, history.as_ref()),
         };
         decision.keep_last(deploy.keep, history.as_ref());
@@ -152,6 +151,9 @@ impl Decision {
             } else {
                 wake.insert(host.clone(), kept);
             }
+        }
+        if let (Some(host), Some(entry)) = (make.first(), entry) {
+            adopt::can_be_made_again(plan, host, entry)?;
         }
         let kept_image = order
             .iter()
@@ -207,21 +209,49 @@ impl Decision {
                 then.unwrap_or_default()
             },
             order: order.to_vec(),
-            daemons: daemons(facts),
-            snapshot: snapshot(order, facts),
+            daemons: Self::daemons_of(facts),
+            snapshot: Self::snapshot_of(order, facts),
             wake,
             make,
             replicas: deploy.replicas,
             keep: BTreeSet::new(),
             kept: BTreeMap::new(),
+            adopted: entry.and_then(|entry| entry.adopted.clone()),
             notes,
         };
         decision.keep_last(deploy.keep, history.as_ref());
         Ok(decision)
     }
 
+    /// The highest number ever given out.
+    pub(super) fn highest(order: &[HostName], facts: &Facts) -> Option<ReleaseNumber> {
+        let of_ledgers = order
+            .iter()
+            .filter_map(|host| facts.get(host)?.ledger.read()?.highest());
+        replicas(order, facts)
+            .filter_map(|replica| replica.release)
+            .chain(of_ledgers)
+            .max()
+    }
+
+    pub(super) fn snapshot_of(order: &[HostName], facts: &Facts) -> Snapshot {
+        Snapshot {
+            hosts: order
+                .iter()
+                .map(|host| (host.clone(), of(host, facts).to_vec()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn daemons_of(facts: &Facts) -> BTreeMap<HostName, String> {
+        facts
+            .iter()
+            .map(|(host, seen)| (host.clone(), seen.engine.daemon_id.clone()))
+            .collect()
+    }
+
     /// The new one, the one before, the last one that was everywhere, and the last committed ones up to `keep`.
-    fn keep_last(&mut self, keep: u32, history: Option<&Ledger>) {
+    pub(super) fn keep_last(&mut self, keep: u32, history: Option<&Ledger>) {
         self.keep = [Some(self.release), self.from, self.whole]
             .into_iter()
             .flatten()
@@ -269,6 +299,7 @@ impl Decision {
             seals: self.seals.clone(),
             hosts: self.order.clone(),
             promoted: plan.promoted.clone(),
+            adopted: self.adopted.clone(),
             result,
         }
     }
@@ -314,22 +345,6 @@ fn of<'a>(host: &HostName, facts: &'a Facts) -> &'a [Replica] {
 
 pub(super) fn replicas<'a>(order: &'a [HostName], facts: &'a Facts) -> impl Iterator<Item = &'a Replica> {
     order.iter().flat_map(|host| of(host, facts))
-}
-
-fn snapshot(order: &[HostName], facts: &Facts) -> Snapshot {
-    Snapshot {
-        hosts: order
-            .iter()
-            .map(|host| (host.clone(), of(host, facts).to_vec()))
-            .collect(),
-    }
-}
-
-fn daemons(facts: &Facts) -> BTreeMap<HostName, String> {
-    facts
-        .iter()
-        .map(|(host, seen)| (host.clone(), seen.engine.daemon_id.clone()))
-        .collect()
 }
 
 fn hash(spec: &Spec, plan: &Plan) -> Result<String, Fault> {

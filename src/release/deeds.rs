@@ -187,6 +187,8 @@ impl<'a> Scene<'a> {
             | Stage::Lock
             | Stage::Preflight
             | Stage::Pin
+            | Stage::Adopt
+            | Stage::Disown
             | Stage::Image
             | Stage::Gate
             | Stage::Before

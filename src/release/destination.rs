@@ -70,12 +70,11 @@ pub(super) fn destination(
         if is_split {
             return ledger.committed().rfind(everywhere).map(|entry| entry.release);
         }
-        ledger
+        // Last by commit: a higher number that was gone back from is no better for it.
+        let mut before = ledger
             .committed()
-            .filter(everywhere)
-            .map(|entry| entry.release)
-            .filter(|release| *release < from)
-            .max()
+            .filter(|entry| entry.is_everywhere(order) && entry.release < from);
+        before.next_back().map(|entry| entry.release)
     });
     let by_labels = || {
         replicas(order, facts)

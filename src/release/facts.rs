@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::adopt::Sought;
 use super::ledger::Ledger;
 use super::replica::Replica;
 use super::subject::Subject;
@@ -20,6 +21,9 @@ pub struct HostFacts {
     pub replicas: Vec<Replica>,
     /// Names of running containers of the service's repository that carry no label of ours.
     pub strangers: Vec<String>,
+    /// Of a run that adopts: what was asked for there, and what was found.
+    #[serde(default)]
+    pub sought: Vec<Sought>,
     /// Published ports of running containers that are not this service's.
     pub taken: Vec<TakenPort>,
     pub networks: BTreeSet<String>,

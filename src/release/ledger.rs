@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::adopt::Adopted;
 use super::promote::Promoted;
 use super::spec::Seals;
 use crate::config::service::Spec;
@@ -75,6 +76,9 @@ pub struct LedgerEntry {
     /// A promotion: whose release it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted: Option<Promoted>,
+    /// It was not made: it ran, and was adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Adopted>,
     pub result: LedgerResult,
 }
 
@@ -324,6 +328,7 @@ mod tests {
             seals: Seals::new(),
             hosts: Vec::new(),
             promoted: None,
+            adopted: None,
             result: LedgerResult::Committed,
         }
     }

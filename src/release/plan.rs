@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::adopt::Whence;
 use super::promote::Promoted;
 use super::road::slots;
 use super::spec::Seals;
@@ -49,6 +50,9 @@ pub struct Plan {
     /// A promotion: whose release this was.
     #[serde(default)]
     pub promoted: Option<Promoted>,
+    /// An adoption: where what runs is found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopts: Vec<Whence>,
     pub service: Service,
     pub seals: Seals,
 }
@@ -108,11 +112,11 @@ impl Plan {
         hosts
     }
 
-    /// Replaces containers on its targets, under their locks.
+    /// Makes what is on its targets a release, under their locks: replaces containers, or adopts them.
     #[must_use]
     pub fn is_release(&self) -> bool {
         match self.kind {
-            RunKind::Deploy | RunKind::Rollback => true,
+            RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => true,
             RunKind::Pipeline => self
                 .service
                 .pipeline

@@ -1,6 +1,7 @@
 //! Why a release would not be started, found before anything is changed.
 //! Each refusal is exact: the thing, the host, the reason, the remedy.
 
+use super::adopt;
 use super::decision::{Decision, Facts};
 use super::facts::{HostFacts, LedgerSeen, TakenPort};
 use super::plan::Plan;
@@ -27,7 +28,10 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
             continue;
         };
         found.extend(engine(plan, host, &seen.engine));
-        found.extend(replicas(plan, host, seen));
+        found.extend(match plan.kind {
+            RunKind::Adopt => adopt::refusals(plan, host, seen),
+            _ => replicas(plan, host, seen),
+        });
         found.extend(ledger(plan, host, &seen.ledger));
         for lock in &seen.locks {
             found.push(if lock.is_left(&plan.subject) {
@@ -154,7 +158,10 @@ fn replicas(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fault> {
                 host,
                 format!("{name} runs this service's image and nobody released it"),
             )
-            .hint("stop and remove it, or release it as a service of its own"),
+            .hint(format!(
+                "pilothouse adopt {} --from {name} makes what runs there its first release, untouched",
+                plan.subject
+            )),
         );
     }
     for replica in &seen.replicas {

@@ -38,6 +38,16 @@ fn each(stages: &[Stage]) -> Vec<Group> {
 }
 
 fn out(plan: &Plan) -> Vec<Group> {
+    if plan.kind == RunKind::Adopt {
+        return each(&[
+            Stage::Connect,
+            Stage::Lock,
+            Stage::Preflight,
+            Stage::Pin,
+            Stage::Adopt,
+            Stage::Commit,
+        ]);
+    }
     let mut road = vec![vec![Stage::Connect]];
     let fetch = (!plan.test_hosts().is_empty()).then(|| vec![Stage::Fetch]);
     if !plan.builds() {
@@ -115,6 +125,9 @@ pub fn all_back(plan: &Plan, begun: u32) -> Vec<Group> {
 }
 
 fn back(plan: &Plan) -> Vec<Group> {
+    if plan.kind == RunKind::Adopt {
+        return each(&[Stage::Disown, Stage::Check, Stage::Record, Stage::Unlock]);
+    }
     let mut road = Vec::new();
     if plan.is_release() {
         road.extend(each(&[Stage::Halt, Stage::Restore]));
@@ -132,6 +145,9 @@ fn back(plan: &Plan) -> Vec<Group> {
 }
 
 fn on(plan: &Plan) -> Vec<Group> {
+    if plan.kind == RunKind::Adopt {
+        return each(&[Stage::Adopt, Stage::Copy, Stage::Prove, Stage::Unlock]);
+    }
     if !plan.is_release() {
         return Vec::new();
     }
@@ -187,7 +203,7 @@ pub fn slots(plan: &Plan) -> Vec<Vec<Slot>> {
             tests.map(|test| vec![Slot::Test(test.name.clone())]).collect()
         }
         RunKind::Push => vec![vec![Slot::Push]],
-        RunKind::Deploy | RunKind::Rollback => vec![vec![Slot::Deploy]],
+        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => vec![vec![Slot::Deploy]],
         RunKind::Pipeline => plan.service.pipeline.clone(),
     }
 }

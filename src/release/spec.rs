@@ -148,6 +148,40 @@ fn pairs(pairs: &BTreeMap<String, String>) -> String {
     pairs.join(" ")
 }
 
+/// The same without values: of what runs nobody knows which of them are secret.
+#[must_use]
+pub fn changed_names(before: &Spec, after: &Spec) -> Vec<String> {
+    let named = |spec: &Spec| Spec {
+        env: BTreeMap::new(),
+        command: Vec::new(),
+        entrypoint: Vec::new(),
+        ..spec.clone()
+    };
+    let mut found = Vec::new();
+    let has = |spec: &Spec, name: &String| spec.env.contains_key(name) || spec.secrets.contains_key(name);
+    let all = before.env.keys().chain(after.env.keys());
+    for name in all.collect::<std::collections::BTreeSet<_>>() {
+        match (has(before, name), has(after, name)) {
+            (true, true) if before.env.get(name) != after.env.get(name) => {
+                found.push(format!("{name} differs"));
+            }
+            (true, true) | (false, false) => {}
+            (false, true) => found.push(format!("+ {name}")),
+            (true, false) => found.push(format!("- {name}")),
+        }
+    }
+    for (what, old, new) in [
+        ("command", &before.command, &after.command),
+        ("entrypoint", &before.entrypoint, &after.entrypoint),
+    ] {
+        if old != new {
+            found.push(format!("{what} differs"));
+        }
+    }
+    found.extend(changes(&named(before), &named(after)));
+    found
+}
+
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "none" } else { text }
 }

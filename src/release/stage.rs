@@ -30,6 +30,10 @@ pub enum Stage {
     Preflight,
     /// The decision is written into every lock, so that any machine can recover from the hosts alone.
     Pin,
+    /// The host remembers that these containers are the release; they themselves are not touched.
+    Adopt,
+    /// It forgets it again.
+    Disown,
     Image,
     Create,
     Stop,
@@ -109,6 +113,8 @@ impl Stage {
         match self {
             Self::Image
             | Self::Pin
+            | Self::Adopt
+            | Self::Disown
             | Self::Create
             | Self::Stop
             | Self::Start
@@ -205,6 +211,7 @@ impl Stage {
             Self::Push => "push",
             Self::Connect | Self::Lock => "lock",
             Self::Preflight | Self::Pin => "preflight",
+            Self::Adopt | Self::Disown => "adopt",
             Self::Image => "image",
             Self::Create | Self::Remove => "create",
             Self::Stop | Self::Restore | Self::Regate => "stop",
@@ -238,6 +245,8 @@ impl fmt::Display for Stage {
             Self::Lock => f.write_str("lock"),
             Self::Preflight => f.write_str("preflight"),
             Self::Pin => f.write_str("pin"),
+            Self::Adopt => f.write_str("adopt"),
+            Self::Disown => f.write_str("disown"),
             Self::Image => f.write_str("image"),
             Self::Create => f.write_str("create"),
             Self::Stop => f.write_str("stop"),

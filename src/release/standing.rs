@@ -2,8 +2,11 @@
 //! mind. From lists and labels only, so that every control room on every bastion says the same, whatever its own
 //! state folder holds.
 //!
+//! What was adopted counts as labelled: the host remembers which containers those are.
 //! A list does not tell restart policies: of two releases that run side by side on a host, the one that more hosts run
 //! (then the newer) counts as the active one.
+
+pub mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,8 +14,10 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::config::Service;
+use crate::domain::adoption::Adoption;
 use crate::domain::container::{Container, Group, State, label};
 use crate::domain::ids::{ContainerId, HostName, ReleaseNumber};
+use strangers::{gone, missed, nobodys};
 
 /// A service as it was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +39,11 @@ pub fn judge_all(services: &[Service], hosts: &[HostSeen<'_>]) -> BTreeMap<Group
         let asked = service.deploy.as_ref().map(|deploy| Wanted {
             hosts: &deploy.hosts,
             replicas: deploy.replicas,
+            image: &service.image,
         });
         wanted.insert(group, asked);
     }
+    let configured: BTreeSet<Group> = wanted.keys().cloned().collect();
     let mut by_group: BTreeMap<Group, BTreeMap<&HostName, Vec<&Container>>> = BTreeMap::new();
     for seen in hosts {
         for container in &seen.containers {
@@ -50,15 +57,34 @@ pub fn judge_all(services: &[Service], hosts: &[HostSeen<'_>]) -> BTreeMap<Group
     }
     let judged = |(group, wanted): (Group, Option<Wanted<'_>>)| {
         let mut theirs = by_group.remove(&group).unwrap_or_default();
-        let seen: Vec<HostSeen<'_>> = hosts
+        let is_stranger = |host: &HostName, container: &Container| {
+            wanted.is_some_and(|wanted| {
+                wanted.hosts.contains(host) && strangers::is_of(container, wanted.image)
+            })
+        };
+        let seen: Vec<Place<'_>> = hosts
             .iter()
-            .map(|seen| HostSeen {
+            .map(|seen| Place {
                 host: seen.host,
                 reached: seen.reached,
                 containers: theirs.remove(seen.host).unwrap_or_default(),
+                adopted: seen
+                    .adopted
+                    .iter()
+                    .filter(|adopted| adopted.group() == group)
+                    .collect(),
+                strangers: seen
+                    .containers
+                    .iter()
+                    .copied()
+                    .filter(|container| is_stranger(seen.host, container))
+                    .collect(),
             })
             .collect();
-        let (standing, parts) = judge(wanted, &seen);
+        let (mut standing, parts) = judge(wanted, &seen);
+        if !services.is_empty() && !configured.contains(&group) {
+            standing = strangers::unconfigured(standing);
+        }
         (group, Judged { standing, parts })
     };
     wanted.into_iter().map(judged).collect()
@@ -71,6 +97,19 @@ pub struct HostSeen<'a> {
     /// Its list is of now. What an unreachable host has is not known: never "down", never counted.
     pub reached: bool,
     pub containers: Vec<&'a Container>,
+    pub adopted: &'a [Adoption],
+}
+
+/// One host as one service sees it.
+#[derive(Clone, Debug)]
+struct Place<'a> {
+    host: &'a HostName,
+    reached: bool,
+    /// The service's own, its locks and ledgers among them.
+    containers: Vec<&'a Container>,
+    adopted: Vec<&'a Adoption>,
+    /// They run its image, and nobody released them.
+    strangers: Vec<&'a Container>,
 }
 
 /// What the configuration asks for.
@@ -79,6 +118,8 @@ struct Wanted<'a> {
     hosts: &'a [HostName],
     /// On each host.
     replicas: u32,
+    /// Its repository.
+    image: &'a str,
 }
 
 /// What a container is to its service.
@@ -117,8 +158,10 @@ impl Part {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum Standing {
-    /// Nothing of it runs that was released.
+    /// Nothing of it runs.
     Absent,
+    /// Only what nobody released runs of it: `adopt` makes that its first release. Never empty.
+    Unreleased { containers: Vec<String> },
     /// One release everywhere, as the configuration asks for.
     Converged { release: ReleaseNumber },
     /// A run holds a lock of it on some host.
@@ -144,6 +187,7 @@ impl Standing {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Absent => "ABSENT",
+            Self::Unreleased { .. } => "UNRELEASED",
             Self::Converged { .. } => "CONVERGED",
             Self::InProgress { .. } => "IN PROGRESS",
             Self::Split { .. } => "SPLIT",
@@ -158,6 +202,11 @@ impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent => f.write_str("nothing of it runs"),
+            Self::Unreleased { containers } => write!(
+                f,
+                "{}: `adopt` makes it a release, untouched",
+                containers.join("; ")
+            ),
             Self::Converged { release } => write!(f, "{release} everywhere"),
             Self::InProgress { actor, run } => write!(f, "{actor} is at it, run {run}"),
             Self::Split { releases } => {
@@ -179,10 +228,13 @@ fn joined(hosts: &[HostName]) -> String {
 }
 
 /// The standing of one service, and the part of each of its containers on the hosts that are reached.
-fn judge(wanted: Option<Wanted<'_>>, hosts: &[HostSeen<'_>]) -> (Standing, BTreeMap<ContainerId, Part>) {
-    let reached: Vec<&HostSeen<'_>> = hosts.iter().filter(|seen| seen.reached).collect();
+fn judge(wanted: Option<Wanted<'_>>, hosts: &[Place<'_>]) -> (Standing, BTreeMap<ContainerId, Part>) {
+    let reached: Vec<&Place<'_>> = hosts.iter().filter(|seen| seen.reached).collect();
     let lock = lock(&reached);
-    let main = main_release(&reached, lock.as_ref());
+    let is_asked = |seen: &&&Place<'_>| wanted.is_none_or(|wanted| wanted.hosts.contains(seen.host));
+    let asked: Vec<&Place<'_>> = reached.iter().filter(is_asked).copied().collect();
+    // What is left on other hosts has no say while anything runs where it should.
+    let main = main_release(&asked, lock.as_ref()).or_else(|| main_release(&reached, lock.as_ref()));
     let views: Vec<View<'_>> = reached
         .iter()
         .map(|seen| View::new(seen, lock.as_ref(), main))
@@ -202,22 +254,24 @@ fn judge(wanted: Option<Wanted<'_>>, hosts: &[HostSeen<'_>]) -> (Standing, BTree
         .filter(|name| !reached.iter().any(|seen| seen.host == *name))
         .cloned()
         .collect();
-    (standing(wanted, &views, lock, main, missing), parts)
+    (standing(wanted, (&reached, &views), lock, main, missing), parts)
 }
 
 fn standing(
     wanted: Option<Wanted<'_>>,
-    views: &[View<'_>],
+    seen: (&[&Place<'_>], &[View<'_>]),
     lock: Option<Lock>,
     main: Option<ReleaseNumber>,
     missing: Vec<HostName>,
 ) -> Standing {
+    let (places, views) = seen;
     if let Some(Lock { actor, run }) = lock {
         return Standing::InProgress { actor, run };
     }
     let mut releases: BTreeMap<ReleaseNumber, Vec<HostName>> = BTreeMap::new();
+    let is_asked = |host: &HostName| wanted.is_none_or(|wanted| wanted.hosts.contains(host));
     for view in views {
-        if let Some(release) = view.active {
+        if let Some(release) = view.active.filter(|_| is_asked(view.host)) {
             releases.entry(release).or_default().push(view.host.clone());
         }
     }
@@ -225,6 +279,13 @@ fn standing(
         return Standing::Split { releases };
     }
     let Some(release) = main else {
+        if let Some((release, reasons)) = gone(places) {
+            return Standing::Drift { release, reasons };
+        }
+        let containers: Vec<String> = places.iter().flat_map(|place| nobodys(place)).collect();
+        if !containers.is_empty() {
+            return Standing::Unreleased { containers };
+        }
         if missing.is_empty() {
             return Standing::Absent;
         }
@@ -233,7 +294,9 @@ fn standing(
             hosts: missing,
         };
     };
-    let reasons = reasons(wanted, views, release);
+    let mut reasons = reasons(wanted, views, release);
+    reasons.extend(places.iter().flat_map(|place| missed(place, release)));
+    reasons.extend(places.iter().flat_map(|place| nobodys(place)));
     if !reasons.is_empty() {
         return Standing::Drift { release, reasons };
     }
@@ -252,7 +315,7 @@ struct Lock {
     run: String,
 }
 
-fn lock(reached: &[&HostSeen<'_>]) -> Option<Lock> {
+fn lock(reached: &[&Place<'_>]) -> Option<Lock> {
     let of = |container: &Container, key: &str| container.label(key).unwrap_or_default().to_owned();
     reached
         .iter()
@@ -265,7 +328,7 @@ fn lock(reached: &[&HostSeen<'_>]) -> Option<Lock> {
 }
 
 /// The release that most hosts run, the newest of equals; what the lock's holder made is not counted.
-fn main_release(reached: &[&HostSeen<'_>], lock: Option<&Lock>) -> Option<ReleaseNumber> {
+fn main_release(reached: &[&Place<'_>], lock: Option<&Lock>) -> Option<ReleaseNumber> {
     let mut votes: BTreeMap<ReleaseNumber, usize> = BTreeMap::new();
     for seen in reached {
         for release in up_on(seen, lock) {
@@ -278,14 +341,14 @@ fn main_release(reached: &[&HostSeen<'_>], lock: Option<&Lock>) -> Option<Releas
         .map(|(release, _)| release)
 }
 
-fn up_on(seen: &HostSeen<'_>, lock: Option<&Lock>) -> BTreeSet<ReleaseNumber> {
+fn up_on(seen: &Place<'_>, lock: Option<&Lock>) -> BTreeSet<ReleaseNumber> {
     replicas(seen)
         .filter(|container| is_up(container) && !is_made_by(container, lock))
         .filter_map(Container::release)
         .collect()
 }
 
-fn replicas<'a>(seen: &HostSeen<'a>) -> impl Iterator<Item = &'a Container> {
+fn replicas<'a>(seen: &Place<'a>) -> impl Iterator<Item = &'a Container> {
     let ours = |container: &&'a Container| !container.is_housekeeping() && container.release().is_some();
     seen.containers.iter().copied().filter(ours)
 }
@@ -306,7 +369,7 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(seen: &HostSeen<'a>, lock: Option<&Lock>, main: Option<ReleaseNumber>) -> Self {
+    fn new(seen: &Place<'a>, lock: Option<&Lock>, main: Option<ReleaseNumber>) -> Self {
         let up = up_on(seen, lock);
         let active = main.filter(|main| up.contains(main)).or(up.last().copied());
         let newest = replicas(seen).filter_map(Container::release).max();
@@ -363,7 +426,7 @@ fn reasons(wanted: Option<Wanted<'_>>, views: &[View<'_>], release: ReleaseNumbe
         let (running, failed) = (view.count(Part::Active), view.count(Part::Failed));
         let asked = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
         if !wanted.hosts.contains(host) {
-            if running > 0 {
+            if let Some(release) = view.active.filter(|_| running > 0) {
                 found.push(format!("{host} runs {release} and is not in the configuration"));
             }
         } else if running > asked || running + failed < asked {

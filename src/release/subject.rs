@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::adoption;
 use crate::domain::container::label;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ReleaseNumber, ServiceName};
@@ -55,6 +56,12 @@ impl Subject {
     #[must_use]
     pub fn ledger_name(&self) -> String {
         format!("pilothouse.ledger.{self}")
+    }
+
+    /// The volume whose labels say which containers were adopted as this release.
+    #[must_use]
+    pub fn adoption_name(&self, release: ReleaseNumber) -> String {
+        format!("{}{self}.{release}", adoption::VOLUMES)
     }
 
     /// Does a container with these labels belong to this service in this environment?

@@ -69,7 +69,7 @@ fn take(test: &mut Test) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+pub(super) fn read(path: &Path) -> std::io::Result<String> {
     if std::fs::metadata(path)?.len() > LARGEST {
         return Err(std::io::Error::other("it is larger than 1 MiB"));
     }

@@ -1,13 +1,15 @@
 //! What is asked for, made into a plan: which hosts, which image, which tags.
 //! Looks at the configuration and at git; at hosts only for what a promotion takes from there.
 
-use crate::config::{Config, Host, Service};
+use crate::config::service::Strategy;
+use crate::config::{Config, Host, Service, compose};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
-use crate::domain::plan::RunRequest;
+use crate::domain::plan::{Found, RunRequest};
 use crate::domain::reference::{HUB, Reference, registry_of};
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
+use crate::release::adopt::Whence;
 use crate::release::plan::{Actor, LATEST, Plan};
 use crate::release::spec::Seals;
 use crate::release::subject::Subject;
@@ -61,10 +63,8 @@ pub async fn draft(
         notes: Vec::new(),
         to: request.to,
         promoted: None,
-        service: Service {
-            environments: Vec::new(),
-            ..service.clone()
-        },
+        adopts: whence(service, &request.found).map_err(|why| Fault::new(what(), why))?,
+        service: planned(service, request.kind),
         seals: Seals::new(),
     };
     if !plan.test_hosts().is_empty() {
@@ -151,6 +151,48 @@ async fn name_tests(plan: &mut Plan, number: u64, now: Stamp) -> Result<(), Faul
     Ok(())
 }
 
+/// The service as the plan carries it.
+fn planned(service: &Service, kind: RunKind) -> Service {
+    let mut service = Service {
+        environments: Vec::new(),
+        ..service.clone()
+    };
+    if let (RunKind::Adopt, Some(deploy)) = (kind, &mut service.deploy) {
+        // Nothing is replaced: there are no waves.
+        deploy.strategy = Strategy::Recreate;
+    }
+    service
+}
+
+/// Where what is adopted is found; a compose file is read here and now.
+fn whence(service: &Service, found: &[Found]) -> Result<Vec<Whence>, String> {
+    let one = |found: &Found| match found {
+        Found::Container { host, name } => {
+            let hosts = service.deploy.as_ref().map_or(&[][..], |deploy| &deploy.hosts);
+            if let Some(other) = host.as_ref().filter(|host| !hosts.contains(host)) {
+                let names: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
+                return Err(format!("{other} is none of its hosts ({})", names.join(", ")));
+            }
+            Ok(Whence::Container {
+                host: host.clone(),
+                name: name.clone(),
+            })
+        }
+        Found::Compose(path) => {
+            let file = path.display().to_string();
+            let text = super::compose::read(path).map_err(|error| format!("{file}: {error}"))?;
+            let member = compose::member(&text, service.name.as_str(), &service.image)
+                .map_err(|fault| format!("{file}: {fault}"))?;
+            Ok(Whence::Compose {
+                file,
+                project: member.project,
+                service: member.service,
+            })
+        }
+    };
+    found.iter().map(one).collect()
+}
+
 fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static str> {
     match kind {
         RunKind::Build => service
@@ -171,7 +213,7 @@ fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static st
                 Ok(hosts)
             }
         }
-        RunKind::Deploy | RunKind::Rollback => service
+        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => service
             .deploy
             .as_ref()
             .map(|deploy| deploy.hosts.clone())
@@ -195,6 +237,8 @@ fn builder(service: &Service, kind: RunKind) -> Option<HostName> {
     match kind {
         RunKind::Push => builds.or_else(deploys),
         RunKind::Build | RunKind::Test | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => builds,
+        // What runs is where it runs.
+        RunKind::Adopt => None,
     }
 }
 

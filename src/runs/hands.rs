@@ -23,7 +23,7 @@ use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
 use super::step::lock::Pinned;
-use super::step::{Progress as _, carry, gate, lock, replicas, spent, survey};
+use super::step::{Progress as _, adopt, carry, gate, lock, replicas, spent, survey};
 use crate::config::Host;
 use crate::config::service::Gate;
 use crate::domain::fault::Fault;
@@ -326,6 +326,12 @@ impl Hands {
                 )))
             }
             Stage::Pin => self.pin(host, &daemon).await,
+            Stage::Adopt => self.adopt(&daemon).await,
+            Stage::Disown => {
+                let release = self.decision()?.release;
+                adopt::forget(&daemon, &self.plan.subject, release).await?;
+                Ok(Finding::Nothing)
+            }
             Stage::Gate | Stage::Bake | Stage::Wave(_, Turn::Gate) => {
                 self.gate(step, &daemon, gate::Whose::New).await
             }
@@ -354,6 +360,7 @@ impl Hands {
                 let scene = self.scene(&decision, host);
                 Box::pin(carry::carry_out(&daemon, &scene, &step.stage, &self.secrets)).await?;
                 if step.stage == Stage::CleanUp {
+                    adopt::forget_beside(&daemon, &self.plan.subject, &decision.keep).await?;
                     spent::clean_up(&daemon, &scene, &mut self.pen.teller(step)).await?;
                 }
                 Ok(Finding::Nothing)

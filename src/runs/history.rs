@@ -70,7 +70,8 @@ pub struct History {
 }
 
 /// Of these places, each on the hosts of its deploy that the configuration knows; all are asked at once.
-pub async fn history(config: &Config, places: &[Subject]) -> History {
+/// `access`: a ledger whose container was pruned is read only where one may be made again.
+pub async fn history(config: &Config, places: &[Subject], access: Access) -> History {
     let mut asked = Vec::new();
     for place in places {
         let service = config.service_in(&place.service, place.environment.as_deref());
@@ -82,7 +83,7 @@ pub async fn history(config: &Config, places: &[Subject]) -> History {
         }
     }
     let answers = asked.iter().map(|(host, place)| async move {
-        let daemon = connect(host, Access::ReadOnly).await.map_err(Unreached::fault)?;
+        let daemon = connect(host, access).await.map_err(Unreached::fault)?;
         let seen = ledger::read(&daemon, place)
             .await
             .map_err(|failure| failure.fault)?;

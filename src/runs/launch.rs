@@ -60,7 +60,7 @@ pub async fn launch(
             RunKind::Deploy | RunKind::Pipeline => secrets::of_replicas(wanted, &env).await?,
             // Only needed if a kept container is gone: creating it says which is missing.
             RunKind::Rollback => secrets::of_replicas(wanted, &env).await.unwrap_or_default(),
-            RunKind::Build | RunKind::Test | RunKind::Push => Secrets::new(),
+            RunKind::Build | RunKind::Test | RunKind::Push | RunKind::Adopt => Secrets::new(),
         };
     }
     file.plan.seals = secrets::seals(&secrets);
@@ -128,7 +128,7 @@ async fn logins_of(
         return logins::logins(config, &registries, &wanted, env).await;
     }
     let found = match plan.kind {
-        RunKind::Build => Ok(Logins::new()),
+        RunKind::Build | RunKind::Adopt => Ok(Logins::new()),
         RunKind::Push | RunKind::Pipeline | RunKind::Test | RunKind::Deploy | RunKind::Rollback => {
             logins::logins(config, &registries, &wanted, env).await
         }

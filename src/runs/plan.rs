@@ -1,6 +1,7 @@
 //! The plan page and `--dry-run`: what a run would do to the hosts as they are now, and why it would not be started.
 //! Reads the hosts and changes nothing; the run looks again, under its locks.
 
+mod adopt;
 mod describe;
 mod room;
 
@@ -22,8 +23,9 @@ use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
 use crate::release::road::slots;
+use crate::release::shelf::shelf;
 use crate::release::spec::Seals;
-use crate::release::{preflight, spec};
+use crate::release::{left, preflight, spec};
 
 /// Of this run alone.
 pub(super) async fn plan(
@@ -45,8 +47,8 @@ pub(super) async fn plan(
     let mut facts = Facts::new();
     let mut refusals = Vec::new();
     let looked = futures_util::future::join_all(file.hosts.iter().map(|host| async {
-        // A look needs no right to change anything.
-        let daemon = connect(host, Access::ReadOnly).await.map_err(Unreached::fault)?;
+        // A look changes nothing, but that a ledger whose container was pruned is read again only through a new one.
+        let daemon = connect(host, access).await.map_err(Unreached::fault)?;
         survey::survey(&daemon, &plan, &plan.image)
             .await
             .map_err(|failure| failure.fault)
@@ -89,19 +91,9 @@ pub(super) async fn plan(
         protected: protected(config, &plan),
         word: plan.subject.to_string(),
         dependants: Vec::new(),
+        releases: Vec::new(),
     };
-    if let Some(last) = state.queue_of(&plan.subject).last() {
-        let what = format!("{} {}", plan.kind.word(), plan.subject);
-        match request.wait {
-            Wait::No => view.refusals.push(
-                Fault::new(what, format!("{}: {last} is under way", preflight::LOCKED))
-                    .hint("--wait 15m waits for its turn"),
-            ),
-            Wait::Turn | Wait::UpTo(_) => view
-                .warnings
-                .push(format!("it waits its turn: {last} is before it")),
-        }
-    }
+    queued(state, &plan, &mut view);
     let is_in_registry = is_in_registry(&plan, config, &facts);
     if !plan.builds() && (plan.does_push() || !plan.test_hosts().is_empty()) {
         worked_on(&plan, &facts, is_in_registry, &mut view);
@@ -146,6 +138,22 @@ async fn seals(plan: &Plan) -> Seals {
     match plan.deploy().filter(|_| plan.is_release()) {
         Some(deploy) => secrets::seals_at_hand(&deploy.spec, &env).await,
         None => Seals::new(),
+    }
+}
+
+/// Behind other runs of the service in this state folder.
+fn queued(state: &State, plan: &Plan, view: &mut PlanView) {
+    if let Some(last) = state.queue_of(&plan.subject).last() {
+        let what = format!("{} {}", plan.kind.word(), plan.subject);
+        match view.request.wait {
+            Wait::No => view.refusals.push(
+                Fault::new(what, format!("{}: {last} is under way", preflight::LOCKED))
+                    .hint("--wait 15m waits for its turn"),
+            ),
+            Wait::Turn | Wait::UpTo(_) => view
+                .warnings
+                .push(format!("it waits its turn: {last} is before it")),
+        }
     }
 }
 
@@ -369,6 +377,9 @@ fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanVie
         view.warnings
             .push("what follows is planned anew when that is done".to_owned());
     }
+    if plan.kind == RunKind::Rollback {
+        view.releases = shelf(plan, &order, facts);
+    }
     let found = preflight::refusals(plan, &order, facts);
     let (locked, others): (Vec<Fault>, Vec<Fault>) = found
         .into_iter()
@@ -389,6 +400,10 @@ fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanVie
         view.image_id = Some(decision.image.id.to_string());
     }
     view.warnings.extend(decision.notes.iter().cloned());
+    if plan.kind == RunKind::Adopt {
+        adopt::describe(plan, facts, &decision, view);
+        return;
+    }
     let before = history(&order, facts).and_then(|ledger| {
         let from = decision.from?;
         Some(ledger.release(from)?.clone())
@@ -406,6 +421,10 @@ fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanVie
                 .extend(spec::changed_secrets(&before.seals, &plan.seals));
         }
     }
+    view.changes.extend(left::replicas(&decision, facts));
+    let history = history(&order, facts);
+    view.warnings
+        .extend(left::notes(plan, &decision, history.as_ref()));
     let registry = decision.image.pinned.as_ref();
     let registry = registry.filter(|pinned| config.registry(pinned.registry()).is_some());
     describe::describe(plan, facts, (&decision, registry), view);

@@ -276,7 +276,7 @@ impl Fold {
     fn column(&self, stage: &Stage) -> Option<String> {
         match (stage, self.plan.kind) {
             (Stage::Connect, RunKind::Pipeline) => None,
-            _ => stage.column(),
+            _ => column_of(stage, self.plan.kind),
         }
     }
 
@@ -383,6 +383,8 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Lock => "locking",
         Stage::Preflight => "looking",
         Stage::Pin => "writing the decision down",
+        Stage::Adopt => "remembering what runs",
+        Stage::Disown => "forgetting it again",
         Stage::Build => "building",
         Stage::Push => "pushing",
         Stage::Run(_) | Stage::Local(_) => "running",
@@ -409,13 +411,23 @@ fn doing(stage: &Stage) -> &'static str {
 }
 
 /// Every stage of the way out, and what follows the commit.
+/// An adoption retires nothing: its proof is a part of it.
+fn column_of(stage: &Stage, kind: RunKind) -> Option<String> {
+    match (stage, kind) {
+        (Stage::Prove, RunKind::Adopt) => Stage::Adopt.column(),
+        _ => stage.column(),
+    }
+}
+
 fn columns(plan: &Plan) -> Vec<StageView> {
     let mut stages: Vec<StageView> = Vec::new();
     let after = road(plan, Way::On);
     for group in road(plan, Way::Out).into_iter().chain(after) {
         let before = stages.len();
         for stage in group {
-            let Some(name) = stage.column() else { continue };
+            let Some(name) = column_of(&stage, plan.kind) else {
+                continue;
+            };
             // Building and testing show only what they are for, a pipeline what its stages are for.
             let is_first = plan.is_release() && plan.kind != RunKind::Pipeline;
             if !is_first && matches!(stage, Stage::Connect) {

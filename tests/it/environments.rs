@@ -177,6 +177,7 @@ fn promote_shows_from_where_to_where_then_the_plan_and_wants_the_protected_ones_
         protected: vec![host("web-1")],
         word: "shop.production".to_owned(),
         dependants: Vec::new(),
+        releases: Vec::new(),
     };
     stage.event(Event::Planned(id.unwrap(), Ok(Box::new(plan))));
     let screen = stage.screen();

@@ -1,6 +1,7 @@
 //! The pages of logs, a container, a run, a plan: how they look, and what their keys ask for.
 //! Sentences of keys go in, effects and screens come out; nothing outside is touched.
 
+mod releases;
 mod rolling;
 mod said;
 mod support;
@@ -361,6 +362,7 @@ fn request() -> RunRequest {
         to: None,
         tags: Vec::new(),
         reason: None,
+        found: Vec::new(),
         origin: None,
         wait: pilothouse::domain::plan::Wait::default(),
     }
@@ -388,6 +390,7 @@ fn plan() -> PlanView {
         protected: Vec::new(),
         word: "shop".to_owned(),
         dependants: Vec::new(),
+        releases: Vec::new(),
     }
 }
 

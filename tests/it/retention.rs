@@ -140,6 +140,7 @@ fn plan(run: &RunId, service: &str, started: Stamp) -> Plan {
         notes: Vec::new(),
         to: None,
         promoted: None,
+        adopts: Vec::new(),
         service: Service {
             name,
             image: "shop".to_owned(),

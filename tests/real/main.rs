@@ -8,6 +8,8 @@ mod support;
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod adoption;
+#[cfg(test)]
 mod daemons;
 #[cfg(test)]
 mod dependants;

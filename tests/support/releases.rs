@@ -3,6 +3,8 @@
 
 #[path = "crash.rs"]
 pub(crate) mod crash;
+#[path = "adoption.rs"]
+pub(crate) mod adoption;
 #[path = "promotion.rs"]
 pub(crate) mod promotion;
 #[path = "rolling.rs"]
@@ -178,6 +180,7 @@ impl Bench {
             to: None,
             tags: Vec::new(),
             reason: Some("a test".to_owned()),
+            found: Vec::new(),
             origin: None,
             wait: Wait::default(),
         }
@@ -192,8 +195,12 @@ impl Bench {
 
     /// One that may die before it says that it began: its folder is there all the same.
     pub(crate) async fn launch_dying(&self, after: u32, kind: RunKind) -> RunId {
-        let (state, request) = (self.dying(after), self.request(kind));
-        match Box::pin(runs::launch(&state, &self.config, &request, actor())).await {
+        self.launch_dying_of(after, &self.request(kind)).await
+    }
+
+    pub(crate) async fn launch_dying_of(&self, after: u32, request: &RunRequest) -> RunId {
+        let state = self.dying(after);
+        match Box::pin(runs::launch(&state, &self.config, request, actor())).await {
             Ok(run) => run,
             Err(_) => runs::list(&self.state)[0].id.clone(),
         }

@@ -8,6 +8,7 @@ mod service;
 mod mounts;
 mod replica;
 mod places;
+mod member;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use super::test::Need;
 pub use replica::{Left, replica};
+pub use member::{Member, member};
 use service::{Draft, Waits};
 use yaml::{Entry, Node, Tree};
 

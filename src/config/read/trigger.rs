@@ -128,7 +128,8 @@ fn run(value: &Value<'_>, own: Option<&Service>) -> Option<RunKind> {
         | RunKind::Deploy
         | RunKind::Push
         | RunKind::Pipeline
-        | RunKind::Rollback => return Some(run),
+        | RunKind::Rollback
+        | RunKind::Adopt => return Some(run),
     };
     value.fault(Wrong::new(format!(
         "`{}`: the service has no {missing}",

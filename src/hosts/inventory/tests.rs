@@ -47,6 +47,7 @@ fn event(name: &str, seconds: i64, kind: Kind) -> EngineEvent {
 
 fn listing(taken: i64, rows: &[(&str, State)]) -> Listing {
     Listing {
+        adopted: None,
         taken: at(taken),
         containers: rows
             .iter()

@@ -254,6 +254,7 @@ pub fn host_event(model: &mut Model, host: &HostName, event: &HostEvent) -> Vec<
         HostEvent::Removed(id) => *id == key.id,
         HostEvent::Listed(all) => !all.iter().any(|container| container.id == key.id),
         HostEvent::Changed(_)
+        | HostEvent::Adopted(_)
         | HostEvent::Link(_)
         | HostEvent::Engine(_)
         | HostEvent::Samples(_)

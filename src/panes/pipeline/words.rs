@@ -143,7 +143,7 @@ fn closed(run: &RunView, at: Stamp, outcome: &Outcome, now: Stamp, glyphs: &Glyp
 
 fn changes_hosts(kind: RunKind) -> bool {
     match kind {
-        RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => true,
+        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt | RunKind::Pipeline => true,
         RunKind::Build | RunKind::Test | RunKind::Push => false,
     }
 }
@@ -170,6 +170,7 @@ pub fn achieved(run: &RunView) -> &'static str {
         RunKind::Pipeline if run.to.is_none() => "all stages passed",
         RunKind::Deploy | RunKind::Pipeline => "converged: new everywhere",
         RunKind::Rollback => "converged: back everywhere",
+        RunKind::Adopt => "adopted: nothing was touched",
     }
 }
 
@@ -192,7 +193,9 @@ pub fn sign(run: &RunView, glyphs: &Glyphs) -> (Tone, &'static str) {
             ..
         } => match run.kind {
             RunKind::Build | RunKind::Test | RunKind::Push => (Tone::Bad, glyphs.failed),
-            RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => (Tone::Warn, glyphs.undone),
+            RunKind::Deploy | RunKind::Rollback | RunKind::Adopt | RunKind::Pipeline => {
+                (Tone::Warn, glyphs.undone)
+            }
         },
     }
 }
@@ -211,7 +214,7 @@ pub fn strip(runs: &[&RunView], now: Stamp, glyphs: &Glyphs) -> Row {
                 at,
                 outcome: Outcome::Converged,
             },
-            RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline,
+            RunKind::Deploy | RunKind::Rollback | RunKind::Adopt | RunKind::Pipeline,
         ) => Some((run, *at, run.to?)),
         _ => None,
     });

@@ -15,7 +15,8 @@ const NAMES: usize = 9;
 #[must_use]
 pub fn rows(state: &PlanState, columns: usize, _now: Stamp) -> Vec<Row> {
     match state {
-        PlanState::Empty => Vec::new(),
+        // The list of releases draws itself.
+        PlanState::Empty | PlanState::Choosing(_) => Vec::new(),
         PlanState::Asked(_, request) => vec![
             row(Tone::Accent, title(request)),
             row(Tone::Dim, "reading the hosts to see what would be done …"),
@@ -148,7 +149,7 @@ pub fn wrapped(words: &[(Tone, String)], columns: usize, indent: usize) -> Vec<R
 #[must_use]
 pub fn toward(kind: RunKind) -> &'static str {
     match kind {
-        RunKind::Build | RunKind::Test => "on",
+        RunKind::Build | RunKind::Test | RunKind::Adopt => "on",
         RunKind::Push => "from",
         RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => "to",
     }

@@ -2,6 +2,7 @@
 //! The answer is a question over it: a typed name where a host is protected, `y` otherwise, never Enter alone.
 
 pub mod content;
+pub mod shelf;
 pub mod view;
 
 use crate::app::cursor::Motion;
@@ -14,6 +15,7 @@ use crate::domain::order::OrderId;
 use crate::domain::plan::{PlanView, RunRequest};
 use crate::domain::run::RunKind;
 use crate::panes::page::{Reader, Row};
+use shelf::Shelf;
 
 pub const HINTS: &[Command] = &[Command::Back];
 
@@ -23,18 +25,26 @@ pub struct PlanPage {
     reader: Reader,
 }
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub enum PlanState {
     #[default]
     Empty,
     /// The hosts are being read.
     Asked(OrderId, RunRequest),
+    /// Of a rollback that did not say where to: the releases.
+    Choosing(Shelf),
     Shown(Box<PlanView>),
     /// There is no plan, and why.
     Failed(RunRequest, Fault),
 }
 
 impl PlanPage {
+    /// Is it the list of releases?
+    #[must_use]
+    pub fn is_choosing(&self) -> bool {
+        matches!(self.state, PlanState::Choosing(_))
+    }
+
     #[must_use]
     pub fn reader(&self) -> &Reader {
         &self.reader
@@ -65,15 +75,48 @@ pub fn planned(model: &mut Model, id: OrderId, plan: Result<Box<PlanView>, Fault
     }
     match plan {
         Err(fault) => model.plan.state = PlanState::Failed(request.clone(), fault),
-        Ok(plan) => {
-            if plan.refusals.is_empty() {
-                let question = question(&plan, model.now.uptime);
-                model.ask(question);
-            }
-            model.plan.state = PlanState::Shown(plan);
+        Ok(plan)
+            if request.kind == RunKind::Rollback && request.to.is_none() && !plan.releases.is_empty() =>
+        {
+            let height = size(model).1;
+            model.plan.state = PlanState::Choosing(Shelf::new(plan, height));
         }
+        Ok(plan) => show(model, plan),
     }
     Vec::new()
+}
+
+fn show(model: &mut Model, plan: Box<PlanView>) {
+    if plan.refusals.is_empty() {
+        let question = question(&plan, model.now.uptime);
+        model.ask(question);
+    }
+    model.plan.state = PlanState::Shown(plan);
+}
+
+/// Of the release that is selected; the usual one's is there already.
+fn choose(model: &mut Model) -> Vec<Effect> {
+    let PlanState::Choosing(shelf) = &model.plan.state else {
+        return Vec::new();
+    };
+    let Some(chosen) = shelf.selected() else {
+        return Vec::new();
+    };
+    if let Some(why) = &chosen.refused {
+        let words = format!("not to {}: {why}", chosen.release);
+        model.say(words);
+        return Vec::new();
+    }
+    if chosen.default {
+        let plan = shelf.plan.clone();
+        show(model, plan);
+        return Vec::new();
+    }
+    let request = RunRequest {
+        to: Some(chosen.release),
+        ..shelf.plan.request.clone()
+    };
+    open(model, request)
 }
 
 fn question(plan: &PlanView, uptime: std::time::Duration) -> Question {
@@ -149,7 +192,11 @@ fn named(services: &[ServiceName]) -> String {
 #[must_use]
 pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
     let (columns, height) = size(model);
-    if let Some(motion) = Motion::of(command) {
+    if let (Some(motion), PlanState::Choosing(shelf)) = (Motion::of(command), &mut model.plan.state) {
+        shelf.step(motion, height);
+    } else if command == Command::Open {
+        return choose(model);
+    } else if let Some(motion) = Motion::of(command) {
         let rows = rows(model, columns).len();
         model.plan.reader.step(motion, rows, height);
     }
@@ -166,6 +213,9 @@ fn size(model: &Model) -> (usize, usize) {
 
 #[must_use]
 pub fn rows(model: &Model, columns: usize) -> Vec<Row> {
+    if let PlanState::Choosing(shelf) = &model.plan.state {
+        return shelf.rows(columns, size(model).1, model.now.wall);
+    }
     content::rows(&model.plan.state, columns, model.now.wall)
 }
 
@@ -179,6 +229,7 @@ pub fn note(model: &Model) -> String {
     match &model.plan.state {
         PlanState::Empty => String::new(),
         PlanState::Asked(..) => "reading the hosts".to_owned(),
+        PlanState::Choosing(_) => "nothing is chosen yet".to_owned(),
         PlanState::Shown(plan) if !plan.refusals.is_empty() => "cannot be started".to_owned(),
         PlanState::Shown(_) => "nothing is done yet".to_owned(),
         PlanState::Failed(..) => "no plan".to_owned(),

@@ -147,7 +147,9 @@ fn standing(group: &Group, standing: &Standing) -> Option<Problem> {
     let remedy = match standing {
         Standing::Split { .. } => "d or R makes them one again",
         Standing::Drift { .. } => "d makes it as configured",
+        // A service that is not released yet is no problem: its row says what to do.
         Standing::Absent
+        | Standing::Unreleased { .. }
         | Standing::Converged { .. }
         | Standing::InProgress { .. }
         | Standing::Unknown { .. } => return None,

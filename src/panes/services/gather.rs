@@ -93,6 +93,7 @@ pub(super) fn standings(model: &Model) -> BTreeMap<Group, Judged> {
             host,
             reached: entry.listed && matches!(entry.link, Link::Live { .. }),
             containers: entry.rows().map(|row| &row.container).collect(),
+            adopted: &entry.adopted,
         })
         .collect();
     standing::judge_all(&model.setup.config.services, &hosts)

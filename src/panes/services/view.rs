@@ -85,7 +85,8 @@ fn name(row: &ServiceRow) -> Line<'static> {
     Line::raw(clean(&super::name_of(&row.group)).into_owned())
 }
 
-/// `r42`, `SPLIT r42`, `DRIFT r42`, `r41 → r42` while a run is at it, `r42 ?` where a host is not reached.
+/// `r42`, `SPLIT r42`, `DRIFT r42`, `r41 → r42` while a run is at it, `r42 ?` where a host is not reached, `adopt?` where
+/// only what nobody released runs.
 fn release(theme: &Theme, row: &ServiceRow) -> Line<'static> {
     let newest = row.releases.last();
     let said = |release: Option<&ReleaseNumber>| release.map(ReleaseNumber::to_string).unwrap_or_default();
@@ -103,6 +104,7 @@ fn release(theme: &Theme, row: &ServiceRow) -> Line<'static> {
                 Span::styled(" ?", theme.dim),
             ]);
         }
+        Standing::Unreleased { .. } => return Line::styled("adopt?", theme.accent),
         Standing::Absent
         | Standing::Converged { .. }
         | Standing::InProgress { .. }

@@ -42,18 +42,21 @@ fn container(id: &str, state: State, labels: &str) -> Container {
 /// One replica is wanted on `web-1` and on `web-2`; what is given is on web-1, web-2, web-3.
 fn judged(fleet: &[Option<Vec<Container>>; 3]) -> (Standing, Vec<(String, Part)>) {
     let names = ["web-1", "web-2", "web-3"].map(host);
-    let seen: Vec<HostSeen<'_>> = names
+    let seen: Vec<Place<'_>> = names
         .iter()
         .zip(fleet)
-        .map(|(host, containers)| HostSeen {
+        .map(|(host, containers)| Place {
             host,
             reached: containers.is_some(),
             containers: containers.iter().flatten().collect(),
+            adopted: Vec::new(),
+            strangers: Vec::new(),
         })
         .collect();
     let wanted = Wanted {
         hosts: &names[..2],
         replicas: 1,
+        image: "shop",
     };
     let (standing, parts) = judge(Some(wanted), &seen);
     let parts = parts.into_iter().map(|(id, part)| (id.to_string(), part));
@@ -165,6 +168,40 @@ fn a_replica_that_fell_is_failed_not_kept_and_no_drift() {
     ]);
     assert_eq!(standing, Standing::Converged { release: r(42) });
     assert_eq!(parts[0].1, Part::Failed);
+}
+
+#[test]
+fn a_service_that_left_the_configuration_is_told_of_and_without_any_configuration_nobody_is_blamed() {
+    let name = host("web-1");
+    let running = [container("a1", UP, "release=r42")];
+    let seen = [HostSeen {
+        host: &name,
+        reached: true,
+        containers: running.iter().collect(),
+        adopted: &[],
+    }];
+    let other = Service {
+        name: crate::domain::ids::ServiceName::parse("other").unwrap(),
+        image: "other".to_owned(),
+        build: None,
+        tests: Vec::new(),
+        stages: Vec::new(),
+        deploy: None,
+        pipeline: Vec::new(),
+        environments: Vec::new(),
+    };
+    let of = |services: &[Service]| {
+        let shop = Group::Service {
+            name: crate::domain::ids::ServiceName::parse("shop").unwrap(),
+            environment: None,
+        };
+        judge_all(services, &seen).remove(&shop).unwrap().standing
+    };
+    assert_eq!(
+        of(&[other]).to_string(),
+        "it runs, and this configuration does not name it"
+    );
+    assert_eq!(of(&[]), Standing::Converged { release: r(42) });
 }
 
 /// Whatever labels say: what is converged is on every host that it is asked for, and no other release runs.

@@ -5,12 +5,13 @@ use super::Hands;
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::hosts::Daemon;
+use crate::release::adopt::adoption;
 use crate::release::decision::Decision;
 use crate::release::facts::LedgerSeen;
 use crate::release::ledger::{Ledger, LedgerResult};
 use crate::release::record::{Failure, Finding};
 use crate::runs::pen;
-use crate::runs::step::ledger;
+use crate::runs::step::{self, ledger};
 
 impl Hands {
     /// The commit is one record on the first host; the others copy it.
@@ -22,6 +23,22 @@ impl Hands {
             entry.hosts.retain(|host| kept.contains(host));
         }
         ledger::append(daemon, &self.plan.subject, other.as_ref(), entry).await?;
+        Ok(Finding::Nothing)
+    }
+
+    /// What the host remembers is the ledger's entry that is about to be written; only its moment is not known yet.
+    pub(super) async fn adopt(&self, daemon: &Daemon) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let entry = decision.ledger_entry(&self.plan, self.plan.started, LedgerResult::Committed);
+        let Some(mut adoption) = adoption(&self.plan.subject, &entry) else {
+            return Err(Failure::refused(Fault::new(
+                "adopt",
+                "nothing was found to adopt",
+            )));
+        };
+        let here = decision.wake.get(daemon.name()).map_or(&[][..], Vec::as_slice);
+        adoption.containers.retain(|id, _| here.contains(id));
+        step::adopt::remember(daemon, &self.plan.subject, &adoption).await?;
         Ok(Finding::Nothing)
     }
 

@@ -25,7 +25,9 @@ pub async fn read(daemon: &Daemon, subject: &Subject) -> Result<LedgerSeen, Fail
             return Ok(LedgerSeen::Missing);
         }
         if daemon.change().is_err() {
-            return Ok(LedgerSeen::Missing);
+            return Ok(LedgerSeen::Unreadable {
+                why: "its container was pruned, and read-only it is not made again".to_owned(),
+            });
         }
         let id = make(daemon, subject).await?;
         return read_files(daemon, &id).await;

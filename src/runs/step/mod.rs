@@ -18,6 +18,8 @@ mod files;
 mod shell;
 pub mod replicas;
 pub mod survey;
+pub mod adopt;
+mod found;
 pub mod lock;
 pub mod ledger;
 pub mod create;

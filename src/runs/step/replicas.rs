@@ -9,7 +9,9 @@ use bollard::models::{
 };
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 
+use super::adopt;
 use super::answer::{failure, status};
+use crate::domain::adoption::Adoption;
 use crate::domain::container::{Health, label};
 use crate::domain::ids::{ContainerId, ReleaseNumber};
 use crate::hosts::Daemon;
@@ -17,7 +19,7 @@ use crate::release::record::Failure;
 use crate::release::replica::{Kept, Policy, Replica, Up};
 use crate::release::subject::Subject;
 
-/// All of them, running or not; locks, ledgers and tests are none.
+/// All of them, running or not, adopted ones too; locks, ledgers and tests are none.
 pub async fn replicas(daemon: &Daemon, subject: &Subject) -> Result<Vec<Replica>, Failure> {
     let found = labelled(daemon, &format!("{}={}", label::SERVICE, subject.service)).await?;
     let ids = found
@@ -27,7 +29,11 @@ pub async fn replicas(daemon: &Daemon, subject: &Subject) -> Result<Vec<Replica>
             subject.owns(label_of) && label_of(label::ROLE).is_none()
         })
         .filter_map(|summary| summary.id);
-    inspected(daemon, ids).await
+    let adoptions = adopt::adoptions(daemon, subject).await?;
+    let adopted = adoptions
+        .iter()
+        .flat_map(|adoption| adoption.containers.keys().map(ToString::to_string));
+    inspected(daemon, ids.chain(adopted), &adoptions).await
 }
 
 /// Every container with this `key=value`.
@@ -44,7 +50,11 @@ pub(super) async fn labelled(daemon: &Daemon, wanted: &str) -> Result<Vec<Contai
         .map_err(|error| failure(daemon, "list the containers", &error))
 }
 
-async fn inspected(daemon: &Daemon, ids: impl Iterator<Item = String>) -> Result<Vec<Replica>, Failure> {
+async fn inspected(
+    daemon: &Daemon,
+    ids: impl Iterator<Item = String>,
+    adoptions: &[Adoption],
+) -> Result<Vec<Replica>, Failure> {
     let mut replicas = Vec::new();
     for id in ids {
         match daemon
@@ -52,7 +62,11 @@ async fn inspected(daemon: &Daemon, ids: impl Iterator<Item = String>) -> Result
             .inspect_container(&id, None::<InspectContainerOptions>)
             .await
         {
-            Ok(seen) => replicas.extend(replica(seen)),
+            Ok(seen) => {
+                let is_its =
+                    |adoption: &&Adoption| adoption.containers.keys().any(|known| known.as_str() == id);
+                replicas.extend(replica(seen, adoptions.iter().find(is_its)));
+            }
             // Gone since the list was made.
             Err(error) if status(&error) == Some(404) => {}
             Err(error) => return Err(failure(daemon, "inspect a container", &error)),
@@ -62,9 +76,11 @@ async fn inspected(daemon: &Daemon, ids: impl Iterator<Item = String>) -> Result
     Ok(replicas)
 }
 
-fn replica(seen: ContainerInspectResponse) -> Option<Replica> {
+/// `adopted`: what it counts as being labelled with.
+pub(super) fn replica(seen: ContainerInspectResponse, adopted: Option<&Adoption>) -> Option<Replica> {
     let id = ContainerId::parse(&seen.id?).ok()?;
-    let labels = seen.config.and_then(|config| config.labels).unwrap_or_default();
+    let mut labels = seen.config.and_then(|config| config.labels).unwrap_or_default();
+    labels.extend(adopted.into_iter().flat_map(|adopted| adopted.labels.clone()));
     let number = |key: &str| {
         let text = labels.get(key)?.trim_start_matches('r');
         text.parse().ok().map(ReleaseNumber)

@@ -1,20 +1,21 @@
 //! Everything a decision needs to know of one host, asked in one go.
-//! Reads only, but for a pruned ledger container that is made again where changes are allowed.
+//! Reads only, but for what was pruned and the ledger knows still: it is made again where changes are allowed.
 
 use std::collections::{BTreeSet, HashMap};
 
 use bollard::errors::Error;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, PortSummaryTypeEnum};
+use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ImageInspect, PortSummaryTypeEnum};
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
 };
 
 use super::answer::{failure, status};
-use super::{ledger, lock, replicas};
+use super::{adopt, found, ledger, lock, replicas};
 use crate::domain::container::label;
 use crate::domain::ids::ImageId;
 use crate::domain::reference::Reference;
 use crate::hosts::Daemon;
+use crate::release::adopt::is_of;
 use crate::release::facts::{HostFacts, ImageFacts, TakenPort};
 use crate::release::plan::Plan;
 use crate::release::record::Failure;
@@ -39,19 +40,31 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
         .list_images(Some(ListImagesOptionsBuilder::default().all(false).build()))
         .await
         .map_err(|error| failure(daemon, "list the images", &error))?;
+    let ledger = ledger::read(daemon, subject).await?;
+    if let Some(ledger) = ledger.read().filter(|_| daemon.change().is_ok()) {
+        adopt::remember_again(daemon, subject, ledger).await?;
+    }
+    let adoptions = adopt::adoptions(daemon, subject).await?;
+    let is_adopted = |summary: &ContainerSummary| {
+        let id = summary.id.as_deref().unwrap_or_default();
+        adoptions
+            .iter()
+            .any(|adoption| adoption.containers.keys().any(|known| known.as_str() == id))
+    };
     let no_labels = HashMap::new();
     let is_own = |summary: &ContainerSummary| {
         let labels = summary.labels.as_ref().unwrap_or(&no_labels);
-        subject.owns(|key| labels.get(key).map(String::as_str))
+        subject.owns(|key| labels.get(key).map(String::as_str)) || is_adopted(summary)
     };
     Ok(HostFacts {
         engine: daemon.engine().clone(),
         replicas: replicas::replicas(daemon, subject).await?,
         strangers: running
             .iter()
-            .filter(|summary| is_stranger(summary, &plan.service.image))
+            .filter(|summary| is_stranger(summary, &plan.service.image) && !is_adopted(summary))
             .map(name)
             .collect(),
+        sought: found::sought(daemon, plan).await?,
         taken: running
             .iter()
             .filter(|summary| !is_own(summary))
@@ -69,7 +82,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
             .into_iter()
             .filter_map(|image| ImageId::parse(&image.id).ok())
             .collect::<BTreeSet<_>>(),
-        ledger: ledger::read(daemon, subject).await?,
+        ledger,
         locks: lock::seen(daemon, subject)
             .await?
             .into_iter()
@@ -81,24 +94,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
 /// What the reference names there, if anything.
 pub async fn image(daemon: &Daemon, reference: &str) -> Result<Option<ImageFacts>, Failure> {
     match daemon.read().inspect_image(reference).await {
-        Ok(seen) => {
-            let config = seen.config.unwrap_or_default();
-            let git = config.labels.and_then(|mut labels| labels.remove(label::GIT));
-            let id = seen.id.and_then(|id| ImageId::parse(&id).ok());
-            Ok(id.map(|id| ImageFacts {
-                id,
-                architecture: seen.architecture.unwrap_or_default(),
-                os: seen.os.unwrap_or_default(),
-                git,
-                digests: seen
-                    .repo_digests
-                    .iter()
-                    .flatten()
-                    .filter_map(|digest| Reference::parse(digest).ok())
-                    .collect(),
-                volumes: config.volumes.unwrap_or_default(),
-            }))
-        }
+        Ok(seen) => Ok(image_facts(seen)),
         Err(error) if is_missing(&error) => Ok(None),
         Err(error) => Err(failure(
             daemon,
@@ -106,6 +102,24 @@ pub async fn image(daemon: &Daemon, reference: &str) -> Result<Option<ImageFacts
             &error,
         )),
     }
+}
+
+pub(super) fn image_facts(seen: ImageInspect) -> Option<ImageFacts> {
+    let config = seen.config.unwrap_or_default();
+    let git = config.labels.and_then(|mut labels| labels.remove(label::GIT));
+    Some(ImageFacts {
+        id: ImageId::parse(&seen.id?).ok()?,
+        architecture: seen.architecture.unwrap_or_default(),
+        os: seen.os.unwrap_or_default(),
+        git,
+        digests: seen
+            .repo_digests
+            .iter()
+            .flatten()
+            .filter_map(|digest| Reference::parse(digest).ok())
+            .collect(),
+        volumes: config.volumes.unwrap_or_default(),
+    })
 }
 
 fn is_missing(error: &Error) -> bool {
@@ -125,10 +139,9 @@ fn is_stranger(summary: &ContainerSummary, repository: &str) -> bool {
     let labels = summary.labels.as_ref();
     let ours =
         labels.is_some_and(|labels| labels.contains_key(label::SERVICE) || labels.contains_key(label::ROLE));
-    let image = summary.image.as_deref().unwrap_or_default();
-    let rest = image.strip_prefix(repository);
-    let same = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']));
-    same && !ours && summary.state != Some(ContainerSummaryStateEnum::EXITED)
+    is_of(summary.image.as_deref().unwrap_or_default(), repository)
+        && !ours
+        && summary.state != Some(ContainerSummaryStateEnum::EXITED)
 }
 
 fn ports(summary: &ContainerSummary) -> Vec<TakenPort> {

@@ -11,6 +11,7 @@ use bollard::query_parameters::{
 use pilothouse::config::service::{Build, Builder};
 use pilothouse::domain::ids::{ImageId, ReleaseNumber};
 use pilothouse::domain::order::Access;
+use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{RunKind, RunView};
 use pilothouse::hosts::{self, Daemon};
 use pilothouse::release::facts::LedgerSeen;
@@ -20,7 +21,7 @@ use pilothouse::sim::BOX_IMAGE;
 use tokio_util::sync::CancellationToken;
 
 use super::Sim;
-use super::bench::actor;
+use super::bench::{Bench, actor};
 
 struct Silent;
 
@@ -199,4 +200,91 @@ async fn who_took_a_lock_away_and_why_is_in_the_ledgers() {
             ("ops-a", run.as_str())
         );
     }
+}
+
+#[tokio::test]
+async fn the_releases_are_listed_from_the_hosts_alone_and_a_named_one_is_gone_back_to() {
+    let bench = Sim::new(2);
+    for _ in 0..3 {
+        bench.good(RunKind::Deploy).await;
+    }
+    let other = bench.another();
+    let asked = other.request(RunKind::Rollback);
+    let listed = async |other: &Bench| {
+        let plan = Box::pin(runs::plan(&other.state, &other.config, &asked, Access::Full))
+            .await
+            .unwrap();
+        plan.releases
+    };
+    let seen = listed(&other).await;
+    let numbers: Vec<u32> = seen.iter().map(|one| one.release.0).collect();
+    assert_eq!(numbers, [3, 2, 1]);
+    let [now, usual, first] = &seen[..] else {
+        panic!("{seen:?}")
+    };
+    assert!(
+        now.runs && now.refused.as_deref() == Some("r3 is what runs now"),
+        "{now:?}"
+    );
+    assert!(
+        usual.default && usual.kept.len() == 2 && usual.by.as_deref() == Some("ops-a"),
+        "{usual:?}"
+    );
+    assert!(
+        !first.default && first.refused.is_none() && first.hosts.len() == 2,
+        "{first:?}"
+    );
+    let back = RunRequest {
+        to: Some(ReleaseNumber(1)),
+        ..asked.clone()
+    };
+    let run = Box::pin(runs::launch(&other.state, &other.config, &back, actor()))
+        .await
+        .unwrap();
+    let (exit, view) = other.ended(&run).await;
+    assert_eq!((exit, view.to), (0, Some(ReleaseNumber(1))), "{:?}", view.status);
+    // From there the usual way back is none: nothing was there before it.
+    let seen = listed(&other).await;
+    assert!(seen.iter().all(|one| !one.default), "{seen:?}");
+    assert!(
+        seen.iter().any(|one| one.release.0 == 3 && one.refused.is_none()),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn hosts_and_replicas_that_left_the_configuration_and_another_bastions_are_said_in_the_plan() {
+    let mut bench = Sim::new(2);
+    bench.config.services[0].deploy.as_mut().unwrap().replicas = 2;
+    bench.good(RunKind::Deploy).await;
+    let gone = bench.config.hosts[1].name.clone();
+    let mut other = bench.another();
+    let deploy = other.config.services[0].deploy.as_mut().unwrap();
+    deploy.replicas = 1;
+    deploy.hosts.truncate(1);
+    deploy.spec.env.insert("SIZE".to_owned(), "3".to_owned());
+    let asked = other.request(RunKind::Deploy);
+    let plan = Box::pin(runs::plan(&other.state, &other.config, &asked, Access::Full))
+        .await
+        .unwrap();
+    let warned = plan.warnings.join("\n");
+    assert!(
+        warned.contains(&format!("{gone} had r1 and is not among its hosts any more")),
+        "{warned}"
+    );
+    assert!(
+        warned.contains("r1 was deployed by ops-a on bastion-1 with another configuration than this one"),
+        "{warned}"
+    );
+    let changes = plan.changes.join("\n");
+    let host = &bench.config.hosts[0].name;
+    for wanted in [format!("replicas on {host} 2 → 1"), "+ SIZE".to_owned()] {
+        assert!(changes.contains(&wanted), "{changes}");
+    }
+    // What stays there is told by every control room from the hosts alone.
+    assert_eq!(other.good(RunKind::Deploy).await, ReleaseNumber(2));
+    let standing = super::bench::adoption::judged(&other).await.standing;
+    assert_eq!(standing.word(), "DRIFT", "{standing}");
+    let said = format!("{gone} runs r1 and is not in the configuration");
+    assert!(standing.to_string().contains(&said), "{standing}");
 }

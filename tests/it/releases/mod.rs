@@ -2,6 +2,7 @@
 
 #[path = "../../support/releases.rs"]
 mod bench;
+mod adopt;
 mod closing;
 mod crash;
 mod crowd;

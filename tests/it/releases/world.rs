@@ -114,6 +114,7 @@ pub(super) fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -
         notes: Vec::new(),
         to: None,
         promoted: None,
+        adopts: Vec::new(),
         service: Service {
             name,
             image: "shop".to_owned(),
@@ -427,6 +428,7 @@ impl World {
             engine: engine(n),
             replicas: state.replicas.clone(),
             strangers: Vec::new(),
+            sought: Vec::new(),
             taken: Vec::new(),
             networks: std::collections::BTreeSet::new(),
             volumes: std::collections::BTreeSet::new(),

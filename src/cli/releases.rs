@@ -1,0 +1,72 @@
+//! `pilothouse rollback SERVICE --list`: every release that the hosts know of, the newest first.
+//! From ledgers and containers alone: the same from every machine.
+
+use super::out::{self, Exit};
+use super::setup::Setup;
+use crate::domain::ids::HostName;
+use crate::domain::plan::{KnownRelease, RunRequest};
+use crate::domain::reference::Reference;
+use crate::domain::units::short_span;
+use crate::runs;
+
+pub(super) async fn list(setup: &Setup, request: &RunRequest, json: bool) -> Exit {
+    let asked = Box::pin(runs::plan(&setup.state, &setup.config, request, setup.access)).await;
+    let plan = match asked {
+        Ok(plan) => plan,
+        Err(fault) => {
+            out::fault(&fault);
+            return Exit::Failed;
+        }
+    };
+    let all: Vec<&HostName> = plan.hosts.iter().map(|(host, _)| host).collect();
+    if json {
+        out::json(&plan.releases);
+    } else {
+        let rows: Vec<_> = plan.releases.iter().map(|one| cells(one, &all)).collect();
+        out::table(
+            ["RELEASE", "AGO", "WHO", "IMAGE", "DIGEST", "GIT", "KEPT", ""],
+            &rows,
+        );
+    }
+    if plan.releases.is_empty() {
+        plan.refusals.iter().for_each(out::fault);
+        return Exit::Failed;
+    }
+    Exit::Done
+}
+
+fn cells(one: &KnownRelease, all: &[&HostName]) -> [String; 8] {
+    let none = || "–".to_owned();
+    let now = super::now();
+    let digest = one.digest.as_ref().map(Reference::short);
+    let digest = digest.or_else(|| one.image.as_ref().map(|id| id.short().to_owned()));
+    let names: Vec<&str> = one.kept.iter().map(HostName::as_str).collect();
+    let kept = match names.len() {
+        0 => "nowhere".to_owned(),
+        kept if kept == all.len() => "everywhere".to_owned(),
+        _ => names.join(", "),
+    };
+    let said = match (&one.refused, one.runs, one.default) {
+        (_, true, false) => "runs".to_owned(),
+        (_, true, true) => "runs, the usual way back".to_owned(),
+        (_, false, true) => "the usual way back".to_owned(),
+        (Some(why), false, false) => why.clone(),
+        (None, false, false) => String::new(),
+    };
+    [
+        one.release.to_string(),
+        one.at.map_or_else(none, |at| short_span(at.until(now))),
+        one.by.clone().unwrap_or_else(none),
+        if one.reference.is_empty() {
+            none()
+        } else {
+            one.reference.clone()
+        },
+        digest.unwrap_or_else(none),
+        one.git
+            .as_deref()
+            .map_or_else(none, |git| git.get(..12).unwrap_or(git).to_owned()),
+        kept,
+        said,
+    ]
+}
