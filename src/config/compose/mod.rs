@@ -15,8 +15,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::test::Need;
-pub use replica::{Left, replica};
 pub use member::{Member, member};
+pub use replica::{Left, replica};
 use service::{Draft, Waits};
 use yaml::{Entry, Node, Tree};
 

@@ -42,7 +42,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
         .map_err(|error| failure(daemon, "list the images", &error))?;
     let ledger = ledger::read(daemon, subject).await?;
     if let Some(ledger) = ledger.read().filter(|_| daemon.change().is_ok()) {
-        adopt::remember_again(daemon, subject, ledger).await?;
+        Box::pin(adopt::remember_again(daemon, subject, ledger)).await?;
     }
     let adoptions = adopt::adoptions(daemon, subject).await?;
     let is_adopted = |summary: &ContainerSummary| {
@@ -64,7 +64,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
             .filter(|summary| is_stranger(summary, &plan.service.image) && !is_adopted(summary))
             .map(name)
             .collect(),
-        sought: found::sought(daemon, plan).await?,
+        sought: Box::pin(found::sought(daemon, plan)).await?,
         taken: running
             .iter()
             .filter(|summary| !is_own(summary))
