@@ -97,7 +97,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Follow(asked) => runs::follow(&setup, &asked).await,
         Command::Cancel(asked) => runs::cancel(&setup, &asked.id),
         Command::Approve(asked) => runs::approve(&setup, &asked),
-        Command::Recover(asked) => runs::recover(&setup, &asked).await,
+        Command::Recover(asked) => Box::pin(runs::recover(&setup, &asked)).await,
         Command::Unlock(asked) => runs::unlock(&setup, &asked).await,
         Command::Listen(asked) => listen::listen(setup, &asked).await,
         // Carried out before there was a setup.

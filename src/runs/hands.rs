@@ -283,7 +283,7 @@ impl Hands {
     async fn with_patience(&self, step: &Step) -> Result<Finding, Failure> {
         let opened = Instant::now();
         loop {
-            match self.act(step).await {
+            match Box::pin(self.act(step)).await {
                 Err(failure) if self.may_wait(&failure, opened) => self.reconnect(&step.host).await,
                 other => return other,
             }
