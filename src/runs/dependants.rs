@@ -19,7 +19,7 @@ pub async fn plan(
     access: Access,
 ) -> Result<PlanView, Fault> {
     check(config, request)?;
-    let mut view = super::plan::plan(state, config, request, access).await?;
+    let mut view = Box::pin(super::plan::plan(state, config, request, access)).await?;
     if builds(request) {
         view.dependants = config.after.dependants(&request.service);
     }
