@@ -28,7 +28,7 @@ pub async fn plan(
         words.push(view.word.clone());
     }
     for name in &request.dependants {
-        let behind = super::plan::plan(state, config, &of(request, name), access).await?;
+        let behind = Box::pin(super::plan::plan(state, config, &of(request, name), access)).await?;
         view.order.push(format!(
             "behind it, once it ended well: {} {name}",
             request.kind.word()
