@@ -154,7 +154,7 @@ commands! {
     Push = "push", "push" on [key!(p)] in Fleet;
     /// Show the plan to deploy the service; it is confirmed there
     Deploy = "deploy", "deploy" on [key!(d)] in Fleet;
-    /// Show the releases to go back to; the plan of the one that is chosen is confirmed
+    /// Show the releases to go back to and their plan
     Rollback = "rollback", "roll back" on [key!(shift-r)] in Fleet;
     /// Build, test, push and deploy
     Pipeline = "pipeline", "pipeline" on [key!(shift-p)] in Fleet;
