@@ -2,6 +2,7 @@
 //! Bounded everywhere: who cannot keep up makes the daemons wait a moment, then is told how many lines were skipped.
 
 mod frames;
+mod gulps;
 mod pieces;
 mod seen;
 mod door;

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::door::Door;
 use super::frames::Frames;
+use super::gulps::Gulps;
 use super::pieces::{Line, Pieces};
 use super::seen::Seen;
 use crate::domain::ids::ContainerKey;
@@ -256,8 +255,8 @@ impl Reader {
 
     async fn stream(&mut self, daemon: &Daemon, path: &str, has_terminal: bool) -> Stretch {
         self.seen.reopened();
-        let mut body = match within(OPEN_LIMIT, daemon.wire().get(path)).await {
-            Ok(response) => response.into_body(),
+        let mut gulps = match within(OPEN_LIMIT, daemon.wire().get(path)).await {
+            Ok(response) => Gulps::new(response.into_body()),
             Err(trouble) => return Stretch::Broken(trouble),
         };
         self.said = false;
@@ -265,23 +264,26 @@ impl Reader {
         let mut pieces = Pieces::default();
         let mut lines = Vec::new();
         loop {
-            let read = next_chunk(&mut body, &self.source.out).await;
-            let chunk = match read {
-                Chunk::Data(data) => data,
-                Chunk::End => {
+            let read = tokio::select! {
+                biased;
+                read = gulps.next() => read,
+                () = self.source.out.closed() => return Stretch::Over(Over::Quietly),
+            };
+            let gulp = match read {
+                Ok(Some(gulp)) => gulp,
+                Ok(None) => {
                     pieces.end(&mut lines);
                     return match self.hand_on(&mut lines).await {
                         Ok(()) => Stretch::Ended,
                         Err(over) => Stretch::Over(over),
                     };
                 }
-                Chunk::Broken(trouble) => return Stretch::Broken(trouble),
-                Chunk::Unheard => return Stretch::Over(Over::Quietly),
+                Err(fault) => return Stretch::Broken(Trouble::Broken(fault)),
             };
             if has_terminal {
-                pieces.raw(&chunk, &mut lines);
+                pieces.raw(&gulp, &mut lines);
             } else {
-                frames.push(&chunk);
+                frames.push(&gulp);
                 loop {
                     match frames.next() {
                         Ok(Some((stream, frame))) => pieces.framed(stream, &frame, &mut lines),
@@ -377,32 +379,6 @@ impl Reader {
                     return Stretch::Broken(Trouble::Unreadable("the event stream ended".to_owned()));
                 }
                 Ok(Err(trouble)) => return Stretch::Broken(trouble),
-            }
-        }
-    }
-}
-
-enum Chunk {
-    Data(bytes::Bytes),
-    End,
-    Broken(Trouble),
-    Unheard,
-}
-
-async fn next_chunk(body: &mut Incoming, out: &mpsc::Sender<Word>) -> Chunk {
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = body.frame() => frame,
-            () = out.closed() => return Chunk::Unheard,
-        };
-        match frame {
-            None => return Chunk::End,
-            Some(Err(fault)) => return Chunk::Broken(Trouble::Broken(fault)),
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    return Chunk::Data(data);
-                }
             }
         }
     }

@@ -1,0 +1,80 @@
+//! A log's answer read in gulps: a single piece at once, the pieces of a flood together.
+//! A daemon sends every line by itself; to be woken for each of ten thousand a second costs more than the lines do.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+/// Between two gulps of a flood: a person does not notice it, and the daemon's socket holds what comes meanwhile.
+const REST: Duration = Duration::from_millis(5);
+/// Taken at once, at most, but for its last piece.
+const LARGEST: usize = 64 << 10;
+
+pub(super) struct Gulps {
+    body: Incoming,
+    /// When the last gulp was taken, if it was all there was.
+    emptied: Option<Instant>,
+    /// What came behind the last gulp.
+    over: Option<Result<(), hyper::Error>>,
+}
+
+impl Gulps {
+    pub(super) fn new(body: Incoming) -> Self {
+        Self {
+            body,
+            emptied: None,
+            over: None,
+        }
+    }
+
+    /// What has arrived since, never nothing; `None` at the end. Whoever drops it before it is done reads no further.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, hyper::Error> {
+        if let Some(over) = self.over.take() {
+            return over.map(|()| None);
+        }
+        if self.emptied.is_some_and(|at| at.elapsed() < REST) {
+            tokio::time::sleep(REST).await;
+        }
+        let Some(first) = piece(&mut self.body).await? else {
+            return Ok(None);
+        };
+        let mut gulp = BytesMut::from(first);
+        while gulp.len() < LARGEST {
+            match at_hand(&mut self.body).await {
+                Some(Ok(Some(more))) => gulp.extend_from_slice(&more),
+                Some(over) => {
+                    self.over = Some(over.map(|_end| ()));
+                    break;
+                }
+                None => {
+                    self.emptied = Some(Instant::now());
+                    return Ok(Some(gulp.freeze()));
+                }
+            }
+        }
+        self.emptied = None;
+        Ok(Some(gulp.freeze()))
+    }
+}
+
+/// The next piece that is data; `None` at the end.
+async fn piece(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// The same, if it is there without waiting: the connection's own task is let read once.
+async fn at_hand(body: &mut Incoming) -> Option<Result<Option<Bytes>, hyper::Error>> {
+    if let Some(there) = piece(body).now_or_never() {
+        return Some(there);
+    }
+    tokio::task::yield_now().await;
+    piece(body).now_or_never()
+}
