@@ -15,7 +15,7 @@ use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, RunId, ServiceName};
 use crate::domain::order::{Order, OrderId, Verb};
 use crate::domain::plan::RunRequest;
-use crate::domain::run::{Asked, RunKind, RunView};
+use crate::domain::run::{Asked, RunKind, RunStatus, RunView};
 
 /// The containers that an action takes: the marked ones, else what is selected; never none.
 pub fn targets(model: &Model) -> Result<Vec<ContainerKey>, Refusal> {
@@ -148,13 +148,15 @@ fn question(model: &Model, verb: Verb, targets: Vec<ContainerKey>) -> Question {
             let hosts: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
             (
                 format!("{} containers on {}", many.len(), listed(&hosts)),
-                many.len().to_string(),
+                // More than a key that does something else elsewhere.
+                format!("{} {}", verb.word(), many.len()),
             )
         }
     };
     let mut details = Vec::new();
     if targets.len() > 1 {
-        let names: Vec<String> = targets.iter().map(name).collect();
+        let names = targets.iter().map(|key| format!("{} on {}", name(key), key.host));
+        let names: Vec<String> = names.collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         details.push(listed(&names));
     }
@@ -291,6 +293,11 @@ pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
             .find(|run| run.is_open() && run.service == service && run.environment == environment)
     };
     let run = run.ok_or_else(|| Refusal("no run of it is under way".to_owned()))?;
+    if run.status == RunStatus::Dead {
+        return Err(Refusal(
+            "its process died: X finishes or takes back what it left".to_owned(),
+        ));
+    }
     run.only_theirs()
         .map_or(Ok(run.id.clone()), |why| Err(Refusal(why)))
 }
@@ -379,9 +386,22 @@ pub fn ask_cancel(model: &mut Model) -> Vec<Effect> {
     if let Ok(id) = run_to_cancel(model)
         && let Some(run) = model.runs.get(&id)
     {
-        let title = format!("Cancel {}, started by {}?", run.name(), run.actor);
-        let question = Question::yes_no(title, Intent::Cancel(id), model.now.uptime)
-            .details(vec!["what it changed is taken back".to_owned()]);
+        let (title, detail) = match (run.cancels, &run.undoing) {
+            (0, None) => (
+                format!("Cancel {}, started by {}?", run.name(), run.actor),
+                "what it changed is taken back",
+            ),
+            (0, Some(_)) => (
+                format!("Cancel {}, started by {}?", run.name(), run.actor),
+                "it takes back already what it changed; asked once more it would stop where it is",
+            ),
+            (_, _) => (
+                format!("Stop {} where it is?", run.name()),
+                "it was asked to end already; what it has not taken back by then stays, and needs a human",
+            ),
+        };
+        let question =
+            Question::yes_no(title, Intent::Cancel(id), model.now.uptime).details(vec![detail.to_owned()]);
         model.ask(question);
     }
     Vec::new()

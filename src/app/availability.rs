@@ -110,9 +110,7 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             Some(why) => Err(Refusal::new(why)),
             None => Ok(()),
         },
-        Command::Filter if !crate::panes::has_filter(model.focus) => {
-            Err(Refusal::new("there is nothing to filter on this page"))
-        }
+        Command::Filter => filter(model),
         Command::Mark if model.focus == PaneId::Logs => Ok(()),
         Command::Mark | Command::Columns | Command::Sort | Command::SortReverse => match model.focus {
             PaneId::Containers => Ok(()),
@@ -159,6 +157,19 @@ fn one_runs(model: &Model, targets: &[ContainerKey]) -> Result<(), Refusal> {
         )),
         _ => Refusal::new("none of them runs"),
     })
+}
+
+/// What a run said is searched where it can be read.
+fn filter(model: &Model) -> Result<(), Refusal> {
+    let is_there = match model.focus {
+        PaneId::Pipeline => crate::panes::pipeline::shown(model).is_some(),
+        pane => crate::panes::has_filter(pane),
+    };
+    if is_there {
+        Ok(())
+    } else {
+        Err(Refusal::new("there is nothing to filter on this page"))
+    }
 }
 
 fn writable(model: &Model) -> Result<(), Refusal> {

@@ -154,7 +154,12 @@ fn collisions(keys: &BTreeMap<Command, Vec<KeyCombination>>) -> Vec<KeyFault> {
     let mut faults = Vec::new();
     for (command, combinations) in keys {
         for key in combinations {
-            if let Some(first) = seen.insert((*key, command.place().title()), *command) {
+            // Where something can be selected both count.
+            let place = match command.place() {
+                Place::Fleet => Place::Everywhere,
+                other => other,
+            };
+            if let Some(first) = seen.insert((*key, place.title()), *command) {
                 let why = format!("{} belongs to {} already", written(*key), first.name());
                 faults.push(KeyFault::new(command.name(), why));
             }
@@ -218,6 +223,8 @@ mod tests {
     fn faults_name_the_command_the_key_and_who_has_it() {
         let faults = |name: &str, key: &str| Keymap::new(&changes(name, &[key])).1;
         assert!(faults("deplyo", "d")[0].fault.to_string().contains("deplyo"));
+        let hidden = faults("deploy", "q");
+        assert!(hidden[0].fault.to_string().contains("quit"), "{hidden:?}");
         assert!(
             faults("deploy", "ctrl-nonsense")[0]
                 .fault

@@ -365,9 +365,15 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
             layer(model, Layer::Palette(palette))
         }
         Command::Filter => {
+            // What a run said is searched where it can be read.
+            let mut effects = Vec::new();
+            if model.focus == PaneId::Pipeline {
+                effects = panes::pipeline::command(model, Command::Open);
+            }
             let line = super::input::Line::new(&panes::filter(model, model.focus));
             let purpose = Purpose::Filter(model.focus);
-            layer(model, Layer::Line(Box::new(LineEdit { purpose, line })))
+            effects.extend(layer(model, Layer::Line(Box::new(LineEdit { purpose, line }))));
+            effects
         }
         Command::Back => back(model),
         Command::Zoom => {

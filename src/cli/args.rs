@@ -367,7 +367,7 @@ impl Patience {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text
         .parse()
-        .map_err(|error| format!("{error}; try `90s`, `15m` or `2h`"))?;
+        .map_err(|_error| format!("{text:?} is no span of time; try `90s`, `15m` or `2h`"))?;
     Duration::try_from(span).map_err(|_negative| "a time span can't be negative".to_owned())
 }
 

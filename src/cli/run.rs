@@ -53,6 +53,9 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
 }
 
 pub(super) async fn push(setup: &Setup, asked: PushArgs) -> Exit {
+    if let Err(exit) = target::service(setup, &asked.service) {
+        return exit;
+    }
     let request = RunRequest {
         dependants: Vec::new(),
         behind: Vec::new(),

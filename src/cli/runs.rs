@@ -48,6 +48,9 @@ pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
         })
         .collect();
     out::table(["RUN", "KIND", "SERVICE", "TO", "RESULT", "STARTED", "BY"], &rows);
+    if let (Some(_), [view]) = (&asked.id, views.as_slice()) {
+        out::words(&run::ending(view));
+    }
     Exit::Done
 }
 

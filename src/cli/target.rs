@@ -6,6 +6,7 @@ use super::out::{self, Exit};
 use super::setup::Setup;
 use crate::config::{Config, Service};
 use crate::domain::fault::Fault;
+use crate::domain::ids::ServiceName;
 use crate::domain::run::RunKind;
 use crate::release::subject::Subject;
 
@@ -33,6 +34,17 @@ pub(super) fn known(setup: &Setup, asked: &Target) -> Result<Subject, Exit> {
         Ok(subject)
     });
     found.map_err(|fault| usage(&fault))
+}
+
+/// The configuration has a service of that name.
+pub(super) fn service(setup: &Setup, name: &ServiceName) -> Result<(), Exit> {
+    let subject = Subject {
+        service: name.clone(),
+        environment: None,
+    };
+    view(&setup.config, &subject)
+        .map(drop)
+        .map_err(|fault| usage(&fault))
 }
 
 /// As `known`, and where the kind of run needs a deploy, the service does not have it in its environments only.

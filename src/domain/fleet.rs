@@ -179,14 +179,16 @@ impl Row {
         }
     }
 
-    /// How often it was started again within `window` before `now`, by its own history.
+    /// How often it fell by itself and was started again since then, by its own history.
     #[must_use]
     pub fn restarts_since(&self, since: Stamp) -> usize {
-        self.happenings
-            .iter()
-            .filter(|happening| happening.at >= since && happening.what == "start")
-            .count()
-            .saturating_sub(1)
+        restarts(&self.happenings, since)
+    }
+
+    /// Somebody stopped or killed it, as far as its own history goes back.
+    #[must_use]
+    pub fn was_stopped(&self) -> bool {
+        was_stopped(&self.happenings)
     }
 
     #[must_use]
@@ -198,5 +200,67 @@ impl Row {
                 self.container.health == Health::Unhealthy
             }
         }
+    }
+}
+
+/// `kill 15` → `kill`
+fn word(happening: &Happening) -> &str {
+    happening.what.split(' ').next().unwrap_or_default()
+}
+
+fn restarts(happenings: &[Happening], since: Stamp) -> usize {
+    let (mut fell, mut asked, mut restarts) = (false, false, 0);
+    for happening in happenings {
+        match word(happening) {
+            "die" => fell = true,
+            "kill" | "stop" => asked = true,
+            "start" => {
+                restarts += usize::from(fell && !asked && happening.at >= since);
+                (fell, asked) = (false, false);
+            }
+            _ => {}
+        }
+    }
+    restarts
+}
+
+fn was_stopped(happenings: &[Happening]) -> bool {
+    let since_start = happenings.iter().rev().take_while(|one| word(one) != "start");
+    since_start
+        .into_iter()
+        .any(|one| matches!(word(one), "kill" | "stop"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn happenings(words: &[&str]) -> Vec<Happening> {
+        let id = ContainerId::parse("c").unwrap();
+        let happening = |(what, at): (&&str, i64)| Happening {
+            id: id.clone(),
+            at: Stamp(at),
+            what: (*what).to_owned(),
+        };
+        words.iter().zip(1..).map(happening).collect()
+    }
+
+    #[test]
+    fn only_what_fell_by_itself_and_was_started_again_is_a_restart() {
+        let fell = happenings(&["start", "die 1", "start", "die 1", "start"]);
+        assert_eq!(restarts(&fell, Stamp(0)), 2);
+        assert_eq!(restarts(&fell, Stamp(4)), 1);
+        let asked = [
+            "start", "kill 15", "die 143", "stop", "start", "kill 15", "die 143", "start",
+        ];
+        assert_eq!(restarts(&happenings(&asked), Stamp(0)), 0);
+    }
+
+    #[test]
+    fn it_was_stopped_if_somebody_did_so_after_its_last_start() {
+        let killed = ["start", "kill 15", "kill 9", "die 137", "stop"];
+        assert!(was_stopped(&happenings(&killed)));
+        let fell_later = ["kill 15", "die 143", "stop", "start", "die 137"];
+        assert!(!was_stopped(&happenings(&fell_later)));
     }
 }

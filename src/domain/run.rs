@@ -80,6 +80,9 @@ pub struct RunView {
     pub waited: Duration,
     /// Being undone: a gate failed, or somebody cancelled.
     pub undoing: Option<String>,
+    /// How often somebody asked it to end: the first time it undoes, the second time it stops where it is.
+    #[serde(default)]
+    pub cancels: usize,
     pub from: Option<ReleaseNumber>,
     pub to: Option<ReleaseNumber>,
     /// What is shipped, for people: `shop:3f2a91c`, with its id.
@@ -128,6 +131,20 @@ pub struct StageView {
     /// Of a test that has ended: its attempts, its report, what was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<Tested>,
+}
+
+impl StageView {
+    /// Nothing goes on in a run whose process died.
+    pub fn die(&mut self) {
+        for (_, cell) in &mut self.cells {
+            if let Cell::Running { .. } = cell {
+                *cell = Cell::Failed {
+                    took: Duration::ZERO,
+                    why: "its process died here".to_owned(),
+                };
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

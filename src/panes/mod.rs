@@ -109,7 +109,9 @@ pub fn filter(model: &Model, pane: PaneId) -> String {
         PaneId::Logs => logs::search(model),
         PaneId::Detail => detail::search(model),
         PaneId::Runs => runs::filter(model),
-        PaneId::Problems | PaneId::Hosts | PaneId::Pipeline | PaneId::Plan => String::new(),
+        PaneId::Problems => model.problems.filter.text().to_owned(),
+        PaneId::Hosts => model.hosts.filter.text().to_owned(),
+        PaneId::Pipeline | PaneId::Plan => String::new(),
     }
 }
 
@@ -117,8 +119,14 @@ pub fn filter(model: &Model, pane: PaneId) -> String {
 #[must_use]
 pub fn has_filter(pane: PaneId) -> bool {
     match pane {
-        PaneId::Services | PaneId::Containers | PaneId::Logs | PaneId::Detail | PaneId::Runs => true,
-        PaneId::Problems | PaneId::Hosts | PaneId::Pipeline | PaneId::Plan => false,
+        PaneId::Services
+        | PaneId::Containers
+        | PaneId::Problems
+        | PaneId::Logs
+        | PaneId::Hosts
+        | PaneId::Detail
+        | PaneId::Runs => true,
+        PaneId::Pipeline | PaneId::Plan => false,
     }
 }
 
@@ -162,7 +170,9 @@ pub fn set_filter(model: &mut Model, pane: PaneId, text: &str) {
         PaneId::Logs => logs::set_search(model, text),
         PaneId::Detail => detail::set_search(model, text),
         PaneId::Runs => runs::set_filter(model, text),
-        PaneId::Problems | PaneId::Hosts | PaneId::Pipeline | PaneId::Plan => {}
+        PaneId::Problems => problems::set_filter(model, text),
+        PaneId::Hosts => hosts::set_filter(model, text),
+        PaneId::Pipeline | PaneId::Plan => {}
     }
 }
 
@@ -190,7 +200,14 @@ pub fn clear(model: &mut Model) -> bool {
         PaneId::Detail => detail::clear(model),
         PaneId::Runs => runs::clear(model),
         PaneId::Pipeline => pipeline::clear(model),
-        PaneId::Problems | PaneId::Hosts | PaneId::Plan => false,
+        PaneId::Problems | PaneId::Hosts => {
+            let filtered = !filter(model, model.focus).is_empty();
+            if filtered {
+                set_filter(model, model.focus, "");
+            }
+            filtered
+        }
+        PaneId::Plan => false,
     }
 }
 

@@ -11,7 +11,7 @@ use super::estimate::Figures;
 use super::output::Tail;
 use super::state::{State, is_alive};
 use super::view::Fold;
-use super::{journal, state};
+use super::{cancel, journal, state};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::domain::run::RunView;
@@ -109,6 +109,7 @@ impl Reader {
     pub fn view(&self) -> Option<RunView> {
         let mut view = self.fold.as_ref()?.view(self.was_alive);
         view.theirs = state::of_another(&self.dir);
+        view.cancels = cancel::wishes(&self.dir).len();
         view.output = self.tail.lines.iter().cloned().collect();
         view.output_skipped = self.tail.skipped;
         Some(view)

@@ -17,7 +17,7 @@ use crate::domain::ids::{HostName, ImageId, ReleaseNumber};
 use crate::domain::order::Access;
 use crate::domain::plan::{PlanView, RunRequest, Wait};
 use crate::domain::reference::{Reference, registry_of};
-use crate::domain::run::RunKind;
+use crate::domain::run::{RunKind, RunStatus, RunView};
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
@@ -94,6 +94,7 @@ pub(super) async fn plan(
         releases: Vec::new(),
     };
     queued(state, &plan, &mut view);
+    died(state, &plan, &mut view);
     let is_in_registry = is_in_registry(&plan, config, &facts);
     if !plan.builds() && (plan.does_push() || !plan.test_hosts().is_empty()) {
         worked_on(&plan, &facts, is_in_registry, &mut view);
@@ -108,6 +109,7 @@ pub(super) async fn plan(
     view.tests = tests(&plan);
     if plan.is_release() {
         release(&plan, (facts, is_in_registry), config, &mut view);
+        untested(state, &plan, &mut view);
     } else {
         view.undo = vec![if plan.test_hosts().is_empty() {
             "nothing that runs is touched".to_owned()
@@ -154,6 +156,22 @@ fn queued(state: &State, plan: &Plan, view: &mut PlanView) {
                 .warnings
                 .push(format!("it waits its turn: {last} is before it")),
         }
+    }
+}
+
+/// One that nobody carries out any more holds its locks until they are stale.
+fn died(state: &State, plan: &Plan, view: &mut PlanView) {
+    let is_its =
+        |run: &RunView| run.service == plan.subject.service && run.environment == plan.subject.environment;
+    let mut runs = super::list(state).into_iter();
+    if let Some(run) = runs.find(|run| run.status == RunStatus::Dead && is_its(run)) {
+        view.warnings.push(format!(
+            "the process of {} {} died before its end: recover it first (key X, pilothouse recover {}), \
+             or what it holds is waited for",
+            run.kind.word(),
+            run.id,
+            run.id
+        ));
     }
 }
 
@@ -277,6 +295,18 @@ fn push_words(plan: &Plan) -> String {
         format!("push {}", names.join(" and "))
     } else {
         format!("push {} as {}", plan.image, names.join(" and "))
+    }
+}
+
+/// What is deployed as it is, and no test of its service is known to have passed on it.
+fn untested(state: &State, plan: &Plan, view: &mut PlanView) {
+    let id = view.image_id.as_deref().and_then(|id| ImageId::parse(id).ok());
+    if let (RunKind::Deploy, None, Some(id)) = (plan.kind, &plan.promoted, id)
+        && !tested::passed(state, plan, &id)
+    {
+        let fault = tested::not_passed(plan, &id);
+        view.warnings
+            .push(format!("{}: {}", fault.why, fault.hint.unwrap_or_default()));
     }
 }
 

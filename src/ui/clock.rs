@@ -24,6 +24,16 @@ pub fn millis(at: Stamp) -> String {
     written(at, "%H:%M:%S%.3f")
 }
 
+/// `14:03:22.201`, or as wide and of another day than now: `Nov 19 14:03`
+#[must_use]
+pub fn millis_or_day(at: Stamp, now: Stamp) -> String {
+    if written(at, "%F") == written(now, "%F") {
+        millis(at)
+    } else {
+        written(at, "%b %d %H:%M")
+    }
+}
+
 /// `2026-11-21 14:03`
 #[must_use]
 pub fn day(at: Stamp) -> String {

@@ -86,6 +86,7 @@ fn deploy(hosts: usize) -> RunView {
         waiting: None,
         waited: std::time::Duration::ZERO,
         undoing: None,
+        cancels: 0,
         from: Some(ReleaseNumber(41)),
         to: Some(ReleaseNumber(42)),
         image: "shop:b81d90 4be19a70c1d2".to_owned(),

@@ -144,6 +144,7 @@ fn dead(number: u32, on: &str) -> RunView {
         waiting: None,
         waited: std::time::Duration::ZERO,
         undoing: None,
+        cancels: 0,
         from: None,
         to: None,
         image: "shop:v3".to_owned(),

@@ -5,6 +5,7 @@ pub mod view;
 
 use crate::app::cursor::{Cursor, Motion};
 use crate::app::effect::Lend;
+use crate::app::filter::RowFilter;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::endpoint::Endpoint;
@@ -19,6 +20,7 @@ pub const HINTS: &[Command] = &[
     Command::Open,
     Command::Retry,
     Command::Measure,
+    Command::Filter,
     Command::GoServices,
     Command::GoContainers,
     Command::GoProblems,
@@ -28,6 +30,7 @@ pub const HINTS: &[Command] = &[
 
 #[derive(Debug, Default)]
 pub struct Hosts {
+    pub filter: RowFilter,
     cursor: Cursor<HostName>,
 }
 
@@ -42,16 +45,23 @@ impl Hosts {
     }
 }
 
-/// In the order of the configuration.
+/// In the order of the configuration, as far as the filter lets them through.
 #[must_use]
 pub fn names(model: &Model) -> Vec<HostName> {
-    model
-        .setup
-        .config
-        .hosts
-        .iter()
+    let hosts = model.setup.config.hosts.iter();
+    hosts
+        .filter(|host| {
+            let endpoint = host.endpoint.to_string();
+            let tags = host.tags.join(" ");
+            model.hosts.filter.admits(&[host.name.as_str(), &endpoint, &tags])
+        })
         .map(|host| host.name.clone())
         .collect()
+}
+
+pub fn set_filter(model: &mut Model, text: &str) {
+    model.hosts.filter = RowFilter::new(text);
+    refresh(model);
 }
 
 #[must_use]
@@ -91,9 +101,12 @@ pub fn subject(model: &Model) -> Option<Subject> {
     model.hosts.cursor.key().cloned().map(Subject::Host)
 }
 
-/// In the room there is no page below the table: what a dash means is said beside the title.
+/// The filter; in the room, where there is no page below the table, else what a dash means.
 #[must_use]
 pub fn note(model: &Model) -> String {
+    if !model.hosts.filter.text().is_empty() {
+        return format!("filter: {}", model.hosts.filter.text());
+    }
     let in_room = model.slot(PaneId::Hosts).is_some_and(|slot| slot.title.is_some());
     let name = model
         .hosts

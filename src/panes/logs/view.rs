@@ -16,8 +16,10 @@ use super::sources::Scope;
 use super::state::Logs;
 use super::wrap;
 use crate::app::{Model, PaneId};
+use crate::domain::ids::HostName;
 use crate::domain::logs::{LogLine, Stream};
 use crate::domain::run::RunView;
+use crate::domain::units::Stamp;
 use crate::ui::ansi::{after, clean, coloured, fit, fit_middle, pad};
 use crate::ui::clock;
 use crate::ui::theme::Theme;
@@ -39,6 +41,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         theme,
         gutter: logs.gutter(page),
         columns: logs.text_columns(page),
+        now: model.now.wall,
         focused: model.focus == PaneId::Logs,
     };
     let mut y = area.y;
@@ -76,6 +79,8 @@ fn draw_nothing(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
         "There is no container to read from yet; the first one joins when it is created.".to_owned()
     } else if hidden > 0 {
         format!("All {hidden} lines are hidden by the filter; Esc takes it away.")
+    } else if let Some(host) = lost(model) {
+        format!("{host} is lost: its logs are read when it is back.")
     } else {
         format!(
             "No lines in this range ({}); > goes further back.",
@@ -92,12 +97,23 @@ fn draw_nothing(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     );
 }
 
+/// A host that is not there, of what is read.
+fn lost(model: &Model) -> Option<&HostName> {
+    let mut sources = model.logs.sources().iter();
+    let source = sources.find(|source| {
+        let host = model.fleet.host(&source.key.host);
+        host.is_none_or(|host| !host.link.is_live())
+    })?;
+    Some(&source.key.host)
+}
+
 struct Drawing<'a> {
     logs: &'a Logs,
     theme: &'a Theme,
     gutter: Gutter,
     /// Columns of the text.
     columns: usize,
+    now: Stamp,
     focused: bool,
 }
 
@@ -144,7 +160,7 @@ impl Drawing<'_> {
         buffer.set_stringn(area.x, area.y, margin, 1, self.theme.accent);
         let mut x = area.x + 1;
         if self.gutter.time > 0 {
-            let time = clock::millis(line.at);
+            let time = clock::millis_or_day(line.at, self.now);
             buffer.set_stringn(x, area.y, &time, self.gutter.time, self.theme.dim);
             x = right(x, self.gutter.time + usize::from(self.gutter.label > 0));
         }

@@ -24,10 +24,13 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         }
         return;
     };
-    let mut page = vec![
-        words::title(run),
-        words::progress(run, model.now.wall, theme.glyphs),
-    ];
+    let mut page = vec![words::title(run)];
+    page.extend(words::progress(
+        run,
+        model.now.wall,
+        theme.glyphs,
+        usize::from(area.width),
+    ));
     if let RunStatus::Closed {
         outcome: Outcome::NeedsHuman { differences, .. },
         ..

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use crate::domain::units::{Stamp, long_span, short_span};
-use crate::panes::page::{Row, Tone};
+use crate::panes::page::{Row, Tone, row};
+use crate::ui::ansi::{clean, rows as broken, width};
 use crate::ui::theme::Glyphs;
 
 /// Runs in the strip.
@@ -36,9 +37,34 @@ pub fn title(run: &RunView) -> Row {
     row
 }
 
-/// `▓▓▓▓░░░░ 58 %  ~24 s left`, or how it ended.
+/// `▓▓▓▓░░░░ 58 %  ~24 s left`, or how it ended; the reason below it where it does not fit beside it.
 #[must_use]
-pub fn progress(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
+pub fn progress(run: &RunView, now: Stamp, glyphs: &Glyphs, columns: usize) -> Vec<Row> {
+    let mut head = in_a_row(run, now, glyphs);
+    let wide: usize = head.iter().map(|(_, text)| width(&clean(text))).sum();
+    let why = match &run.status {
+        RunStatus::Closed {
+            outcome: Outcome::Reverted { why, .. } | Outcome::NeedsHuman { why, .. },
+            ..
+        } => why,
+        RunStatus::Closed { .. } | RunStatus::Dead | RunStatus::Running => return vec![head],
+    };
+    if wide < columns {
+        return vec![head];
+    }
+    head.retain(|(_, text)| text != why);
+    let mut rows = vec![head];
+    let why = clean(why);
+    let broken = broken(&why, columns.saturating_sub(3).max(12));
+    rows.extend(
+        broken
+            .into_iter()
+            .map(|part| row(Tone::Text, format!("  {part}"))),
+    );
+    rows
+}
+
+fn in_a_row(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
     match &run.status {
         RunStatus::Running => running(run, now, glyphs),
         RunStatus::Dead => vec![

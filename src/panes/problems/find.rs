@@ -201,6 +201,13 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
         (0, _) => "restart loop".to_owned(),
         (starts, _) => format!("restart loop, {starts} in 10 min"),
     };
+    // Each fall is newer than the one before: a loop is as old as it was first seen.
+    let since_known = |since: Option<Stamp>| {
+        let subject = Subject::Container(key_of(host, row));
+        let mut before = model.problems.list().iter();
+        let known = before.find(|one| one.subject == subject && one.what.starts_with("restart loop"));
+        known.and_then(|one| one.since).into_iter().chain(since).min()
+    };
     let exit = |code: i32, oom: bool| {
         let error = detail
             .and_then(|detail| detail.error.clone())
@@ -231,7 +238,7 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
     let (gravity, what, since, evidence) = match &row.container.state {
         State::Restarting { code, since } => {
             let evidence = code.map_or_else(last_exit, |code| exit(code, false));
-            (Gravity::Bad, loop_words(), *since, evidence)
+            (Gravity::Bad, loop_words(), since_known(*since), evidence)
         }
         State::Dead => (
             Gravity::Bad,
@@ -239,6 +246,7 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
             None,
             "the daemon could not remove it wholly".to_owned(),
         ),
+        State::Exited { oom: false, .. } if row.was_stopped() => return None,
         State::Exited { code, at, oom } => {
             let what = if *oom {
                 "out of memory".to_owned()
@@ -247,7 +255,7 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
             };
             (Gravity::Bad, what, *at, exit(*code, *oom))
         }
-        State::Running { since } if looping => (Gravity::Bad, loop_words(), *since, last_exit()),
+        State::Running { since } if looping => (Gravity::Bad, loop_words(), since_known(*since), last_exit()),
         State::Running { .. } if row.container.health == Health::Unhealthy => {
             let at = row
                 .happenings

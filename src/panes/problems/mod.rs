@@ -5,6 +5,7 @@ mod find;
 pub mod view;
 
 use crate::app::cursor::{Cursor, Motion};
+use crate::app::filter::RowFilter;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::order::Order;
@@ -20,6 +21,7 @@ pub const HINTS: &[Command] = &[
     Command::Approve,
     Command::Recover,
     Command::Remove,
+    Command::Filter,
     Command::GoServices,
     Command::Palette,
     Command::Back,
@@ -30,11 +32,13 @@ pub const ROWS_EACH: usize = 2;
 
 #[derive(Debug, Default)]
 pub struct Problems {
+    pub filter: RowFilter,
     list: Vec<Problem>,
     cursor: Cursor<Subject>,
 }
 
 impl Problems {
+    /// All, whatever the filter.
     #[must_use]
     pub fn list(&self) -> &[Problem] {
         &self.list
@@ -46,7 +50,21 @@ impl Problems {
     }
 
     fn subjects(&self) -> Vec<Subject> {
-        self.list.iter().map(|problem| problem.subject.clone()).collect()
+        self.seen().map(|problem| problem.subject.clone()).collect()
+    }
+
+    /// Those that the filter lets through.
+    pub(super) fn seen(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter().filter(|problem| {
+            let Problem {
+                name,
+                place,
+                what,
+                evidence,
+                ..
+            } = problem;
+            self.filter.admits(&[name, place, what, evidence])
+        })
     }
 }
 
@@ -67,8 +85,8 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
             model.go(PaneId::Hosts);
             Vec::new()
         }
-        Some(Subject::Run(_)) => {
-            model.go(PaneId::Runs);
+        Some(Subject::Run(run)) => {
+            crate::panes::pipeline::open(model, run);
             Vec::new()
         }
         Some(Subject::Group(_)) | None => Vec::new(),
@@ -93,8 +111,16 @@ pub fn subject(model: &Model) -> Option<Subject> {
 }
 
 #[must_use]
-pub fn note(_model: &Model) -> String {
-    String::new()
+pub fn note(model: &Model) -> String {
+    match model.problems.filter.text() {
+        "" => String::new(),
+        text => format!("filter: {text}"),
+    }
+}
+
+pub fn set_filter(model: &mut Model, text: &str) {
+    model.problems.filter = RowFilter::new(text);
+    refresh(model);
 }
 
 /// Problems that fit.

@@ -14,9 +14,11 @@ use crate::ui::theme::Theme;
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let pane = &model.problems;
     let buffer = frame.buffer_mut();
-    if pane.list().is_empty() {
+    if pane.seen().next().is_none() {
         let listed = model.fleet.hosts().any(|(_, host)| host.listed);
-        let words = if listed {
+        let words = if !pane.list().is_empty() {
+            "all problems are hidden by the filter; Esc takes it away"
+        } else if listed {
             "nothing is wrong that can be seen from here"
         } else {
             "waiting for the first host to answer"
@@ -31,16 +33,11 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         return;
     }
     let fits = usize::from(area.height) / ROWS_EACH;
-    let names = pane.list().iter().map(|problem| width(&clean(&problem.name)));
+    let names = pane.seen().map(|problem| width(&clean(&problem.name)));
     let name_width = names.max().unwrap_or(0).min(usize::from(area.width) / 3);
-    let places = pane.list().iter().map(|problem| width(&clean(&problem.place)));
+    let places = pane.seen().map(|problem| width(&clean(&problem.place)));
     let place_width = places.max().unwrap_or(0).min(usize::from(area.width) / 5);
-    let seen = pane
-        .list()
-        .iter()
-        .enumerate()
-        .skip(pane.cursor().top())
-        .take(fits);
+    let seen = pane.seen().enumerate().skip(pane.cursor().top()).take(fits);
     for (offset, (index, problem)) in seen.enumerate() {
         let y = area.y + u16::try_from(offset * ROWS_EACH).unwrap_or(0);
         let both = Rect {

@@ -129,6 +129,15 @@ fn running_on_screen(model: &Model) -> usize {
 pub fn set_filter(model: &mut Model, text: &str) {
     model.services.filter = RowFilter::new(text);
     refresh(model);
+    // What is called so is meant before what has it elsewhere in its row.
+    let pane = &model.services;
+    let is_called = |row: &&ServiceRow| pane.filter.admits(&[&name_of(&row.group)]);
+    let is_meant = pane.filter.is_empty() || pane.selected().as_ref().is_none_or(is_called);
+    if let (false, Some(row)) = (is_meant, pane.rows.iter().find(is_called)) {
+        let group = row.group.clone();
+        model.services.cursor.select(group);
+        refresh(model);
+    }
 }
 
 pub fn clear(model: &mut Model) -> bool {
