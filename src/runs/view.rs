@@ -422,7 +422,6 @@ fn doing(stage: &Stage) -> &'static str {
     }
 }
 
-/// Every stage of the way out, and what follows the commit.
 /// An adoption retires nothing: its proof is a part of it.
 fn column_of(stage: &Stage, kind: RunKind) -> Option<String> {
     match (stage, kind) {
@@ -431,6 +430,7 @@ fn column_of(stage: &Stage, kind: RunKind) -> Option<String> {
     }
 }
 
+/// Every stage of the way out, and what follows the commit.
 fn columns(plan: &Plan) -> Vec<StageView> {
     let mut stages: Vec<StageView> = Vec::new();
     let after = road(plan, Way::On);
