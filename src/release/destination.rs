@@ -4,6 +4,7 @@
 use super::decision::{Facts, replicas};
 use super::ledger::{Ledger, LedgerEntry};
 use super::plan::Plan;
+use super::replica::Replica;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ReleaseNumber};
 
@@ -46,13 +47,17 @@ pub(super) fn destination(
     let last = history.and_then(|ledger| ledger.committed().next_back());
     let is_split = last.is_some_and(|entry| !entry.is_everywhere(order));
     if let Some(wanted) = plan.to {
-        let known = history.is_some_and(|ledger| {
-            ledger
+        let is_labelled = |replica: &Replica| {
+            let before = replica.previous.filter(|_| replica.release == from);
+            replica.kept.contains_key(&wanted) || before == Some(wanted)
+        };
+        let known = match history {
+            Some(ledger) => ledger
                 .committed()
                 .filter(everywhere)
-                .any(|entry| entry.release == wanted)
-        }) || (history.is_none()
-            && replicas(order, facts).any(|replica| replica.kept.contains_key(&wanted)));
+                .any(|entry| entry.release == wanted),
+            None => replicas(order, facts).any(is_labelled),
+        };
         if Some(wanted) == from && !is_split {
             return Err(Fault::new(what(), format!("{wanted} is what runs now")));
         }

@@ -169,7 +169,10 @@ fn told(one: &KnownRelease, all: &[HostName]) -> Vec<(Tone, String)> {
         .as_ref()
         .map(|digest| format!("  {}", digest.short()))
         .unwrap_or_default();
-    told.push((Tone::Dim, format!("image {}{id}{digest}", one.reference)));
+    let image = format!("{}{id}{digest}", one.reference);
+    if !image.is_empty() {
+        told.push((Tone::Dim, format!("image {image}")));
+    }
     if let Some(why) = &one.refused {
         told.push((Tone::Warn, format!("nobody can go back to it: {why}")));
         return told;
