@@ -9,7 +9,7 @@ use pilothouse::sim::{BOX_IMAGE, ContainerPlan, Downfall, EngineHandle, Fleet, S
 
 struct Sim {
     fleet: Fleet,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Sim {
@@ -17,7 +17,7 @@ impl Sim {
         let folder = tempfile::tempdir().unwrap();
         Self {
             fleet: Fleet::start(scenario, folder.path()).unwrap(),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -458,6 +458,41 @@ async fn the_demo_answers_and_its_trouble_shows() {
         .build();
     let text = text_of(docker.logs("shop.r41.1", Some(options))).await;
     assert_eq!(text.lines().count(), 50, "{text}");
+}
+
+/// As `R` in the room asks for it: the labels alone tell of what was there before.
+#[tokio::test]
+async fn the_services_of_the_demo_can_be_rolled_back_to_what_the_list_says_is_usual() {
+    use pilothouse::config::StateDir;
+    use pilothouse::domain::order::Access;
+    use pilothouse::domain::plan::RunRequest;
+    use pilothouse::runs::{State, plan};
+    let sim = Sim::start(Scenario::demo());
+    let config = sim.fleet.config();
+    let state = StateDir {
+        dir: Some(sim.folder.path().join("state")),
+        ..StateDir::default()
+    };
+    let state = State::open(&state, &|_| None).unwrap();
+    let mut request: RunRequest = serde_json::from_value(serde_json::json!({
+        "kind": "rollback", "service": "shop", "reason": null,
+    }))
+    .unwrap();
+    let listed = Box::pin(plan(&state, &config, &request, Access::Full))
+        .await
+        .unwrap();
+    let usual = listed.releases.iter().find(|one| one.default).unwrap();
+    assert_eq!((usual.release.0, &usual.refused), (40, &None), "{usual:?}");
+    request.to = Some(usual.release);
+    let named = Box::pin(plan(&state, &config, &request, Access::Full))
+        .await
+        .unwrap();
+    assert_eq!(named.refusals, []);
+    request.to = Some(pilothouse::domain::ids::ReleaseNumber(7));
+    let never = Box::pin(plan(&state, &config, &request, Access::Full))
+        .await
+        .unwrap();
+    assert!(never.refusals[0].why.contains("r7 was never"), "{never:?}");
 }
 
 /// As `M` in the room does it: by a command in one of the host's containers.
