@@ -10,7 +10,7 @@ use crate::domain::run::{Asked, Cell, Outcome, RunKind, RunStatus, RunView, Stag
 use crate::domain::units::Stamp;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, Failure, FailureKind, Finding, Record};
+use crate::release::record::{Entry, Finding, Record};
 use crate::release::road::road;
 use crate::release::rolling::{Wave, waves};
 use crate::release::stage::{Stage, Step, Way};
@@ -95,7 +95,7 @@ impl Fold {
             }
             Entry::Intent(step) => self.began(step, record.at),
             Entry::Done { step, finding, .. } => self.done(step, finding, record.at),
-            Entry::Failed { step, why, .. } => self.failed(step, why, record.at),
+            Entry::Failed { step, why, .. } => self.failed(step, &why.fault.why, record.at),
             Entry::Decided(decision) => {
                 self.image = format!("{} {}", decision.image.reference, decision.image.id.short());
                 self.decision = Some(decision.clone());
@@ -222,19 +222,13 @@ impl Fold {
         is_back && !self.plan.is_always(&step.stage) && step.stage != Stage::Unlock
     }
 
-    /// Its row and column tell what and where; one that was ended because the run turned back did not fail.
-    fn failed(&mut self, step: &Step, failure: &Failure, at: Stamp) {
+    /// Its row and column tell what and where.
+    fn failed(&mut self, step: &Step, why: &str, at: Stamp) {
         let took = self.took(step, at);
         if let Some(cell) = self.cell(step) {
-            *cell = match failure.kind {
-                FailureKind::Interrupted => Cell::Undone,
-                FailureKind::Refused
-                | FailureKind::Unreachable
-                | FailureKind::Locked
-                | FailureKind::Fenced => Cell::Failed {
-                    took,
-                    why: failure.fault.why.clone(),
-                },
+            *cell = Cell::Failed {
+                took,
+                why: why.to_owned(),
             };
         }
     }
