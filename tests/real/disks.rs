@@ -97,9 +97,9 @@ async fn an_image_that_cannot_fit_is_refused_with_figures_before_it_is_sent_and_
             ..
         } => {
             println!("{why}");
-            let words = "bring the image busybox:big to host2: it takes ";
+            let words = format!("bring the image busybox:big to {}: it takes ", daemons[1].name());
             assert!(
-                why.contains(words) && why.contains(" free on the disk of Docker's data"),
+                why.contains(&words) && why.contains(" free on the disk of Docker's data"),
                 "{why}"
             );
         }
@@ -115,9 +115,10 @@ async fn an_image_that_cannot_fit_is_refused_with_figures_before_it_is_sent_and_
         .await
         .unwrap();
     assert!(
-        plan.warnings
-            .iter()
-            .any(|line| line.contains("room for the image on host2 is not known")),
+        plan.warnings.iter().any(|line| line.contains(&format!(
+            "room for the image on {} is not known",
+            daemons[1].name()
+        ))),
         "{:?}",
         plan.warnings
     );
