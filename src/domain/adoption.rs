@@ -69,6 +69,12 @@ impl Adoption {
         labels
     }
 
+    /// Is the container with this id one of them?
+    #[must_use]
+    pub fn holds(&self, id: &str) -> bool {
+        self.containers.keys().any(|known| known.as_str() == id)
+    }
+
     /// Whose release it is.
     #[must_use]
     pub fn group(&self) -> Group {

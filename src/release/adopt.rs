@@ -355,16 +355,19 @@ fn notes(order: &[HostName], facts: &Facts) -> Vec<String> {
     notes
 }
 
-/// What was adopted may run in a way that nobody wrote down.
+/// What was adopted may run in a way that nobody wrote down: that, in words.
+pub(super) fn unwritten(entry: &LedgerEntry) -> Option<String> {
+    let lacks = entry.adopted.as_ref().map(|adopted| &adopted.lacks)?;
+    (!lacks.is_empty()).then(|| lacks.join(", "))
+}
+
 pub(super) fn can_be_made_again(plan: &Plan, host: &HostName, entry: &LedgerEntry) -> Result<(), Fault> {
-    let lacks = entry.adopted.as_ref().map_or(&[][..], |adopted| &adopted.lacks);
-    if lacks.is_empty() {
+    let Some(unwritten) = unwritten(entry) else {
         return Ok(());
-    }
+    };
     let why = format!(
-        "{host} keeps no container of {}, and it cannot be made again: it was adopted, and its ledger does not hold {}",
-        entry.release,
-        lacks.join(", ")
+        "{host} keeps no container of {}, and it cannot be made again: it was adopted, and its ledger does not hold {unwritten}",
+        entry.release
     );
     Err(Fault::new(format!("roll back {}", plan.subject), why)
         .hint("deploy its image with what the configuration says: --image"))

@@ -116,9 +116,7 @@ impl Header {
             "{} {} {} {}",
             self.schema, self.generation, self.entries, self.sha256
         );
-        let mut sum = super::spec::hex(&Sha256::digest(fields.as_bytes()));
-        sum.truncate(16);
-        sum
+        super::spec::short_hex(&Sha256::digest(fields.as_bytes()), 16)
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::adopt::unwritten;
 use super::decision::{Facts, history, replicas};
 use super::destination::{current, destination};
 use super::ledger::Ledger;
@@ -62,15 +63,13 @@ pub fn shelf(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<KnownRelease
         row.default = default == Some(*release);
         row.refused = to(Some(*release)).err().map(|fault| fault.why);
         let entry = history.as_ref().and_then(|ledger| ledger.release(*release));
-        let adopted = entry.and_then(|entry| entry.adopted.as_ref());
-        if let (None, Some(adopted), Some(host)) = (
+        if let (None, Some(unwritten), Some(host)) = (
             &row.refused,
-            adopted.filter(|adopted| !adopted.lacks.is_empty()),
+            entry.and_then(unwritten),
             order.iter().find(|host| !row.kept.contains(host)),
         ) {
             row.refused = Some(format!(
-                "it was adopted, {host} keeps no container of it, and its ledger does not hold {}",
-                adopted.lacks.join(", ")
+                "it was adopted, {host} keeps no container of it, and its ledger does not hold {unwritten}"
             ));
         }
     }

@@ -19,17 +19,24 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Its first digits: enough where an accident is to be found, not a forger.
+pub(crate) fn short_hex(bytes: &[u8], digits: usize) -> String {
+    let mut text = hex(bytes);
+    text.truncate(digits);
+    text
+}
+
 /// Forty bits: enough to see a change, too few to confirm a guess with certainty.
 #[must_use]
 pub fn seal(name: &str, value: &str) -> String {
     let digest = Sha256::digest(format!("{name}\0{value}"));
-    hex(&digest).chars().take(10).collect()
+    short_hex(&digest, 10)
 }
 
 /// The label `pilothouse.spec`.
 pub fn hash(spec: &Spec, seals: &Seals) -> Result<String, serde_json::Error> {
     let text = serde_json::to_string(&(spec, seals))?;
-    Ok(hex(&Sha256::digest(text)).chars().take(16).collect())
+    Ok(short_hex(&Sha256::digest(text), 16))
 }
 
 /// `PORT 80 → 8080`, `+ FEATURE`, `- OLD`, `ports 8080:80 → 9090:80`: what the plan page shows.

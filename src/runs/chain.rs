@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::fault::Fault;
 use crate::release::record::{Record, SCHEMA};
+use crate::release::spec::short_hex;
 
 const KEY: &[u8] = b",\"sum\":\"";
 const END: &[u8] = b"\"}\n";
@@ -92,9 +93,7 @@ impl Chain {
         let mut hash = Sha256::new();
         hash.update(self.sum.as_bytes());
         hash.update(body);
-        let mut sum = crate::release::spec::hex(&hash.finalize());
-        sum.truncate(DIGITS);
-        sum
+        short_hex(&hash.finalize(), DIGITS)
     }
 
     /// The number of the next record.

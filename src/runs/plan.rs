@@ -298,9 +298,14 @@ fn push_words(plan: &Plan) -> String {
     }
 }
 
+/// Which it is, where it is on some host by now.
+fn image_of(view: &PlanView) -> Option<ImageId> {
+    ImageId::parse(view.image_id.as_deref()?).ok()
+}
+
 /// What is deployed as it is, and no test of its service is known to have passed on it.
 fn untested(state: &State, plan: &Plan, view: &mut PlanView) {
-    let id = view.image_id.as_deref().and_then(|id| ImageId::parse(id).ok());
+    let id = image_of(view);
     if let (RunKind::Deploy, None, Some(id)) = (plan.kind, &plan.promoted, id)
         && !tested::passed(state, plan, &id)
     {
@@ -317,8 +322,7 @@ fn pushed(state: &State, plan: &Plan, view: &mut PlanView) {
         return;
     }
     let latest = format!("{}:{LATEST}", plan.service.image);
-    let id = view.image_id.as_deref().and_then(|id| ImageId::parse(id).ok());
-    match id {
+    match image_of(view) {
         _ if plan.builds() => view
             .order
             .push(format!("{latest} moves with it once the tests passed")),
@@ -434,11 +438,9 @@ fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanVie
         adopt::describe(plan, facts, &decision, view);
         return;
     }
-    let before = history(&order, facts).and_then(|ledger| {
-        let from = decision.from?;
-        Some(ledger.release(from)?.clone())
-    });
-    if let Some(before) = &before {
+    let history = history(&order, facts);
+    let before = history.as_ref().and_then(|ledger| ledger.release(decision.from?));
+    if let Some(before) = before {
         view.changes = spec::changes(&before.spec, &decision.spec);
         if to_come.is_none() && before.image != decision.image.id {
             view.changes.insert(
@@ -452,7 +454,6 @@ fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanVie
         }
     }
     view.changes.extend(left::replicas(&decision, facts));
-    let history = history(&order, facts);
     view.warnings
         .extend(left::notes(plan, &decision, history.as_ref()));
     let registry = decision.image.pinned.as_ref();

@@ -112,12 +112,11 @@ pub async fn one(
     source: &Secret,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
 ) -> Result<String, Fault> {
-    let value = within(what, source, env, PATIENCE).await?;
-    let value = value.strip_suffix('\n').map_or(value.clone(), str::to_owned);
-    if value.is_empty() {
-        return Err(Fault::new(format!("resolve {what}"), "its value is empty"));
+    let mut value = within(what, source, env, PATIENCE).await?;
+    if value.ends_with('\n') {
+        value.pop();
     }
-    Ok(value)
+    filled(what, value)
 }
 
 /// As it is.
@@ -159,8 +158,12 @@ async fn within(
     if value.len() as u64 > LONGEST {
         return Err(fault(&format!("its value is longer than {LONGEST} bytes")));
     }
+    filled(what, value)
+}
+
+fn filled(what: &str, value: String) -> Result<String, Fault> {
     if value.is_empty() {
-        return Err(fault(&"its value is empty"));
+        return Err(Fault::new(format!("resolve {what}"), "its value is empty"));
     }
     Ok(value)
 }

@@ -1,10 +1,13 @@
 //! Moments as people read them on a wall.
 //! In the person's own time zone.
 
-use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 use crate::domain::units::Stamp;
+
+const MILLIS: &str = "%H:%M:%S%.3f";
 
 /// `14:03`
 #[must_use]
@@ -21,16 +24,28 @@ pub fn time(at: Stamp) -> String {
 /// `14:03:22.201`
 #[must_use]
 pub fn millis(at: Stamp) -> String {
-    written(at, "%H:%M:%S%.3f")
+    written(at, MILLIS)
 }
 
-/// `14:03:22.201`, or as wide and of another day than now: `Nov 19 14:03`
-#[must_use]
-pub fn millis_or_day(at: Stamp, now: Stamp) -> String {
-    if written(at, "%F") == written(now, "%F") {
-        millis(at)
-    } else {
-        written(at, "%b %d %H:%M")
+/// A day, to tell moments of it from others.
+#[derive(Clone, Copy, Debug)]
+pub struct Day(Option<Date>);
+
+impl Day {
+    #[must_use]
+    pub fn of(now: Stamp) -> Self {
+        Self(zoned(now).map(|now| now.date()))
+    }
+
+    /// `14:03:22.201`, or as wide and of another day: `Nov 19 14:03`
+    #[must_use]
+    pub fn millis(self, at: Stamp) -> String {
+        let Some(at) = zoned(at) else {
+            return String::new();
+        };
+        let is_its = self.0 == Some(at.date());
+        let format = if is_its { MILLIS } else { "%b %d %H:%M" };
+        at.strftime(format).to_string()
     }
 }
 
@@ -41,7 +56,12 @@ pub fn day(at: Stamp) -> String {
 }
 
 fn written(at: Stamp, format: &str) -> String {
-    Timestamp::from_nanosecond(i128::from(at.0))
-        .map(|at| at.to_zoned(TimeZone::system()).strftime(format).to_string())
+    zoned(at)
+        .map(|at| at.strftime(format).to_string())
         .unwrap_or_default()
+}
+
+fn zoned(at: Stamp) -> Option<Zoned> {
+    let at = Timestamp::from_nanosecond(i128::from(at.0)).ok()?;
+    Some(at.to_zoned(TimeZone::system()))
 }

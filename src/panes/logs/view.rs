@@ -19,7 +19,6 @@ use crate::app::{Model, PaneId};
 use crate::domain::ids::HostName;
 use crate::domain::logs::{LogLine, Stream};
 use crate::domain::run::RunView;
-use crate::domain::units::Stamp;
 use crate::ui::ansi::{after, clean, coloured, fit, fit_middle, pad};
 use crate::ui::clock;
 use crate::ui::theme::Theme;
@@ -41,7 +40,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         theme,
         gutter: logs.gutter(page),
         columns: logs.text_columns(page),
-        now: model.now.wall,
+        today: clock::Day::of(model.now.wall),
         focused: model.focus == PaneId::Logs,
     };
     let mut y = area.y;
@@ -113,7 +112,7 @@ struct Drawing<'a> {
     gutter: Gutter,
     /// Columns of the text.
     columns: usize,
-    now: Stamp,
+    today: clock::Day,
     focused: bool,
 }
 
@@ -160,7 +159,7 @@ impl Drawing<'_> {
         buffer.set_stringn(area.x, area.y, margin, 1, self.theme.accent);
         let mut x = area.x + 1;
         if self.gutter.time > 0 {
-            let time = clock::millis_or_day(line.at, self.now);
+            let time = self.today.millis(line.at);
             buffer.set_stringn(x, area.y, &time, self.gutter.time, self.theme.dim);
             x = right(x, self.gutter.time + usize::from(self.gutter.label > 0));
         }

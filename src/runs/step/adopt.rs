@@ -98,9 +98,14 @@ pub async fn forget_beside(
     Ok(())
 }
 
-/// What the ledger knows and the host forgot (a `docker volume prune` of old): of containers that are there still.
-pub async fn remember_again(daemon: &Daemon, subject: &Subject, ledger: &Ledger) -> Result<(), Failure> {
-    let known = adoptions(daemon, subject).await?;
+/// What the ledger knows and the host forgot (a `docker volume prune` of old): of containers that are there still. All that
+/// the host remembers then.
+pub async fn remember_again(
+    daemon: &Daemon,
+    subject: &Subject,
+    ledger: &Ledger,
+) -> Result<Vec<Adoption>, Failure> {
+    let mut known = adoptions(daemon, subject).await?;
     let mut seen = BTreeSet::new();
     let entries = ledger.committed().filter(|entry| seen.insert(entry.release));
     for adoption in entries.filter_map(|entry| adoption(subject, entry)) {
@@ -119,9 +124,10 @@ pub async fn remember_again(daemon: &Daemon, subject: &Subject, ledger: &Ledger)
                 ..adoption
             };
             remember(daemon, subject, &adoption).await?;
+            known.push(adoption);
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 async fn is_there(daemon: &Daemon, id: &ContainerId) -> Result<bool, Failure> {

@@ -30,7 +30,8 @@ pub async fn carry_out(
 ) -> Result<Vec<Replica>, Failure> {
     let subject = &scene.plan.subject;
     let mut trouble: Option<Failure> = None;
-    let before = replicas::replicas(daemon, subject).await?;
+    let mut looking = replicas::Looking::new(daemon, subject);
+    let before = looking.replicas().await?;
     for deed in scene.deeds(stage, &before) {
         let allowed = match &deed {
             Deed::Start { id, .. } => whole(daemon, scene, made(scene, &before, id)).await,
@@ -46,7 +47,7 @@ pub async fn carry_out(
     }
     let opened = Instant::now();
     loop {
-        let now = replicas::replicas(daemon, subject).await?;
+        let now = looking.replicas().await?;
         let left = scene.deeds(stage, &now);
         let going = now.iter().any(|replica| replica.state == Up::Removing);
         let Some(first) = left.first() else {

@@ -102,8 +102,7 @@ async fn candidate(
     let host = seen.host_config.clone().unwrap_or_default();
     let mut labels = config.labels.clone().unwrap_or_default();
     let its_id = seen.id.clone().unwrap_or_default();
-    let is_its = |adoption: &&Adoption| adoption.containers.keys().any(|id| id.as_str() == its_id);
-    let adopted = adoptions.iter().find(is_its);
+    let adopted = adoptions.iter().find(|adoption| adoption.holds(&its_id));
     labels.extend(adopted.into_iter().flat_map(|adoption| adoption.labels.clone()));
     let tags = image.repo_tags.clone().unwrap_or_default();
     let own = image.config.clone().unwrap_or_default();

@@ -48,8 +48,9 @@ pub async fn gate(
     let mut watches: HashMap<ContainerId, Watch> = HashMap::new();
     let mut answered = Instant::now();
     let what = || format!("pass the gate on {}", daemon.name());
+    let mut looking = replicas::Looking::new(daemon, &scene.plan.subject);
     loop {
-        match replicas::replicas(daemon, &scene.plan.subject).await {
+        match looking.replicas().await {
             Ok(now) => {
                 answered = Instant::now();
                 let wanted = behind(scene, whose, &now);

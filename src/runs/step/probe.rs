@@ -186,11 +186,11 @@ impl Piped {
 
 /// Something takes connections there, seen from here.
 pub async fn tcp_from_here(host: &str, port: u16, limit: Duration) -> Result<(), String> {
-    match tokio::time::timeout(limit, TcpStream::connect((host, port))).await {
-        Ok(Ok(_stream)) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_elapsed) => Err(format!("no answer within {} s", limit.as_secs_f64())),
-    }
+    let connecting = async {
+        let connected = TcpStream::connect((host, port)).await;
+        connected.map(drop).map_err(|error| error.to_string())
+    };
+    within(limit, connecting).await
 }
 
 /// From here, to a published port.

@@ -21,6 +21,40 @@ use crate::release::subject::Subject;
 
 /// All of them, running or not, adopted ones too; locks, ledgers and tests are none.
 pub async fn replicas(daemon: &Daemon, subject: &Subject) -> Result<Vec<Replica>, Failure> {
+    Looking::new(daemon, subject).replicas().await
+}
+
+/// The same again and again: what was adopted is asked for once.
+pub(super) struct Looking<'a> {
+    daemon: &'a Daemon,
+    subject: &'a Subject,
+    adoptions: Option<Vec<Adoption>>,
+}
+
+impl<'a> Looking<'a> {
+    pub(super) fn new(daemon: &'a Daemon, subject: &'a Subject) -> Self {
+        Self {
+            daemon,
+            subject,
+            adoptions: None,
+        }
+    }
+
+    pub(super) async fn replicas(&mut self) -> Result<Vec<Replica>, Failure> {
+        let adoptions = match self.adoptions.take() {
+            Some(known) => known,
+            None => adopt::adoptions(self.daemon, self.subject).await?,
+        };
+        with(self.daemon, self.subject, self.adoptions.insert(adoptions)).await
+    }
+}
+
+/// Of a host that remembers these adoptions.
+pub(super) async fn with(
+    daemon: &Daemon,
+    subject: &Subject,
+    adoptions: &[Adoption],
+) -> Result<Vec<Replica>, Failure> {
     let found = labelled(daemon, &format!("{}={}", label::SERVICE, subject.service)).await?;
     let ids = found
         .into_iter()
@@ -29,11 +63,10 @@ pub async fn replicas(daemon: &Daemon, subject: &Subject) -> Result<Vec<Replica>
             subject.owns(label_of) && label_of(label::ROLE).is_none()
         })
         .filter_map(|summary| summary.id);
-    let adoptions = adopt::adoptions(daemon, subject).await?;
     let adopted = adoptions
         .iter()
         .flat_map(|adoption| adoption.containers.keys().map(ToString::to_string));
-    inspected(daemon, ids.chain(adopted), &adoptions).await
+    inspected(daemon, ids.chain(adopted), adoptions).await
 }
 
 /// Every container with this `key=value`.
@@ -63,9 +96,8 @@ async fn inspected(
             .await
         {
             Ok(seen) => {
-                let is_its =
-                    |adoption: &&Adoption| adoption.containers.keys().any(|known| known.as_str() == id);
-                replicas.extend(replica(seen, adoptions.iter().find(is_its)));
+                let adopted = adoptions.iter().find(|adoption| adoption.holds(&id));
+                replicas.extend(replica(seen, adopted));
             }
             // Gone since the list was made.
             Err(error) if status(&error) == Some(404) => {}

@@ -41,15 +41,13 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
         .await
         .map_err(|error| failure(daemon, "list the images", &error))?;
     let ledger = ledger::read(daemon, subject).await?;
-    if let Some(ledger) = ledger.read().filter(|_| daemon.change().is_ok()) {
-        Box::pin(adopt::remember_again(daemon, subject, ledger)).await?;
-    }
-    let adoptions = adopt::adoptions(daemon, subject).await?;
+    let adoptions = match ledger.read().filter(|_| daemon.change().is_ok()) {
+        Some(ledger) => Box::pin(adopt::remember_again(daemon, subject, ledger)).await?,
+        None => adopt::adoptions(daemon, subject).await?,
+    };
     let is_adopted = |summary: &ContainerSummary| {
         let id = summary.id.as_deref().unwrap_or_default();
-        adoptions
-            .iter()
-            .any(|adoption| adoption.containers.keys().any(|known| known.as_str() == id))
+        adoptions.iter().any(|adoption| adoption.holds(id))
     };
     let no_labels = HashMap::new();
     let is_own = |summary: &ContainerSummary| {
@@ -58,7 +56,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
     };
     Ok(HostFacts {
         engine: daemon.engine().clone(),
-        replicas: replicas::replicas(daemon, subject).await?,
+        replicas: replicas::with(daemon, subject, &adoptions).await?,
         strangers: running
             .iter()
             .filter(|summary| is_stranger(summary, &plan.service.image) && !is_adopted(summary))
