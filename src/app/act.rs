@@ -264,19 +264,8 @@ pub fn launch(model: &mut Model, request: RunRequest) -> Vec<Effect> {
 pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
     let (service, environment) = place(model)?;
     Ok(RunRequest {
-        dependants: Vec::new(),
-        behind: Vec::new(),
-        kind,
-        service,
         environment,
-        image: None,
-        revision: None,
-        to: None,
-        tags: Vec::new(),
-        reason: None,
-        found: Vec::new(),
-        origin: None,
-        wait: crate::domain::plan::Wait::default(),
+        ..RunRequest::new(kind, service)
     })
 }
 

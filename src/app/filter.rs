@@ -32,6 +32,12 @@ impl RowFilter {
         &self.text
     }
 
+    /// `filter: !db`, for the edge of a pane.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        (!self.text.is_empty()).then(|| format!("filter: {}", self.text))
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()

@@ -105,22 +105,12 @@ pub fn pressed(model: &mut Model, mut list: Box<Promotions>, pressed: KeyCombina
 
 fn request(service: &ServiceName, way: &Way) -> RunRequest {
     RunRequest {
-        dependants: Vec::new(),
-        behind: Vec::new(),
-        tags: Vec::new(),
-        kind: RunKind::Deploy,
-        service: service.clone(),
         environment: way.to.clone(),
-        image: None,
-        revision: None,
-        to: None,
-        reason: None,
-        found: Vec::new(),
         origin: Some(Origin {
             environment: way.from.clone(),
             release: None,
         }),
-        wait: crate::domain::plan::Wait::default(),
+        ..RunRequest::new(RunKind::Deploy, service.clone())
     }
 }
 

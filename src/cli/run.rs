@@ -36,18 +36,12 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
     }
     let request = RunRequest {
         dependants,
-        behind: Vec::new(),
-        kind,
-        service: subject.service,
         environment: subject.environment,
         image,
         revision: asked.revision,
-        to: None,
-        tags: Vec::new(),
         reason: asked.how.reason.clone(),
-        found: Vec::new(),
-        origin: None,
         wait: asked.how.patience.waits(at_terminal()),
+        ..RunRequest::new(kind, subject.service)
     };
     run(setup, request, &asked.how).await
 }
@@ -57,19 +51,11 @@ pub(super) async fn push(setup: &Setup, asked: PushArgs) -> Exit {
         return exit;
     }
     let request = RunRequest {
-        dependants: Vec::new(),
-        behind: Vec::new(),
-        kind: RunKind::Push,
-        service: asked.service,
-        environment: None,
         image: asked.image,
-        to: None,
         tags: asked.tags,
-        revision: None,
         reason: asked.how.reason.clone(),
-        found: Vec::new(),
-        origin: None,
         wait: asked.how.patience.waits(at_terminal()),
+        ..RunRequest::new(RunKind::Push, asked.service)
     };
     run(setup, request, &asked.how).await
 }
@@ -80,19 +66,11 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
         Err(exit) => return exit,
     };
     let request = RunRequest {
-        dependants: Vec::new(),
-        behind: Vec::new(),
-        kind: RunKind::Rollback,
-        service: subject.service,
         environment: subject.environment,
-        image: None,
-        revision: None,
         to: asked.to,
-        tags: Vec::new(),
         reason: asked.how.reason.clone(),
-        found: Vec::new(),
-        origin: None,
         wait: asked.how.patience.waits(at_terminal()),
+        ..RunRequest::new(RunKind::Rollback, subject.service)
     };
     if asked.list {
         return releases::list(setup, &request, asked.how.output.json).await;
@@ -106,19 +84,11 @@ pub(super) async fn adopt(setup: &Setup, asked: AdoptArgs) -> Exit {
         Err(exit) => return exit,
     };
     let request = RunRequest {
-        dependants: Vec::new(),
-        behind: Vec::new(),
-        kind: RunKind::Adopt,
-        service: subject.service,
         environment: subject.environment,
-        image: None,
-        revision: None,
-        to: None,
-        tags: Vec::new(),
         reason: asked.how.reason.clone(),
         found: asked.from,
-        origin: None,
         wait: asked.how.patience.waits(at_terminal()),
+        ..RunRequest::new(RunKind::Adopt, subject.service)
     };
     run(setup, request, &asked.how).await
 }
@@ -129,22 +99,14 @@ pub(super) async fn promote(setup: &Setup, asked: PromoteArgs) -> Exit {
         Err(exit) => return exit,
     };
     let request = RunRequest {
-        dependants: Vec::new(),
-        behind: Vec::new(),
-        tags: Vec::new(),
-        kind: RunKind::Deploy,
-        service: asked.service,
         environment: to,
-        image: None,
-        revision: None,
-        to: None,
         reason: asked.how.reason.clone(),
-        found: Vec::new(),
         origin: Some(Origin {
             environment: from,
             release: None,
         }),
         wait: asked.how.patience.waits(at_terminal()),
+        ..RunRequest::new(RunKind::Deploy, asked.service)
     };
     run(setup, request, &asked.how).await
 }

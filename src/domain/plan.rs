@@ -78,6 +78,26 @@ pub enum Found {
 }
 
 impl RunRequest {
+    /// With nothing said but what and whose.
+    #[must_use]
+    pub fn new(kind: RunKind, service: ServiceName) -> Self {
+        Self {
+            kind,
+            service,
+            environment: None,
+            image: None,
+            revision: None,
+            to: None,
+            tags: Vec::new(),
+            reason: None,
+            origin: None,
+            found: Vec::new(),
+            wait: Wait::default(),
+            dependants: Vec::new(),
+            behind: Vec::new(),
+        }
+    }
+
     /// `shop`, or `shop.staging`: what has to be typed where a host is protected.
     #[must_use]
     pub fn subject(&self) -> String {

@@ -255,19 +255,10 @@ impl Desk {
             let _turn = self.turn.lock().await;
             self.prepare(trigger, push).await?;
             let request = RunRequest {
-                dependants: Vec::new(),
-                behind: Vec::new(),
-                kind: trigger.run,
-                service: trigger.service.clone(),
                 environment: trigger.environment.clone(),
-                image: None,
                 revision: self.revision(trigger, push),
-                to: None,
-                found: Vec::new(),
-                origin: None,
-                tags: Vec::new(),
                 reason: Some(reason(delivery, push)),
-                wait: crate::domain::plan::Wait::Turn,
+                ..RunRequest::new(trigger.run, trigger.service.clone())
             };
             let actor = Actor {
                 login: format!("{} ({})", push.pusher, delivery.forge.word()),

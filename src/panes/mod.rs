@@ -108,7 +108,7 @@ pub fn filter(model: &Model, pane: PaneId) -> String {
         PaneId::Containers => model.containers.filter.text().to_owned(),
         PaneId::Logs => logs::search(model),
         PaneId::Detail => detail::search(model),
-        PaneId::Runs => runs::filter(model),
+        PaneId::Runs => model.run_list.filter.text().to_owned(),
         PaneId::Problems => model.problems.filter.text().to_owned(),
         PaneId::Hosts => model.hosts.filter.text().to_owned(),
         PaneId::Pipeline | PaneId::Plan => String::new(),
@@ -194,13 +194,11 @@ pub fn filter_entered(model: &mut Model, pane: PaneId) {
 /// `Esc`: clears what is nearest (marks, a filter, a scope). False when there is nothing to clear.
 pub fn clear(model: &mut Model) -> bool {
     match model.focus {
-        PaneId::Services => services::clear(model),
         PaneId::Containers => containers::clear(model),
         PaneId::Logs => logs::clear(model),
         PaneId::Detail => detail::clear(model),
-        PaneId::Runs => runs::clear(model),
         PaneId::Pipeline => pipeline::clear(model),
-        PaneId::Problems | PaneId::Hosts => {
+        PaneId::Services | PaneId::Problems | PaneId::Hosts | PaneId::Runs => {
             let filtered = !filter(model, model.focus).is_empty();
             if filtered {
                 set_filter(model, model.focus, "");

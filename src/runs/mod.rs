@@ -32,6 +32,7 @@ pub mod draft;
 mod compose;
 pub mod plan;
 mod dependants;
+mod readers;
 mod needed;
 pub mod launch;
 pub mod runner;

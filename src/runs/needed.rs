@@ -1,20 +1,20 @@
 //! The images that tests and stages name beside the one that is built: looked for before a run begins.
 //! Looks at hosts and asks registries; pulls nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::logins;
+use super::readers::Readers;
 use super::step::pull::{self, Offered};
 use super::step::survey;
+use crate::config::Config;
 use crate::config::service::{Slot, Work};
 use crate::config::test::Test;
-use crate::config::{Config, Host};
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
-use crate::domain::order::Access;
 use crate::domain::reference::Reference;
-use crate::hosts::{Daemon, connect};
+use crate::hosts::Daemon;
 use crate::release::plan::Plan;
 use crate::release::road::slots;
 
@@ -30,13 +30,9 @@ pub(super) struct Seen {
 
 /// Each image is on its host, or where the service is built, or in a registry that the run may speak to; else it is
 /// refused by its name. A host that does not answer is said elsewhere.
-pub(super) async fn look(config: &Config, plan: &Plan, hosts: &[Host]) -> Seen {
+pub(super) async fn look(config: &Config, plan: &Plan, readers: &mut Readers<'_>) -> Seen {
     let mut seen = Seen::default();
     let mut said = BTreeSet::new();
-    let mut known = Known {
-        hosts,
-        daemons: BTreeMap::new(),
-    };
     let made = plan.marks();
     for (host, test, names) in plan.named_images() {
         let places: Vec<&HostName> = std::iter::once(host)
@@ -47,7 +43,7 @@ pub(super) async fn look(config: &Config, plan: &Plan, hosts: &[Host]) -> Seen {
             if made.iter().any(|tag| tag == name) || !said.insert((host, name)) {
                 continue;
             }
-            if let Some(daemon) = known.nowhere(&places, name).await {
+            if let Some(daemon) = nowhere(readers, &places, name).await {
                 seen.nowhere(config, plan, (test, name), &daemon, &places).await;
             }
         }
@@ -55,33 +51,15 @@ pub(super) async fn look(config: &Config, plan: &Plan, hosts: &[Host]) -> Seen {
     seen
 }
 
-/// The hosts of the plan, each spoken to once.
-struct Known<'h> {
-    hosts: &'h [Host],
-    /// `None`: it does not answer.
-    daemons: BTreeMap<HostName, Option<Daemon>>,
-}
-
-impl Known<'_> {
-    /// The first of these hosts, where the image is on none of them; `None`, too, where nobody knows.
-    async fn nowhere(&mut self, places: &[&HostName], name: &str) -> Option<Daemon> {
-        for place in places {
-            let daemon = self.daemon(place).await?;
-            if !matches!(survey::image(&daemon, name).await, Ok(None)) {
-                return None;
-            }
+/// The first of these hosts, where the image is on none of them; `None`, too, where nobody knows.
+async fn nowhere(readers: &mut Readers<'_>, places: &[&HostName], name: &str) -> Option<Daemon> {
+    for place in places {
+        let daemon = readers.daemon(place).await?;
+        if !matches!(survey::image(&daemon, name).await, Ok(None)) {
+            return None;
         }
-        self.daemon(places.first()?).await
     }
-
-    async fn daemon(&mut self, name: &HostName) -> Option<Daemon> {
-        if !self.daemons.contains_key(name) {
-            let host = self.hosts.iter().find(|host| host.name == *name)?;
-            let daemon = connect(host, Access::ReadOnly).await.ok();
-            self.daemons.insert(name.clone(), daemon);
-        }
-        self.daemons.get(name).cloned().flatten()
-    }
+    readers.daemon(places.first()?).await
 }
 
 impl Seen {

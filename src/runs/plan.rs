@@ -3,9 +3,10 @@
 
 mod adopt;
 mod describe;
-mod room;
+mod space;
 
 use super::draft::draft;
+use super::readers::Readers;
 use super::secrets;
 use super::state::State;
 use super::step::survey;
@@ -99,7 +100,8 @@ pub(super) async fn plan(
     if !plan.builds() && (plan.does_push() || !plan.test_hosts().is_empty()) {
         worked_on(&plan, &facts, is_in_registry, &mut view);
     }
-    let needed = super::needed::look(config, &plan, &file.hosts).await;
+    let mut readers = Readers::of(&file.hosts);
+    let needed = super::needed::look(config, &plan, &mut readers).await;
     view.warnings.extend(needed.warnings);
     view.refusals.extend(needed.refusals);
     view.order = work(&plan, false);
@@ -108,7 +110,7 @@ pub(super) async fn plan(
     }
     view.tests = tests(&plan);
     if plan.is_release() {
-        release(&plan, (facts, is_in_registry), config, &mut view);
+        release(&plan, (&mut facts, is_in_registry), config, &mut view);
         untested(state, &plan, &mut view);
     } else {
         view.undo = vec![if plan.test_hosts().is_empty() {
@@ -121,7 +123,7 @@ pub(super) async fn plan(
         view.order.extend(work(&plan, true));
     }
     view.order.extend(ends(&plan));
-    room::look(&plan, &file.hosts, &mut view).await;
+    space::look(&plan, &facts, &mut readers, &mut view).await;
     Ok(view)
 }
 
@@ -377,17 +379,17 @@ fn to_come(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
     Some(id)
 }
 
-fn release(plan: &Plan, seen: (Facts, bool), config: &Config, view: &mut PlanView) {
-    let (mut facts, is_in_registry) = seen;
+fn release(plan: &Plan, seen: (&mut Facts, bool), config: &Config, view: &mut PlanView) {
+    let (facts, is_in_registry) = seen;
     if is_in_registry {
         view.order.push(format!("pull {}", plan.image));
     }
     let to_come = if plan.builds() || is_in_registry {
-        to_come(plan, &mut facts)
+        to_come(plan, facts)
     } else {
         None
     };
-    let facts = &facts;
+    let facts = &*facts;
     let mut order: Vec<HostName> = plan
         .targets
         .iter()

@@ -11,6 +11,8 @@
 mod support;
 
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
 mod flood;
 #[cfg(test)]
 mod latency;

@@ -17,45 +17,6 @@ const ROUNDS: usize = 5;
 const MORE: usize = 10;
 const LINES: usize = 40;
 
-/// The program with a configuration and a state folder of its own.
-pub(crate) struct Desk {
-    folder: PathBuf,
-}
-
-impl Desk {
-    /// `more` TOML follows the one host.
-    pub(crate) fn new(stage: &Stage, more: &str) -> Self {
-        let folder = stage.folder.join(format!("desk-{}", now()));
-        std::fs::create_dir(&folder).unwrap();
-        let text = format!(
-            "[[hosts]]\nname = \"here\"\nurl = \"{}\"\n{more}\n[state]\ndir = \"{}/state\"\n",
-            stage.docker_host(),
-            folder.display()
-        );
-        std::fs::write(folder.join("config.toml"), text).unwrap();
-        Self { folder }
-    }
-
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(path());
-        command
-            .arg("--config")
-            .arg(self.folder.join("config.toml"))
-            .args(arguments)
-            .env("HOME", &self.folder)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn seconds(&self, arguments: &[&str]) -> f64 {
-        let begun = Instant::now();
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        begun.elapsed().as_secs_f64()
-    }
-}
-
 /// What the kernel has to write of the last round is not of the next one.
 pub(crate) fn settle() {
     drop(Command::new("sync").status());

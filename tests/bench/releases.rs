@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::desk::Desk;
 use super::pipelines::settle;
-use super::programs::{let_run, path};
+use super::programs::let_run;
 use super::support::daemon::Daemon;
 use super::support::fleet::{self, Lease};
 use super::support::image::BUSYBOX;
@@ -27,14 +28,16 @@ const NETWORK: &str = "front";
 /// A service on the first so many of these daemons.
 struct Shop {
     daemons: Lease,
-    folder: PathBuf,
+    desk: Desk,
 }
 
 impl Shop {
     fn new(hosts: usize) -> Self {
         Self {
             daemons: fleet::lease(hosts),
-            folder: fleet::folder("shop"),
+            desk: Desk {
+                folder: fleet::folder("shop"),
+            },
         }
     }
 
@@ -54,36 +57,17 @@ impl Shop {
             .map(|daemon| format!("{:?}", daemon.name().as_str()))
             .collect();
         text += &format!(
-            "[state]\ndir = \"{}/state\"\n[[services]]\nname = \"shop\"\nimage = \"busybox\"\n\
+            "[[services]]\nname = \"shop\"\nimage = \"busybox\"\n\
              [services.deploy]\nhosts = [{}]\nstop_grace = \"2s\"\nhealth = {{ for = \"{STEADY}s\", within = \"30s\" }}\n\
              command = [\"sh\", \"-c\", \"mkdir -p /www; echo {version} > /www/v; httpd -f -p 80 -h /www & trap 'kill $!; exit 0' TERM; wait\"]\n{more}\n",
-            self.folder.display(),
             names.join(", "),
         );
-        std::fs::write(self.folder.join("config.toml"), text).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(path());
-        command
-            .arg("--config")
-            .arg(self.folder.join("config.toml"))
-            .args(arguments)
-            .env("HOME", &self.folder)
-            .current_dir(&self.folder)
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn seconds(&self, arguments: &[&str]) -> f64 {
-        let begun = Instant::now();
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        begun.elapsed().as_secs_f64()
+        self.desk.write(&text);
     }
 
     fn deploy(&self) -> f64 {
-        self.seconds(&["deploy", "shop", "--image", BUSYBOX, "--yes"])
+        self.desk
+            .seconds(&["deploy", "shop", "--image", BUSYBOX, "--yes"])
     }
 }
 
@@ -120,7 +104,7 @@ fn back(shop: &Shop, table: &mut Table) {
         shop.deploy();
         settle();
         let begun = Instant::now();
-        let mut run = shop.command(&["rollback", "shop", "--yes"]);
+        let mut run = shop.desk.command(&["rollback", "shop", "--yes"]);
         let mut run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         for daemon in &shop.daemons[..3] {
             while answer(daemon).as_deref() != Some("one") {
@@ -242,7 +226,7 @@ fn steps(shop: &Shop, one: f64, table: &mut Table) {
     );
     shop.says("one", 1, "");
     shop.deploy();
-    let runs = std::fs::read_dir(shop.folder.join("state/runs")).unwrap();
+    let runs = std::fs::read_dir(shop.desk.folder.join("state/runs")).unwrap();
     let last = runs.map(|entry| entry.unwrap().path()).max().unwrap();
     let journal = std::fs::read_to_string(last.join("journal.ndjson")).unwrap();
     let count = journal
@@ -335,7 +319,7 @@ fn by_name(shop: &Shop) -> (u32, u32) {
     );
     let body = json!({ "Image": "asker:1", "HostConfig": { "NetworkMode": NETWORK } });
     let asker = daemon.run_with("asker", "sleep 1000", body);
-    let over = shop.folder.join("over");
+    let over = shop.desk.folder.join("over");
     let find = r"busybox nslookup shop 127.0.0.11 2> /dev/null | sed -n 's/^Address[^:]*:[ \t]*\([0-9.]*\)$/\1/p' | head -n 1";
     let script = format!(
         "for n in 1 2 3 4; do while [ ! -e {} ]; do curl -sf -m 1 http://$({find})/v || echo lost; sleep 0.02; done & done; wait",

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::pipelines::{self, Desk};
+use super::desk::Desk;
+use super::pipelines;
 use super::stage::Stage;
 use super::table::{Table, median_and_worst};
 

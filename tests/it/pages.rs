@@ -352,21 +352,7 @@ fn the_output_is_of_the_chosen_host() {
 }
 
 fn request() -> RunRequest {
-    RunRequest {
-        dependants: Vec::new(),
-        behind: Vec::new(),
-        kind: RunKind::Deploy,
-        service: service("shop"),
-        environment: None,
-        image: None,
-        revision: None,
-        to: None,
-        tags: Vec::new(),
-        reason: None,
-        found: Vec::new(),
-        origin: None,
-        wait: pilothouse::domain::plan::Wait::default(),
-    }
+    RunRequest::new(RunKind::Deploy, service("shop"))
 }
 
 fn plan() -> PlanView {

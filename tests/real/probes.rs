@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use pilothouse::config::service::{HttpProbe, Probe};
 use pilothouse::domain::ids::ReleaseNumber;
-use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
+use pilothouse::domain::run::RunKind;
 
 use crate::support::daemon::Daemon;
-use crate::support::releases::{Bench, Seen};
+use crate::support::releases::Bench;
 use crate::support::{fleet, image};
 
 /// What the service runs, with a page at `/healthz` on port 8080.
@@ -40,25 +40,6 @@ fn http(path: &str) -> Probe {
     })
 }
 
-/// Reverted; the reason holds all of these.
-async fn reverted(bench: &Bench, before: &Seen, words: &[&str]) {
-    let (exit, view) = bench.run(RunKind::Deploy).await;
-    let journal = bench.journal(&view.id);
-    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
-    match &view.status {
-        RunStatus::Closed {
-            outcome: Outcome::Reverted { why, .. },
-            ..
-        } => {
-            for word in words {
-                assert!(why.contains(word), "{word:?} is not in {why}");
-            }
-        }
-        other => panic!("{other:?}"),
-    }
-    bench.assert_as_before(before, &journal).await;
-}
-
 const STAYS: &str = "while true; do sleep 0.2; done";
 
 #[tokio::test]
@@ -77,19 +58,23 @@ async fn a_replica_is_good_once_it_answers_and_what_it_answers_otherwise_is_the_
     };
     asks(&mut bench, http("/absent"));
     gate(&mut bench);
-    reverted(&bench, &before, &["http :8080/absent", "it answered 404"]).await;
+    bench
+        .is_undone(&before, &["http :8080/absent", "it answered 404"])
+        .await;
     asks(&mut bench, Probe::Tcp(8081));
     gate(&mut bench);
-    reverted(&bench, &before, &["tcp :8081", "nothing listens on port 8081"]).await;
+    bench
+        .is_undone(&before, &["tcp :8081", "nothing listens on port 8081"])
+        .await;
 
     // What listens for itself alone reaches nobody.
     serving(&mut bench, "127.0.0.1:", STAYS);
     asks(&mut bench, Probe::Tcp(8080));
     gate(&mut bench);
-    reverted(&bench, &before, &["listens on its loopback only"]).await;
+    bench.is_undone(&before, &["listens on its loopback only"]).await;
     asks(&mut bench, http("/healthz"));
     gate(&mut bench);
-    reverted(&bench, &before, &["http :8080/healthz", "refused"]).await;
+    bench.is_undone(&before, &["http :8080/healthz", "refused"]).await;
 
     // Now good, now not: not waited for until its time is over.
     serving(
@@ -102,5 +87,5 @@ async fn a_replica_is_good_once_it_answers_and_what_it_answers_otherwise_is_the_
     gate.times = 1;
     gate.steady = Duration::from_mins(4);
     gate.within = Duration::from_mins(5);
-    reverted(&bench, &before, &["flaps", "it answered 404"]).await;
+    bench.is_undone(&before, &["flaps", "it answered 404"]).await;
 }

@@ -1,7 +1,7 @@
 //! Secrets that a replica finds in files, on a real daemon: who may read them as the replica itself sees it, what the daemon
 //! keeps of them, and what it does where a file cannot stay.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::TryStreamExt as _;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::daemon::Daemon;
 use crate::support::releases::crash::{Points, crash_matrix};
+use crate::support::releases::reverted::assert_unknown;
 use crate::support::releases::{Bench, secret_files};
 use crate::support::{fleet, image};
 
@@ -48,19 +49,6 @@ async fn said_by_active(daemon: &Daemon) -> String {
     let list = daemon.ask("GET", "/containers/json", &Value::Null);
     assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
     said(daemon, list[0]["Id"].as_str().unwrap()).await
-}
-
-fn assert_unknown(folder: &Path, text: &str) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            assert_unknown(&path, text);
-        } else if path.is_file() {
-            let found = std::fs::read(&path).unwrap();
-            let found = String::from_utf8_lossy(&found);
-            assert!(!found.contains(text), "{} holds it", path.display());
-        }
-    }
 }
 
 #[tokio::test]

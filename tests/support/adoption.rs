@@ -10,11 +10,12 @@ use pilothouse::domain::container::Group;
 use pilothouse::domain::ids::{HostName, ReleaseNumber, ServiceName};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{Found, PlanView, RunRequest};
-use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use pilothouse::domain::run::{RunKind, RunView};
 use pilothouse::hosts::Daemon;
 use pilothouse::release::standing::{self, HostSeen, Judged};
 use pilothouse::runs;
 
+use super::reverted::why;
 use super::{Bench, actor};
 
 /// What was started by hand is called so on every host.
@@ -166,16 +167,6 @@ pub(crate) async fn prune_everything(bench: &Bench) {
         let all = HashMap::from([("dangling", vec!["false"])]);
         let options = PruneImagesOptionsBuilder::default().filters(&all).build();
         docker.prune_images(Some(options)).await.unwrap();
-    }
-}
-
-pub(crate) fn why(view: &RunView) -> String {
-    match &view.status {
-        RunStatus::Closed {
-            outcome: Outcome::Reverted { why, .. },
-            ..
-        } => why.clone(),
-        other => panic!("{other:?}"),
     }
 }
 

@@ -107,7 +107,6 @@ pub(crate) async fn promotes(bench: Bench, base: &str) {
     let promotion = RunRequest {
         image: None,
         reason: None,
-        found: Vec::new(),
         origin: Some(Origin {
             environment: Some("staging".to_owned()),
             release: None,
@@ -168,7 +167,6 @@ pub(crate) async fn promotes(bench: Bench, base: &str) {
     assert_eq!(bench.image_up(&two.name).await, wanted);
     let itself = bench.be_in("staging").request(RunKind::Deploy);
     let itself = RunRequest {
-        found: Vec::new(),
         origin: promotion.origin.clone(),
         image: None,
         ..itself

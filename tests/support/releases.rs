@@ -7,6 +7,8 @@ pub(crate) mod crash;
 pub(crate) mod adoption;
 #[path = "promotion.rs"]
 pub(crate) mod promotion;
+#[path = "reverted.rs"]
+pub(crate) mod reverted;
 #[path = "rolling.rs"]
 pub(crate) mod rolling;
 

@@ -17,22 +17,29 @@ const SHORTEST_LIMIT: Duration = Duration::from_secs(1);
 /// What a test or a stage is called; within one service each once.
 pub(super) fn name(value: &Value<'_>, names: &mut Names) -> Option<String> {
     let name = value.parsed(|text| {
-        // It becomes a part of container names, and stands beside these in `pipeline`.
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if text.is_empty() || text.len() > 40 || !text.chars().all(allowed) {
-            return Err(Wrong::new(format!("{text:?} is not allowed"))
-                .hint("letters, digits, `-` and `_`, at most 40"));
-        }
+        let name = in_container_names(text)?;
+        // It stands beside these in `pipeline`.
         if matches!(text, "build" | "push" | "deploy") {
             return Err(
                 Wrong::new(format!("{text:?} is what a stage of every service is called"))
                     .hint("choose another name"),
             );
         }
-        Ok(text.to_owned())
+        Ok(name)
     })?;
     names.claim("test or stage of this service", &name, value);
     Some(name)
+}
+
+/// What becomes a part of container names.
+pub(super) fn in_container_names(text: &str) -> Result<String, Wrong> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if text.is_empty() || text.len() > 40 || !text.chars().all(allowed) {
+        return Err(
+            Wrong::new(format!("{text:?} is not allowed")).hint("letters, digits, `-` and `_`, at most 40")
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// The host that a stage names; else the fallback, else the only one there is.

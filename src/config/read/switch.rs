@@ -7,7 +7,7 @@ use super::super::fault::Wrong;
 use super::super::section::{Section, Value};
 use super::super::switch::{Ask, Facts, OF_HOST, OF_REPLICA, ReleaseTest, Url, check, fill, place};
 use super::super::test::{Test, TestImage};
-use super::stages::{command, limit, name_of_variable, pairs};
+use super::stages::{command, in_container_names, limit, name_of_variable, pairs};
 use super::{gate, needs, spec, testing};
 use crate::domain::ids::HostName;
 
@@ -79,7 +79,7 @@ pub(super) fn read(
 
 fn one(section: &mut Section<'_>, when: When, n: usize, host: Option<&HostName>) -> Option<ReleaseTest> {
     let name = match section.take("name") {
-        Some(value) => value.parsed(name),
+        Some(value) => value.parsed(in_container_names),
         None if n == 0 => Some(when.word().to_owned()),
         None => Some(format!("{}-{}", when.word(), n + 1)),
     };
@@ -115,17 +115,6 @@ fn one(section: &mut Section<'_>, when: When, n: usize, host: Option<&HostName>)
         retries: retries?,
         timeout: timeout?,
     })
-}
-
-/// It becomes a part of container names.
-fn name(text: &str) -> Result<String, Wrong> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if text.is_empty() || text.len() > 40 || !text.chars().all(allowed) {
-        return Err(
-            Wrong::new(format!("{text:?} is not allowed")).hint("letters, digits, `-` and `_`, at most 40")
-        );
-    }
-    Ok(text.to_owned())
 }
 
 fn refuse(section: &mut Section<'_>, keys: &[&'static str], why: &str) {

@@ -171,9 +171,7 @@ pub fn note(model: &Model) -> String {
     if !pane.marks.is_empty() {
         words.push(format!("{} marked", pane.marks.len()));
     }
-    if !pane.filter.is_empty() {
-        words.push(format!("filter: {}", pane.filter.text()));
-    }
+    words.extend(pane.filter.words());
     if pane.sort != SortBy::Name || pane.reverse {
         let direction = if pane.reverse { "↑" } else { "↓" };
         words.push(format!("sort: {} {direction}", pane.sort.word()));

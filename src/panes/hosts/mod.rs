@@ -49,11 +49,17 @@ impl Hosts {
 #[must_use]
 pub fn names(model: &Model) -> Vec<HostName> {
     let hosts = model.setup.config.hosts.iter();
+    let filter = &model.hosts.filter;
     hosts
         .filter(|host| {
-            let endpoint = host.endpoint.to_string();
-            let tags = host.tags.join(" ");
-            model.hosts.filter.admits(&[host.name.as_str(), &endpoint, &tags])
+            let is_meant = || {
+                filter.admits(&[
+                    host.name.as_str(),
+                    &host.endpoint.to_string(),
+                    &host.tags.join(" "),
+                ])
+            };
+            filter.is_empty() || is_meant()
         })
         .map(|host| host.name.clone())
         .collect()
@@ -104,8 +110,8 @@ pub fn subject(model: &Model) -> Option<Subject> {
 /// The filter; in the room, where there is no page below the table, else what a dash means.
 #[must_use]
 pub fn note(model: &Model) -> String {
-    if !model.hosts.filter.text().is_empty() {
-        return format!("filter: {}", model.hosts.filter.text());
+    if let Some(filter) = model.hosts.filter.words() {
+        return filter;
     }
     let in_room = model.slot(PaneId::Hosts).is_some_and(|slot| slot.title.is_some());
     let name = model

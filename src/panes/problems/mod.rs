@@ -112,10 +112,7 @@ pub fn subject(model: &Model) -> Option<Subject> {
 
 #[must_use]
 pub fn note(model: &Model) -> String {
-    match model.problems.filter.text() {
-        "" => String::new(),
-        text => format!("filter: {text}"),
-    }
+    model.problems.filter.words().unwrap_or_default()
 }
 
 pub fn set_filter(model: &mut Model, text: &str) {

@@ -78,27 +78,15 @@ pub fn note(model: &Model) -> String {
         0 => count,
         older => format!("{count} · {older} older ones below the last"),
     };
-    if list.filter.is_empty() {
-        count
-    } else {
-        format!("{count} · filter: {}", list.filter.text())
+    match list.filter.words() {
+        Some(filter) => format!("{count} · {filter}"),
+        None => count,
     }
-}
-
-#[must_use]
-pub fn filter(model: &Model) -> String {
-    model.run_list.filter.text().to_owned()
 }
 
 pub fn set_filter(model: &mut Model, text: &str) {
     model.run_list.filter = RowFilter::new(text);
     refresh(model);
-}
-
-pub fn clear(model: &mut Model) -> bool {
-    let had = !model.run_list.filter.text().is_empty();
-    set_filter(model, "");
-    had
 }
 
 pub fn refresh(model: &mut Model) {

@@ -107,11 +107,7 @@ pub fn subject(model: &Model) -> Option<Subject> {
 
 #[must_use]
 pub fn note(model: &Model) -> String {
-    let mut words = Vec::new();
-    let filter = model.services.filter.text();
-    if !filter.is_empty() {
-        words.push(format!("filter: {filter}"));
-    }
+    let mut words = Vec::from_iter(model.services.filter.words());
     let (some, all) = (on_screen(model).len(), running_on_screen(model));
     if some < all && !model.in_room() {
         words.push(format!("figures of {some} of {all}, selected first"));
@@ -138,14 +134,6 @@ pub fn set_filter(model: &mut Model, text: &str) {
         model.services.cursor.select(group);
         refresh(model);
     }
-}
-
-pub fn clear(model: &mut Model) -> bool {
-    let filtered = !model.services.filter.text().is_empty();
-    if filtered {
-        set_filter(model, "");
-    }
-    filtered
 }
 
 /// Rows below the header.

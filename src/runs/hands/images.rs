@@ -16,7 +16,7 @@ use crate::release::stage::{Stage, Step};
 use crate::runs::secrets;
 use crate::runs::step::image::LastName;
 use crate::runs::step::pull::{self, Bringing};
-use crate::runs::step::room::{self, Room};
+use crate::runs::step::space::{self, Space};
 use crate::runs::step::{self, Progress, image, survey};
 
 /// A daemon that needs longer to remove a handful of containers hangs.
@@ -37,7 +37,7 @@ impl Hands {
             self.resolve(&mut teller).await?
         };
         if step.stage == Stage::Image {
-            self.has_room(&named, to, &mut teller).await?;
+            self.has_space(&named, to, &mut teller).await?;
         }
         self.bring(&named, to, &mut teller, &self.interrupt).await?;
         let Named { id, reference, .. } = named;
@@ -45,19 +45,24 @@ impl Hands {
     }
 
     /// Before a byte is sent, where that can be known.
-    async fn has_room(&self, named: &Named, to: &Daemon, progress: &mut dyn Progress) -> Result<(), Failure> {
+    async fn has_space(
+        &self,
+        named: &Named,
+        to: &Daemon,
+        progress: &mut dyn Progress,
+    ) -> Result<(), Failure> {
         if survey::image(to, named.id.as_str()).await?.is_some() {
             return Ok(());
         }
-        let room = room::room(&self.daemon(&named.on)?, to, &named.id).await;
-        match &room {
-            Room::Enough { size, free } => progress.line(&format!("{size} come, {free} are free")),
-            Room::Unknown { why } => {
+        let space = space::space(&self.daemon(&named.on)?, to, &named.id).await;
+        match &space {
+            Space::Enough { size, free } => progress.line(&format!("{size} come, {free} are free")),
+            Space::Unknown { why } => {
                 progress.line(&format!("whether there is room for it is not known: {why}"));
             }
-            Room::TooLittle { .. } => {}
+            Space::TooLittle { .. } => {}
         }
-        match room.fault(&named.reference, to.name()) {
+        match space.fault(&named.reference, to.name()) {
             Some(fault) => Err(Failure::refused(fault)),
             None => Ok(()),
         }

@@ -9,7 +9,8 @@ use pilothouse::runs;
 use pilothouse::sim::BOX_IMAGE;
 
 use super::Sim;
-use super::bench::adoption::{self, BY_HAND, adopt, by_hand, daemon, named, start, start_everywhere, why};
+use super::bench::adoption::{self, BY_HAND, adopt, by_hand, daemon, named, start, start_everywhere};
+use super::bench::reverted::why;
 
 #[tokio::test]
 async fn what_runs_is_adopted_untouched_deployed_over_and_gone_back_to() {

@@ -1,7 +1,7 @@
 //! Releases end to end on simulated daemons: the real runner as a process, the real requests, only the daemons are not.
 
 #[path = "../../support/releases.rs"]
-mod bench;
+pub(crate) mod bench;
 mod adopt;
 mod closing;
 mod crash;
@@ -17,6 +17,7 @@ mod stages;
 mod switch;
 mod world;
 
+use bench::reverted::why;
 use bench::{Bench, actor};
 use pilothouse::config::service::Strategy;
 use pilothouse::domain::ids::ReleaseNumber;
@@ -150,13 +151,8 @@ async fn of_two_deploys_at_once_one_runs_and_the_other_says_who_and_exits_4() {
         let exit = runs::follow(state, &run, |_| {}).await.unwrap();
         let view = runs::view(state, &run).unwrap();
         assert_eq!(exit, 4, "{:?}", view.status);
-        match &view.status {
-            RunStatus::Closed {
-                outcome: Outcome::Reverted { why, .. },
-                ..
-            } => assert!(why.contains(words) && why.contains(first.as_str()), "{why}"),
-            other => panic!("{other:?}"),
-        }
+        let why = why(&view);
+        assert!(why.contains(words) && why.contains(first.as_str()), "{why}");
     }
     let (exit, _) = bench.ended(&first).await;
     assert_eq!(exit, 0, "{}", bench.journal(&first));

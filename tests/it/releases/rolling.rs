@@ -6,11 +6,12 @@ use pilothouse::config::service::{Batch, Mount, OnFailure, Order, Publish, Strat
 use pilothouse::domain::ids::{HostName, ReleaseNumber};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::PlanView;
-use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
+use pilothouse::domain::run::RunKind;
 use pilothouse::runs;
 
 use super::Sim;
 use super::bench::crash::{Points, crash_matrix};
+use super::bench::reverted::why;
 use super::bench::rolling::{assert_paused, pause_matrix};
 
 fn rolling(hosts: usize, batch: Batch, order: Order, on_failure: OnFailure) -> Sim {
@@ -224,13 +225,7 @@ async fn what_falls_over_while_it_bakes_takes_all_back() {
     .unwrap();
     let view = runs::view(&bench.state, &run).unwrap();
     assert_eq!(exit, 1, "{:?}", view.status);
-    match &view.status {
-        RunStatus::Closed {
-            outcome: Outcome::Reverted { why, .. },
-            ..
-        } => assert!(why.contains("exited with code 7"), "{why}"),
-        other => panic!("{other:?}"),
-    }
+    assert!(why(&view).contains("exited with code 7"), "{}", why(&view));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use pilothouse::domain::ids::{HostName, ReleaseNumber};
 use pilothouse::domain::plan::{RunRequest, Wait};
-use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
+use pilothouse::domain::run::RunKind;
 use pilothouse::hosts;
 use pilothouse::runs::{self, Recovery};
 
 use super::Sim;
+use super::bench::reverted::why;
 use super::bench::{self, Bench, actor};
 
 #[tokio::test]
@@ -165,13 +166,7 @@ async fn where_what_was_left_needs_a_human_the_deploy_does_not_go_on() {
         .unwrap();
     let (exit, view) = other.ended(&deploy).await;
     assert_eq!(exit, 4, "{:?}\n{}", view.status, other.journal(&deploy));
-    let RunStatus::Closed {
-        outcome: Outcome::Reverted { why, .. },
-        ..
-    } = view.status
-    else {
-        panic!("{:?}", view.status)
-    };
+    let why = why(&view);
     assert!(
         why.contains(run.as_str()) && why.contains("needs a human") && why.contains("is gone"),
         "{why}"

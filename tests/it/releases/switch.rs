@@ -17,6 +17,7 @@ use pilothouse::runs;
 use super::Sim;
 use super::bench::Bench;
 use super::bench::crash::{Points, crash_matrix};
+use super::bench::reverted::why;
 
 fn contained(bench: &Bench, name: &str, script: &str) -> ReleaseTest {
     let host = bench.config.hosts[0].name.clone();
@@ -41,16 +42,6 @@ fn tested(bench: &mut Bench, before: &str, after: &str) {
     let deploy = bench.config.services[0].deploy.as_mut().unwrap();
     deploy.before_switch = vec![before];
     deploy.after_switch = vec![after];
-}
-
-fn why(view: &RunView) -> &str {
-    match &view.status {
-        RunStatus::Closed {
-            outcome: Outcome::Reverted { why, .. },
-            ..
-        } => why,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// What the plan says of tests.

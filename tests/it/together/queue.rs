@@ -1,11 +1,12 @@
 //! Runs of one service are taken in order of creation; who is killed, cancelled or late holds nobody up.
 
 use pilothouse::domain::ids::RunId;
-use pilothouse::domain::run::{Cell, Outcome, RunStatus, RunView};
+use pilothouse::domain::run::{Cell, RunView};
 use pilothouse::domain::units::Stamp;
 use pilothouse::release::record::Entry;
 
 use super::Desk;
+use crate::releases::bench::reverted::why;
 
 pub(super) const SHOP: &str = r#"
 [[services]]
@@ -40,16 +41,6 @@ fn waits(view: &RunView) -> bool {
 fn works(view: &RunView) -> bool {
     let mut tests = view.stages.iter().filter(|stage| stage.name.starts_with("test"));
     tests.any(|stage| matches!(stage.cells.as_slice(), [(_, Cell::Running { .. })]))
-}
-
-fn why(view: &RunView) -> String {
-    match &view.status {
-        RunStatus::Closed {
-            outcome: Outcome::Reverted { why, .. },
-            ..
-        } => why.clone(),
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test]
@@ -146,7 +137,8 @@ async fn without_a_terminal_or_with_no_wait_it_says_who_is_before_it_and_exits_4
         .begin(&["test", "shop", "--tag", "1", "--wait", "300ms"])
         .await;
     assert_eq!(desk.ended(&late).await, 4);
-    let why = why(&desk.view(&late).unwrap());
+    let view = desk.view(&late).unwrap();
+    let why = why(&view);
     assert!(
         why.contains(holder.as_str()) && why.contains("is under way"),
         "{why}"

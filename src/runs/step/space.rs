@@ -11,7 +11,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::ImageId;
 use crate::domain::units::Bytes;
 use crate::hosts::Daemon;
-use crate::hosts::room::{Disk, disk};
+use crate::hosts::disk::{Disk, disk};
 use crate::hosts::trouble::engine_words;
 
 /// So much of a file system may be root's alone: twice of what ext4 keeps if nobody says otherwise.
@@ -21,46 +21,46 @@ const MOST_IMAGES: usize = 300;
 const AT_ONCE: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Space {
     Enough { size: Bytes, free: Bytes },
     TooLittle { size: Bytes, free: Bytes },
     Unknown { why: String },
 }
 
 /// For `image` of `from` on `to`, which does not have it.
-pub async fn room(from: &Daemon, to: &Daemon, image: &ImageId) -> Room {
-    let unknown = |fault: Fault| Room::Unknown { why: fault.why };
+pub async fn space(from: &Daemon, to: &Daemon, image: &ImageId) -> Space {
+    let unknown = |fault: Fault| Space::Unknown { why: fault.why };
     let size = match image::size(from, image).await {
         Ok(size) => size,
         Err(fault) => return unknown(fault),
     };
     let disk = match disk(to).await {
         Ok(disk) => disk,
-        Err(why) => return Room::Unknown { why },
+        Err(why) => return Space::Unknown { why },
     };
     if size.0 <= disk.free.0 {
         return judge(size, disk, true);
     }
     match shares_a_layer(from, to, image).await {
         Ok(shares) => judge(size, disk, shares),
-        Err(why) => Room::Unknown { why },
+        Err(why) => Space::Unknown { why },
     }
 }
 
-fn judge(size: Bytes, disk: Disk, shares: bool) -> Room {
+fn judge(size: Bytes, disk: Disk, shares: bool) -> Space {
     let free = disk.free;
     let most = free.0.saturating_add(disk.all.0 / KEPT_BY_ROOT);
     if size.0 <= free.0 {
-        return Room::Enough { size, free };
+        return Space::Enough { size, free };
     }
     if shares || size.0 <= most {
         let why = format!("it takes up to {size}, and {free} are free");
-        return Room::Unknown { why };
+        return Space::Unknown { why };
     }
-    Room::TooLittle { size, free }
+    Space::TooLittle { size, free }
 }
 
-impl Room {
+impl Space {
     /// Why it cannot be brought, if that is certain.
     #[must_use]
     pub fn fault(&self, image: &str, host: &impl std::fmt::Display) -> Option<Fault> {
@@ -117,7 +117,7 @@ mod tests {
             free: Bytes(100),
             all: Bytes(1000),
         };
-        let is_certain = |size, shares| matches!(judge(Bytes(size), disk, shares), Room::TooLittle { .. });
+        let is_certain = |size, shares| matches!(judge(Bytes(size), disk, shares), Space::TooLittle { .. });
         assert!(!is_certain(100, false) && !is_certain(200, false));
         assert!(is_certain(201, false) && !is_certain(201, true));
         let fault = judge(Bytes(201), disk, false).fault("shop:v2", &"web-1").unwrap();
