@@ -13,10 +13,14 @@ use super::target;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::{Origin, RunRequest};
-use crate::domain::run::{Cell, Outcome, RunKind, RunStatus, RunView};
+use crate::domain::run::{Cell, Outcome, Part, RunKind, RunStatus, RunView};
 use crate::domain::units::short_span;
 use crate::release::preflight::LOCKED;
-use crate::runs;
+use crate::runs::transcript::Transcript;
+use crate::runs::{self, State};
+
+/// Of a flood so much is read between two looks at the cells: 256 KiB each.
+const BITES: usize = 4;
 
 pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exit {
     let image = asked.image.or(asked.tag);
@@ -226,7 +230,7 @@ pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
 
 /// How it ended, and as what it was seen last.
 async fn watch(setup: &Setup, id: &RunId) -> (Exit, Option<RunView>) {
-    let mut told = Told::default();
+    let mut told = Told::of(&setup.state, id);
     let mut last = None;
     let show = |view: &RunView| {
         told.tell(view);
@@ -288,14 +292,26 @@ fn result(view: &RunView) -> String {
 }
 
 /// What was said already, so that each change is said once.
-#[derive(Default)]
 struct Told {
     cells: BTreeMap<(usize, Option<HostName>), String>,
-    lines: u64,
+    transcript: Transcript,
     waiting: Option<String>,
 }
 
 impl Told {
+    fn of(state: &State, run: &RunId) -> Self {
+        let whole = Part {
+            run: run.clone(),
+            stage: None,
+            host: None,
+        };
+        Self {
+            cells: BTreeMap::new(),
+            transcript: Transcript::of(state, whole),
+            waiting: None,
+        }
+    }
+
     fn tell(&mut self, view: &RunView) {
         if self.waiting != view.waiting {
             self.waiting.clone_from(&view.waiting);
@@ -321,20 +337,25 @@ impl Told {
         self.output(view);
     }
 
-    /// The output's lines carry no number: the count of all before and in the view says which are new.
+    /// All that is there of a run that has ended; of one that floods so much at once that its cells are told, too.
     fn output(&mut self, view: &RunView) {
-        let total = view.output_skipped + view.output.len() as u64;
-        let new = usize::try_from(total.saturating_sub(self.lines))
-            .unwrap_or(usize::MAX)
-            .min(view.output.len());
-        let lost = total.saturating_sub(self.lines).saturating_sub(new as u64);
-        if lost > 0 {
-            out::words(&format!("  … {lost} lines skipped"));
+        let most = if view.is_open() { BITES } else { usize::MAX };
+        for _ in 0..most {
+            let output = match self.transcript.read() {
+                Ok(Some(output)) => output,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, run = %view.id, "its output is not read");
+                    return;
+                }
+            };
+            if output.gone > 0 {
+                out::words(&format!("  … {} lines skipped", output.gone));
+            }
+            for line in output.lines {
+                out::words(&format!("  {}", line.text));
+            }
         }
-        for line in view.output.iter().skip(view.output.len() - new) {
-            out::words(&format!("  {}", line.text));
-        }
-        self.lines = total;
     }
 }
 

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use super::chain::Chain;
 use super::estimate::Figures;
-use super::output::Tail;
 use super::state::{State, is_alive};
+use super::tail::Tail;
 use super::view::Fold;
 use super::{cancel, journal, state};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::domain::run::RunView;
 
-/// How often a followed journal is looked at: a person sees no difference to at once.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often a followed run is looked at: what it costs is a handful of calls to the file system.
+pub(super) const LOOK: Duration = Duration::from_millis(25);
 /// Runs that are shown unless somebody asks for older ones; those are on disk.
 pub const SHOWN: usize = 100;
 
@@ -28,7 +28,8 @@ pub struct Reader {
     offset: u64,
     chain: Chain,
     fold: Option<Fold>,
-    tail: Tail,
+    /// Its output, where somebody wants to see it.
+    tail: Option<Tail>,
     was_alive: bool,
 }
 
@@ -40,7 +41,7 @@ impl Reader {
             offset: 0,
             chain: Chain::default(),
             fold: None,
-            tail: Tail::default(),
+            tail: Some(Tail::default()),
             was_alive: false,
         }
     }
@@ -76,7 +77,7 @@ impl Reader {
                 Some(fold) => fold.apply(record),
             }
         }
-        changed |= self.tail.read(&self.dir);
+        changed |= self.tail.as_mut().is_some_and(|tail| tail.read(&self.dir));
         let alive = self.is_open() && is_alive(&self.dir);
         changed |= alive != self.was_alive;
         self.was_alive = alive;
@@ -110,8 +111,10 @@ impl Reader {
         let mut view = self.fold.as_ref()?.view(self.was_alive);
         view.theirs = state::of_another(&self.dir);
         view.cancels = cancel::wishes(&self.dir).len();
-        view.output = self.tail.lines.iter().cloned().collect();
-        view.output_skipped = self.tail.skipped;
+        if let Some(tail) = &self.tail {
+            view.output = tail.lines.iter().cloned().collect();
+            view.output_skipped = tail.skipped();
+        }
         Some(view)
     }
 }
@@ -145,7 +148,10 @@ pub fn folders(state: &State) -> Vec<PathBuf> {
 /// Every run there is, newest first, without its output; one at a time, so that many take no memory.
 pub fn all(state: &State) -> impl Iterator<Item = RunView> {
     folders(state).into_iter().filter_map(|dir| {
-        let mut reader = Reader::new(dir);
+        let mut reader = Reader {
+            tail: None,
+            ..Reader::new(dir)
+        };
         // Damaged ones are told of where runs are listed.
         reader.read().ok()?;
         reader.view()

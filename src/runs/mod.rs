@@ -20,6 +20,7 @@ pub mod logins;
 pub mod tested;
 pub mod view;
 pub mod estimate;
+mod tail;
 pub mod follow;
 pub mod history;
 pub mod watch;

@@ -2,7 +2,7 @@
 //! What fell out is counted and said; secrets are taken out before a line is written.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -105,71 +105,5 @@ impl Output {
         self.written = 0;
         self.gone += std::mem::take(&mut self.lines);
         self.write(&Piece::Skipped { skipped: self.gone })
-    }
-}
-
-/// Reads what was added since the last time; keeps no more than a pane shows.
-#[derive(Debug, Default)]
-pub struct Tail {
-    offset: u64,
-    inode: u64,
-    pub lines: std::collections::VecDeque<RunLine>,
-    pub skipped: u64,
-}
-
-/// Lines of one run that are kept for the screen.
-const SHOWN: usize = 200;
-/// Read at once; more waits for the next look.
-const BITE: u64 = 256 << 10;
-
-impl Tail {
-    /// Did anything come?
-    pub fn read(&mut self, dir: &Path) -> bool {
-        let Ok(mut file) = File::open(present(dir)) else {
-            return false;
-        };
-        let Ok(seen) = file.metadata() else { return false };
-        let inode = std::os::unix::fs::MetadataExt::ino(&seen);
-        if inode != self.inode {
-            self.inode = inode;
-            self.offset = 0;
-        }
-        if seen.len() <= self.offset {
-            return false;
-        }
-        if seen.len() - self.offset > BITE {
-            self.offset = seen.len() - BITE;
-        }
-        let mut bytes = Vec::new();
-        let read = file
-            .seek(SeekFrom::Start(self.offset))
-            .and_then(|_| (&file).take(BITE).read_to_end(&mut bytes));
-        if read.is_err() {
-            return false;
-        }
-        let whole = bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        self.offset += u64::try_from(whole).unwrap_or(0);
-        for line in bytes
-            .get(..whole)
-            .unwrap_or_default()
-            .split(|byte| *byte == b'\n')
-        {
-            // How many were skipped is counted here; the first line of a bite may be a half one.
-            if let Ok(Piece::Line(line)) = serde_json::from_slice(line) {
-                self.push(line);
-            }
-        }
-        whole > 0
-    }
-
-    fn push(&mut self, line: RunLine) {
-        if self.lines.len() == SHOWN {
-            self.lines.pop_front();
-            self.skipped += 1;
-        }
-        self.lines.push_back(line);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::follow::LOOK;
 use super::output::{Piece, before, present};
 use super::state::{State, is_alive};
 use crate::domain::event::Event;
@@ -20,8 +21,6 @@ use crate::domain::run::{Output, Part};
 const BITE: u64 = 256 << 10;
 /// A line is cut before it is written: what is longer is no line of ours.
 const LONGEST_LINE: usize = 1 << 20;
-/// How often it is looked for more: a person sees no difference to at once.
-const LOOK: Duration = Duration::from_millis(100);
 /// Only a recovery adds to a run whose process is gone.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -32,7 +31,7 @@ pub async fn follow(state: &State, part: Part, id: FollowId, sink: mpsc::Sender<
     if !dir.is_dir() {
         return Err(Fault::new(what, "it is not kept any more"));
     }
-    let mut transcript = Transcript::new(dir.clone(), part);
+    let mut transcript = Transcript::of(state, part);
     loop {
         let read = tokio::task::spawn_blocking(move || {
             let output = transcript.read();
@@ -54,7 +53,7 @@ pub async fn follow(state: &State, part: Part, id: FollowId, sink: mpsc::Sender<
 }
 
 #[derive(Debug)]
-struct Transcript {
+pub struct Transcript {
     dir: PathBuf,
     part: Part,
     open: Option<Open>,
@@ -106,6 +105,12 @@ impl Open {
 }
 
 impl Transcript {
+    /// From the first line that was kept.
+    #[must_use]
+    pub fn of(state: &State, part: Part) -> Self {
+        Self::new(state.dir(&part.run), part)
+    }
+
     fn new(dir: PathBuf, part: Part) -> Self {
         Self {
             dir,
@@ -116,7 +121,7 @@ impl Transcript {
     }
 
     /// The next lines of the part; `None` when all was read that is there.
-    fn read(&mut self) -> io::Result<Option<Output>> {
+    pub fn read(&mut self) -> io::Result<Option<Output>> {
         loop {
             let Some(open) = &mut self.open else {
                 self.open = match Open::at(&before(&self.dir))? {

@@ -1,5 +1,5 @@
 //! The state folder as facts: a run is told whenever its journal grew, its output grew, or its process ended.
-//! Looks often while something runs and once a second otherwise; reads only what was appended.
+//! Looks often while something runs and seldom otherwise; reads only what was appended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::estimate::Figures;
-use super::follow::{Reader, folders, id_of};
+use super::follow::{LOOK, Reader, folders, id_of};
 use super::state::State;
 use crate::domain::event::Event;
 
-/// While a run is alive: live text changes twice a second at most.
-const BUSY: Duration = Duration::from_millis(100);
-/// A run that another terminal started shows up within this.
+/// A run that was started, here or in another terminal, shows up within this.
+const GLANCE: Duration = Duration::from_millis(250);
+/// How often runs are looked at that hardly ever change.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// Ends with `shutdown` or when nobody listens any more.
@@ -36,7 +36,7 @@ pub async fn watch(
                 sent = facts.send(event) => if sent.is_err() { return },
             }
         }
-        let pause = if seen.is_busy() { BUSY } else { QUIET };
+        let pause = if seen.is_busy() { LOOK } else { GLANCE };
         tokio::select! {
             biased;
             () = shutdown.cancelled() => return,
