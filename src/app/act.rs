@@ -376,6 +376,10 @@ pub fn ask_cancel(model: &mut Model) -> Vec<Effect> {
         && let Some(run) = model.runs.get(&id)
     {
         let (title, detail) = match (run.cancels, &run.undoing) {
+            (0, None) if run.committed => (
+                format!("Cancel {}, started by {}?", run.name(), run.actor),
+                "the release is committed and stays; what stands behind it is left out",
+            ),
             (0, None) => (
                 format!("Cancel {}, started by {}?", run.name(), run.actor),
                 "what it changed is taken back",

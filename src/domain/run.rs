@@ -80,6 +80,9 @@ pub struct RunView {
     pub waited: Duration,
     /// Being undone: a gate failed, or somebody cancelled.
     pub undoing: Option<String>,
+    /// Its release is committed and stays, whatever becomes of what stands behind it.
+    #[serde(default)]
+    pub committed: bool,
     /// How often somebody asked it to end: the first time it undoes, the second time it stops where it is.
     #[serde(default)]
     pub cancels: usize,

@@ -261,6 +261,17 @@ impl Plan {
         }
     }
 
+    /// Nothing is half done where nobody has answered.
+    #[must_use]
+    pub fn asks_a_person(&self, stage: &Stage) -> bool {
+        match stage {
+            Stage::Local(name) => self
+                .custom(name)
+                .is_some_and(|stage| matches!(stage.work, Work::Approve { .. })),
+            _ => false,
+        }
+    }
+
     /// The slots of this run, and what is done at its end.
     fn all_slots(&self) -> Vec<Slot> {
         let ends = always(self)

@@ -97,8 +97,10 @@ pub struct Run {
     pending_work: Vec<String>,
     /// Stop where it is: what the reason is.
     halted: Option<String>,
-    /// The stage of the service's own that failed behind the commit.
-    stopped_by: Option<Stage>,
+    /// Behind the commit a stage failed, or somebody cancelled: only what is always done is done now.
+    stopped: bool,
+    /// Work that an earlier process of it did behind the commit or at the end.
+    done: BTreeSet<Step>,
     cancels: u8,
     closed: bool,
 }
@@ -146,7 +148,8 @@ impl Run {
             unretired: BTreeMap::new(),
             pending_work: Vec::new(),
             halted: None,
-            stopped_by: None,
+            stopped: false,
+            done: BTreeSet::new(),
             cancels: 0,
             closed: false,
         }
@@ -252,6 +255,9 @@ impl Run {
         if step.stage == Stage::Commit {
             self.committed = true;
         }
+        if step.stage == Stage::Unlock {
+            self.touched.remove(&step.host);
+        }
         if step.stage == Stage::Sweep {
             self.worked.remove(&step.host);
         }
@@ -352,19 +358,20 @@ impl Run {
                 continue;
             }
             for host in self.hosts_of(&stage) {
-                if stage.is_local() || !self.lost.contains_key(&host) {
-                    self.ask(stage.clone(), host, actions);
+                let step = Step {
+                    stage: stage.clone(),
+                    host,
+                };
+                let is_there = stage.is_local() || !self.lost.contains_key(&step.host);
+                if is_there && !self.done.contains(&step) {
+                    self.ask(step.stage, step.host, actions);
                 }
             }
         }
     }
 
-    /// Behind a stage of the service's own that failed after the commit only what is always done is done.
     fn is_left_out(&self, stage: &Stage) -> bool {
-        self.way == Way::On
-            && self.stopped_by.is_some()
-            && matches!(stage, Stage::Run(_) | Stage::Local(_))
-            && !self.plan.is_always(stage)
+        self.way == Way::On && self.stopped && stage.is_work() && !self.plan.is_always(stage)
     }
 
     fn hosts_of(&self, stage: &Stage) -> Vec<HostName> {

@@ -174,6 +174,12 @@ impl Stage {
         matches!(self, Self::Build | Self::Test(_) | Self::Run(_))
     }
 
+    /// A stage of the service's pipeline that makes no image and no release: it stands before the deploy or behind it.
+    #[must_use]
+    pub fn is_work(&self) -> bool {
+        matches!(self, Self::Test(_) | Self::Push | Self::Run(_) | Self::Local(_))
+    }
+
     /// Needs no host: it is done even where its step's host was lost.
     #[must_use]
     pub fn is_local(&self) -> bool {

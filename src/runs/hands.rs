@@ -89,6 +89,8 @@ struct Held {
     image: Option<Named>,
     /// What the tags named before the run.
     tags: BTreeMap<HostName, Tags>,
+    /// What the run built, whatever its tags name by now.
+    built: Option<ImageId>,
     /// How many tests under way stand on an image that was brought there for them.
     lent: BTreeMap<(HostName, ImageId), usize>,
 }
@@ -119,6 +121,8 @@ pub struct Tools {
     pub resumed: Option<Decision>,
     /// What an earlier process of this run found its tags to name.
     pub tags: BTreeMap<HostName, Tags>,
+    /// And what it built.
+    pub built: Option<ImageId>,
 }
 
 impl Hands {
@@ -147,6 +151,7 @@ impl Hands {
                 resumed: tools.resumed.is_some(),
                 decision: tools.resumed.map(Arc::new),
                 tags: tools.tags,
+                built: tools.built,
                 ..Held::default()
             }),
         }

@@ -66,17 +66,17 @@ fn run(dir: &Path) -> Result<u8, Fault> {
     Journal::reserve(dir)?;
     let by = super::who();
     let machine = by.machine.clone();
-    let (run, resumed, tags) = if records.is_empty() {
+    let (run, resumed, (tags, built)) = if records.is_empty() {
         journal.write(super::pen::now(), Entry::Opened(Box::new(file.plan.clone())))?;
-        (Run::new(file.plan.clone()), None, BTreeMap::new())
+        (Run::new(file.plan.clone()), None, (BTreeMap::new(), None))
     } else {
         let left = left(&records, &file.plan.run)?;
         // What is recovered stands on nothing new.
         file.behind.clear();
         cancel::forget(dir).map_err(|error| Fault::new("forget what was asked before", error))?;
         journal.write(super::pen::now(), Entry::Resumed { by })?;
-        let (decision, tags) = (left.decision.clone(), left.tags.clone());
-        (Run::resumed(left), decision, tags)
+        let (decision, made) = (left.decision.clone(), (left.tags.clone(), left.built.clone()));
+        (Run::resumed(left), decision, made)
     };
     let state = State::around(dir)?;
     let waiting = Waiting::enter(state.clone(), &file)?;
@@ -98,6 +98,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         dir: dir.to_path_buf(),
         resumed,
         tags,
+        built,
     });
     say(launch::READY);
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -324,6 +324,7 @@ impl Fold {
             waiting: self.waiting.as_ref().map(|(_, text)| text.clone()),
             waited: self.waited,
             undoing: self.undoing.clone(),
+            committed: self.way == Way::On && self.kept.is_none(),
             cancels: 0,
             from: decision.and_then(|decision| decision.from),
             to: decision.map(|decision| decision.release).or(self.plan.to),

@@ -103,6 +103,7 @@ fn deploy(hosts: usize) -> RunView {
             ),
         ],
         output_skipped: 0,
+        committed: false,
         asks: Vec::new(),
         theirs: None,
         notes: Vec::new(),

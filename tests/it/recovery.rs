@@ -155,6 +155,7 @@ fn dead(number: u32, on: &str) -> RunView {
         estimate: None,
         output: Vec::new(),
         output_skipped: 0,
+        committed: false,
         asks: Vec::new(),
         theirs: None,
         notes: Vec::new(),

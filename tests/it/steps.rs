@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pilothouse::config::service::{Build, Builder, Test};
 use pilothouse::domain::fault::Fault;
-use pilothouse::domain::ids::{ImageId, RunId};
+use pilothouse::domain::ids::{HostName, ImageId, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::hosts;
 use pilothouse::runs::logins::Logins;
@@ -110,21 +110,7 @@ impl Ground {
             format!("FROM {BOX_IMAGE}\n{dockerfile}\n"),
         )
         .unwrap();
-        Build {
-            host: self.fleet.config().hosts[0].name.clone(),
-            context,
-            dockerfile: "Dockerfile".into(),
-            target: None,
-            args: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            tags: vec!["{time}".to_owned()],
-            git: None,
-            platform: None,
-            cache_from: Vec::new(),
-            secrets: BTreeMap::new(),
-            builder: Builder::Auto,
-            timeout: Duration::from_secs(30),
-        }
+        build_of(&self.fleet.config().hosts[0].name, &context)
     }
 
     async fn built(&self, plan: &Build, told: &Told) -> Result<ImageId, Fault> {
@@ -331,4 +317,23 @@ async fn nothing_is_built_tested_or_brought_anywhere_read_only() {
         );
     }
     assert!(Path::new(&plan.context).is_dir());
+}
+
+/// The Dockerfile of a folder, named by the time.
+pub(crate) fn build_of(host: &HostName, context: &Path) -> Build {
+    Build {
+        host: host.clone(),
+        context: context.to_path_buf(),
+        dockerfile: "Dockerfile".into(),
+        target: None,
+        args: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        tags: vec!["{time}".to_owned()],
+        git: None,
+        platform: None,
+        cache_from: Vec::new(),
+        secrets: BTreeMap::new(),
+        builder: Builder::Auto,
+        timeout: Duration::from_secs(30),
+    }
 }

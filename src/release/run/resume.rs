@@ -2,12 +2,13 @@
 //! The journal says what was decided; whether it was committed is asked of the first host's ledger.
 
 use super::{Part, Run, Stage, Way, road};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::ids::HostName;
+use crate::domain::ids::{HostName, ImageId};
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Finding, Record, Tags};
+use crate::release::stage::Step;
 
 /// What is known of a run that was left.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,10 @@ pub struct Left {
     pub closed: bool,
     /// What its tags named before it, as far as it looked.
     pub tags: BTreeMap<HostName, Tags>,
+    /// The image that it built, if it came so far.
+    pub built: Option<ImageId>,
+    /// Work behind the commit or at the end that was done: once is enough.
+    pub done: BTreeSet<Step>,
     /// So many waves may have been begun.
     pub begun: u32,
     /// What was to be committed of it when it was paused.
@@ -35,6 +40,7 @@ impl Left {
     pub fn read(records: &[Record]) -> Option<Self> {
         let mut left: Option<Self> = None;
         let mut resumed = false;
+        let mut turned = false;
         for record in records {
             match (&record.entry, &mut left) {
                 (Entry::Opened(plan), None) => {
@@ -45,6 +51,8 @@ impl Left {
                         untouched: false,
                         closed: false,
                         tags: BTreeMap::new(),
+                        built: None,
+                        done: BTreeSet::new(),
                         begun: u32::MAX,
                         part: None,
                     });
@@ -63,6 +71,17 @@ impl Left {
                 ) => {
                     left.tags.insert(step.host.clone(), tags.clone());
                 }
+                (
+                    Entry::Done {
+                        step,
+                        finding: Finding::Image { id, .. },
+                        ..
+                    },
+                    Some(left),
+                ) if step.stage == Stage::Build => left.built = Some(id.clone()),
+                (Entry::Done { step, .. }, Some(left)) if turned && step.stage.is_work() => {
+                    left.done.insert(step.clone());
+                }
                 (Entry::Closed { .. }, Some(left)) => left.closed = true,
                 (Entry::Resumed { .. }, Some(left)) => {
                     left.closed = false;
@@ -74,7 +93,12 @@ impl Left {
                         why: why.clone(),
                     });
                 }
-                (Entry::Turned { way: Way::Back, .. }, Some(left)) => left.part = None,
+                (Entry::Turned { way, .. }, Some(left)) => {
+                    turned = true;
+                    if *way == Way::Back {
+                        left.part = None;
+                    }
+                }
                 (Entry::Intent(step), Some(left)) => match step.stage {
                     Stage::Connect if !resumed => {
                         left.untouched = true;
@@ -116,6 +140,7 @@ impl Run {
         run.decision = left.decision;
         run.committed = left.committed;
         run.untouched = left.untouched;
+        run.done = left.done;
         run.begun = left.begun;
         run.part = left.part;
         run

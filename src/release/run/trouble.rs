@@ -55,9 +55,13 @@ impl Run {
                     self.unretired.insert(step.host.clone(), said);
                 }
                 Stage::Copy | Stage::CleanUp => self.pending_work.push(said),
-                Stage::Run(_) | Stage::Local(_) => {
-                    self.stopped_by = Some(step.stage.clone());
-                    self.differences.push(said);
+                stage if stage.is_work() => {
+                    self.stopped = true;
+                    if failure.kind == FailureKind::Interrupted && self.plan.asks_a_person(stage) {
+                        self.pending_work.push(said);
+                    } else {
+                        self.differences.push(said);
+                    }
                 }
                 _ => self.differences.push(format!("{}: {said}", step.host)),
             },
@@ -157,8 +161,21 @@ impl Run {
                     });
                 }
             }
-            // It is on its way back already, or committed: there only the way on is left.
-            Way::Ask | Way::Back | Way::On => {}
+            // What was committed stays; of what stands behind it nothing more is begun.
+            Way::On => {
+                let is_behind = |stage: &Stage| stage.is_work() && !self.plan.is_always(stage);
+                if self.pending.iter().any(|step| is_behind(&step.stage)) {
+                    actions.push(Action::Interrupt);
+                }
+                let ahead = self.road.get(self.at..).unwrap_or_default();
+                if !self.stopped && ahead.iter().flatten().any(is_behind) {
+                    self.stopped = true;
+                    self.pending_work
+                        .push(format!("cancelled by {by} behind the commit, which stays"));
+                }
+            }
+            // It is on its way back already.
+            Way::Ask | Way::Back => {}
         }
     }
 

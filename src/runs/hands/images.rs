@@ -226,9 +226,13 @@ impl Hands {
         } else {
             LastName::Goes
         };
-        let tags = self.held().tags.get(&step.host).cloned().unwrap_or_default();
+        let (tags, built) = {
+            let held = self.held();
+            let tags = held.tags.get(&step.host).cloned().unwrap_or_default();
+            (tags, held.built.clone())
+        };
         for (tag, before) in &tags {
-            image::put_back(daemon, tag, before.as_ref(), last)
+            image::put_back(daemon, tag, (before.as_ref(), built.as_ref()), last)
                 .await
                 .map_err(Failure::refused)?;
         }
@@ -256,12 +260,15 @@ impl Hands {
             .await
             .map_err(|fault| self.interrupted(fault))?;
         let reference = self.plan.image.clone();
-        self.held().image = Some(Named {
+        let mut held = self.held();
+        held.built = Some(id.clone());
+        held.image = Some(Named {
             id: id.clone(),
             reference: reference.clone(),
             on: step.host.clone(),
             pinned: None,
         });
+        drop(held);
         Ok(Finding::Image { id, reference })
     }
 

@@ -330,7 +330,7 @@ async fn put_back(daemon: &Daemon, tag: &str, before: Option<&Found>, progress: 
     let before = before.map(|found| &found.id);
     let tidied = tokio::time::timeout(
         TIDY_LIMIT,
-        super::image::put_back(daemon, tag, before, LastName::Goes),
+        super::image::put_back(daemon, tag, (before, None), LastName::Goes),
     )
     .await;
     let why = match tidied {

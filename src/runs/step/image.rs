@@ -100,12 +100,13 @@ pub enum LastName {
     Stays,
 }
 
-/// Lets `tag` name what it named before: another image, or none. Does nothing where it does so already.
+/// Lets `tag` name what it named before: another image, or none. Does nothing where it does so already, nor where it is
+/// known what was made and the tag names something else by now: that is another run's, or a person's.
 /// The layers behind it stay as the builder's cache.
 pub async fn put_back(
     daemon: &Daemon,
     tag: &str,
-    before: Option<&ImageId>,
+    (before, made): (Option<&ImageId>, Option<&ImageId>),
     last: LastName,
 ) -> Result<(), Fault> {
     let fault = |error: Error| {
@@ -117,6 +118,7 @@ pub async fn put_back(
     let now = inspect(daemon.read(), tag).await.map_err(fault)?;
     match (before, now) {
         (Some(before), Some(now)) if *before == now.id => Ok(()),
+        (_, Some(now)) if made.is_some_and(|made| *made != now.id) => Ok(()),
         (Some(before), _) => point(daemon.change()?, before.as_str(), tag).await.map_err(fault),
         (None, Some(now)) if last == LastName::Stays && now.tags.len() < 2 => Ok(()),
         (None, Some(_)) => {

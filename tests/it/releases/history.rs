@@ -1,14 +1,12 @@
 //! What is kept of earlier releases: labels, ledgers and images; and what goes when it is kept no more.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
 };
-use pilothouse::config::service::{Build, Builder};
 use pilothouse::domain::ids::{ImageId, ReleaseNumber};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::RunRequest;
@@ -49,21 +47,7 @@ async fn built(daemon: &Daemon, version: &str) -> ImageId {
         format!("FROM {BOX_IMAGE}\nRUN echo {version}\n"),
     )
     .unwrap();
-    let plan = Build {
-        host: daemon.name().clone(),
-        context: folder.path().to_path_buf(),
-        dockerfile: "Dockerfile".into(),
-        target: None,
-        args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        tags: vec!["{time}".to_owned()],
-        git: None,
-        platform: None,
-        cache_from: Vec::new(),
-        secrets: BTreeMap::new(),
-        builder: Builder::Auto,
-        timeout: Duration::from_secs(30),
-    };
+    let plan = crate::steps::build_of(daemon.name(), folder.path());
     let labels = BTreeMap::from([("pilothouse.git".to_owned(), format!("revision-{version}"))]);
     let tags = [format!("shop:{version}")];
     let order = build::Order {

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use pilothouse::config::service::{CustomStage, Slot, Test, Work};
+use bollard::query_parameters::TagImageOptionsBuilder;
+use pilothouse::config::service::{Build, CustomStage, Slot, Test, Work};
 use pilothouse::domain::ids::ReleaseNumber;
+use pilothouse::domain::order::Access;
+use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::runs::{self, Word};
+use rustix::process::{Signal, kill_process};
 
 use super::Sim;
 use super::bench::actor;
@@ -66,14 +70,7 @@ async fn stages_are_done_in_order_in_containers_and_here_and_by_a_persons_word()
             },
         ),
         command(folder.path(), "one", false, 0),
-        stage(
-            "go",
-            false,
-            Work::Approve {
-                question: "May it go?".to_owned(),
-                timeout: LIMIT,
-            },
-        ),
+        asks("go"),
         command(folder.path(), "behind", false, 0),
         command(folder.path(), "notify", true, 0),
     ];
@@ -190,17 +187,7 @@ async fn a_no_and_a_cancel_while_it_waits_leave_everything_as_it_was() {
     let before = bench.look().await;
     let folder = tempfile::tempdir().unwrap();
     let service = &mut bench.config.services[0];
-    service.stages = vec![
-        stage(
-            "go",
-            false,
-            Work::Approve {
-                question: "May it go?".to_owned(),
-                timeout: LIMIT,
-            },
-        ),
-        command(folder.path(), "notify", true, 0),
-    ];
+    service.stages = vec![asks("go"), command(folder.path(), "notify", true, 0)];
     service.pipeline = vec![vec![custom("go")], vec![Slot::Deploy]];
 
     let run = bench.launch(&bench.state, RunKind::Pipeline).await;
@@ -227,4 +214,134 @@ async fn a_no_and_a_cancel_while_it_waits_leave_everything_as_it_was() {
     assert_eq!(exit, 130, "{}", bench.journal(&run));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
     assert_eq!(told(folder.path()), ["notify reverted", "notify reverted"]);
+}
+
+fn asks(name: &str) -> CustomStage {
+    let (question, timeout) = ("May it go?".to_owned(), LIMIT);
+    stage(name, false, Work::Approve { question, timeout })
+}
+
+/// Deployed, then `migrate`, `go`, which waits for a person, and `report`.
+fn behind(bench: &mut Sim, folder: &Path) {
+    let service = &mut bench.config.services[0];
+    service.stages = vec![
+        command(folder, "migrate", false, 0),
+        asks("go"),
+        command(folder, "report", false, 0),
+        command(folder, "notify", true, 0),
+    ];
+    let behind = ["migrate", "go", "report"].map(|name| vec![custom(name)]);
+    service.pipeline = std::iter::once(vec![Slot::Deploy]).chain(behind).collect();
+}
+
+#[tokio::test]
+async fn cancelled_behind_the_commit_the_release_stays_and_nothing_more_is_begun() {
+    let mut bench = Sim::new(2);
+    let folder = tempfile::tempdir().unwrap();
+    behind(&mut bench, folder.path());
+    let run = bench.launch(&bench.state, RunKind::Pipeline).await;
+    waits(&bench, &run).await;
+    assert!(runs::view(&bench.state, &run).unwrap().committed);
+    runs::cancel(&bench.state, &run, "ops-b").unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 0, "{:?}\n{journal}", view.status);
+    assert!(
+        view.notes
+            .iter()
+            .any(|note| note.contains("cancelled by ops-b behind the commit")),
+        "{:?}",
+        view.notes
+    );
+    assert_eq!(told(folder.path()), ["migrate converged", "notify converged"]);
+    bench.assert_on(ReleaseNumber(1), &journal).await;
+}
+
+#[tokio::test]
+async fn what_was_done_behind_the_commit_is_not_done_again_by_a_recovery() {
+    let mut bench = Sim::new(2);
+    let folder = tempfile::tempdir().unwrap();
+    behind(&mut bench, folder.path());
+    let run = bench.launch(&bench.state, RunKind::Pipeline).await;
+    waits(&bench, &run).await;
+    kill_process(bench.process(&run), Signal::KILL).unwrap();
+    assert_eq!(bench.ended(&run).await.0, 5);
+    let word = Word {
+        yes: true,
+        by: actor().login,
+        reason: None,
+    };
+    let ((exit, view), ()) = tokio::join!(bench.recover(&run), async {
+        while runs::approve(&bench.state, &run, Some("go"), &word).is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 0, "{:?}\n{journal}", view.status);
+    assert_eq!(
+        told(folder.path()),
+        ["migrate converged", "report converged", "notify converged"]
+    );
+    bench.assert_on(ReleaseNumber(1), &journal).await;
+}
+
+#[tokio::test]
+async fn a_tag_that_somebody_moved_meanwhile_is_not_put_back() {
+    let mut bench = Sim::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let from = format!("FROM {}\nRUN echo built\n", pilothouse::sim::BOX_IMAGE);
+    std::fs::write(folder.path().join("Dockerfile"), from).unwrap();
+    let host = bench.config.hosts[0].clone();
+    let service = &mut bench.config.services[0];
+    service.image = "shop".to_owned();
+    service.build = Some(Build {
+        tags: vec!["of-the-day".to_owned()],
+        ..crate::steps::build_of(&host.name, folder.path())
+    });
+    service.stages = vec![asks("go")];
+    service.pipeline = vec![vec![Slot::Build], vec![custom("go")], vec![Slot::Deploy]];
+    let daemon = pilothouse::hosts::connect(&host, Access::Full).await.unwrap();
+    let named = async |tag: &str| {
+        let found = runs::step::survey::image(&daemon, tag).await.unwrap();
+        found.map(|image| image.id)
+    };
+    let no = Word {
+        yes: false,
+        by: actor().login,
+        reason: None,
+    };
+    for moved in [false, true] {
+        let request = RunRequest {
+            image: None,
+            ..bench.request(RunKind::Pipeline)
+        };
+        let run = runs::launch(&bench.state, &bench.config, &request, actor()).await;
+        let run = run.unwrap();
+        waits(&bench, &run).await;
+        let its = named("shop:of-the-day").await;
+        assert!(its.is_some() && its == named("shop:last-build").await);
+        let other = pilothouse::sim::BOX_IMAGE;
+        if moved {
+            let tag = TagImageOptionsBuilder::default()
+                .repo("shop")
+                .tag("last-build")
+                .build();
+            daemon
+                .change()
+                .unwrap()
+                .tag_image(other, Some(tag))
+                .await
+                .unwrap();
+        }
+        runs::approve(&bench.state, &run, Some("go"), &no).unwrap();
+        let (exit, view) = bench.ended(&run).await;
+        assert_eq!(exit, 1, "{:?}", view.status);
+        assert_eq!(named("shop:of-the-day").await, None);
+        let left = named("shop:last-build").await;
+        if moved {
+            assert_eq!(left, named(other).await);
+        } else {
+            assert_eq!(left, None);
+        }
+    }
 }
