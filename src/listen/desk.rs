@@ -23,6 +23,7 @@ use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
 use crate::domain::run::RunKind;
 use crate::release::plan::Actor;
+use crate::runs::family::Family;
 use crate::runs::{self, State};
 
 /// Proven deliveries that wait for their turn; a forge sends more again later.
@@ -307,15 +308,16 @@ impl Desk {
             .env("PILOTHOUSE_COMMIT", &push.commit)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true);
+            .stderr(Stdio::null());
         for name in self.config.private_variables() {
             command.env_remove(name);
         }
-        let ended = tokio::time::timeout(PREPARE_LIMIT, command.status())
+        let (mut child, family) = Family::start(&mut command).map_err(|error| fault(&error))?;
+        let ended = tokio::time::timeout(PREPARE_LIMIT, child.wait())
             .await
             .map_err(|_elapsed| fault(&format!("it did not end within {} s", PREPARE_LIMIT.as_secs())))?
             .map_err(|error| fault(&error))?;
+        family.has_ended();
         if ended.success() {
             Ok(())
         } else {

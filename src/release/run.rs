@@ -97,8 +97,8 @@ pub struct Run {
     pending_work: Vec<String>,
     /// Stop where it is: what the reason is.
     halted: Option<String>,
-    /// Behind the commit a stage failed, or somebody cancelled: only what is always done is done now.
-    stopped: bool,
+    /// The stage that failed behind the commit, or who cancelled: only what is always done is done now.
+    stopped_by: Option<String>,
     /// Work that an earlier process of it did behind the commit or at the end.
     done: BTreeSet<Step>,
     cancels: u8,
@@ -148,7 +148,7 @@ impl Run {
             unretired: BTreeMap::new(),
             pending_work: Vec::new(),
             halted: None,
-            stopped: false,
+            stopped_by: None,
             done: BTreeSet::new(),
             cancels: 0,
             closed: false,
@@ -371,7 +371,7 @@ impl Run {
     }
 
     fn is_left_out(&self, stage: &Stage) -> bool {
-        self.way == Way::On && self.stopped && stage.is_work() && !self.plan.is_always(stage)
+        self.way == Way::On && self.stopped_by.is_some() && stage.is_work() && !self.plan.is_always(stage)
     }
 
     fn hosts_of(&self, stage: &Stage) -> Vec<HostName> {

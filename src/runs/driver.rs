@@ -107,7 +107,10 @@ impl Driver {
         let mut looks: u32 = 0;
         loop {
             let behind = match (waiting.ask()?, self.run.way()) {
-                (Asked::Ours, _) => return Ok(Begin::Now),
+                (Asked::Ours, _) => {
+                    self.hands.has_waited(waiting.waited());
+                    return Ok(Begin::Now);
+                }
                 // The locks on its hosts decide; the one that is under way may be the one that recovers it.
                 (Asked::Behind(_) | Asked::Late(_), Way::Ask) if self.run.plan().is_release() => {
                     return Ok(Begin::Now);

@@ -54,9 +54,8 @@ pub struct Hands {
     pub state: State,
     /// The machine that this process runs on.
     pub machine: String,
-    /// For whoever holds a lock on another machine; since when is the process's beginning.
+    /// For whoever holds a lock on another machine.
     pub wait: Wait,
-    began: Instant,
     pub secrets: Secrets,
     pub logins: Logins,
     /// For builders alone.
@@ -89,6 +88,8 @@ struct Held {
     image: Option<Named>,
     /// What the tags named before the run.
     tags: BTreeMap<HostName, Tags>,
+    /// For others, so far: its own work does not count.
+    waited: Duration,
     /// What the run built, whatever its tags name by now.
     built: Option<ImageId>,
     /// How many tests under way stand on an image that was brought there for them.
@@ -139,7 +140,6 @@ impl Hands {
             state: tools.state,
             machine: tools.machine,
             wait: tools.wait,
-            began: Instant::now(),
             secrets: tools.secrets,
             logins: tools.logins,
             bases: tools.bases,
@@ -160,6 +160,11 @@ impl Hands {
     /// Nothing is held across an await, and nobody panics while holding it.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For its turn, or for a lock.
+    pub fn has_waited(&self, long: Duration) {
+        self.held().waited += long;
     }
 
     pub fn decided(&self, decision: Decision) {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::draft::draft;
@@ -27,6 +28,8 @@ use crate::release::plan::Actor;
 
 /// From its start until its first record is on disk.
 const START_LIMIT: Duration = Duration::from_secs(15);
+/// Of one that is asked to end: nothing of it is on any host yet.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the runner says once it holds the run and has written its first record.
 pub(super) const READY: &[u8] = b"ready\n";
@@ -174,6 +177,20 @@ pub(super) async fn start(
     }))
 }
 
+/// Who was told that it did not begin must not see it deploy later: asked first, since it may have begun just now.
+async fn end(child: &mut tokio::process::Child) {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    if let Some(process) = id.and_then(Pid::from_raw) {
+        // Who is gone by now needs no signal.
+        kill_process(process, Signal::TERM).ok();
+    }
+    if tokio::time::timeout(END_LIMIT, child.wait()).await.is_err()
+        && let Err(error) = child.kill().await
+    {
+        tracing::warn!(%error, "a run that had not begun in time was not ended");
+    }
+}
+
 /// What the runner said first.
 async fn started(
     stay: Stay,
@@ -214,8 +231,14 @@ async fn started(
         }
         Ok::<_, std::io::Error>(said)
     };
-    let late = |_elapsed| std::io::Error::other("it did not begin");
-    tokio::time::timeout(START_LIMIT, handing_over)
-        .await
-        .map_err(late)?
+    match tokio::time::timeout(START_LIMIT, handing_over).await {
+        Ok(said) => said,
+        Err(_elapsed) => {
+            end(&mut child).await;
+            Err(std::io::Error::other(format!(
+                "it had not begun {} s later, and was ended",
+                START_LIMIT.as_secs()
+            )))
+        }
+    }
 }

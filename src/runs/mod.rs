@@ -15,6 +15,7 @@ pub mod chain;
 pub mod journal;
 pub mod output;
 pub mod transcript;
+pub mod family;
 pub mod secrets;
 pub mod logins;
 pub mod tested;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
+use super::family::Family;
 use super::finish::Finish;
 use super::logins::Logins;
 use crate::config::service::{Secret, Spec};
@@ -171,14 +172,13 @@ fn filled(what: &str, value: String) -> Result<String, Fault> {
 /// What a command prints, or why that is nothing to go by. It is ended when nobody waits for it any more.
 async fn said(command: &[String]) -> Result<String, String> {
     let (program, arguments) = command.split_first().ok_or("its command is empty")?;
-    let mut child = tokio::process::Command::new(program)
+    let mut command = tokio::process::Command::new(program);
+    command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("{program}: {error}"))?;
+        .stderr(Stdio::null());
+    let (mut child, family) = Family::start(&mut command).map_err(|error| format!("{program}: {error}"))?;
     let mut bytes = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         // A longer one is refused: the command hears so by its closed pipe.
@@ -190,6 +190,7 @@ async fn said(command: &[String]) -> Result<String, String> {
             .wait()
             .await
             .map_err(|error| format!("{program}: {error}"))?;
+        family.has_ended();
         if !status.success() {
             return Err(format!("{program} ended with {status}"));
         }
@@ -279,11 +280,22 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_hangs_or_never_stops_printing_is_given_up() {
         let command = |script: &str| Secret::Command(["sh", "-c", script].map(str::to_owned).into());
-        let hangs = command("echo hunter2; exec sleep 1000");
-        let fault = within("KEY", &hangs, &|_| None, Duration::from_millis(200))
+        let folder = tempfile::tempdir().unwrap();
+        let group = folder.path().join("group");
+        let script = format!("echo $$ > {}; echo hunter2; sleep 1000 | cat", group.display());
+        let fault = within("KEY", &command(&script), &|_| None, Duration::from_millis(500))
             .await
             .unwrap_err();
         assert!(fault.why.contains("sh did not answer"), "{fault}");
+        // Nobody of the pipe is left behind.
+        let group: i32 = std::fs::read_to_string(group).unwrap().trim().parse().unwrap();
+        let group = rustix::process::Pid::from_raw(group).unwrap();
+        let gone = async {
+            while rustix::process::test_kill_process_group(group).is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
         for endless in [command("exec yes hunter2"), Secret::File("/dev/zero".into())] {
             let fault = one("KEY", &endless, &|_| None).await.unwrap_err();
             assert!(fault.why.contains("longer than 512000 bytes"), "{fault}");

@@ -3,7 +3,7 @@
 //! Asks only; who waits, for how long, and what ends it is the driver's.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::queue::{Ahead, Place, Queue, Turn};
 use super::state::{RunFile, State, is_alive, read_run_file};
@@ -145,6 +145,12 @@ impl Waiting {
         } else {
             Asked::Behind(words)
         })
+    }
+
+    /// For the others before it, by now.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.begun.elapsed()
     }
 
     /// The run has ended: the next one may begin.

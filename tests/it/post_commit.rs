@@ -95,8 +95,7 @@ impl Desk {
 
     /// The run that a commit says it has started, followed to its end: it is of exactly this commit.
     fn follow(&self, folder: &Path, said: &str) {
-        let run = said.lines().find_map(|line| RunId::parse(line.trim()).ok());
-        let run = run.unwrap_or_else(|| panic!("no run in {said:?}"));
+        let run = run_of(said);
         self.command(folder, &["pilothouse", "follow", run.as_str()]);
         let output = self.command(folder, &["pilothouse", "runs", run.as_str(), "--json"]);
         let view: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -108,6 +107,12 @@ impl Desk {
             "{image:?} is not {expected:?}: {view}"
         );
     }
+}
+
+/// The one that a commit says it has started.
+fn run_of(said: &str) -> RunId {
+    let run = said.lines().find_map(|line| RunId::parse(line.trim()).ok());
+    run.unwrap_or_else(|| panic!("no run in {said:?}"))
 }
 
 impl Drop for Desk {
@@ -155,4 +160,14 @@ fn every_commit_starts_the_pipeline_by_the_documented_line() {
     desk.git(&second, &["add", "."]);
     let said = desk.git(&second, &["commit", "-q", "-m", "A note"]);
     desk.follow(&repository, &said);
+    // One after the other, faster than a pipeline: none of them is lost.
+    let commits = ["three", "four", "five"].map(|text| {
+        std::fs::write(repository.join("note"), text).unwrap();
+        desk.git(&repository, &["add", "."]);
+        desk.git(&repository, &["commit", "-q", "-m", text])
+    });
+    for said in commits {
+        let run = run_of(&said);
+        desk.command(&repository, &["pilothouse", "follow", run.as_str()]);
+    }
 }

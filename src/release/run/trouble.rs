@@ -56,7 +56,7 @@ impl Run {
                 }
                 Stage::Copy | Stage::CleanUp => self.pending_work.push(said),
                 stage if stage.is_work() => {
-                    self.stopped = true;
+                    self.stopped_by = Some(stage.to_string());
                     if failure.kind == FailureKind::Interrupted && self.plan.asks_a_person(stage) {
                         self.pending_work.push(said);
                     } else {
@@ -168,8 +168,8 @@ impl Run {
                     actions.push(Action::Interrupt);
                 }
                 let ahead = self.road.get(self.at..).unwrap_or_default();
-                if !self.stopped && ahead.iter().flatten().any(is_behind) {
-                    self.stopped = true;
+                if self.stopped_by.is_none() && ahead.iter().flatten().any(is_behind) {
+                    self.stopped_by = Some(by.to_owned());
                     self.pending_work
                         .push(format!("cancelled by {by} behind the commit, which stays"));
                 }

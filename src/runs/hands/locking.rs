@@ -23,6 +23,12 @@ const BEATEN: u32 = 5;
 impl Hands {
     pub(super) async fn lock(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
         let begun = Instant::now();
+        let done = self.lock_in_time(step, daemon, begun).await;
+        self.has_waited(begun.elapsed());
+        done
+    }
+
+    async fn lock_in_time(&self, step: &Step, daemon: &Daemon, begun: Instant) -> Result<Finding, Failure> {
         let (mut said, mut beaten) = (String::new(), 0);
         loop {
             if !self.held().resumed && self.held().locks.is_empty() {
@@ -36,7 +42,7 @@ impl Hands {
             let passed = match self.plan_wait() {
                 Wait::No => return Err(failure),
                 Wait::Turn => begun.elapsed() > PATIENCE,
-                Wait::UpTo(limit) => self.began.elapsed() > limit,
+                Wait::UpTo(limit) => self.held().waited + begun.elapsed() > limit,
             };
             if passed {
                 return Err(failure);
