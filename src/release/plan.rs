@@ -12,7 +12,6 @@ use super::spec::Seals;
 use super::subject::Subject;
 use crate::config::Service;
 use crate::config::service::{Deploy, Slot, Test};
-use crate::config::test::TestImage;
 use crate::domain::ids::{HostName, ReleaseNumber, RunId};
 use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
@@ -81,17 +80,6 @@ impl Plan {
     #[must_use]
     pub fn builds(&self) -> bool {
         slots(self).iter().flatten().any(|slot| *slot == Slot::Build)
-    }
-
-    /// Does it build a stage of the Dockerfile to test in?
-    #[must_use]
-    pub fn tests_a_stage(&self) -> bool {
-        slots(self).iter().flatten().any(|slot| match slot {
-            Slot::Test(name) => self
-                .test(name)
-                .is_some_and(|test| matches!(test.image, TestImage::Target(_))),
-            Slot::Build | Slot::Push | Slot::Custom(_) | Slot::Deploy => false,
-        })
     }
 
     /// Does it put its image into a registry?

@@ -7,6 +7,7 @@ use super::plan::{LATEST, Plan};
 use super::rolling;
 use super::stage::{Stage, Way};
 use crate::config::service::{CustomStage, Deploy, ReleaseTest, Slot, Strategy, Test, Work};
+use crate::config::test::TestImage;
 use crate::domain::ids::HostName;
 use crate::domain::run::RunKind;
 
@@ -369,6 +370,20 @@ impl Plan {
             }
         }
         found
+    }
+
+    /// Does it start a container that is no replica?
+    #[must_use]
+    pub fn starts_containers(&self) -> bool {
+        self.all_slots().iter().any(|slot| self.container(slot).is_some())
+    }
+
+    /// Does it build a stage of the Dockerfile to test in, or to run a stage of its own in?
+    #[must_use]
+    pub fn tests_a_stage(&self) -> bool {
+        let slots = self.all_slots();
+        let mut tests = slots.iter().filter_map(|slot| self.container(slot));
+        tests.any(|(test, _)| matches!(test.image, TestImage::Target(_)))
     }
 
     /// Every tag that the run may give or move on its hosts.

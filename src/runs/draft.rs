@@ -1,7 +1,7 @@
 //! What is asked for, made into a plan: which hosts, which image, which tags.
 //! Looks at the configuration and at git; at hosts only for what a promotion takes from there.
 
-use crate::config::service::Strategy;
+use crate::config::service::{Strategy, Work};
 use crate::config::{Config, Host, Service, compose};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
@@ -67,7 +67,7 @@ pub async fn draft(
         service: planned(service, request.kind),
         seals: Seals::new(),
     };
-    if !plan.test_hosts().is_empty() {
+    if plan.starts_containers() {
         super::compose::complete(&mut plan.service)?;
     }
     if let (Some(revision), Some(build)) = (&request.revision, &mut plan.service.build) {
@@ -132,7 +132,7 @@ fn hosts(plan: &Plan, config: &Config) -> Result<Vec<Host>, Fault> {
     plan.hosts().into_iter().map(known).collect()
 }
 
-/// What tests push gets its tags, if this run does any of them.
+/// What tests and stages push gets its tags, if this run does any of them.
 async fn name_tests(plan: &mut Plan, number: u64, now: Stamp) -> Result<(), Fault> {
     if plan.test_pushes().is_empty() {
         return Ok(());
@@ -140,12 +140,17 @@ async fn name_tests(plan: &mut Plan, number: u64, now: Stamp) -> Result<(), Faul
     let Some(build) = plan.service.build.clone() else {
         return Ok(());
     };
-    for template in plan
+    let stages = plan.service.stages.iter_mut();
+    let of_stages = stages.filter_map(|stage| match &mut stage.work {
+        Work::Run { test, .. } => test.push.as_mut(),
+        Work::Command { .. } | Work::Approve { .. } => None,
+    });
+    let of_tests = plan
         .service
         .tests
         .iter_mut()
-        .filter_map(|test| test.push.as_mut())
-    {
+        .filter_map(|test| test.push.as_mut());
+    for template in of_tests.chain(of_stages) {
         *template = build::reference(template, &build, number, now).await?;
     }
     Ok(())

@@ -119,14 +119,6 @@ impl Reader {
     }
 }
 
-/// The folders of the last runs, newest first.
-#[must_use]
-pub fn recent(state: &State) -> Vec<PathBuf> {
-    let mut dirs = folders(state);
-    dirs.truncate(SHOWN);
-    dirs
-}
-
 /// All of them, newest first.
 #[must_use]
 pub fn folders(state: &State) -> Vec<PathBuf> {

@@ -328,7 +328,7 @@ impl Hands {
             Stage::Push => self.push(step, &daemon).await,
             Stage::Run(name) => self.run(step, &daemon, name).await,
             Stage::Sweep => self.sweep(step, &daemon).await,
-            Stage::Lock => self.lock(step, &daemon).await,
+            Stage::Lock => Box::pin(self.lock(step, &daemon)).await,
             Stage::Preflight => {
                 self.fetch_from_registry(step, &daemon).await?;
                 Ok(Finding::Facts(Box::new(

@@ -2,7 +2,7 @@
 //! A torn last line is the end of it; a damaged line before the end is named, never skipped (see `chain`).
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
@@ -115,6 +115,21 @@ pub fn read(dir: &Path) -> Result<Vec<Record>, Fault> {
     let bytes = std::fs::read(&path)
         .map_err(|error| Fault::new(format!("read the journal {}", path.display()), error))?;
     Ok(Chain::default().read(&bytes, &path)?.0)
+}
+
+/// The same of a journal whose first record is wanted: of one that is not, no more than that is read.
+pub fn read_if(dir: &Path, is_wanted: impl Fn(&Record) -> bool) -> Result<Option<Vec<Record>>, Fault> {
+    let path = path(dir);
+    let fault = |error| Fault::new(format!("read the journal {}", path.display()), error);
+    let mut lines = BufReader::new(File::open(&path).map_err(fault)?);
+    let mut bytes = Vec::new();
+    lines.read_until(b'\n', &mut bytes).map_err(fault)?;
+    let first = Chain::default().read(&bytes, &path)?.0;
+    if !first.first().is_some_and(is_wanted) {
+        return Ok(None);
+    }
+    lines.read_to_end(&mut bytes).map_err(fault)?;
+    Ok(Some(Chain::default().read(&bytes, &path)?.0))
 }
 
 #[cfg(test)]

@@ -8,46 +8,55 @@ use super::{follow, journal};
 use crate::domain::fault::Fault;
 use crate::domain::ids::ImageId;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, Finding, Record};
+use crate::release::record::{Entry, FailureKind, Finding, Record};
 use crate::release::stage::Stage;
 
-/// Every test of the service passed on it, in one run or in several. Without tests there is nothing to pass.
+/// Every test of the service passed on it the last time it was done there, in one run or in several, in whatever
+/// environment. Without tests there is nothing to pass.
 #[must_use]
 pub fn passed(state: &State, plan: &Plan, image: &ImageId) -> bool {
     let mut left: BTreeSet<&str> = plan.service.tests.iter().map(|test| test.name.as_str()).collect();
-    for dir in follow::recent(state) {
+    for dir in follow::folders(state) {
         if left.is_empty() {
             break;
         }
         // A journal that cannot be read proves nothing.
-        let Ok(records) = journal::read(&dir) else {
+        let Ok(Some(records)) = journal::read_if(&dir, |first| is_of(first, plan)) else {
             continue;
         };
-        for name in passed_in(&records, plan, image) {
-            left.remove(name);
+        for (name, passed) in verdicts(&records, image) {
+            if left.remove(name) && !passed {
+                return false;
+            }
         }
     }
     left.is_empty()
 }
 
-/// The tests that a run of this service passed, if this image was what it tested.
-fn passed_in<'r>(records: &'r [Record], plan: &Plan, image: &ImageId) -> Vec<&'r str> {
-    let is_ours = records
-        .first()
-        .is_some_and(|first| matches!(&first.entry, Entry::Opened(opened) if opened.subject == plan.subject));
+fn is_of(first: &Record, plan: &Plan) -> bool {
+    matches!(&first.entry, Entry::Opened(opened) if opened.subject.service == plan.subject.service)
+}
+
+/// The tests that a run did, if this image was what it tested, and whether they passed.
+fn verdicts<'r>(records: &'r [Record], image: &ImageId) -> Vec<(&'r str, bool)> {
     let mut tested = None;
-    let mut passed = Vec::new();
+    let mut verdicts = Vec::new();
     for record in records {
-        let Entry::Done { step, finding, .. } = &record.entry else {
-            continue;
-        };
-        match (&step.stage, finding) {
-            (Stage::Build | Stage::Fetch, Finding::Image { id, .. }) => tested = Some(id),
-            (Stage::Test(name), _) if tested == Some(image) => passed.push(name.as_str()),
+        match &record.entry {
+            Entry::Done { step, finding, .. } => match (&step.stage, finding) {
+                (Stage::Build | Stage::Fetch, Finding::Image { id, .. }) => tested = Some(id),
+                (Stage::Test(name), _) if tested == Some(image) => verdicts.push((name.as_str(), true)),
+                _ => {}
+            },
+            // One that was ended says nothing of the image.
+            Entry::Failed { step, why, .. } if why.kind == FailureKind::Refused => match &step.stage {
+                Stage::Test(name) if tested == Some(image) => verdicts.push((name.as_str(), false)),
+                _ => {}
+            },
             _ => {}
         }
     }
-    if is_ours { passed } else { Vec::new() }
+    verdicts
 }
 
 /// Why `latest` does not move.

@@ -345,3 +345,36 @@ async fn a_tag_that_somebody_moved_meanwhile_is_not_put_back() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_last_word_of_its_tests_is_what_counts_of_an_image() {
+    let mut bench = Sim::new(1);
+    let host = bench.config.hosts[0].name.clone();
+    let mut ended = async |command: &str| {
+        bench.config.services[0].tests = vec![Test {
+            command: ["sh", "-c", command].map(str::to_owned).into(),
+            timeout: LIMIT,
+            ..Test::new("unit", host.clone())
+        }];
+        let (exit, view) = bench.run(RunKind::Test).await;
+        let request = bench.request(RunKind::Deploy);
+        let plan = Box::pin(runs::plan(
+            &bench.state,
+            &bench.config,
+            &request,
+            Access::ReadOnly,
+        ));
+        let warnings = plan.await.unwrap().warnings;
+        let untested = warnings.iter().any(|words| words.contains("no passed test of"));
+        assert_eq!(
+            (exit, untested),
+            (u8::from(untested), untested),
+            "{:?}",
+            view.status
+        );
+        untested
+    };
+    assert!(!ended("exit 0").await);
+    assert!(ended("exit 1").await, "it passed on Monday and failed on Tuesday");
+    assert!(!ended("exit 0").await);
+}
