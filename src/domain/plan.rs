@@ -25,6 +25,9 @@ pub struct RunRequest {
     pub revision: Option<String>,
     /// Where a rollback goes; absent: the last release committed on all hosts before the present one.
     pub to: Option<ReleaseNumber>,
+    /// What the plan said that was confirmed; something else by now is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreseen: Option<Foreseen>,
     /// Under which tags a push puts it into the registry; none: those that it has.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -43,6 +46,29 @@ pub struct RunRequest {
     /// Runs that must have ended well before this one begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<RunId>,
+}
+
+/// What a plan of a release said, to be held against what is decided under the locks. Absent: not said, and not held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreseen {
+    #[serde(default)]
+    pub from: Before,
+    /// Where a rollback goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<ReleaseNumber>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageId>,
+}
+
+/// What runs before a release.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Before {
+    /// It was to wait for others, which may change that.
+    #[default]
+    Whatever,
+    Nothing,
+    Release(ReleaseNumber),
 }
 
 /// What a run does while another one of its service is under way.
@@ -88,6 +114,7 @@ impl RunRequest {
             image: None,
             revision: None,
             to: None,
+            foreseen: None,
             tags: Vec::new(),
             reason: None,
             origin: None,

@@ -13,6 +13,7 @@ pub mod facts;
 pub mod preflight;
 pub mod adopt;
 pub mod decision;
+pub mod foreseen;
 mod destination;
 pub mod shelf;
 pub mod left;

@@ -13,6 +13,7 @@ use super::subject::Subject;
 use crate::config::Service;
 use crate::config::service::{Deploy, Slot, Test};
 use crate::domain::ids::{HostName, ReleaseNumber, RunId};
+use crate::domain::plan::Foreseen;
 use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
@@ -46,6 +47,9 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Where a rollback goes, if it was said.
     pub to: Option<ReleaseNumber>,
+    /// What was confirmed: a decision that differs is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreseen: Option<Foreseen>,
     /// A promotion: whose release this was.
     #[serde(default)]
     pub promoted: Option<Promoted>,

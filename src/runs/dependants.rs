@@ -122,6 +122,7 @@ fn of(request: &RunRequest, service: &ServiceName) -> RunRequest {
         service: service.clone(),
         image: None,
         revision: None,
+        foreseen: None,
         dependants: Vec::new(),
         ..request.clone()
     }

@@ -62,6 +62,7 @@ pub async fn draft(
         labels: std::collections::BTreeMap::new(),
         notes: Vec::new(),
         to: request.to,
+        foreseen: request.foreseen.clone(),
         promoted: None,
         adopts: whence(service, &request.found).map_err(|why| Fault::new(what(), why))?,
         service: planned(service, request.kind),

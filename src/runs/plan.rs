@@ -4,6 +4,7 @@
 mod adopt;
 mod describe;
 mod space;
+mod work;
 
 use super::draft::draft;
 use super::readers::Readers;
@@ -12,21 +13,19 @@ use super::state::State;
 use super::step::survey;
 use super::tested;
 use crate::config::Config;
-use crate::config::service::{CustomStage, Slot, Work};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber};
 use crate::domain::order::Access;
 use crate::domain::plan::{PlanView, RunRequest, Wait};
-use crate::domain::reference::{Reference, registry_of};
+use crate::domain::reference::Reference;
 use crate::domain::run::{RunKind, RunStatus, RunView};
 use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
-use crate::release::road::slots;
 use crate::release::shelf::shelf;
 use crate::release::spec::Seals;
-use crate::release::{left, preflight, spec};
+use crate::release::{foreseen, left, preflight, spec};
 
 /// Of this run alone.
 pub(super) async fn plan(
@@ -104,13 +103,19 @@ pub(super) async fn plan(
     let needed = super::needed::look(config, &plan, &mut readers).await;
     view.warnings.extend(needed.warnings);
     view.refusals.extend(needed.refusals);
-    view.order = work(&plan, false);
+    view.order = work::work(&plan, false);
     if plan.does_push() {
         pushed(state, &plan, &mut view);
     }
-    view.tests = tests(&plan);
+    view.tests = work::tests(&plan);
     if plan.is_release() {
-        release(&plan, (&mut facts, is_in_registry), config, &mut view);
+        let waits = state.queue_of(&plan.subject).last().is_some() || matches!(request.wait, Wait::UpTo(_));
+        let looked = Looked {
+            facts: &mut facts,
+            is_in_registry,
+            waits,
+        };
+        release(&plan, looked, config, &mut view);
         untested(state, &plan, &mut view);
     } else {
         view.undo = vec![if plan.test_hosts().is_empty() {
@@ -120,20 +125,11 @@ pub(super) async fn plan(
         }];
     }
     if plan.is_release() {
-        view.order.extend(work(&plan, true));
+        view.order.extend(work::work(&plan, true));
     }
-    view.order.extend(ends(&plan));
+    view.order.extend(work::ends(&plan));
     space::look(&plan, &facts, &mut readers, &mut view).await;
     Ok(view)
-}
-
-/// What is always done.
-fn ends(plan: &Plan) -> Vec<String> {
-    let stages = plan.service.stages.iter().filter(|stage| stage.always);
-    let always = stages.filter(|_| plan.kind == RunKind::Pipeline);
-    always
-        .map(|stage| format!("at the end, whatever came before: {}", custom(stage)))
-        .collect()
 }
 
 /// As far as nobody has to be asked for a secret.
@@ -177,9 +173,12 @@ fn died(state: &State, plan: &Plan, view: &mut PlanView) {
     }
 }
 
-/// A promotion is launched of what was seen, and of nothing else.
+/// A promotion is launched of what was seen, and of nothing else; what else is foreseen is not known yet.
 fn pinned(request: &RunRequest, plan: &Plan) -> RunRequest {
-    let mut request = request.clone();
+    let mut request = RunRequest {
+        foreseen: None,
+        ..request.clone()
+    };
     if let (Some(origin), Some(promoted)) = (&mut request.origin, &plan.promoted) {
         origin.release = Some(promoted.release);
         request.image = Some(promoted.image.to_string());
@@ -211,93 +210,6 @@ fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
         .filter(|name| config.host(name).is_some_and(|host| host.protected))
         .cloned()
         .collect()
-}
-
-/// What is done before a release begins, or behind it, a line a group; what runs at once stands on one line.
-fn work(plan: &Plan, behind: bool) -> Vec<String> {
-    let line = |slot: &Slot| match slot {
-        Slot::Build => plan.service.build.as_ref().map(|build| {
-            let commit = build.git.as_deref().unwrap_or_default();
-            let short = commit.get(..12).unwrap_or(commit);
-            let revision = if short.is_empty() {
-                String::new()
-            } else {
-                format!(" as of {short}")
-            };
-            format!(
-                "build {}{revision} on {} as {}",
-                build.context.display(),
-                build.host,
-                plan.tags.join(" and ")
-            )
-        }),
-        Slot::Test(name) => plan
-            .test(name)
-            .map(|test| format!("test {name} on {}: {}", test.host, test.words())),
-        Slot::Custom(name) => plan.custom(name).map(custom),
-        Slot::Push => Some(push_words(plan)),
-        Slot::Deploy => None,
-    };
-    let groups = slots(plan);
-    let groups = groups
-        .iter()
-        .skip_while(|group| behind && !group.contains(&Slot::Deploy))
-        .take_while(|group| behind || !group.contains(&Slot::Deploy));
-    let lines = groups.map(|group| {
-        let parts: Vec<String> = group.iter().filter_map(line).collect();
-        parts.join(" · at once ")
-    });
-    lines.filter(|line| !line.is_empty()).collect()
-}
-
-fn custom(stage: &CustomStage) -> String {
-    let name = &stage.name;
-    match &stage.work {
-        Work::Run { image, test } => {
-            let of = image.as_deref().unwrap_or("the image");
-            format!("{name} on {}, in {of}: {}", test.host, test.words())
-        }
-        Work::Command { argv, .. } => format!("{name} on this machine: {}", argv.join(" ")),
-        Work::Approve { question, .. } => format!("{name} waits for a person: {question}"),
-    }
-}
-
-fn tests(plan: &Plan) -> Vec<String> {
-    let groups = slots(plan);
-    let names = groups.iter().flatten().filter_map(|slot| match slot {
-        Slot::Test(name) => plan.test(name),
-        Slot::Build | Slot::Push | Slot::Custom(_) | Slot::Deploy => None,
-    });
-    let mut lines: Vec<String> = names
-        .map(|test| format!("{} on {}: {}", test.name, test.host, test.words()))
-        .collect();
-    let before = plan.tests_before().iter();
-    lines.extend(before.map(|test| format!("of each new replica, {}", test.words())));
-    let after = plan.tests_after().iter();
-    lines.extend(after.map(|test| format!("of each host before the commit, {}", test.words())));
-    let has_tests = plan
-        .deploy()
-        .is_some_and(|deploy| !deploy.before_switch.is_empty() || !deploy.after_switch.is_empty());
-    if plan.kind == RunKind::Rollback && has_tests {
-        lines.push("none: what is gone back to is gated, and has passed those of its time".to_owned());
-    }
-    lines
-}
-
-/// `push shop:v3 as registry:5000/shop:v3 and registry:5000/shop:stable`
-fn push_words(plan: &Plan) -> String {
-    let names: Vec<String> = plan.pushes.iter().map(ToString::to_string).collect();
-    if names.is_empty() {
-        format!(
-            "push {} to {} under its tags",
-            plan.image,
-            registry_of(&plan.service.image)
-        )
-    } else if plan.builds() {
-        format!("push {}", names.join(" and "))
-    } else {
-        format!("push {} as {}", plan.image, names.join(" and "))
-    }
 }
 
 /// Which it is, where it is on some host by now.
@@ -379,8 +291,20 @@ fn to_come(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
     Some(id)
 }
 
-fn release(plan: &Plan, seen: (&mut Facts, bool), config: &Config, view: &mut PlanView) {
-    let (facts, is_in_registry) = seen;
+/// The hosts of a release as they were looked at.
+struct Looked<'a> {
+    facts: &'a mut Facts,
+    is_in_registry: bool,
+    /// Runs are before it in this state folder, or it is to wait for whoever is.
+    waits: bool,
+}
+
+fn release(plan: &Plan, looked: Looked<'_>, config: &Config, view: &mut PlanView) {
+    let Looked {
+        facts,
+        is_in_registry,
+        waits,
+    } = looked;
     if is_in_registry {
         view.order.push(format!("pull {}", plan.image));
     }
@@ -430,6 +354,11 @@ fn release(plan: &Plan, seen: (&mut Facts, bool), config: &Config, view: &mut Pl
     let Ok(decision) = Decision::make(plan, &order, facts) else {
         return;
     };
+    let waits = waits || !left.is_empty() || facts.values().any(|seen| !seen.locks.is_empty());
+    view.request.foreseen = foreseen::foreseen(plan, &decision, waits);
+    if let (Some(_), Some(foreseen)) = (&to_come, &mut view.request.foreseen) {
+        foreseen.image = None;
+    }
     view.to = Some(decision.release);
     if to_come.is_none() {
         view.image.clone_from(&decision.image.reference);

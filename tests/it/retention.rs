@@ -139,6 +139,7 @@ fn plan(run: &RunId, service: &str, started: Stamp) -> Plan {
         labels: BTreeMap::new(),
         notes: Vec::new(),
         to: None,
+        foreseen: None,
         promoted: None,
         adopts: Vec::new(),
         service: Service {

@@ -180,6 +180,7 @@ impl Bench {
             image: Some(self.image.clone()),
             revision: None,
             to: None,
+            foreseen: None,
             tags: Vec::new(),
             reason: Some("a test".to_owned()),
             found: Vec::new(),

@@ -5,7 +5,7 @@ use super::{Action, Entry, Run, Trouble};
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::release::decision::Decision;
-use crate::release::preflight;
+use crate::release::{foreseen, preflight};
 
 impl Run {
     /// The order of the locks: by daemon id, the same for everybody whatever they call their hosts.
@@ -42,7 +42,7 @@ impl Run {
     pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
         let refusals = preflight::refusals(&self.plan, &self.order, &self.facts);
         let decided = match refusals.as_slice() {
-            [] => Decision::make(&self.plan, &self.order, &self.facts).map_err(|fault| vec![fault]),
+            [] => self.decided().map_err(|fault| vec![fault]),
             _ => Err(refusals),
         };
         match decided {
@@ -58,6 +58,15 @@ impl Run {
                     cancelled: false,
                 });
             }
+        }
+    }
+
+    /// Nothing but what was confirmed.
+    fn decided(&self) -> Result<Decision, Fault> {
+        let decision = Decision::make(&self.plan, &self.order, &self.facts)?;
+        match foreseen::refusal(&self.plan, &decision) {
+            Some(fault) => Err(fault),
+            None => Ok(decision),
         }
     }
 }

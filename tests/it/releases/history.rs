@@ -272,3 +272,29 @@ async fn hosts_and_replicas_that_left_the_configuration_and_another_bastions_are
     let said = format!("{gone} runs r1 and is not in the configuration");
     assert!(standing.to_string().contains(&said), "{standing}");
 }
+
+#[tokio::test]
+async fn what_a_colleague_committed_after_the_plan_was_confirmed_is_neither_rolled_back_nor_deployed_over() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    bench.good(RunKind::Deploy).await;
+    let mut asked = Vec::new();
+    for kind in [RunKind::Rollback, RunKind::Deploy] {
+        let request = bench.request(kind);
+        let plan = Box::pin(runs::plan(&bench.state, &bench.config, &request, Access::Full));
+        asked.push(plan.await.unwrap().request);
+    }
+    bench.good(RunKind::Deploy).await;
+    for request in asked {
+        let launched = Box::pin(runs::launch(&bench.state, &bench.config, &request, actor()));
+        let (exit, view) = bench.ended(&launched.await.unwrap()).await;
+        assert_eq!(exit, 1, "{:?}", view.status);
+        let why = super::bench::reverted::why(&view);
+        assert!(
+            why.contains("shop runs r3 by now, the plan was of r2"),
+            "{:?}: {why}",
+            request.kind
+        );
+    }
+    bench.assert_on(ReleaseNumber(3), "nothing was done").await;
+}

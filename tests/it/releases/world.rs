@@ -113,6 +113,7 @@ pub(super) fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -
         labels: BTreeMap::new(),
         notes: Vec::new(),
         to: None,
+        foreseen: None,
         promoted: None,
         adopts: Vec::new(),
         service: Service {
