@@ -1,12 +1,13 @@
 //! A release in words, for the plan page: waves and turns, what goes, what undoing will do.
 //! Says what was decided; decides nothing.
 
-use crate::config::service::{Batch, Order, Rolling, Strategy};
+use crate::config::service::{Batch, Order, Restart, Rolling, Strategy};
 use crate::domain::ids::{HostName, ReleaseNumber};
 use crate::domain::plan::PlanView;
 use crate::domain::reference::Reference;
 use crate::release::decision::{Decision, Facts};
 use crate::release::plan::Plan;
+use crate::release::replica::Policy;
 use crate::release::rolling::waves;
 
 pub(super) fn describe(
@@ -93,9 +94,7 @@ pub(super) fn describe(
             ));
         }
     }
-    view.order.push(format!(
-        "commit; {to} starts after a reboot from then on, {old} does not"
-    ));
+    view.order.push(committed(&decision.spec.restart, (&old, to)));
     let gone: Vec<String> = facts
         .values()
         .flat_map(|seen| &seen.replicas)
@@ -109,6 +108,52 @@ pub(super) fn describe(
         view.order.push(format!("remove {}", gone.join(", ")));
     }
     view.undo = undo(plan, &old);
+    let before = decision.snapshot.hosts.values().flatten();
+    let before = before
+        .filter(|replica| replica.state.is_up())
+        .map(|replica| replica.policy);
+    view.undo.push(rebooted(before, &old));
+    view.undo.push("after it: R goes back to them".to_owned());
+}
+
+/// What a reboot starts from the commit on.
+fn committed(restart: &Restart, names: (&str, ReleaseNumber)) -> String {
+    let (old, to) = names;
+    match restart {
+        Restart::Always => format!("commit; {to} starts after a reboot from then on, {old} does not"),
+        Restart::OnFailure(_) => format!(
+            "commit; after a reboot {to} starts from then on if it ended with a code other than 0 (restart on-failure), \
+             {old} does not"
+        ),
+        Restart::No => {
+            format!("commit; after a reboot nothing starts from then on (restart no): neither {to} nor {old}")
+        }
+    }
+}
+
+/// What a reboot starts until then: what ran, as far as its own restart policy says so once it was stopped.
+fn rebooted(before: impl Iterator<Item = Policy>, old: &str) -> String {
+    let weakest = before.max_by_key(|policy| match policy {
+        Policy::Always => 0,
+        Policy::UnlessStopped => 1,
+        Policy::OnFailure(_) => 2,
+        Policy::No => 3,
+    });
+    match weakest {
+        None => "a reboot before the commit starts nothing: nothing of it runs".to_owned(),
+        Some(Policy::Always) => format!("a reboot before the commit starts {old}"),
+        Some(Policy::UnlessStopped) => {
+            format!(
+                "a reboot before the commit starts {old} only where it was not stopped yet (unless-stopped)"
+            )
+        }
+        Some(Policy::OnFailure(_)) => format!(
+            "a reboot before the commit starts {old} only where it ended with a code other than 0 (restart on-failure)"
+        ),
+        Some(Policy::No) => {
+            format!("a reboot before the commit does not start {old} (restart no): recover does")
+        }
+    }
 }
 
 /// More are summed up.
@@ -140,7 +185,7 @@ fn waved(plan: &Plan, rolling: &Rolling, names: (&str, ReleaseNumber), good: &st
 }
 
 fn undo(plan: &Plan, old: &str) -> Vec<String> {
-    let mut undo = match plan.rolling() {
+    match plan.rolling() {
         None => vec![format!(
             "until the commit the same containers of {old} are started again, on all hosts, and compared"
         )],
@@ -153,8 +198,33 @@ fn undo(plan: &Plan, old: &str) -> Vec<String> {
         Some(_) => vec![format!(
             "until the commit every wave is put back, the last one first: the same containers of {old}, gated and compared"
         )],
-    };
-    undo.push(format!("a reboot before the commit starts {old}"));
-    undo.push("after it: R goes back to them".to_owned());
-    undo
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reboot_starts_is_said_as_the_restart_policy_has_it() {
+        let after = |restart| committed(&restart, ("r41", ReleaseNumber(42)));
+        assert_eq!(
+            after(Restart::Always),
+            "commit; r42 starts after a reboot from then on, r41 does not"
+        );
+        assert!(
+            after(Restart::OnFailure(3))
+                .contains("r42 starts from then on if it ended with a code other than 0")
+        );
+        assert!(after(Restart::No).contains("nothing starts"));
+        let before = |policies: &[Policy]| rebooted(policies.iter().copied(), "r41");
+        assert_eq!(before(&[Policy::Always]), "a reboot before the commit starts r41");
+        let weaker = before(&[Policy::Always, Policy::OnFailure(3)]);
+        assert!(
+            weaker.contains("only where it ended with a code other than 0"),
+            "{weaker}"
+        );
+        assert!(before(&[Policy::No]).contains("does not start r41"));
+        assert!(before(&[]).contains("starts nothing"));
+    }
 }
