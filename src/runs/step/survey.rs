@@ -4,7 +4,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bollard::errors::Error;
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, ImageInspect, PortSummaryTypeEnum};
+use bollard::models::{
+    ContainerSummary, ContainerSummaryStateEnum, ImageInspect, ImageSummary, PortSummaryTypeEnum,
+};
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListImagesOptionsBuilder, ListNetworksOptions, ListVolumesOptions,
 };
@@ -17,8 +19,10 @@ use crate::domain::reference::Reference;
 use crate::hosts::Daemon;
 use crate::release::adopt::is_of;
 use crate::release::facts::{HostFacts, ImageFacts, TakenPort};
+use crate::release::ledger::Ledger;
 use crate::release::plan::Plan;
 use crate::release::record::Failure;
+use crate::release::replica::Replica;
 
 /// `wanted`: the image that is asked for, a reference or an id.
 pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFacts, Failure> {
@@ -54,12 +58,14 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
         let labels = summary.labels.as_ref().unwrap_or(&no_labels);
         subject.owns(|key| labels.get(key).map(String::as_str)) || is_adopted(summary)
     };
+    let replicas = replicas::with(daemon, subject, &adoptions).await?;
+    let known = known_images(plan, &images, ledger.read(), &replicas);
     Ok(HostFacts {
         engine: daemon.engine().clone(),
-        replicas: replicas::with(daemon, subject, &adoptions).await?,
+        replicas,
         strangers: running
             .iter()
-            .filter(|summary| is_stranger(summary, &plan.service.image) && !is_adopted(summary))
+            .filter(|summary| is_stranger(summary, &plan.service.image, &known) && !is_adopted(summary))
             .map(name)
             .collect(),
         sought: Box::pin(found::sought(daemon, plan)).await?,
@@ -132,12 +138,39 @@ fn name(summary: &ContainerSummary) -> String {
         .unwrap_or_default()
 }
 
-/// Runs the service's image, by its repository, and carries no label of ours.
-fn is_stranger(summary: &ContainerSummary, repository: &str) -> bool {
+/// Images that are the service's whatever their tags are by now: the registry says so, it was released, or it runs.
+fn known_images(
+    plan: &Plan,
+    images: &[ImageSummary],
+    ledger: Option<&Ledger>,
+    replicas: &[Replica],
+) -> BTreeSet<String> {
+    let repository = &plan.service.image;
+    let is_its = |image: &&ImageSummary| {
+        let mut names = image.repo_tags.iter().chain(&image.repo_digests);
+        names.any(|name| is_of(name, repository))
+    };
+    let named = images.iter().filter(is_its).map(|image| image.id.clone());
+    let released = ledger.into_iter().flat_map(|ledger| &ledger.entries);
+    let released = released.map(|entry| entry.image.to_string());
+    let running = replicas.iter().map(|replica| replica.image.clone());
+    named.chain(released).chain(running).collect()
+}
+
+/// Runs the service's image, by its repository, and carries no label of ours. Once its tag names another image a
+/// container is listed by the id: then that tells.
+fn is_stranger(summary: &ContainerSummary, repository: &str, known: &BTreeSet<String>) -> bool {
     let labels = summary.labels.as_ref();
     let ours =
         labels.is_some_and(|labels| labels.contains_key(label::SERVICE) || labels.contains_key(label::ROLE));
-    is_of(summary.image.as_deref().unwrap_or_default(), repository)
+    let image = summary.image.as_deref().unwrap_or_default();
+    let is_an_id = !image.is_empty()
+        && image
+            .trim_start_matches("sha256:")
+            .chars()
+            .all(|letter| letter.is_ascii_hexdigit());
+    let is_known = summary.image_id.as_ref().is_some_and(|id| known.contains(id));
+    (is_of(image, repository) || (is_an_id && is_known))
         && !ours
         && summary.state != Some(ContainerSummaryStateEnum::EXITED)
 }
@@ -163,4 +196,28 @@ fn ports(summary: &ContainerSummary) -> Vec<TakenPort> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(image: &str, id: &str) -> ContainerSummary {
+        ContainerSummary {
+            image: Some(image.to_owned()),
+            image_id: Some(id.to_owned()),
+            state: Some(ContainerSummaryStateEnum::RUNNING),
+            ..ContainerSummary::default()
+        }
+    }
+
+    #[test]
+    fn a_container_whose_tag_has_moved_is_known_by_its_image() {
+        let known: BTreeSet<String> = ["sha256:aa".to_owned()].into();
+        let is_one = |image: &str, id: &str| is_stranger(&listed(image, id), "shop", &known);
+        assert!(is_one("shop:v1", "sha256:bb"), "by its repository");
+        assert!(is_one("sha256:aa", "sha256:aa") && is_one("aa", "sha256:aa"));
+        assert!(!is_one("sha256:bb", "sha256:bb"), "another image");
+        assert!(!is_one("tools:v1", "sha256:aa"), "somebody calls it otherwise");
+    }
 }
