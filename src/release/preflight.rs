@@ -6,7 +6,7 @@ use super::decision::{Decision, Facts};
 use super::facts::{HostFacts, LedgerSeen, TakenPort};
 use super::plan::Plan;
 use super::replica::{Policy, Up};
-use crate::config::service::{Publish, Spec};
+use crate::config::service::{Mount, Publish, Spec};
 use crate::domain::fault::Fault;
 use crate::domain::host::{Engine, EngineKind};
 use crate::domain::ids::HostName;
@@ -54,6 +54,7 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
                 }
             }
             found.extend(side_by_side(plan, &decision));
+            found.extend(writers(plan, &decision));
             if plan.kind == RunKind::Rollback {
                 found.extend(woken_ports(plan, facts, &decision));
             }
@@ -100,6 +101,25 @@ fn side_by_side(plan: &Plan, decision: &Decision) -> Vec<Fault> {
         .hint("order = \"stop-first\"; `:ro` if it is only read; shared = true if several may write to it")
     });
     ports.chain(volumes).collect()
+}
+
+/// Several replicas on a host that write to one place, for as long as they run. What is woken or adopted ran so before.
+fn writers(plan: &Plan, decision: &Decision) -> Vec<Fault> {
+    let is_shared = plan.deploy().is_some_and(|deploy| deploy.shared);
+    // Said already, of old and new.
+    if is_shared || decision.replicas < 2 || plan.starts_first() || decision.make.is_empty() {
+        return Vec::new();
+    }
+    let writable = decision.spec.volumes.iter().filter(|mount| !mount.read_only);
+    let refuse = |mount: &Mount| {
+        let why = format!(
+            "{} replicas on each host would write to {} (at {}) at once",
+            decision.replicas, mount.source, mount.target
+        );
+        Fault::new(format!("{} {}", plan.kind.word(), plan.subject), why)
+            .hint("`:ro` if it is only read; shared = true if several may write to it; or replicas = 1")
+    };
+    writable.map(refuse).collect()
 }
 
 fn refuse(plan: &Plan, host: &HostName, why: impl std::fmt::Display) -> Fault {
@@ -312,7 +332,9 @@ fn image(plan: &Plan, host: &HostName, seen: &HostFacts, decision: &Decision, fa
     }
     if !decision.spec.ephemeral {
         for path in &image.volumes {
-            if !decision.spec.volumes.iter().any(|mount| mount.target == *path) {
+            let is_mounted = decision.spec.volumes.iter().any(|mount| mount.target == *path);
+            // In memory it is meant to start empty.
+            if !is_mounted && !decision.spec.options.tmpfs.contains_key(path) {
                 found.push(
                     refuse(
                         plan,

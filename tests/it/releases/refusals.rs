@@ -120,6 +120,43 @@ fn a_volume_of_the_image_without_a_mount_would_start_empty_unless_that_is_meant(
     assert!(found[0].why.contains("VOLUME /var/lib/data"), "{found:?}");
     ground.spec().ephemeral = true;
     assert_eq!(ground.refusals(), []);
+    ground.spec().ephemeral = false;
+    let memory = ("/var/lib/data".to_owned(), String::new());
+    ground.spec().options.tmpfs = [memory].into();
+    assert_eq!(
+        ground.refusals(),
+        [],
+        "a place in memory is a mount, and empty on purpose"
+    );
+}
+
+#[test]
+fn several_replicas_that_write_to_one_volume_are_refused_unless_that_is_meant() {
+    for strategy in [
+        Strategy::Recreate,
+        Strategy::Rolling(Rolling {
+            batch: Batch::Count(1),
+            order: Order::StopFirst,
+            on_failure: pilothouse::config::service::OnFailure::Revert,
+            canary: None,
+        }),
+    ] {
+        let mut ground = Ground::new();
+        ground.spec().volumes = vec![Mount {
+            source: "/srv/data".to_owned(),
+            target: "/data".to_owned(),
+            read_only: false,
+        }];
+        ground.plan.service.deploy.as_mut().unwrap().strategy = strategy;
+        assert_eq!(ground.refusals(), [], "one on each host is one writer");
+        ground.plan.service.deploy.as_mut().unwrap().replicas = 2;
+        ground.refused(&[
+            "2 replicas on each host would write to /srv/data (at /data) at once",
+            "shared = true",
+        ]);
+        ground.plan.service.deploy.as_mut().unwrap().shared = true;
+        assert_eq!(ground.refusals(), []);
+    }
 }
 
 #[test]
