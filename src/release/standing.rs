@@ -423,15 +423,24 @@ fn reasons(wanted: Option<Wanted<'_>>, views: &[View<'_>], release: ReleaseNumbe
             }
         }
         let Some(wanted) = wanted else { continue };
-        let (running, failed) = (view.count(Part::Active), view.count(Part::Failed));
+        let running = view.count(Part::Active);
         let asked = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
         if !wanted.hosts.contains(host) {
             if let Some(release) = view.active.filter(|_| running > 0) {
                 found.push(format!("{host} runs {release} and is not in the configuration"));
             }
-        } else if running > asked || running + failed < asked {
-            // Fewer because some failed is a problem of those, said there.
-            found.push(format!("{host} runs {running} of {asked} replicas"));
+        } else if running != asked {
+            let fallen: Vec<String> = view
+                .parts
+                .iter()
+                .filter(|(_, part)| *part == Part::Failed)
+                .map(|(container, _)| format!("{} {}", container.name, container.state.word()))
+                .collect();
+            let fallen = match fallen.as_slice() {
+                [] => String::new(),
+                some => format!(" ({})", some.join(", ")),
+            };
+            found.push(format!("{host} runs {running} of {asked} replicas{fallen}"));
         }
     }
     for (key, what) in [(label::DIGEST, "image"), (label::SPEC, "specification")] {

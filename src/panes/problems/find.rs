@@ -52,14 +52,17 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
         found.extend(disk(name, host));
     }
     found.extend(twins(model));
-    let standings = model.services.standings().iter();
-    found.extend(standings.filter_map(|(group, judged)| standing(group, &judged.standing)));
     let running = crate::panes::containers::running_groups(model);
+    let mut unwell: Vec<Problem> = Vec::new();
     for (host, row) in model.fleet.rows() {
         if !is_expected_stop(&row.container, &running) {
-            found.extend(container(model, host, row));
+            unwell.extend(container(model, host, row));
         }
     }
+    let standings = model.services.standings().iter();
+    let standings = standings.filter(|(_, judged)| !is_told(&judged.standing, &unwell));
+    found.extend(standings.filter_map(|(group, judged)| standing(group, &judged.standing)));
+    found.extend(unwell);
     found.sort_by(|a, b| {
         let newest = b.since.cmp(&a.since);
         a.gravity
@@ -140,6 +143,19 @@ fn disk(name: &HostName, host: &HostEntry) -> Option<Problem> {
         since: None,
         evidence: format!("{used} of {total} used where Docker keeps its data"),
     })
+}
+
+/// Nothing is wrong but replicas that fell, each of which is a problem of its own.
+fn is_told(standing: &Standing, unwell: &[Problem]) -> bool {
+    let Standing::Drift { reasons, .. } = standing else {
+        return false;
+    };
+    let is_of_one = |reason: &String| {
+        unwell
+            .iter()
+            .any(|one| reason.contains(&format!("({} ", one.name)))
+    };
+    reasons.iter().all(is_of_one)
 }
 
 /// Hosts that are not of one mind about a service.

@@ -160,13 +160,17 @@ fn what_should_not_be_there_or_is_not_enough_is_drift_with_every_reason() {
 }
 
 #[test]
-fn a_replica_that_fell_is_failed_not_kept_and_no_drift() {
+fn with_a_replica_that_fell_it_is_not_converged_and_says_where_and_which() {
     let (standing, parts) = judged(&[
         Some(vec![container("a1", exited(1), "release=r42")]),
         Some(vec![container("b1", UP, "release=r42")]),
         Some(Vec::new()),
     ]);
-    assert_eq!(standing, Standing::Converged { release: r(42) });
+    assert_eq!(standing.word(), "DRIFT");
+    assert_eq!(
+        standing.to_string(),
+        "web-1 runs 0 of 1 replicas (shop.a1 exited)"
+    );
     assert_eq!(parts[0].1, Part::Failed);
 }
 
