@@ -1,6 +1,6 @@
 //! `pilothouse ps`: the containers of all hosts in one list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -25,6 +25,21 @@ struct Row<'a> {
     service: Option<&'a Standing>,
     #[serde(flatten)]
     container: &'a Container,
+}
+
+/// Of a service none of whose containers is listed: stopped ones, or ones that are not reached.
+#[derive(Serialize)]
+struct Unlisted<'a> {
+    group: &'a Group,
+    service: &'a Standing,
+}
+
+/// One row of the JSON array.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told<'a> {
+    Listed(Box<Row<'a>>),
+    Unlisted(Unlisted<'a>),
 }
 
 pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
@@ -64,21 +79,33 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         places.then_with(|| natural::compare(&container.name, &other.name))
     });
     if asked.output.json {
-        let rows: Vec<Row> = rows
+        let mut groups: BTreeSet<Group> = BTreeSet::new();
+        let mut told: Vec<Told> = rows
             .into_iter()
             .map(|(host, container)| {
                 let group = container.group();
-                Row {
+                groups.insert(group.clone());
+                Told::Listed(Box::new(Row {
                     host,
                     release: container.release().map(|release| release.to_string()),
                     part: part_of(container),
                     service: judged.get(&group).map(|judged| &judged.standing),
                     group,
                     container,
-                }
+                }))
             })
             .collect();
-        out::json(&rows);
+        let is_wanted = |group: &Group| asked.filter.as_deref().is_none_or(|filter| names(filter, group));
+        let others = judged
+            .iter()
+            .filter(|(group, _)| !groups.contains(*group) && is_wanted(group));
+        told.extend(others.map(|(group, judged)| {
+            Told::Unlisted(Unlisted {
+                group,
+                service: &judged.standing,
+            })
+        }));
+        out::json(&told);
     } else {
         let now = super::now();
         let cells: Vec<_> = rows
@@ -94,13 +121,14 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
     reach::say_missing(&answers)
 }
 
-/// Services whose hosts are not of one mind, on stderr: `shop: SPLIT, r41 on web-1; r42 on web-2`.
+/// Services whose hosts are not of one mind or not known, on stderr: `shop: SPLIT, r41 on web-1; r42 on web-2`.
 fn say_standings(judged: &BTreeMap<Group, Judged>) {
     for (group, judged) in judged {
         if let Standing::Split { .. }
         | Standing::Drift { .. }
         | Standing::Unreleased { .. }
-        | Standing::InProgress { .. } = judged.standing
+        | Standing::InProgress { .. }
+        | Standing::Unknown { .. } = judged.standing
         {
             let (name, word) = (group_name(group), judged.standing.word());
             out::words(&format!("{name}: {word}, {}", judged.standing));
@@ -152,6 +180,15 @@ fn matches(filter: &str, host: &HostName, container: &Container) -> bool {
         .iter()
         .any(|text| text.contains(words));
     found == wanted
+}
+
+/// As `matches`, of a service alone.
+fn names(filter: &str, group: &Group) -> bool {
+    let (wanted, words) = match filter.strip_prefix('!') {
+        Some(rest) => (false, rest),
+        None => (true, filter),
+    };
+    group_name(group).contains(words) == wanted
 }
 
 fn group_name(group: &Group) -> String {
