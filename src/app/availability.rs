@@ -84,7 +84,10 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             PaneId::Pipeline => Ok(()),
             _ => Err(Refusal::new("this is for the page of a run: press 6")),
         },
-        Command::Cancel => act::run_to_cancel(model).map(drop),
+        Command::Cancel => {
+            writable(model)?;
+            act::run_to_cancel(model).map(drop)
+        }
         Command::Approve => {
             writable(model)?;
             act::run_to_approve(model).map(drop)

@@ -119,7 +119,7 @@ fn ask_about(model: &mut Model, id: &RunId) {
         Question::yes_no(title, intent, uptime)
     } else {
         details.push(format!("protected: {}", super::act::listed(&protected)));
-        Question::typed(title, run.service.to_string(), intent, uptime)
+        Question::typed(title, run.subject(), intent, uptime)
     };
     model.ask(question.details(details));
 }

@@ -115,7 +115,8 @@ pub struct Ps {
     /// Also what is not running
     #[arg(short, long)]
     pub all: bool,
-    /// Only containers whose name, image, host or service contains this; a leading `!` inverts
+    /// Only containers whose name, image, host or service contains this; a leading `!` inverts. With --json a service of
+    /// which no container is listed has a row of its own, with its state
     pub filter: Option<String>,
     #[command(flatten)]
     pub output: Output,
@@ -241,8 +242,8 @@ pub struct HowToRun {
     /// Do not ask
     #[arg(long)]
     pub yes: bool,
-    /// Do not ask, also where a host is protected: the service's name, once more (`shop.staging` in an environment,
-    /// `'base shop'` where both are deployed to protected hosts)
+    /// Do not ask, also where it builds, tests, pushes or releases on a protected host: the service's name, once more
+    /// (`shop.staging` in an environment, `'base shop'` where both do)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Option<String>,
     #[command(flatten)]
@@ -319,9 +320,12 @@ pub struct Approve {
 
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// The run; all dead ones without it
+    /// The run; all dead ones without it, one after the other: the worst result gives the exit code
     #[arg(value_parser = RunId::parse)]
     pub id: Option<RunId>,
+    /// Where a host of it is protected: the service's name (`shop.staging` in an environment; may be given several times)
+    #[arg(long, value_name = "SERVICE")]
+    pub confirm: Vec<String>,
     #[command(flatten)]
     pub output: Output,
 }
@@ -333,6 +337,9 @@ pub struct Unlock {
     /// Why, for the history
     #[arg(long)]
     pub reason: String,
+    /// Where a host of it is protected: the service's name, once more (`shop.staging` in an environment)
+    #[arg(long, value_name = "SERVICE")]
+    pub confirm: Option<String>,
 }
 
 #[derive(Debug, Args)]

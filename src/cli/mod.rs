@@ -16,6 +16,7 @@ mod releases;
 mod run;
 mod filter;
 mod runs;
+mod recover;
 mod history;
 mod listen;
 mod keys;
@@ -97,8 +98,8 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Follow(asked) => runs::follow(&setup, &asked).await,
         Command::Cancel(asked) => runs::cancel(&setup, &asked.id),
         Command::Approve(asked) => runs::approve(&setup, &asked),
-        Command::Recover(asked) => Box::pin(runs::recover(&setup, &asked)).await,
-        Command::Unlock(asked) => runs::unlock(&setup, &asked).await,
+        Command::Recover(asked) => Box::pin(recover::recover(&setup, &asked)).await,
+        Command::Unlock(asked) => Box::pin(recover::unlock(&setup, &asked)).await,
         Command::Listen(asked) => listen::listen(setup, &asked).await,
         // Carried out before there was a setup.
         Command::Demo

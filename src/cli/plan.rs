@@ -27,7 +27,9 @@ pub(super) fn print(plan: &PlanView) {
             .map_or_else(String::new, |release| format!(" → {release}"));
         out::line(&format!("  {:<9}{host}: {from}{to}", ""));
     }
-    out::line(&format!("  {:<9}{}", "image", plan.image));
+    let id = plan.image_id.as_deref().filter(|id| *id != plan.image);
+    let id = id.map(|id| format!("  {id}")).unwrap_or_default();
+    out::line(&format!("  {:<9}{}{id}", "image", plan.image));
     let sections = [
         ("changes", &plan.changes),
         ("order", &plan.order),
@@ -82,32 +84,34 @@ pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
     if how.confirm.as_deref() == Some(service) || (how.yes && protected.is_empty()) {
         return Answer::Yes;
     }
-    if let Some(other) = &how.confirm {
-        return Answer::NotAsked(format!("--confirm says {other:?}, the service is {service:?}"));
+    if !protected.is_empty() || how.confirm.is_some() {
+        return typed(service, &protected, how.confirm.as_deref());
     }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Answer::NotAsked(if protected.is_empty() {
-            "say --yes where nobody can be asked".to_owned()
-        } else {
-            format!(
-                "{} is protected: say --confirm {}",
-                protected.join(", "),
-                quoted(service)
-            )
-        });
+    if !is_somebody_there() {
+        return Answer::NotAsked("say --yes where nobody can be asked".to_owned());
     }
-    let (question, wanted): (String, &[&str]) = if protected.is_empty() {
-        (
-            format!("{} {}? Type yes: ", plan.request.word(), plan.request.subject()),
-            &["y", "yes"],
-        )
-    } else {
-        (
-            format!("{} is protected. Type {service}: ", protected.join(", ")),
-            &[service],
-        )
-    };
-    out::ask(&question);
+    let question = format!("{} {}? Type yes: ", plan.request.word(), plan.request.subject());
+    answered(&question, &["y", "yes"])
+}
+
+/// The name, typed where a host is protected. `other`: what `--confirm` says instead.
+pub(super) fn typed(word: &str, protected: &[&str], other: Option<&str>) -> Answer {
+    if let Some(other) = other {
+        return Answer::NotAsked(format!("--confirm says {other:?}, the service is {word:?}"));
+    }
+    let names = protected.join(", ");
+    if !is_somebody_there() {
+        return Answer::NotAsked(format!("{names} is protected: say --confirm {}", quoted(word)));
+    }
+    answered(&format!("{names} is protected. Type {word}: "), &[word])
+}
+
+fn is_somebody_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}
+
+fn answered(question: &str, wanted: &[&str]) -> Answer {
+    out::ask(question);
     let mut answer = String::new();
     match io::stdin().lock().read_line(&mut answer) {
         Ok(_) if wanted.contains(&answer.trim()) => Answer::Yes,

@@ -2,6 +2,7 @@
 //! From ledgers and containers alone: the same from every machine.
 
 use super::out::{self, Exit};
+use super::run;
 use super::setup::Setup;
 use crate::domain::ids::HostName;
 use crate::domain::plan::{KnownRelease, RunRequest};
@@ -30,9 +31,19 @@ pub(super) async fn list(setup: &Setup, request: &RunRequest, json: bool) -> Exi
     }
     if plan.releases.is_empty() {
         plan.refusals.iter().for_each(out::fault);
-        return Exit::Failed;
+        return match run::exit_of(&plan) {
+            Exit::Done => Exit::Failed,
+            other => other,
+        };
     }
-    Exit::Done
+    if plan.unreached.is_empty() {
+        return Exit::Done;
+    }
+    // What the others know is told; what those know that did not answer may be more.
+    for host in &plan.unreached {
+        out::words(&format!("{host} did not answer: what it keeps is not known"));
+    }
+    Exit::Unreachable
 }
 
 fn cells(one: &KnownRelease, all: &[&HostName]) -> [String; 8] {

@@ -12,7 +12,7 @@ use super::setup::Setup;
 use super::target;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
-use crate::domain::plan::{Origin, RunRequest};
+use crate::domain::plan::{Origin, PlanView, RunRequest};
 use crate::domain::run::{Cell, Outcome, Part, RunKind, RunStatus, RunView};
 use crate::domain::units::short_span;
 use crate::release::preflight::LOCKED;
@@ -131,25 +131,18 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
         } else {
             plan::print(&plan);
         }
-        return if plan.refusals.is_empty() {
-            Exit::Done
-        } else {
-            Exit::Failed
-        };
+        return exit_of(&plan);
     }
     if !plan.refusals.is_empty() {
         plan.refusals.iter().for_each(out::fault);
-        let is_locked = |refusal: &Fault| refusal.why.starts_with(LOCKED);
-        return if plan.refusals.iter().all(is_locked) {
-            Exit::Locked
-        } else {
-            Exit::Failed
-        };
+        return exit_of(&plan);
     }
-    if matches!(
-        request.kind,
-        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt | RunKind::Pipeline
-    ) {
+    // Building, testing and pushing replace nothing: they are asked about where a host is protected only.
+    let replaces = match request.kind {
+        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt | RunKind::Pipeline => true,
+        RunKind::Build | RunKind::Test | RunKind::Push => false,
+    };
+    if replaces || !plan.protected.is_empty() {
         if how.confirm.is_none() && !how.yes {
             plan::print(&plan);
         }
@@ -182,6 +175,20 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
         return Exit::Done;
     }
     follow(setup, &run, how.output.json).await
+}
+
+/// What `--dry-run` and a run that would not be started exit with: a host that did not answer counts before a lock.
+pub(super) fn exit_of(plan: &PlanView) -> Exit {
+    let is_locked = |refusal: &Fault| refusal.why.starts_with(LOCKED);
+    if plan.refusals.is_empty() {
+        Exit::Done
+    } else if !plan.unreached.is_empty() {
+        Exit::Unreachable
+    } else if plan.refusals.iter().all(is_locked) {
+        Exit::Locked
+    } else {
+        Exit::Failed
+    }
 }
 
 /// The run and those behind it, followed one after the other; the first that did not end well gives the exit code.
@@ -229,7 +236,7 @@ pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
 }
 
 /// How it ended, and as what it was seen last.
-async fn watch(setup: &Setup, id: &RunId) -> (Exit, Option<RunView>) {
+pub(super) async fn watch(setup: &Setup, id: &RunId) -> (Exit, Option<RunView>) {
     let mut told = Told::of(&setup.state, id);
     let mut last = None;
     let show = |view: &RunView| {

@@ -1,16 +1,15 @@
-//! `runs`, `follow`, `cancel`, `recover`, `unlock`: what became of runs, and what to do about it.
+//! `runs`, `follow`, `cancel`, `approve`: what became of runs, and a person's word to one that goes on.
 
-use super::args::{Approve, Follow, Recover, Runs, Unlock};
+use super::args::{Approve, Follow, Runs};
 use super::filter;
 use super::out::{self, Exit};
 use super::run;
 use super::setup::Setup;
-use super::target;
 use crate::domain::fault::Fault;
-use crate::domain::ids::{HostName, RunId};
+use crate::domain::ids::RunId;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::short_span;
-use crate::runs::{self, Recovery};
+use crate::runs;
 
 pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
     let views = match &asked.id {
@@ -85,6 +84,9 @@ pub(super) async fn follow(setup: &Setup, asked: &Follow) -> Exit {
 }
 
 pub(super) fn cancel(setup: &Setup, id: &RunId) -> Exit {
+    if let Err(fault) = setup.may_change("cancel a run") {
+        return failed(&fault);
+    }
     let actor = runs::who();
     match runs::cancel(&setup.state, id, &actor.login) {
         Ok(()) => {
@@ -113,52 +115,6 @@ pub(super) fn approve(setup: &Setup, asked: &Approve) -> Exit {
             out::fault(&fault);
             Exit::Failed
         }
-    }
-}
-
-pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
-    if let Err(fault) = setup.may_change("recover a run") {
-        return failed(&fault);
-    }
-    match runs::recover(&setup.state, &setup.config, asked.id.clone()).await {
-        Ok(Recovery::Started(id)) => run::follow(setup, &id, asked.output.json).await,
-        Ok(Recovery::Unlocked { run, hosts }) => {
-            let hosts: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
-            out::words(&format!(
-                "run {run} had changed nothing yet: its locks on {} are gone",
-                hosts.join(", ")
-            ));
-            Exit::Done
-        }
-        Ok(Recovery::Nothing) => {
-            out::words("nothing to recover");
-            Exit::Done
-        }
-        Err(fault) => failed(&fault),
-    }
-}
-
-pub(super) async fn unlock(setup: &Setup, asked: &Unlock) -> Exit {
-    if let Err(fault) = setup.may_change("unlock a service") {
-        return failed(&fault);
-    }
-    let by = runs::who();
-    let subject = match target::known(setup, &asked.target) {
-        Ok(subject) => subject,
-        Err(exit) => return exit,
-    };
-    match runs::unlock(&setup.config, &subject, &asked.reason, &by).await {
-        Ok(removed) if removed.is_empty() => {
-            out::words(&format!("{subject} is not locked"));
-            Exit::Done
-        }
-        Ok(removed) => {
-            for (host, words) in &removed {
-                out::words(&format!("{host}: removed the lock of {words}"));
-            }
-            Exit::Done
-        }
-        Err(fault) => failed(&fault),
     }
 }
 

@@ -180,7 +180,10 @@ pub struct PlanView {
     pub warnings: Vec<String>,
     /// Why it would not be started; empty when it can be.
     pub refusals: Vec<Fault>,
-    /// Protected hosts among the targets: the word must be typed.
+    /// Hosts that it needs and that did not answer; each has its refusal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreached: Vec<HostName>,
+    /// Protected hosts among those that it changes something on: the word must be typed.
     pub protected: Vec<HostName>,
     /// `shop`; `base shop` where a run behind it changes protected hosts, too.
     pub word: String,

@@ -48,15 +48,19 @@ pub fn refusal(plan: &Plan, decision: &Decision) -> Option<Fault> {
         let (now, then) = (said(decision.from), said(before));
         Some(format!("{subject} runs {now} by now, the plan was of {then}"))
     } else if let Some(to) = foreseen.to.filter(|to| *to != decision.release) {
-        Some(format!("it would go to {} by now, the plan said {to}", decision.release))
+        Some(format!(
+            "it would go to {} by now, the plan said {to}",
+            decision.release
+        ))
     } else {
-        let other = foreseen.image.as_ref().filter(|image| **image != decision.image.id);
+        let other = foreseen
+            .image
+            .as_ref()
+            .filter(|image| **image != decision.image.id);
         other.map(|image| {
             let (now, then) = (decision.image.id.short(), image.short());
             format!("{} is {now} by now, the plan was of {then}", plan.image)
         })
     };
-    why.map(|why| {
-        Fault::new(format!("{} {subject}", plan.kind.word()), why).hint("look at the plan again")
-    })
+    why.map(|why| Fault::new(format!("{} {subject}", plan.kind.word()), why).hint("look at the plan again"))
 }

@@ -43,6 +43,11 @@ pub async fn plan(
                 what: format!("{} (behind {})", fault.what, request.service),
                 ..fault
             }));
+        for host in behind.unreached {
+            if !view.unreached.contains(&host) {
+                view.unreached.push(host);
+            }
+        }
         view.estimate = view.estimate.zip(behind.estimate).map(|(one, other)| one + other);
         if !behind.protected.is_empty() {
             words.push(behind.word);

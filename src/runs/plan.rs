@@ -6,6 +6,8 @@ mod describe;
 mod space;
 mod work;
 
+use std::collections::BTreeSet;
+
 use super::draft::draft;
 use super::readers::Readers;
 use super::secrets;
@@ -23,6 +25,7 @@ use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
+use crate::release::record::{Failure, FailureKind};
 use crate::release::shelf::shelf;
 use crate::release::spec::Seals;
 use crate::release::{foreseen, left, preflight, spec};
@@ -48,16 +51,21 @@ pub(super) async fn plan(
     let mut refusals = Vec::new();
     let looked = futures_util::future::join_all(file.hosts.iter().map(|host| async {
         // A look changes nothing, but that a ledger whose container was pruned is read again only through a new one.
-        let daemon = connect(host, access).await.map_err(Unreached::fault)?;
-        survey::survey(&daemon, &plan, &plan.image)
-            .await
-            .map_err(|failure| failure.fault)
+        let unreachable = |unreached: Unreached| Failure::of(FailureKind::Unreachable, unreached.fault());
+        let daemon = connect(host, access).await.map_err(unreachable)?;
+        survey::survey(&daemon, &plan, &plan.image).await
     }))
     .await;
+    let mut unreached = Vec::new();
     for (host, looked) in file.hosts.iter().zip(looked) {
         match looked {
             Ok(seen) => drop(facts.insert(host.name.clone(), seen)),
-            Err(fault) if plan.targets.contains(&host.name) => refusals.push(fault),
+            Err(failure) if plan.targets.contains(&host.name) => {
+                if failure.kind == FailureKind::Unreachable {
+                    unreached.push(host.name.clone());
+                }
+                refusals.push(failure.fault);
+            }
             // The image may be on another host: then the builder is not needed.
             Err(_) => {}
         }
@@ -88,6 +96,7 @@ pub(super) async fn plan(
         estimate: estimate(state, &plan),
         warnings: plan.notes.clone(),
         refusals,
+        unreached,
         protected: protected(config, &plan),
         word: plan.subject.to_string(),
         dependants: Vec::new(),
@@ -201,15 +210,13 @@ fn estimate(state: &State, plan: &Plan) -> Option<std::time::Duration> {
         .and_then(|view| view.estimate)
 }
 
+/// Where it builds, tests, pushes from or releases.
 fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
-    if !plan.is_release() {
-        return Vec::new();
-    }
-    plan.targets
-        .iter()
-        .filter(|name| config.host(name).is_some_and(|host| host.protected))
-        .cloned()
-        .collect()
+    let mut hosts = plan.targets.clone();
+    hosts.extend(plan.workplaces());
+    let mut seen = BTreeSet::new();
+    hosts.retain(|name| config.host(name).is_some_and(|host| host.protected) && seen.insert(name.clone()));
+    hosts
 }
 
 /// Which it is, where it is on some host by now.

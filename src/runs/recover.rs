@@ -39,11 +39,20 @@ pub enum Recovery {
 pub type Found = (Daemon, LockSeen);
 
 /// The run of that id; without one, the newest that died, here or on any host of the configuration.
-pub async fn recover(state: &State, config: &Config, wanted: Option<RunId>) -> Result<Recovery, Fault> {
+pub async fn recover(
+    state: &State,
+    config: &Config,
+    wanted: Option<RunId>,
+    access: Access,
+) -> Result<Recovery, Failure> {
+    if access == Access::ReadOnly {
+        let fault = Fault::new("recover a run", "Pilothouse was started with --read-only");
+        return Err(Failure::refused(fault));
+    }
     if let Some(run) = &wanted
         && state.dir(run).is_dir()
     {
-        return here(state, run, Some(config)).await;
+        return here(state, run, Some(config)).await.map_err(Failure::refused);
     }
     if wanted.is_none() {
         let mut dead = super::list(state);
@@ -51,10 +60,12 @@ pub async fn recover(state: &State, config: &Config, wanted: Option<RunId>) -> R
         // A colleague's stands in nobody's way, but is said where there is no other.
         let ours = dead.iter().find(|view| view.theirs.is_none()).or(dead.first());
         if let Some(view) = ours {
-            return here(state, &view.id, Some(config)).await;
+            return here(state, &view.id, Some(config))
+                .await
+                .map_err(Failure::refused);
         }
     }
-    elsewhere(state, config, wanted.as_ref()).await
+    elsewhere(state, config, wanted.as_ref(), access).await
 }
 
 /// With a configuration, the result is told to whom it names.
@@ -90,8 +101,13 @@ async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Rec
 }
 
 /// A stale lock on a host: its run's process was on a machine that may be gone.
-async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Result<Recovery, Fault> {
-    let mut unreached: Vec<Fault> = Vec::new();
+async fn elsewhere(
+    state: &State,
+    config: &Config,
+    wanted: Option<&RunId>,
+    access: Access,
+) -> Result<Recovery, Failure> {
+    let mut unreached: Vec<Failure> = Vec::new();
     for (environment, service) in config.services.iter().flat_map(Service::places) {
         let Some(deploy) = &service.deploy else { continue };
         let subject = Subject {
@@ -101,14 +117,12 @@ async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Re
         let mut found: Vec<Found> = Vec::new();
         for name in &deploy.hosts {
             let Some(host) = config.host(name) else { continue };
-            match connect(host, Access::Full).await {
+            match connect(host, access).await {
                 Ok(daemon) => {
-                    let locks = lock::seen(&daemon, &subject)
-                        .await
-                        .map_err(|failure| failure.fault)?;
+                    let locks = lock::seen(&daemon, &subject).await?;
                     found.extend(locks.into_iter().map(|lock| (daemon.clone(), lock)));
                 }
-                Err(error) => unreached.push(error.fault()),
+                Err(error) => unreached.push(Failure::of(FailureKind::Unreachable, error.fault())),
             }
         }
         let run = match wanted {
@@ -123,16 +137,14 @@ async fn elsewhere(state: &State, config: &Config, wanted: Option<&RunId>) -> Re
         if found.is_empty() {
             continue;
         }
-        return take_up(state, &config.hosts, &subject, found)
-            .await
-            .map_err(|failure| failure.fault);
+        return take_up(state, &config.hosts, &subject, found).await;
     }
     match (wanted, unreached.into_iter().next()) {
-        (_, Some(fault)) => Err(fault),
-        (Some(run), None) => Err(Fault::new(
+        (_, Some(failure)) => Err(failure),
+        (Some(run), None) => Err(Failure::refused(Fault::new(
             format!("recover run {run}"),
             "neither this machine nor a lock on the hosts knows it",
-        )),
+        ))),
         (None, None) => Ok(Recovery::Nothing),
     }
 }

@@ -163,8 +163,12 @@ impl World {
     }
 
     pub fn cancel(&mut self, id: OrderId, run: RunId) {
-        let (state, actor) = (self.state.clone(), self.actor.login.clone());
-        self.answer(id, async move { runs::cancel(&state, &run, &actor) });
+        let (state, access) = (self.state.clone(), self.access);
+        let actor = self.actor.login.clone();
+        self.answer(id, async move {
+            writable(access, "cancel the run")?;
+            runs::cancel(&state, &run, &actor)
+        });
     }
 
     pub fn approve(&mut self, id: OrderId, run: RunId, of: String) {
@@ -183,8 +187,8 @@ impl World {
     pub fn recover(&mut self, id: OrderId, run: RunId) {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         self.answer(id, async move {
-            writable(access, "recover the run")?;
-            runs::recover(&state, &config, Some(run)).await.map(drop)
+            let recovered = runs::recover(&state, &config, Some(run), access).await;
+            recovered.map(drop).map_err(|failure| failure.fault)
         });
     }
 

@@ -182,7 +182,7 @@ fn an_environment_that_is_not_known_is_a_usage_error_that_names_the_known_ones()
         ["deploy", "shop", "--env=staging"],
     ] {
         let ran = run(&known);
-        check(&ran, 1, &[], &["nowhere"]);
+        check(&ran, 3, &[], &["nowhere"]);
     }
     check(
         &run(&["runs", "--service", "shop", "--env", "qa", "--json"]),
@@ -190,4 +190,48 @@ fn an_environment_that_is_not_known_is_a_usage_error_that_names_the_known_ones()
         &["[]"],
         &[],
     );
+}
+
+const SHOP: &str = "[[hosts]]\nname = \"gone\"\nurl = \"unix:///nowhere/docker.sock\"\n\
+[[services]]\nname = \"shop\"\nimage = \"shop\"\npipeline = [\"deploy\"]\n\
+[services.deploy]\nhosts = [\"gone\"]\n";
+
+#[test]
+fn with_a_host_that_does_not_answer_whatever_needs_it_exits_3() {
+    let home = tempfile::tempdir().unwrap();
+    for words in [
+        "deploy shop --yes",
+        "deploy shop --dry-run",
+        "rollback shop --yes",
+        "rollback shop --list",
+        "pipeline shop --yes",
+        "unlock shop --reason x",
+        "recover",
+    ] {
+        let arguments: Vec<&str> = words.split(' ').collect();
+        let ran = run(home.path(), SHOP, &arguments);
+        check(&ran, 3, &[], &["/nowhere/docker.sock"]);
+    }
+}
+
+#[test]
+fn what_acts_on_hosts_is_refused_read_only() {
+    let home = tempfile::tempdir().unwrap();
+    for words in ["cancel run-1", "recover run-1", "unlock shop --reason x"] {
+        let arguments: Vec<&str> = std::iter::once("--read-only").chain(words.split(' ')).collect();
+        let ran = run(home.path(), SHOP, &arguments);
+        check(&ran, 1, &[], &["--read-only"]);
+    }
+}
+
+#[test]
+fn a_service_of_which_nothing_is_listed_has_its_state_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = run(home.path(), SHOP, &["ps"]);
+    check(&ran, 3, &[], &["shop: UNKNOWN, gone not reached"]);
+    let ran = run(home.path(), SHOP, &["ps", "--json"]);
+    let rows: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(rows[0]["service"]["state"], "unknown", "{rows}");
+    let other = run(home.path(), SHOP, &["ps", "--json", "cart"]);
+    check(&other, 3, &["[]"], &[]);
 }

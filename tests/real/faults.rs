@@ -391,7 +391,7 @@ async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_midway_i
         "it could not even say that it ended"
     );
     disk.free();
-    let found = Box::pin(runs::recover(&bench.state, &bench.config, None)).await;
+    let found = Box::pin(runs::recover(&bench.state, &bench.config, None, Access::Full)).await;
     assert_eq!(found.unwrap(), Recovery::Started(run.clone()));
     let (exit, view) = bench.ended(&run).await;
     let journal = bench.journal(&run);

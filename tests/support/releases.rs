@@ -240,8 +240,14 @@ impl Bench {
     }
 
     pub(crate) async fn recover(&self, run: &RunId) -> (u8, RunView) {
-        let found = Box::pin(runs::recover(&self.state, &self.config, Some(run.clone()))).await;
-        match found.unwrap_or_else(|fault| panic!("{fault}\n{}", self.journal(run))) {
+        let found = Box::pin(runs::recover(
+            &self.state,
+            &self.config,
+            Some(run.clone()),
+            Access::Full,
+        ))
+        .await;
+        match found.unwrap_or_else(|failure| panic!("{failure:?}\n{}", self.journal(run))) {
             Recovery::Started(started) => self.ended(&started).await,
             other => panic!("{other:?}"),
         }

@@ -120,7 +120,9 @@ async fn a_run_that_a_gone_bastion_left_in_an_environment_is_recovered_by_its_lo
     assert_eq!(bench.ended(&run).await.0, 5);
     bench.bastion_gone(&run).await;
     let other = bench.another();
-    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+        .await
+        .unwrap();
     assert_eq!(found, Recovery::Started(run.clone()));
     let (exit, view) = other.ended(&run).await;
     assert_eq!(exit, 1, "{:?}\n{}", view.status, other.journal(&run));

@@ -162,13 +162,18 @@ async fn who_took_a_lock_away_and_why_is_in_the_ledgers() {
     let run = bench.launch_dying(30, RunKind::Deploy).await;
     bench.ended(&run).await;
     let service = bench.subject();
-    let fresh = runs::unlock(&bench.config, &service, "I say so", &actor()).await;
+    let fresh = runs::unlock(&bench.config, &service, ("I say so", &actor()), Access::Full).await;
     assert!(fresh.is_err(), "not while it is renewed");
     bench.bastion_gone(&run).await;
-    let removed = runs::unlock(&bench.config, &service, "its bastion burnt down", &actor())
-        .await
-        .unwrap();
-    assert_eq!(removed.len(), 2);
+    let removed = runs::unlock(
+        &bench.config,
+        &service,
+        ("its bastion burnt down", &actor()),
+        Access::Full,
+    )
+    .await
+    .unwrap();
+    assert_eq!(removed.removed.len(), 2);
     assert_eq!(bench.locks().await, 0);
     for host in &bench.config.hosts {
         let daemon = hosts::connect(host, Access::ReadOnly).await.unwrap();
@@ -297,4 +302,24 @@ async fn what_a_colleague_committed_after_the_plan_was_confirmed_is_neither_roll
         );
     }
     bench.assert_on(ReleaseNumber(3), "nothing was done").await;
+}
+
+#[tokio::test]
+async fn a_host_that_burnt_down_keeps_no_lock_on_the_others() {
+    let mut bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    bench.bastion_gone(&run).await;
+    let before = bench.config.hosts.clone();
+    let gone = pilothouse::domain::endpoint::Endpoint::Unix("/nowhere/docker.sock".into());
+    bench.config.hosts[0].endpoint = gone;
+    let said = ("it burnt down", &actor());
+    let done = runs::unlock(&bench.config, &bench.subject(), said, Access::Full).await;
+    let done = done.unwrap();
+    assert_eq!(done.removed.len(), 1, "{done:?}");
+    assert_eq!(done.unreached.len(), 1, "{done:?}");
+    assert_eq!(done.removed[0].0, before[1].name);
+    let refused = runs::unlock(&bench.config, &bench.subject(), said, Access::ReadOnly).await;
+    assert!(refused.unwrap_err().fault.why.contains("--read-only"));
 }

@@ -21,6 +21,7 @@ use bench::reverted::why;
 use bench::{Bench, actor};
 use pilothouse::config::service::Strategy;
 use pilothouse::domain::ids::ReleaseNumber;
+use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::release::plan::Plan;
@@ -223,7 +224,9 @@ async fn with_the_bastion_gone_the_locks_on_the_hosts_are_enough_to_recover() {
     for engine in bench.fleet.engines() {
         engine.skew_clock(100);
     }
-    let found = runs::recover(&bench.state, &bench.config, None).await.unwrap();
+    let found = runs::recover(&bench.state, &bench.config, None, Access::Full)
+        .await
+        .unwrap();
     assert_eq!(found, runs::Recovery::Started(run.clone()));
     let (exit, view) = bench.ended(&run).await;
     assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));

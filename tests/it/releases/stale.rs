@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pilothouse::domain::ids::{HostName, ReleaseNumber};
+use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::RunKind;
 use pilothouse::hosts;
@@ -34,7 +35,7 @@ async fn of_twenty_bastions_that_find_a_stale_lock_exactly_one_recovers_it() {
     let tried = futures_util::future::join_all(
         bastions
             .iter()
-            .map(|bastion| runs::recover(&bastion.state, &bastion.config, None)),
+            .map(|bastion| runs::recover(&bastion.state, &bastion.config, None, Access::Full)),
     )
     .await;
     let mut winners = Vec::new();
@@ -47,7 +48,7 @@ async fn of_twenty_bastions_that_find_a_stale_lock_exactly_one_recovers_it() {
             // It looked when all was done.
             Ok(Recovery::Nothing) => {}
             Err(fault) => {
-                let said = fault.to_string();
+                let said = fault.fault.to_string();
                 assert!(
                     said.contains("faster") || said.contains("held by"),
                     "who was faster is said: {said}"
@@ -124,7 +125,9 @@ async fn a_run_left_by_a_bastion_that_called_the_hosts_otherwise_is_undone_on_th
         host.name = name.clone();
     }
     other.config.services[0].deploy.as_mut().unwrap().hosts = renamed.to_vec();
-    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+        .await
+        .unwrap();
     assert_eq!(found, Recovery::Started(run.clone()));
     let (exit, view) = other.ended(&run).await;
     assert_eq!(exit, 1, "{:?}\n{}", view.status, other.journal(&run));

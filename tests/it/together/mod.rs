@@ -4,6 +4,7 @@
 mod ending;
 mod history;
 mod places;
+mod protected;
 mod standing;
 mod dependants;
 mod queue;

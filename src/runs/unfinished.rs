@@ -1,0 +1,92 @@
+//! What there is to recover: runs that died here, and runs of whatever machine whose locks nobody renews any more.
+//! Looks only; `recover` takes them up, one after the other.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::recover::{Found, left};
+use super::state::State;
+use super::step::lock;
+use crate::config::{Config, Service};
+use crate::domain::fault::Fault;
+use crate::domain::ids::{HostName, RunId};
+use crate::domain::order::Access;
+use crate::domain::run::{RunStatus, RunView};
+use crate::hosts::{Daemon, connect};
+use crate::release::record::FailureKind;
+use crate::release::subject::Subject;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    pub run: RunId,
+    /// `shop.staging`
+    pub subject: String,
+    /// Where something of it may be left, as far as is known here.
+    pub hosts: Vec<HostName>,
+    /// The account that started it, where it is neither ours to recover nor are we root.
+    pub theirs: Option<String>,
+}
+
+impl Unfinished {
+    #[must_use]
+    pub fn of(view: &RunView) -> Self {
+        Self {
+            run: view.id.clone(),
+            subject: view.subject(),
+            hosts: view.hosts.clone(),
+            theirs: view.theirs.clone(),
+        }
+    }
+}
+
+/// All of them, those of this machine first, the newest first; and the hosts that did not answer.
+pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec<Fault>) {
+    let died = super::list(state).into_iter();
+    let mut all: Vec<Unfinished> = died
+        .filter(|view| view.status == RunStatus::Dead)
+        .map(|view| Unfinished::of(&view))
+        .collect();
+    let looked = config.hosts.iter().map(|host| async {
+        let daemon = connect(host, Access::ReadOnly).await;
+        (host.name.clone(), daemon.map_err(|unreached| unreached.fault()))
+    });
+    let mut daemons: BTreeMap<HostName, Daemon> = BTreeMap::new();
+    let mut missing = Vec::new();
+    for (name, daemon) in join_all(looked).await {
+        match daemon {
+            Ok(daemon) => drop(daemons.insert(name, daemon)),
+            Err(fault) => missing.push(fault),
+        }
+    }
+    for (environment, service) in config.services.iter().flat_map(Service::places) {
+        let Some(deploy) = &service.deploy else { continue };
+        let subject = Subject {
+            service: service.name.clone(),
+            environment: environment.map(str::to_owned),
+        };
+        let mut found: Vec<Found> = Vec::new();
+        for daemon in deploy.hosts.iter().filter_map(|name| daemons.get(name)) {
+            match lock::seen(daemon, &subject).await {
+                Ok(locks) => found.extend(locks.into_iter().map(|lock| (daemon.clone(), lock))),
+                Err(failure) if failure.kind == FailureKind::Unreachable => missing.push(failure.fault),
+                Err(failure) => tracing::warn!(%subject, fault = %failure.fault, "its locks are not known"),
+            }
+        }
+        for run in left(&subject, &found) {
+            let its = found.iter().filter(|(_, lock)| lock.run == run);
+            let hosts = its.map(|(daemon, _)| daemon.name().clone()).collect();
+            if let Ok(run) = RunId::parse(&run)
+                && !all.iter().any(|known| known.run == run)
+            {
+                all.push(Unfinished {
+                    run,
+                    subject: subject.to_string(),
+                    hosts,
+                    theirs: None,
+                });
+            }
+        }
+    }
+    (all, missing)
+}
