@@ -64,7 +64,8 @@ pub enum Command {
     Adopt(AdoptArgs),
     /// List runs, or show one
     Runs(Runs),
-    /// What was done to services, by the ledgers on their hosts: the same from every machine
+    /// What was done to services, by the ledgers on their hosts: the same from every machine. Where a prune took the container
+    /// of a ledger it is made again to read it, and never started; not with --read-only
     History(History),
     /// Follow a run until it ends; exits with its code
     Follow(Follow),

@@ -1,5 +1,5 @@
 //! What was done to a service, from the ledgers on its hosts: the same for whoever asks, on whatever bastion.
-//! Only reads; a host that cannot be asked is told of, and the others' copies count.
+//! Only reads, but that the container of a ledger that was pruned is made again, never started; a host that cannot be asked is told of, and the others' copies count.
 
 use std::cmp::Reverse;
 
@@ -83,10 +83,16 @@ pub async fn history(config: &Config, places: &[Subject], access: Access) -> His
         }
     }
     let answers = asked.iter().map(|(host, place)| async move {
-        let daemon = connect(host, access).await.map_err(Unreached::fault)?;
-        let seen = ledger::read(&daemon, place)
-            .await
-            .map_err(|failure| failure.fault)?;
+        let read = async |access| {
+            let daemon = connect(host, access).await.map_err(Unreached::fault)?;
+            let seen = ledger::read(&daemon, place).await;
+            seen.map_err(|failure| failure.fault)
+        };
+        let mut seen = read(Access::ReadOnly).await?;
+        if access == Access::Full && ledger::is_pruned(&seen) {
+            tracing::info!(host = %host.name, %place, "the ledger's container was pruned: it is made again to read it");
+            seen = read(access).await?;
+        }
         let fault = |why: String| Fault::new(format!("read the ledger of {place} on {}", host.name), why);
         match seen {
             LedgerSeen::Read(ledger) => Ok(*ledger),

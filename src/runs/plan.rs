@@ -1,8 +1,10 @@
 //! The plan page and `--dry-run`: what a run would do to the hosts as they are now, and why it would not be started.
-//! Reads the hosts and changes nothing; the run looks again, under its locks.
+//! Reads the hosts and changes nothing, but for the container of a ledger that was pruned, which `look` tells of; the run
+//! looks again, under its locks.
 
 mod adopt;
 mod describe;
+mod look;
 mod space;
 mod work;
 
@@ -12,7 +14,6 @@ use super::draft::draft;
 use super::readers::Readers;
 use super::secrets;
 use super::state::State;
-use super::step::survey;
 use super::tested;
 use crate::config::Config;
 use crate::domain::fault::Fault;
@@ -21,11 +22,10 @@ use crate::domain::order::Access;
 use crate::domain::plan::{PlanView, RunRequest, Wait};
 use crate::domain::reference::Reference;
 use crate::domain::run::{RunKind, RunStatus, RunView};
-use crate::hosts::{Unreached, connect};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
-use crate::release::record::{Failure, FailureKind};
+use crate::release::record::FailureKind;
 use crate::release::shelf::shelf;
 use crate::release::spec::Seals;
 use crate::release::{foreseen, left, preflight, spec};
@@ -49,17 +49,20 @@ pub(super) async fn plan(
     plan.seals = seals(&plan).await;
     let mut facts = Facts::new();
     let mut refusals = Vec::new();
-    let looked = futures_util::future::join_all(file.hosts.iter().map(|host| async {
-        // A look changes nothing, but that a ledger whose container was pruned is read again only through a new one.
-        let unreachable = |unreached: Unreached| Failure::of(FailureKind::Unreachable, unreached.fault());
-        let daemon = connect(host, access).await.map_err(unreachable)?;
-        survey::survey(&daemon, &plan, &plan.image).await
-    }))
+    let looked = futures_util::future::join_all(
+        file.hosts
+            .iter()
+            .map(|host| async { look::look(host, &plan, access).await }),
+    )
     .await;
     let mut unreached = Vec::new();
     for (host, looked) in file.hosts.iter().zip(looked) {
         match looked {
-            Ok(seen) => drop(facts.insert(host.name.clone(), seen)),
+            Ok((seen, was_pruned)) => {
+                facts.insert(host.name.clone(), seen);
+                plan.notes
+                    .extend(was_pruned.then(|| look::made_again(&host.name)));
+            }
             Err(failure) if plan.targets.contains(&host.name) => {
                 if failure.kind == FailureKind::Unreachable {
                     unreached.push(host.name.clone());

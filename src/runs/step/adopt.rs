@@ -123,7 +123,9 @@ pub async fn remember_again(
                 containers: there,
                 ..adoption
             };
-            remember(daemon, subject, &adoption).await?;
+            if daemon.change().is_ok() {
+                remember(daemon, subject, &adoption).await?;
+            }
             known.push(adoption);
         }
     }

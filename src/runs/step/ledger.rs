@@ -18,6 +18,18 @@ use crate::release::subject::Subject;
 /// Where the volume is mounted.
 const FOLDER: &str = "/ledger";
 
+/// Why a ledger cannot be read where nothing may be made.
+const PRUNED: &str = "its container was pruned, and read-only it is not made again";
+
+/// Is only its container gone? Then who may change something reads it again.
+#[must_use]
+pub fn is_pruned(seen: &LedgerSeen) -> bool {
+    match seen {
+        LedgerSeen::Unreadable { why } => why == PRUNED,
+        LedgerSeen::Missing | LedgerSeen::Read(_) | LedgerSeen::Newer { .. } => false,
+    }
+}
+
 /// What the host remembers. Where only the container is gone and it may be made again, it is; reading alone never makes one.
 pub async fn read(daemon: &Daemon, subject: &Subject) -> Result<LedgerSeen, Failure> {
     let Some(id) = container(daemon, subject).await? else {
@@ -26,7 +38,7 @@ pub async fn read(daemon: &Daemon, subject: &Subject) -> Result<LedgerSeen, Fail
         }
         if daemon.change().is_err() {
             return Ok(LedgerSeen::Unreadable {
-                why: "its container was pruned, and read-only it is not made again".to_owned(),
+                why: PRUNED.to_owned(),
             });
         }
         let id = make(daemon, subject).await?;

@@ -45,7 +45,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
         .await
         .map_err(|error| failure(daemon, "list the images", &error))?;
     let ledger = ledger::read(daemon, subject).await?;
-    let adoptions = match ledger.read().filter(|_| daemon.change().is_ok()) {
+    let adoptions = match ledger.read() {
         Some(ledger) => Box::pin(adopt::remember_again(daemon, subject, ledger)).await?,
         None => adopt::adoptions(daemon, subject).await?,
     };

@@ -323,3 +323,28 @@ async fn a_host_that_burnt_down_keeps_no_lock_on_the_others() {
     let refused = runs::unlock(&bench.config, &bench.subject(), said, Access::ReadOnly).await;
     assert!(refused.unwrap_err().fault.why.contains("--read-only"));
 }
+
+#[tokio::test]
+async fn a_plan_makes_nothing_but_the_container_of_a_pruned_ledger_and_says_so() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    bench.good(RunKind::Deploy).await;
+    let pruned = &bench.config.hosts[0];
+    let daemon = hosts::connect(pruned, Access::Full).await.unwrap();
+    let force = RemoveContainerOptionsBuilder::default().force(true).build();
+    let docker = daemon.change().unwrap();
+    let ledger = bench.subject().ledger_name();
+    docker.remove_container(&ledger, Some(force)).await.unwrap();
+    let plan = async || {
+        let request = bench.request(RunKind::Rollback);
+        let plan = Box::pin(runs::plan(&bench.state, &bench.config, &request, Access::Full)).await;
+        let plan = plan.unwrap();
+        assert_eq!((&plan.refusals[..], plan.to), (&[][..], Some(ReleaseNumber(1))));
+        plan.warnings.join("; ")
+    };
+    let said = format!("the container of the ledger on {} had been pruned", pruned.name);
+    let first = plan().await;
+    assert!(first.contains(&said), "{first}");
+    let second = plan().await;
+    assert!(!second.contains("pruned"), "{second}");
+}
