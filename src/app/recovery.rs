@@ -1,4 +1,5 @@
-//! Taking up a run whose process died: offered when such a run is found, once; asked for by its key at any time.
+//! Taking up a run whose process died, or that lost hosts which answer again: offered when it is found so, once; asked for
+//! by its key at any time.
 //! The question names run, service and hosts; nothing is done without a yes.
 
 use super::availability::Refusal;
@@ -7,10 +8,12 @@ use super::layer::Layer;
 use super::model::Model;
 use super::question::{Intent, Question};
 use super::subject::Subject;
+use crate::domain::container::label;
 use crate::domain::fault::Fault;
+use crate::domain::fleet::Row;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
-use crate::domain::run::{RunStatus, RunView};
+use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::short_span;
 
 /// A run is about to be as `run` says. One that was dead already when it was heard of is offered; one that dies
@@ -18,6 +21,10 @@ use crate::domain::units::short_span;
 pub fn heard(model: &mut Model, run: &RunView) {
     if run.status != RunStatus::Dead {
         model.offers.retain(|id| *id != run.id);
+        if run.status == RunStatus::Running {
+            // Taken up: should it lose a host once more, that is another time.
+            model.offered.remove(&run.id);
+        }
         return;
     }
     let offered = match model.runs.get(&run.id) {
@@ -40,7 +47,68 @@ pub fn heard(model: &mut Model, run: &RunView) {
     model.notices.fault(model.now.wall, &Fault::new(what, why));
 }
 
-/// Asks about the next run that was found dead, as soon as nothing else lies over the screen. A question about a
+/// Is something of it left on hosts that were lost, for which a person was asked?
+fn lost_hosts(run: &RunView) -> bool {
+    match &run.status {
+        RunStatus::Closed {
+            outcome: Outcome::NeedsHuman { .. },
+            ..
+        } => !run.lost.is_empty(),
+        RunStatus::Closed {
+            outcome: Outcome::Converged | Outcome::Reverted { .. },
+            ..
+        }
+        | RunStatus::Running
+        | RunStatus::Dead => false,
+    }
+}
+
+/// Every host that it lost answers again, and its lock is still on one of them: what it left can be put in order.
+#[must_use]
+pub fn is_back(model: &Model, run: &RunView) -> bool {
+    let its_lock = |row: &Row| {
+        row.container.label(label::ROLE) == Some("lock")
+            && row.container.label(label::RUN) == Some(run.id.as_str())
+    };
+    lost_hosts(run)
+        && run.lost.iter().all(|host| answers(model, host))
+        && run
+            .lost
+            .iter()
+            .filter_map(|host| model.fleet.host(host))
+            .any(|entry| entry.rows().any(its_lock))
+}
+
+fn answers(model: &Model, host: &HostName) -> bool {
+    let entry = model.fleet.host(host);
+    entry.is_some_and(|entry| entry.listed && entry.link.is_live())
+}
+
+/// Runs whose lost hosts have come back are asked about, each once.
+fn returned(model: &mut Model) {
+    if model.setup.access == Access::ReadOnly {
+        return;
+    }
+    let is_new = |run: &&RunView| run.theirs.is_none() && !model.offered.contains(&run.id);
+    let back: Vec<RunId> = model
+        .runs
+        .values()
+        .filter(is_new)
+        .filter(|run| is_back(model, run))
+        .map(|run| run.id.clone())
+        .collect();
+    for id in back {
+        model.offered.insert(id.clone());
+        model.offers.push_back(id);
+    }
+}
+
+/// Can it be taken up?
+fn is_left(model: &Model, run: &RunView) -> bool {
+    run.status == RunStatus::Dead || is_back(model, run)
+}
+
+/// Asks about the next run that was found dead or whose hosts are back, as soon as nothing else lies over the screen. A question about a
 /// run that somebody else has taken up meanwhile goes.
 pub fn offer(model: &mut Model) {
     if let Some(Layer::Question(question)) = &model.layer
@@ -48,11 +116,12 @@ pub fn offer(model: &mut Model) {
         && model
             .runs
             .get(id)
-            .is_some_and(|run| run.status != RunStatus::Dead)
+            .is_some_and(|run| run.status != RunStatus::Dead && !lost_hosts(run))
     {
         model.layer = None;
         model.say("somebody has taken the run up meanwhile");
     }
+    returned(model);
     if model.layer.is_none()
         && let Some(id) = model.offers.pop_front()
     {
@@ -60,33 +129,59 @@ pub fn offer(model: &mut Model) {
     }
 }
 
-/// Its key: about the selected dead run, else the latest.
+/// Its key: about the selected run that is to be recovered, else the latest.
 #[must_use]
 pub fn ask(model: &mut Model) -> Vec<Effect> {
     if let Ok(id) = wanted(model) {
         model.offers.retain(|offered| *offered != id);
+        model.offered.insert(id.clone());
         ask_about(model, &id);
     }
     Vec::new()
 }
 
-/// The selected dead run, else the latest; of those that are ours to recover, if there is one.
+/// The selected run that died or lost hosts, else the latest; of those that are ours to recover, if there is one.
 pub fn wanted(model: &Model) -> Result<RunId, Refusal> {
     let selected = match model.subject() {
-        Some(Subject::Run(id)) => model.dead_runs().find(|run| run.id == id),
+        Some(Subject::Run(id)) => model.runs.get(&id),
         _ => None,
     };
-    let ours = || model.dead_runs().filter(|run| run.theirs.is_none()).last();
+    if let Some(run) = selected.filter(|run| lost_hosts(run))
+        && let Some(host) = run.lost.iter().find(|host| !answers(model, host))
+    {
+        return Err(Refusal(format!(
+            "{host} does not answer: what is left there is put in order when it does"
+        )));
+    }
+    let selected = selected.filter(|run| run.status == RunStatus::Dead || lost_hosts(run));
+    let left = || model.runs.values().filter(|run| is_left(model, run));
+    let ours = || left().filter(|run| run.theirs.is_none()).last();
     let run = selected
         .or_else(ours)
-        .or_else(|| model.dead_runs().last())
+        .or_else(|| left().last())
         .ok_or_else(|| Refusal("no run has died".to_owned()))?;
     run.only_theirs()
         .map_or(Ok(run.id.clone()), |why| Err(Refusal(why)))
 }
 
+fn how_it_was_left(run: &RunView) -> String {
+    if run.status == RunStatus::Dead {
+        return format!(
+            "its process died after {} of {} steps: it is finished if that is proven safe, else taken back",
+            run.steps_done, run.steps_total
+        );
+    }
+    let lost: Vec<&str> = run.lost.iter().map(HostName::as_str).collect();
+    let answer = if lost.len() == 1 { "answers" } else { "answer" };
+    format!(
+        "{} {answer} again: what it left there is taken back, or finished if it was committed",
+        super::act::listed(&lost)
+    )
+}
+
 fn ask_about(model: &mut Model, id: &RunId) {
-    let Some(run) = model.runs.get(id).filter(|run| run.status == RunStatus::Dead) else {
+    let is_asked = |run: &&RunView| run.status == RunStatus::Dead || lost_hosts(run);
+    let Some(run) = model.runs.get(id).filter(is_asked) else {
         return;
     };
     let hosts: Vec<&str> = run.hosts.iter().map(HostName::as_str).collect();
@@ -103,10 +198,7 @@ fn ask_about(model: &mut Model, id: &RunId) {
     };
     let mut details = vec![
         format!("run {id}, begun {ago} ago by {who}"),
-        format!(
-            "its process died after {} of {} steps: it is finished if that is proven safe, else taken back",
-            run.steps_done, run.steps_total
-        ),
+        how_it_was_left(run),
     ];
     let protected: Vec<&str> = run
         .hosts

@@ -92,6 +92,9 @@ pub struct RunView {
     pub image: String,
     /// In the order of the plan.
     pub hosts: Vec<HostName>,
+    /// Those of them that were lost on the way: what is left there is put in order when they answer again.
+    #[serde(default)]
+    pub lost: Vec<HostName>,
     /// In the order they are done.
     pub stages: Vec<StageView>,
     /// Done steps out of all: the progress bar.

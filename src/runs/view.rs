@@ -38,6 +38,7 @@ pub struct Fold {
     steps_done: u32,
     steps_total: u32,
     notes: Vec<String>,
+    lost: BTreeSet<HostName>,
     closed: Option<(Stamp, Outcome, u8)>,
     pub last: Stamp,
 }
@@ -64,6 +65,7 @@ impl Fold {
             way: Way::Out,
             steps_done: 0,
             notes: Vec::new(),
+            lost: BTreeSet::new(),
             closed: None,
             last: first.at,
         })
@@ -88,8 +90,10 @@ impl Fold {
             self.waited += since.until(record.at);
         }
         match &record.entry {
-            Entry::Opened(_) | Entry::Lost { .. } => {}
+            Entry::Opened(_) => {}
+            Entry::Lost { host, .. } => drop(self.lost.insert(host.clone())),
             Entry::Resumed { .. } => {
+                self.lost.clear();
                 self.closed = None;
                 self.way = Way::Ask;
             }
@@ -330,6 +334,7 @@ impl Fold {
             to: decision.map(|decision| decision.release).or(self.plan.to),
             image: self.image.clone(),
             hosts: self.plan.targets.clone(),
+            lost: self.lost.iter().cloned().collect(),
             stages,
             steps_done: self.steps_done.min(self.steps_total),
             steps_total: self.steps_total,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::app::Model;
 use crate::app::act::key_of;
+use crate::app::recovery::is_back;
 use crate::app::subject::Subject;
 use crate::domain::container::{Group, Health, State};
 use crate::domain::fleet::{HostEntry, Row};
@@ -46,7 +47,7 @@ pub struct Problem {
 
 /// Worst first, then the newest.
 pub(super) fn find(model: &Model) -> Vec<Problem> {
-    let mut found: Vec<Problem> = model.runs.values().filter_map(run).collect();
+    let mut found: Vec<Problem> = model.runs.values().filter_map(|one| run(model, one)).collect();
     for (name, host) in model.fleet.hosts() {
         found.extend(link(model, name, host));
         found.extend(disk(name, host));
@@ -74,7 +75,7 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
     found
 }
 
-fn run(run: &RunView) -> Option<Problem> {
+fn run(model: &Model, run: &RunView) -> Option<Problem> {
     let mut gravity = Gravity::Bad;
     let (what, evidence) = match &run.status {
         RunStatus::Running => {
@@ -89,7 +90,18 @@ fn run(run: &RunView) -> Option<Problem> {
         RunStatus::Closed {
             outcome: Outcome::NeedsHuman { why, differences },
             ..
-        } => ("needs a person", format!("{why}: {}", differences.join(", "))),
+        } => {
+            let back = if is_back(model, run) {
+                let lost: Vec<&str> = run.lost.iter().map(HostName::as_str).collect();
+                format!("X puts {} in order; ", lost.join(", "))
+            } else {
+                String::new()
+            };
+            (
+                "needs a person",
+                format!("{back}{why}: {}", differences.join(", ")),
+            )
+        }
         RunStatus::Closed { .. } => return None,
     };
     Some(Problem {
@@ -163,11 +175,22 @@ fn standing(group: &Group, standing: &Standing) -> Option<Problem> {
     let remedy = match standing {
         Standing::Split { .. } => "d or R makes them one again",
         Standing::Drift { .. } => "d makes it as configured",
+        Standing::InProgress { silent: Some(_), .. } => {
+            return Some(Problem {
+                gravity: Gravity::Bad,
+                subject: Subject::Group(group.clone()),
+                name: crate::panes::services::name_of(group),
+                place: String::new(),
+                what: "a run was left".to_owned(),
+                since: None,
+                evidence: standing.to_string(),
+            });
+        }
         // A service that is not released yet is no problem: its row says what to do.
         Standing::Absent
         | Standing::Unreleased { .. }
         | Standing::Converged { .. }
-        | Standing::InProgress { .. }
+        | Standing::InProgress { silent: None, .. }
         | Standing::Unknown { .. } => return None,
     };
     Some(Problem {

@@ -263,7 +263,14 @@ async fn a_host_that_hangs_midway_needs_a_human_and_the_others_are_as_before() {
         }
     }
     // When it is back, what is left there is undone under the lock.
+    let seen = runs::view(&bench.state, &run).unwrap();
+    assert_eq!(
+        seen.lost,
+        [bench.config.hosts[1].name.clone()],
+        "a control room offers it by this"
+    );
     let (exit, view) = bench.recover(&run).await;
     assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
+    assert!(view.lost.is_empty(), "{:?}", view.lost);
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
