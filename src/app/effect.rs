@@ -1,11 +1,13 @@
 //! Everything the screen asks of the world, as data that tests compare.
 //! Nothing here is done here.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::domain::ids::{ContainerKey, HostName, RunId};
 use crate::domain::order::{Order, OrderId};
 use crate::domain::plan::RunRequest;
+use crate::release::subject::Subject;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -18,6 +20,8 @@ pub enum Effect {
     /// Yes to the stage of that name, which waits for a person.
     Approve(OrderId, RunId, String),
     Recover(OrderId, RunId),
+    /// Whether these locks are renewed, by service the hosts. Answered by `Event::LeftLocks`.
+    LookAtLocks(BTreeMap<Subject, BTreeSet<HostName>>),
     /// More of the runs that are older than those that are known.
     OlderRuns,
     /// To the clipboard of the person's terminal (OSC 52).

@@ -25,6 +25,7 @@ pub mod watch;
 pub mod orders;
 pub mod act;
 pub mod recovery;
+pub mod locks;
 pub mod update;
 
 pub use command::Command;

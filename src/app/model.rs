@@ -1,13 +1,14 @@
 //! Everything the screen knows: the fleet, the runs, every pane's state, what lies over them.
 //! Written by `update` alone; drawing only reads it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::keymap::Keymap;
 use super::layer::Layer;
 use super::layout::{Layout, Size, Slot, Wishes};
+use super::locks::Locks;
 use super::notices::Notices;
 use super::orders::Orders;
 use super::place::PaneId;
@@ -73,6 +74,10 @@ pub struct Model {
     pub plan: PlanPage,
     /// Runs that were found dead and are still to be asked about.
     pub(super) offers: VecDeque<RunId>,
+    /// Runs that lost a host and were asked about since it answers again.
+    pub(super) offered: BTreeSet<RunId>,
+    /// Of runs that nobody here carries out.
+    pub locks: Locks,
     /// Ids given out so far: follows and orders never share one and never reuse one.
     ids: u64,
     /// How the last run ended that was seen under way, until a key is pressed.
@@ -127,6 +132,8 @@ impl Model {
             detail: DetailPage::default(),
             plan: PlanPage::default(),
             offers: VecDeque::new(),
+            offered: BTreeSet::new(),
+            locks: Locks::default(),
             ids: 0,
             ended: None,
             title: String::new(),

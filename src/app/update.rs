@@ -97,6 +97,7 @@ fn tick(model: &mut Model, before: Now) -> Vec<Effect> {
         model.changed_by(Duration::ZERO);
     }
     let mut effects = panes::tick(model);
+    effects.extend(super::locks::ask(model));
     if model.wake_at().is_some() {
         effects.extend(settle(model));
     }
@@ -155,6 +156,10 @@ fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::OlderRuns(count) => {
             model.changed();
             model.older_runs = count;
+            Vec::new()
+        }
+        Event::LeftLocks(left) => {
+            super::locks::told(model, left);
             Vec::new()
         }
         Event::Planned(id, plan) => {

@@ -1,6 +1,7 @@
 //! `pilothouse ps`: the containers of all hosts in one list.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,6 +14,8 @@ use crate::domain::ids::HostName;
 use crate::domain::natural;
 use crate::domain::units::{Stamp, short_span};
 use crate::release::standing::{self, HostSeen, Judged, Part, Standing};
+use crate::release::subject::Subject;
+use crate::runs;
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -53,7 +56,9 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
             adopted: answer.result.as_ref().map_or(&[], |seen| seen.adopted.as_slice()),
         })
         .collect();
-    let judged = standing::judge_all(&setup.config.services, &seen);
+    let mut judged = standing::judge_all(&setup.config.services, &seen);
+    let silent = left(setup, &judged, &seen).await;
+    standing::left::mark_left(&mut judged, &silent);
     let part_of = |container: &Container| {
         judged
             .get(&container.group())
@@ -119,6 +124,33 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         say_standings(&judged);
     }
     reach::say_missing(&answers)
+}
+
+/// Locks older than any lease are read: for how long nobody renews them, by run.
+async fn left(
+    setup: &Setup,
+    judged: &BTreeMap<Group, Judged>,
+    seen: &[HostSeen<'_>],
+) -> BTreeMap<String, Duration> {
+    let now = super::now();
+    let mut asked: BTreeMap<Subject, BTreeSet<HostName>> = BTreeMap::new();
+    for (host, container) in seen.iter().flat_map(|seen| {
+        seen.containers
+            .iter()
+            .map(move |container| (seen.host, *container))
+    }) {
+        let group = container.group();
+        if standing::left::is_old_lock(container, now)
+            && judged.contains_key(&group)
+            && let Some(subject) = Subject::of(&group)
+        {
+            asked.entry(subject).or_default().insert(host.clone());
+        }
+    }
+    runs::left_locks(&setup.config, &asked)
+        .await
+        .into_iter()
+        .collect()
 }
 
 /// Services whose hosts are not of one mind or not known, on stderr: `shop: SPLIT, r41 on web-1; r42 on web-2`.

@@ -1,6 +1,8 @@
 //! Facts from outside, as the one owner of the model receives them.
 //! Every fact names its host; no fact is a question.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::adoption::Adoption;
@@ -28,6 +30,8 @@ pub enum Event {
     Unreadable(RunId, Fault),
     /// So many runs of the state folder are older than those that were told of.
     OlderRuns(usize),
+    /// Runs whose locks were asked about and are renewed by nobody, and for how long.
+    LeftLocks(Vec<(String, Duration)>),
     /// The answer to a wish to see the plan of a run.
     Planned(OrderId, Result<Box<PlanView>, Fault>),
     /// An order was carried out, or could not be.

@@ -81,6 +81,7 @@ impl LogStream {
                 | Event::Run(_)
                 | Event::Unreadable(..)
                 | Event::OlderRuns(_)
+                | Event::LeftLocks(_)
                 | Event::Planned(..)
                 | Event::Done(..) => {}
             }

@@ -6,10 +6,12 @@
 //! A list does not tell restart policies: of two releases that run side by side on a host, the one that more hosts run
 //! (then the newer) counts as the active one.
 
+pub mod left;
 pub mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -17,6 +19,7 @@ use crate::config::Service;
 use crate::domain::adoption::Adoption;
 use crate::domain::container::{Container, Group, State, label};
 use crate::domain::ids::{ContainerId, HostName, ReleaseNumber};
+use crate::domain::units::short_span;
 use strangers::{gone, missed, nobodys};
 
 /// A service as it was judged.
@@ -164,8 +167,14 @@ pub enum Standing {
     Unreleased { containers: Vec<String> },
     /// One release everywhere, as the configuration asks for.
     Converged { release: ReleaseNumber },
-    /// A run holds a lock of it on some host.
-    InProgress { actor: String, run: String },
+    /// A run holds a lock of it on some host. A list does not tell whether the lock is renewed: `silent`, where that was
+    /// asked, for how long it was not, longer than any run that goes on.
+    InProgress {
+        actor: String,
+        run: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        silent: Option<Duration>,
+    },
     /// Hosts run different releases. By release, the hosts.
     Split {
         releases: BTreeMap<ReleaseNumber, Vec<HostName>>,
@@ -208,7 +217,20 @@ impl fmt::Display for Standing {
                 containers.join("; ")
             ),
             Self::Converged { release } => write!(f, "{release} everywhere"),
-            Self::InProgress { actor, run } => write!(f, "{actor} is at it, run {run}"),
+            Self::InProgress {
+                actor,
+                run,
+                silent: None,
+            } => write!(f, "{actor} is at it, run {run}"),
+            Self::InProgress {
+                actor,
+                run,
+                silent: Some(silent),
+            } => write!(
+                f,
+                "{actor}'s run {run} has not renewed its lock for {}: `pilothouse recover {run}` finishes it or takes it back",
+                short_span(*silent)
+            ),
             Self::Split { releases } => {
                 for (at, (release, hosts)) in releases.iter().enumerate() {
                     let between = if at == 0 { "" } else { "; " };
@@ -266,7 +288,11 @@ fn standing(
 ) -> Standing {
     let (places, views) = seen;
     if let Some(Lock { actor, run }) = lock {
-        return Standing::InProgress { actor, run };
+        return Standing::InProgress {
+            actor,
+            run,
+            silent: None,
+        };
     }
     let mut releases: BTreeMap<ReleaseNumber, Vec<HostName>> = BTreeMap::new();
     let is_asked = |host: &HostName| wanted.is_none_or(|wanted| wanted.hosts.contains(host));

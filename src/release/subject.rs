@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::adoption;
-use crate::domain::container::label;
+use crate::domain::container::{Group, label};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ReleaseNumber, ServiceName};
 
@@ -33,6 +33,18 @@ impl Subject {
             service: ServiceName::parse(service)?,
             environment: environment.map(str::to_owned),
         })
+    }
+
+    /// Whose the group is; Compose's and nobody's are none of ours.
+    #[must_use]
+    pub fn of(group: &Group) -> Option<Self> {
+        match group {
+            Group::Service { name, environment } => Some(Self {
+                service: name.clone(),
+                environment: environment.as_deref().map(str::to_owned),
+            }),
+            Group::Compose { .. } | Group::None => None,
+        }
     }
 
     /// `shop.r42.1`, or `shop.staging.r42.1`: never renamed, never reused.

@@ -58,6 +58,6 @@ pub use launch::launch;
 pub use recover::{Recovery, recover};
 pub use runner::runner;
 pub use state::State;
-pub use unfinished::{Unfinished, unfinished};
+pub use unfinished::{Unfinished, left_locks, unfinished};
 pub use unlock::{Unlocking, unlock};
 pub use watch::watch;

@@ -1,7 +1,8 @@
 //! What there is to recover: runs that died here, and runs of whatever machine whose locks nobody renews any more.
 //! Looks only; `recover` takes them up, one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
@@ -38,6 +39,32 @@ impl Unfinished {
             theirs: view.theirs.clone(),
         }
     }
+}
+
+/// Of the locks of these services on these hosts: the runs that none of them is renewed of, and for how long. A host
+/// that does not answer says nothing.
+pub async fn left_locks(
+    config: &Config,
+    asked: &BTreeMap<Subject, BTreeSet<HostName>>,
+) -> Vec<(String, Duration)> {
+    let mut silent = Vec::new();
+    for (subject, hosts) in asked {
+        let mut found: Vec<Found> = Vec::new();
+        for host in hosts.iter().filter_map(|name| config.host(name)) {
+            let locks = async {
+                let daemon = connect(host, Access::ReadOnly).await.ok()?;
+                let locks = lock::seen(&daemon, subject).await.ok()?;
+                Some(locks.into_iter().map(move |lock| (daemon.clone(), lock)))
+            };
+            found.extend(locks.await.into_iter().flatten());
+        }
+        for run in left(subject, &found) {
+            let its = found.iter().filter(|(_, lock)| lock.run == run);
+            let spans = its.map(|(_, lock)| lock.renewed.until(lock.now));
+            silent.extend(spans.min().map(|span| (run, span)));
+        }
+    }
+    silent
 }
 
 /// All of them, those of this machine first, the newest first; and the hosts that did not answer.

@@ -248,6 +248,7 @@ impl Desk<'_> {
             Effect::Approve(id, run, stage) => self.world.approve(id, run, stage),
             Effect::Cancel(id, run) => self.world.cancel(id, run),
             Effect::Recover(id, run) => self.world.recover(id, run),
+            Effect::LookAtLocks(asked) => self.world.look_at_locks(asked),
             Effect::OlderRuns => self.world.older_runs(),
             Effect::Save(id, save) => self.world.save(id, save),
             Effect::Copy(text) => {

@@ -1,6 +1,7 @@
 //! The one place where the screen's effects meet hosts and runs.
 //! Starts what takes time as tasks of its own; answers come back as events.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,12 +15,13 @@ use crate::app::effect::{Lend, Save};
 use crate::config::Config;
 use crate::domain::event::Event;
 use crate::domain::fault::Fault;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{HostName, RunId};
 use crate::domain::logs::FollowId;
 use crate::domain::order::{Access, Order, OrderId};
 use crate::domain::plan::RunRequest;
 use crate::hosts::{self, Hosts};
 use crate::release::plan::Actor;
+use crate::release::subject::Subject;
 use crate::runs::{self, State};
 
 /// Facts that wait to be drawn: more would only make the screen older than it says.
@@ -139,7 +141,7 @@ impl World {
         self.reading = Some((follow, AbortOnDropHandle::new(task)));
     }
 
-    /// Read-only too: a plan changes nothing.
+    /// Read-only too: a plan changes nothing, but that otherwise the container of a ledger that was pruned is made again.
     pub fn plan(&mut self, id: OrderId, request: RunRequest) {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         let facts = self.facts.clone();
@@ -189,6 +191,15 @@ impl World {
         self.answer(id, async move {
             let recovered = runs::recover(&state, &config, Some(run), access).await;
             recovered.map(drop).map_err(|failure| failure.fault)
+        });
+    }
+
+    pub fn look_at_locks(&mut self, asked: BTreeMap<Subject, BTreeSet<HostName>>) {
+        let (config, facts) = (Arc::clone(&self.config), self.facts.clone());
+        self.tasks.spawn(async move {
+            let left = runs::left_locks(&config, &asked).await;
+            // Nobody to tell: the room has ended.
+            drop(facts.send(Event::LeftLocks(left)).await);
         });
     }
 

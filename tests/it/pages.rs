@@ -91,6 +91,7 @@ fn deploy(hosts: usize) -> RunView {
         to: Some(ReleaseNumber(42)),
         image: "shop:b81d90 4be19a70c1d2".to_owned(),
         hosts,
+        lost: Vec::new(),
         stages,
         steps_done: 22,
         steps_total: 38,
@@ -176,6 +177,7 @@ fn pipeline() -> RunView {
     RunView {
         kind: RunKind::Pipeline,
         hosts: vec![builder.clone()],
+        lost: Vec::new(),
         stages,
         from: None,
         to: None,

@@ -1,16 +1,18 @@
 //! A run whose process died: offered when it is found, never taken up without a yes that was meant.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse::app::Effect;
-use pilothouse::domain::event::Event;
+use pilothouse::domain::container::{Container, State};
+use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::ids::{RunId, ServiceName};
 use pilothouse::domain::order::Access;
-use pilothouse::domain::run::{RunKind, RunStatus, RunView};
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::domain::units::Stamp;
 
 use crate::screens::steady;
-use crate::stage::{Stage, host};
+use crate::stage::{Stage, host, live, lost, row};
 
 fn id(number: u32) -> RunId {
     RunId::parse(&format!("20260921-14100{number}-shop")).unwrap()
@@ -130,6 +132,92 @@ fn read_only_it_is_only_said() {
     );
 }
 
+/// It lost a host, and a person was asked for.
+fn unfinished(number: u32, on: &str) -> RunView {
+    let outcome = Outcome::NeedsHuman {
+        why: "it lost a host".to_owned(),
+        differences: vec![format!("{on}: not known")],
+    };
+    RunView {
+        status: RunStatus::Closed {
+            at: Stamp::from_seconds(1_789_999_100),
+            outcome,
+        },
+        lost: vec![host(on)],
+        ..dead(number, on)
+    }
+}
+
+/// Its lock, as the host lists it.
+fn lock_of(number: u32) -> Container {
+    let mut lock = row("pilothouse.lock.shop", 77, 0);
+    let labels = [
+        ("pilothouse.role", "lock".to_owned()),
+        ("pilothouse.service", "shop".to_owned()),
+        ("pilothouse.run", id(number).to_string()),
+    ];
+    lock.state = State::Created;
+    lock.labels = Arc::new(labels.map(|(key, value)| (key.to_owned(), value)).into());
+    lock
+}
+
+#[test]
+fn what_a_lost_host_keeps_of_a_run_is_offered_when_it_is_back_and_once() {
+    let mut stage = Stage::new(100, 24);
+    stage.host("web-2", HostEvent::Link(lost()));
+    found(&mut stage, unfinished(1, "web-2"));
+    assert!(!stage.screen().contains("Recover"), "{}", stage.screen());
+    stage.host("web-2", HostEvent::Link(live()));
+    stage.host("web-2", HostEvent::Changed(Box::new(lock_of(1))));
+    stage.frame();
+    let screen = stage.screen();
+    assert!(
+        screen.contains("Recover deploy shop on web-2?") && screen.contains("web-2 answers again"),
+        "{screen}"
+    );
+    assert_eq!(recovered(&stage.press("n")), []);
+    stage.wait(Duration::from_secs(1));
+    found(&mut stage, unfinished(1, "web-2"));
+    assert!(!stage.screen().contains("answers again"), "{}", stage.screen());
+    assert_eq!(recovered(&stage.press("shift-x y")), [id(1)]);
+}
+
+#[test]
+fn without_a_lock_of_it_on_the_host_nothing_is_left_to_offer() {
+    let mut stage = Stage::new(100, 24);
+    found(&mut stage, unfinished(1, "web-2"));
+    assert!(!stage.screen().contains("Recover"), "{}", stage.screen());
+}
+
+#[test]
+fn a_lock_that_nobody_renews_is_asked_about_now_and_then_and_told_as_a_run_that_was_left() {
+    let mut stage = Stage::new(140, 30);
+    let mut lock = lock_of(1);
+    lock.created = Stamp::from_seconds(1_789_999_000);
+    stage.host("web-2", HostEvent::Changed(Box::new(lock)));
+    stage.frame();
+    let asks = |effects: Vec<Effect>| {
+        let mut effects = effects.into_iter();
+        effects.any(|effect| matches!(effect, Effect::LookAtLocks(asked) if asked.len() == 1))
+    };
+    assert!(asks(stage.wait(Duration::from_secs(1))));
+    assert!(!asks(stage.wait(Duration::from_secs(60))), "seldom");
+    let silent = Duration::from_secs(14 * 60);
+    stage.event(Event::LeftLocks(vec![(id(1).to_string(), silent)]));
+    stage.frame();
+    stage.press("3");
+    stage.frame();
+    let screen = stage.screen();
+    assert!(
+        screen.contains("a run was left") && screen.contains("for 14 min"),
+        "{screen}"
+    );
+    assert!(asks(stage.wait(Duration::from_secs(60))), "again");
+    stage.event(Event::LeftLocks(Vec::new()));
+    stage.frame();
+    assert!(!stage.screen().contains("a run was left"), "it is renewed again");
+}
+
 fn dead(number: u32, on: &str) -> RunView {
     RunView {
         id: id(number),
@@ -149,6 +237,7 @@ fn dead(number: u32, on: &str) -> RunView {
         to: None,
         image: "shop:v3".to_owned(),
         hosts: vec![host(on)],
+        lost: Vec::new(),
         stages: Vec::new(),
         steps_done: 3,
         steps_total: 9,

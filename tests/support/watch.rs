@@ -93,6 +93,7 @@ impl Watch {
             | Event::Run(_)
             | Event::Unreadable(..)
             | Event::OlderRuns(_)
+            | Event::LeftLocks(_)
             | Event::Planned(..) => {}
         }
     }

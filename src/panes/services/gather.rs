@@ -76,7 +76,10 @@ impl ServiceRow {
     /// Fewer run than should, one is unwell, or the hosts are not of one mind.
     #[must_use]
     pub fn is_problem(&self) -> bool {
-        if matches!(self.standing, Standing::Split { .. } | Standing::Drift { .. }) {
+        if matches!(
+            self.standing,
+            Standing::Split { .. } | Standing::Drift { .. } | Standing::InProgress { silent: Some(_), .. }
+        ) {
             return true;
         }
         let short = |wanted: u32| self.running.len() < usize::try_from(wanted).unwrap_or(usize::MAX);
@@ -96,7 +99,9 @@ pub(super) fn standings(model: &Model) -> BTreeMap<Group, Judged> {
             adopted: &entry.adopted,
         })
         .collect();
-    standing::judge_all(&model.setup.config.services, &hosts)
+    let mut judged = standing::judge_all(&model.setup.config.services, &hosts);
+    standing::left::mark_left(&mut judged, &model.locks.silent(model.now.wall));
+    judged
 }
 
 /// Problems first, then what is under way, then by name; what belongs to no service last.

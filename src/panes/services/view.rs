@@ -72,7 +72,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn sign<'a>(theme: &Theme, row: &ServiceRow) -> Span<'a> {
-    if row.busy || matches!(row.standing, Standing::InProgress { .. }) {
+    if row.busy || matches!(row.standing, Standing::InProgress { silent: None, .. }) {
         Span::styled(theme.glyphs.changing, theme.busy)
     } else if row.is_problem() {
         Span::styled(theme.glyphs.problem, theme.bad)

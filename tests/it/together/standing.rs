@@ -71,3 +71,22 @@ async fn a_second_control_room_with_an_empty_state_folder_tells_who_is_at_it_and
     ];
     assert_eq!(after, parts(&expected));
 }
+
+#[tokio::test]
+async fn a_lock_that_nobody_renews_any_more_is_told_with_how_to_recover_its_run() {
+    let desk = Desk::new(2, SHOP);
+    for engine in desk.fleet.engines() {
+        engine.skew_clock(-1_000);
+    }
+    let run = desk.begin(&["deploy", "shop", "--tag", "1", "--yes"]).await;
+    desk.until(&run, "it is at its gate", at_gate).await;
+    let during = desk.run(&["ps"]).await.exits(0);
+    assert!(during.err.contains("is at it, run"), "{during:?}");
+    desk.kill(&run);
+    for engine in desk.fleet.engines() {
+        engine.skew_clock(0);
+    }
+    let after = desk.run(&["ps"]).await.exits(0);
+    let words = format!("has not renewed its lock for 16 min: `pilothouse recover {run}`");
+    assert!(after.err.contains(&words), "{after:?}");
+}
