@@ -155,10 +155,10 @@ pub fn wanted(model: &Model) -> Result<RunId, Refusal> {
     }
     let selected = selected.filter(|run| run.status == RunStatus::Dead || lost_hosts(run));
     let left = || model.runs.values().filter(|run| is_left(model, run));
-    let ours = || left().filter(|run| run.theirs.is_none()).last();
+    let ours = || left().rfind(|run| run.theirs.is_none());
     let run = selected
         .or_else(ours)
-        .or_else(|| left().last())
+        .or_else(|| left().next_back())
         .ok_or_else(|| Refusal("no run has died".to_owned()))?;
     run.only_theirs()
         .map_or(Ok(run.id.clone()), |why| Err(Refusal(why)))

@@ -21,7 +21,7 @@ pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
     if let Some(id) = &asked.id
         && let Ok(view) = runs::view(&setup.state, id)
     {
-        let (exit, view) = one(setup, &Unfinished::of(&view), &asked.confirm).await;
+        let (exit, view) = Box::pin(one(setup, &Unfinished::of(&view), &asked.confirm)).await;
         if json && let Some(view) = view {
             out::json(&view);
         }
@@ -56,7 +56,7 @@ pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
         if asked.id.is_none() && before.is_ok_and(|view| is_ended(&view)) {
             continue;
         }
-        let (exit, view) = one(setup, known, &asked.confirm).await;
+        let (exit, view) = Box::pin(one(setup, known, &asked.confirm)).await;
         views.extend(view);
         if exit == Exit::Interrupted {
             return exit;
@@ -92,7 +92,7 @@ async fn one(setup: &Setup, known: &Unfinished, confirm: &[String]) -> (Exit, Op
         return (exit, None);
     }
     let run = Some(known.run.clone());
-    match runs::recover(&setup.state, &setup.config, run, setup.access).await {
+    match Box::pin(runs::recover(&setup.state, &setup.config, run, setup.access)).await {
         Ok(Recovery::Started(id)) => run::watch(setup, &id).await,
         Ok(Recovery::Unlocked { run, hosts }) => {
             let hosts: Vec<&str> = hosts.iter().map(HostName::as_str).collect();

@@ -25,7 +25,6 @@ use crate::domain::run::{RunKind, RunStatus, RunView};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
-use crate::release::record::FailureKind;
 use crate::release::shelf::shelf;
 use crate::release::spec::Seals;
 use crate::release::{foreseen, left, preflight, spec};
@@ -47,32 +46,11 @@ pub(super) async fn plan(
     .await?;
     let mut plan = file.plan;
     plan.seals = seals(&plan).await;
-    let mut facts = Facts::new();
-    let mut refusals = Vec::new();
-    let looked = futures_util::future::join_all(
-        file.hosts
-            .iter()
-            .map(|host| async { look::look(host, &plan, access).await }),
-    )
-    .await;
-    let mut unreached = Vec::new();
-    for (host, looked) in file.hosts.iter().zip(looked) {
-        match looked {
-            Ok((seen, was_pruned)) => {
-                facts.insert(host.name.clone(), seen);
-                plan.notes
-                    .extend(was_pruned.then(|| look::made_again(&host.name)));
-            }
-            Err(failure) if plan.targets.contains(&host.name) => {
-                if failure.kind == FailureKind::Unreachable {
-                    unreached.push(host.name.clone());
-                }
-                refusals.push(failure.fault);
-            }
-            // The image may be on another host: then the builder is not needed.
-            Err(_) => {}
-        }
-    }
+    let look::Looked {
+        mut facts,
+        mut refusals,
+        unreached,
+    } = look::all(&file.hosts, &mut plan, access).await;
     if access == Access::ReadOnly {
         refusals.push(
             Fault::new(
@@ -122,12 +100,12 @@ pub(super) async fn plan(
     view.tests = work::tests(&plan);
     if plan.is_release() {
         let waits = state.queue_of(&plan.subject).last().is_some() || matches!(request.wait, Wait::UpTo(_));
-        let looked = Looked {
+        let ground = Ground {
             facts: &mut facts,
             is_in_registry,
             waits,
         };
-        release(&plan, looked, config, &mut view);
+        release(&plan, ground, config, &mut view);
         untested(state, &plan, &mut view);
     } else {
         view.undo = vec![if plan.test_hosts().is_empty() {
@@ -302,19 +280,19 @@ fn to_come(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
 }
 
 /// The hosts of a release as they were looked at.
-struct Looked<'a> {
+struct Ground<'a> {
     facts: &'a mut Facts,
     is_in_registry: bool,
     /// Runs are before it in this state folder, or it is to wait for whoever is.
     waits: bool,
 }
 
-fn release(plan: &Plan, looked: Looked<'_>, config: &Config, view: &mut PlanView) {
-    let Looked {
+fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView) {
+    let Ground {
         facts,
         is_in_registry,
         waits,
-    } = looked;
+    } = ground;
     if is_in_registry {
         view.order.push(format!("pull {}", plan.image));
     }

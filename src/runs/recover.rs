@@ -52,7 +52,9 @@ pub async fn recover(
     if let Some(run) = &wanted
         && state.dir(run).is_dir()
     {
-        return here(state, run, Some(config)).await.map_err(Failure::refused);
+        return Box::pin(here(state, run, Some(config)))
+            .await
+            .map_err(Failure::refused);
     }
     if wanted.is_none() {
         let mut dead = super::list(state);
@@ -60,12 +62,12 @@ pub async fn recover(
         // A colleague's stands in nobody's way, but is said where there is no other.
         let ours = dead.iter().find(|view| view.theirs.is_none()).or(dead.first());
         if let Some(view) = ours {
-            return here(state, &view.id, Some(config))
+            return Box::pin(here(state, &view.id, Some(config)))
                 .await
                 .map_err(Failure::refused);
         }
     }
-    elsewhere(state, config, wanted.as_ref(), access).await
+    Box::pin(elsewhere(state, config, wanted.as_ref(), access)).await
 }
 
 /// With a configuration, the result is told to whom it names.

@@ -14,7 +14,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
 use crate::domain::run::{RunStatus, RunView};
-use crate::hosts::{Daemon, connect};
+use crate::hosts::{Daemon, Unreached, connect};
 use crate::release::record::FailureKind;
 use crate::release::subject::Subject;
 
@@ -76,7 +76,7 @@ pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec
         .collect();
     let looked = config.hosts.iter().map(|host| async {
         let daemon = connect(host, Access::ReadOnly).await;
-        (host.name.clone(), daemon.map_err(|unreached| unreached.fault()))
+        (host.name.clone(), daemon.map_err(Unreached::fault))
     });
     let mut daemons: BTreeMap<HostName, Daemon> = BTreeMap::new();
     let mut missing = Vec::new();

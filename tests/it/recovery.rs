@@ -201,8 +201,8 @@ fn a_lock_that_nobody_renews_is_asked_about_now_and_then_and_told_as_a_run_that_
         effects.any(|effect| matches!(effect, Effect::LookAtLocks(asked) if asked.len() == 1))
     };
     assert!(asks(stage.wait(Duration::from_secs(1))));
-    assert!(!asks(stage.wait(Duration::from_secs(60))), "seldom");
-    let silent = Duration::from_secs(14 * 60);
+    assert!(!asks(stage.wait(Duration::from_mins(1))), "seldom");
+    let silent = Duration::from_mins(14);
     stage.event(Event::LeftLocks(vec![(id(1).to_string(), silent)]));
     stage.frame();
     stage.press("3");
@@ -212,7 +212,7 @@ fn a_lock_that_nobody_renews_is_asked_about_now_and_then_and_told_as_a_run_that_
         screen.contains("a run was left") && screen.contains("for 14 min"),
         "{screen}"
     );
-    assert!(asks(stage.wait(Duration::from_secs(60))), "again");
+    assert!(asks(stage.wait(Duration::from_mins(1))), "again");
     stage.event(Event::LeftLocks(Vec::new()));
     stage.frame();
     assert!(!stage.screen().contains("a run was left"), "it is renewed again");

@@ -23,7 +23,7 @@ const BEATEN: u32 = 5;
 impl Hands {
     pub(super) async fn lock(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
         let begun = Instant::now();
-        let done = self.lock_in_time(step, daemon, begun).await;
+        let done = Box::pin(self.lock_in_time(step, daemon, begun)).await;
         self.has_waited(begun.elapsed());
         done
     }
