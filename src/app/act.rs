@@ -230,12 +230,15 @@ pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
             );
             vec![Effect::Cancel(id, run)]
         }
-        Intent::Approve(run, stage) => {
+        Intent::Approve(run, said) => {
             let id = model.next_order();
-            model
-                .orders
-                .expect(id, Some(format!("let {stage} go on: the run continues")));
-            vec![Effect::Approve(id, run, stage)]
+            let words = if said.yes {
+                format!("let {} go on: the run continues", said.stage)
+            } else {
+                format!("said no to {}: the run ends there", said.stage)
+            };
+            model.orders.expect(id, Some(words));
+            vec![Effect::Approve(id, run, said)]
         }
         Intent::Recover(run) => {
             let id = model.next_order();
@@ -408,10 +411,9 @@ pub fn ask_approve(model: &mut Model) -> Vec<Effect> {
         let title = format!("{}: {}", run.name(), asked.question);
         let details = vec![
             format!("started by {} with {}", run.actor, run.image),
-            "no leaves it waiting; x cancels the run".to_owned(),
+            "a reason behind it is kept with your name; no ends the run there".to_owned(),
         ];
-        let question =
-            Question::yes_no(title, Intent::Approve(id, asked.stage), model.now.uptime).details(details);
+        let question = Question::reasoned(title, id, asked.stage, model.now.uptime).details(details);
         model.ask(question);
     }
     Vec::new()

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::domain::ids::{ContainerKey, HostName, RunId};
 use crate::domain::order::{Order, OrderId};
 use crate::domain::plan::RunRequest;
+use crate::domain::run::Said;
 use crate::release::subject::Subject;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -17,8 +18,8 @@ pub enum Effect {
     /// Start the run; it is then followed by its journal. Answered by `Event::Done`.
     Launch(OrderId, RunRequest),
     Cancel(OrderId, RunId),
-    /// Yes to the stage of that name, which waits for a person.
-    Approve(OrderId, RunId, String),
+    /// To the stage of that name, which waits for a person.
+    Approve(OrderId, RunId, Said),
     Recover(OrderId, RunId),
     /// Whether these locks are renewed, by service the hosts. Answered by `Event::LeftLocks`.
     LookAtLocks(BTreeMap<Subject, BTreeSet<HostName>>),

@@ -9,6 +9,7 @@ use super::input::{Line, typed};
 use crate::domain::ids::{ContainerKey, RunId};
 use crate::domain::order::Verb;
 use crate::domain::plan::RunRequest;
+use crate::domain::run::Said;
 
 /// What was typed before a person can have read the question is no answer to it.
 pub const QUIET: Duration = Duration::from_millis(300);
@@ -32,6 +33,8 @@ pub enum Answer {
     YesNo,
     /// This word, then Enter.
     Typed { word: String, line: Line },
+    /// `yes` or `no`, a reason behind it if there is one, then Enter.
+    Reasoned { line: Line },
 }
 
 /// What a yes does. Targets are named here, so nothing that moves meanwhile matters.
@@ -43,8 +46,8 @@ pub enum Intent {
     },
     Launch(Box<RunRequest>),
     Cancel(RunId),
-    /// Lets the stage of the run go on.
-    Approve(RunId, String),
+    /// The stage of the run goes on, or the run ends there.
+    Approve(RunId, Said),
     Recover(RunId),
 }
 
@@ -76,6 +79,16 @@ impl Question {
         Self {
             answer: Answer::Typed { word, line },
             ..Self::yes_no(title, intent, uptime)
+        }
+    }
+
+    /// For a stage that waits: what is answered to it is kept with its reason.
+    #[must_use]
+    pub fn reasoned(title: String, run: RunId, stage: String, uptime: Duration) -> Self {
+        let (yes, reason, line) = (false, None, Line::default());
+        Self {
+            answer: Answer::Reasoned { line },
+            ..Self::yes_no(title, Intent::Approve(run, Said { stage, yes, reason }), uptime)
         }
     }
 
@@ -119,7 +132,17 @@ impl Question {
                 "" => Verdict::No,
                 _ => Verdict::Pending,
             },
-            Answer::Typed { line, .. } => {
+            Answer::Reasoned { line } if key == key!(enter) => match (word_of(line.text()), &mut self.intent)
+            {
+                (Word::Nothing, _) => Verdict::No,
+                (Word::Said(yes, reason), Intent::Approve(_, said)) => {
+                    said.yes = yes;
+                    said.reason = reason;
+                    Verdict::Yes
+                }
+                (Word::Said(..) | Word::Other, _) => Verdict::Pending,
+            },
+            Answer::Typed { line, .. } | Answer::Reasoned { line } => {
                 line.key(key);
                 Verdict::Pending
             }
@@ -127,9 +150,57 @@ impl Question {
     }
 }
 
+enum Word {
+    Nothing,
+    Said(bool, Option<String>),
+    Other,
+}
+
+/// `yes: looks good`
+fn word_of(text: &str) -> Word {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_alphabetic()).unwrap_or(text.len());
+    let (first, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+    let reason = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let reason = (!reason.is_empty()).then(|| reason.to_owned());
+    match first.to_lowercase().as_str() {
+        "" if rest.is_empty() => Word::Nothing,
+        "y" | "yes" => Word::Said(true, reason),
+        "n" | "no" => Word::Said(false, reason),
+        _ => Word::Other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stage_is_answered_with_yes_or_no_and_why() {
+        let answered = |text: &str| {
+            let run = RunId::parse("r1").unwrap();
+            let mut question = Question::reasoned("Go?".into(), run, "go".into(), seconds(0.0));
+            for letter in text.chars() {
+                let code = crossterm::event::KeyCode::Char(letter);
+                assert_eq!(
+                    question.key(KeyCombination::from(code), seconds(1.0)),
+                    Verdict::Pending
+                );
+            }
+            let verdict = question.key(key!(enter), seconds(2.0));
+            let Intent::Approve(_, said) = question.intent else {
+                panic!("{verdict:?}")
+            };
+            (verdict, said.yes, said.reason)
+        };
+        let reason = |text: &str| Some(text.to_owned());
+        assert_eq!(answered(""), (Verdict::No, false, None));
+        assert_eq!(answered("  "), (Verdict::No, false, None));
+        assert_eq!(answered("maybe"), (Verdict::Pending, false, None));
+        assert_eq!(answered("yes"), (Verdict::Yes, true, None));
+        assert_eq!(answered("y, seen"), (Verdict::Yes, true, reason("seen")));
+        assert_eq!(answered("no: Friday"), (Verdict::Yes, false, reason("Friday")));
+    }
 
     fn cancel() -> Intent {
         Intent::Cancel(RunId::parse("r1").unwrap())

@@ -18,9 +18,11 @@ pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
                 Ok(wanted) => wanted,
                 Err(exit) => return exit,
             };
-            runs::list_of(&setup.state, asked.filter.limit, |view| {
+            let listed = runs::list_of(&setup.state, asked.filter.limit, |view| {
                 is_wanted(view, asked) && wanted.takes_run(view)
-            })
+            });
+            listed.unreadable.iter().for_each(out::fault);
+            listed.runs
         }
         Some(id) => match runs::view(&setup.state, id) {
             Ok(view) => vec![view],

@@ -204,6 +204,14 @@ impl Part {
     }
 }
 
+/// What a person says to a stage that waits for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    pub stage: String,
+    pub yes: bool,
+    pub reason: Option<String>,
+}
+
 /// What was kept of a run's output, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {

@@ -153,33 +153,44 @@ pub fn all(state: &State) -> impl Iterator<Item = RunView> {
 /// The last runs, newest first.
 #[must_use]
 pub fn list(state: &State) -> Vec<RunView> {
-    list_of(state, SHOWN, |_| true)
+    list_of(state, SHOWN, |_| true).runs
 }
 
-/// Of all runs there are the last so many that are wanted, newest first.
+/// Runs, newest first, and of those among them that cannot be read why.
+#[derive(Debug, Default)]
+pub struct Listed {
+    pub runs: Vec<RunView>,
+    pub unreadable: Vec<Fault>,
+}
+
+/// Of all runs there are the last so many that are wanted.
 #[must_use]
-pub fn list_of(state: &State, most: usize, wanted: impl Fn(&RunView) -> bool) -> Vec<RunView> {
-    let (mut views, mut earlier): (Vec<RunView>, Vec<Reader>) = (Vec::new(), Vec::new());
+pub fn list_of(state: &State, most: usize, wanted: impl Fn(&RunView) -> bool) -> Listed {
+    let mut listed = Listed::default();
+    let mut earlier: Vec<Reader> = Vec::new();
     for dir in folders(state) {
-        if views.len() >= most && earlier.len() >= SHOWN {
+        if listed.runs.len() >= most && earlier.len() >= SHOWN {
             break;
         }
         let mut reader = Reader::new(dir);
         if let Err(fault) = reader.read() {
             tracing::warn!(%fault, "a run is not shown");
+            listed.unreadable.push(fault);
             continue;
         }
-        let view = reader.view().filter(|view| views.len() < most && wanted(view));
-        views.extend(view);
+        let view = reader.view();
+        listed
+            .runs
+            .extend(view.filter(|view| listed.runs.len() < most && wanted(view)));
         if earlier.len() < SHOWN {
             earlier.push(reader);
         }
     }
     let figures = Figures::of(earlier.iter());
-    for view in &mut views {
+    for view in &mut listed.runs {
         figures.estimate(view);
     }
-    views
+    listed
 }
 
 pub fn view(state: &State, run: &RunId) -> Result<RunView, Fault> {

@@ -245,7 +245,7 @@ impl Desk<'_> {
             Effect::Order(id, order) => self.world.order(id, order),
             Effect::Plan(id, request) => self.world.plan(id, request),
             Effect::Launch(id, request) => self.world.launch(id, request),
-            Effect::Approve(id, run, stage) => self.world.approve(id, run, stage),
+            Effect::Approve(id, run, said) => self.world.approve(id, run, said),
             Effect::Cancel(id, run) => self.world.cancel(id, run),
             Effect::Recover(id, run) => self.world.recover(id, run),
             Effect::LookAtLocks(asked) => self.world.look_at_locks(asked),

@@ -19,6 +19,7 @@ use crate::domain::ids::{HostName, RunId};
 use crate::domain::logs::FollowId;
 use crate::domain::order::{Access, Order, OrderId};
 use crate::domain::plan::RunRequest;
+use crate::domain::run::Said;
 use crate::hosts::{self, Hosts};
 use crate::release::plan::Actor;
 use crate::release::subject::Subject;
@@ -173,16 +174,16 @@ impl World {
         });
     }
 
-    pub fn approve(&mut self, id: OrderId, run: RunId, of: String) {
+    pub fn approve(&mut self, id: OrderId, run: RunId, said: Said) {
         let (state, access) = (self.state.clone(), self.access);
         let word = runs::Word {
-            yes: true,
+            yes: said.yes,
             by: self.actor.login.clone(),
-            reason: None,
+            reason: said.reason,
         };
         self.answer(id, async move {
-            writable(access, "let the run go on")?;
-            runs::approve(&state, &run, Some(&of), &word)
+            writable(access, "answer the run")?;
+            runs::approve(&state, &run, Some(&said.stage), &word)
         });
     }
 

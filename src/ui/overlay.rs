@@ -14,6 +14,7 @@ use super::clock;
 use super::theme::Theme;
 use crate::app::Model;
 use crate::app::help::{HelpRow, rows};
+use crate::app::input::Line;
 use crate::app::layer::Layer;
 use crate::app::notices::Tone;
 use crate::app::palette::Palette;
@@ -99,24 +100,44 @@ fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area
             );
         }
         Answer::Typed { word, line } => {
-            // What is typed must be seen as it is typed.
             let whole = format!("Type {word} and Enter to do it, Esc leaves: ");
-            let needed = width(&whole) + width(word) + 3;
-            let prompt = if needed <= usize::from(inner.width) {
-                whole
-            } else {
-                format!("Type {word}: ")
-            };
-            let x = put(buffer, inner, row, &prompt, theme.accent, theme);
-            let room = usize::from((inner.x + inner.width).saturating_sub(x));
-            buffer.set_stringn(x, inner.y + row, clean(line.text()), room, theme.text);
-            let cursor = x.saturating_add(u16::try_from(line.cursor()).unwrap_or(0));
-            frame.set_cursor_position(Position::new(
-                cursor.min(inner.x + inner.width - 1),
-                inner.y + row,
-            ));
+            let short = format!("Type {word}: ");
+            draw_line(frame, inner, (&whole, &short), width(word), line, theme);
+        }
+        Answer::Reasoned { line } => {
+            let prompts = ("yes or no, and why (Esc: it waits on): ", "yes/no, why: ");
+            draw_line(frame, inner, prompts, 20, line, theme);
         }
     }
+}
+
+/// In the last row: what is typed must be seen as it is typed, at least so many columns of it.
+fn draw_line(
+    frame: &mut Frame<'_>,
+    inner: Rect,
+    (whole, short): (&str, &str),
+    columns: usize,
+    line: &Line,
+    theme: &Theme,
+) {
+    let row = inner.height.saturating_sub(1);
+    let needed = width(whole) + columns + 3;
+    let prompt = if needed <= usize::from(inner.width) {
+        whole
+    } else {
+        short
+    };
+    let buffer = frame.buffer_mut();
+    let x = put(buffer, inner, row, prompt, theme.accent, theme);
+    let room = usize::from((inner.x + inner.width).saturating_sub(x));
+    let start = line.cursor().saturating_sub(room.saturating_sub(1));
+    let seen: String = clean(line.text()).chars().skip(start).collect();
+    buffer.set_stringn(x, inner.y + row, seen, room, theme.text);
+    let cursor = x.saturating_add(u16::try_from(line.cursor() - start).unwrap_or(0));
+    frame.set_cursor_position(Position::new(
+        cursor.min(inner.x + inner.width - 1),
+        inner.y + row,
+    ));
 }
 
 fn draw_promotions(model: &Model, list: &Promotions, theme: &Theme, buffer: &mut Buffer, area: Rect) {

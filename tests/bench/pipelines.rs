@@ -1,13 +1,13 @@
 //! What a pipeline costs beside its stages, and how late a follower hears of it.
 
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::programs::{let_run, now, path};
+use super::desk::Desk;
+use super::programs::{let_run, now};
 use super::stage::Stage;
 use super::support::image::BUSYBOX;
 use super::table::{Table, median_and_worst};
