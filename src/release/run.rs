@@ -19,6 +19,7 @@ use super::record::{Entry, Failure, Finding};
 use super::road::{Group, all_back, early_back, on_in_part, road};
 use super::stage::{Stage, Step, Way};
 use crate::domain::ids::HostName;
+use crate::domain::reference::Reference;
 use crate::domain::run::Outcome;
 
 pub use resume::Left;
@@ -99,6 +100,8 @@ pub struct Run {
     halted: Option<String>,
     /// The stage that failed behind the commit, or who cancelled: only what is always done is done now.
     stopped_by: Option<String>,
+    /// Tags that are in the registry by now, whatever becomes of the run.
+    pushed: Vec<Reference>,
     /// Work that an earlier process of it did behind the commit or at the end.
     done: BTreeSet<Step>,
     cancels: u8,
@@ -149,6 +152,7 @@ impl Run {
             pending_work: Vec::new(),
             halted: None,
             stopped_by: None,
+            pushed: Vec::new(),
             done: BTreeSet::new(),
             cancels: 0,
             closed: false,
@@ -245,10 +249,10 @@ impl Run {
                 self.part = self.part_of(part);
             }
             Finding::Replicas(now) => self.compare(step, &now),
+            Finding::Pushed { tags, .. } => self.pushed.extend(tags),
             Finding::Nothing
             | Finding::Lock { .. }
             | Finding::Image { .. }
-            | Finding::Pushed { .. }
             | Finding::Tags(_)
             | Finding::Approved { .. } => {}
         }

@@ -1,4 +1,5 @@
-//! How long a run and each of its stages will take, from the earlier ones of its kind and service.
+//! How long a run and each of its stages will take, from the earlier ones of its kind and service; a stage that this kind of
+//! run did not have yet from where else it was.
 //! The median of the last five: one that hung for an hour changes nothing.
 
 use std::time::Duration;
@@ -17,6 +18,17 @@ struct Figure {
     /// Only of one that converged.
     whole: Option<Duration>,
     stages: Vec<(String, Duration)>,
+}
+
+impl Figure {
+    fn is_of(&self, subject: &str, kind: RunKind) -> bool {
+        self.kind == kind && self.subject == subject
+    }
+
+    fn took(&self, stage: &str) -> Option<Duration> {
+        let of = self.stages.iter().find(|(name, _)| name == stage);
+        of.map(|(_, took)| *took)
+    }
 }
 
 impl Figures {
@@ -41,18 +53,19 @@ impl Figures {
     /// Writes into the run what is known.
     pub fn estimate(&self, view: &mut RunView) {
         let subject = view.subject();
-        let earlier: Vec<&Figure> = self
-            .0
-            .iter()
-            .filter(|figure| figure.kind == view.kind && figure.subject == subject)
-            .collect();
-        view.estimate = median(earlier.iter().filter_map(|figure| figure.whole));
+        let same = self.0.iter().filter(|figure| figure.is_of(&subject, view.kind));
+        view.estimate = median(same.filter_map(|figure| figure.whole));
         for stage in &mut view.stages {
-            stage.estimate = median(earlier.iter().filter_map(|figure| {
-                let of = figure.stages.iter().find(|(name, _)| *name == stage.name);
-                of.map(|(_, took)| *took)
-            }));
+            stage.estimate = self.of_stage(&subject, view.kind, &stage.name);
         }
+    }
+
+    fn of_stage(&self, subject: &str, kind: RunKind, stage: &str) -> Option<Duration> {
+        let of = |is_meant: &dyn Fn(&Figure) -> bool| {
+            let figures = self.0.iter().filter(|figure| is_meant(figure));
+            median(figures.filter_map(|figure| figure.took(stage)))
+        };
+        of(&|figure| figure.is_of(subject, kind)).or_else(|| of(&|figure| figure.subject == subject))
     }
 }
 
@@ -71,5 +84,31 @@ mod tests {
         let seconds = [3, 3600, 2, 4, 3, 999].map(Duration::from_secs);
         assert_eq!(median(seconds.into_iter()), Some(Duration::from_secs(3)));
         assert_eq!(median(std::iter::empty()), None);
+    }
+
+    #[test]
+    fn a_stage_that_this_kind_of_run_never_had_is_known_from_others_of_the_service() {
+        let figure = |kind, subject: &str, stages: &[(&str, u64)]| Figure {
+            kind,
+            subject: subject.to_owned(),
+            whole: Some(Duration::from_secs(60)),
+            stages: stages
+                .iter()
+                .map(|(name, took)| ((*name).to_owned(), Duration::from_secs(*took)))
+                .collect(),
+        };
+        let figures = Figures(vec![
+            figure(RunKind::Test, "shop", &[("test unit", 7), ("build", 90)]),
+            figure(RunKind::Pipeline, "shop", &[("build", 30)]),
+            figure(RunKind::Pipeline, "cart", &[("push", 5)]),
+        ]);
+        let secs = |of: &[(RunKind, &str)]| -> Vec<Option<u64>> {
+            let took = of
+                .iter()
+                .map(|(kind, stage)| figures.of_stage("shop", *kind, stage));
+            took.map(|took| took.map(|took| took.as_secs())).collect()
+        };
+        let asked = ["build", "test unit", "push"].map(|stage| (RunKind::Pipeline, stage));
+        assert_eq!(secs(&asked), [Some(30), Some(7), None]);
     }
 }

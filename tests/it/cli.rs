@@ -239,7 +239,10 @@ fn a_service_of_which_nothing_is_listed_has_its_state_all_the_same() {
 #[test]
 fn a_run_whose_journal_is_damaged_is_named_with_what_to_do() {
     let home = tempfile::tempdir().unwrap();
-    let config = format!("{NOBODY_HOME}[state]\ndir = \"{}/state\"\n", home.path().display());
+    let config = format!(
+        "{NOBODY_HOME}[state]\ndir = \"{}/state\"\n",
+        home.path().display()
+    );
     check(&run(home.path(), &config, &["runs"]), 0, &["RUN"], &[]);
     let dir = home.path().join("state/runs/20260102-000000-aaaaa");
     std::fs::create_dir_all(&dir).unwrap();

@@ -22,6 +22,7 @@ struct Shop {
     daemons: Lease,
     registry: Registry,
     program: Program,
+    is_classic: bool,
 }
 
 /// By host: containers, networks, volumes, images and their tags.
@@ -29,17 +30,17 @@ type Lists = BTreeMap<String, Vec<String>>;
 
 impl Shop {
     /// The first host builds, the second tests with a database beside the test.
-    fn new(pipeline: &str) -> Self {
+    fn new(pipeline: &str, builder: &str) -> Self {
         let registry = Registry::open();
         let daemons = fleet::lease(2);
         let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
         let program = Program::new(&hosts, "");
         let address = registry.address();
-        let (builder, tester) = (&hosts[0].name, &hosts[1].name);
+        let (maker, tester) = (&hosts[0].name, &hosts[1].name);
         let service = format!(
             "[[registries]]\naddress = \"{address}\"\n\
              [[services]]\nname = \"shop\"\nimage = \"{address}/team/shop\"\n{pipeline}\n\
-             [services.build]\nhost = \"{builder}\"\ncontext = \"{}/context\"\ntag = \"v{{run.number}}\"\n\
+             [services.build]\nhost = \"{maker}\"\ncontext = \"{}/context\"\ntag = \"v{{run.number}}\"\nbuilder = \"{builder}\"\n\
              [[services.tests]]\nname = \"unit\"\nhost = \"{tester}\"\ncommand = [\"sh\", \"-c\", \"exit 0\"]\n\
              [[services.tests.needs]]\nname = \"db\"\nimage = \"self\"\nvolumes = [\"/data\"]\n",
             program.dir().display(),
@@ -50,6 +51,7 @@ impl Shop {
             daemons,
             registry,
             program,
+            is_classic: builder == "classic",
         };
         shop.write(0);
         shop
@@ -116,6 +118,10 @@ impl Shop {
             all.extend(rows("/networks", "network", &["Name"]));
             all.extend(rows("/volumes", "volume", &["Name"]));
             all.extend(rows("/images/json", "image", &["Id", "RepoTags"]));
+            if self.is_classic {
+                // Its cache are images without a name: they stay.
+                all.retain(|row| !row.contains("<none>:<none>"));
+            }
             all.sort();
             (daemon.name().to_string(), all)
         };
@@ -134,14 +140,25 @@ impl Shop {
     }
 }
 
+const ALL: &str = "pipeline = [\"build\", \"unit\", \"push\"]";
+
 #[test]
 fn build_test_and_push_killed_after_any_record_leave_nothing_once_they_are_recovered() {
-    let pipeline = "pipeline = [\"build\", \"unit\", \"push\"]";
-    let shop = Shop::new(pipeline);
+    killed("auto", 1);
+}
+
+#[test]
+fn of_the_classic_builder_nothing_is_left_either() {
+    killed("classic", 3);
+}
+
+/// After each so manieth record, until it lives.
+fn killed(builder: &str, step: usize) {
+    let shop = Shop::new(ALL, builder);
     let go = ["pipeline", "shop", "--yes"];
     shop.run(&go).exits(0);
     let first = shop.named("latest").expect("it was pushed");
-    for after in 1.. {
+    for after in (1..).step_by(step) {
         shop.write(u32::try_from(after).unwrap());
         let before = shop.lists();
         let said = shop.dying(after, &go);
@@ -163,7 +180,7 @@ fn build_test_and_push_killed_after_any_record_leave_nothing_once_they_are_recov
 
 #[test]
 fn a_push_killed_while_its_tag_is_moved_puts_it_back_when_it_is_recovered() {
-    let shop = Shop::new("pipeline = [\"build\", \"unit\", \"push\"]");
+    let shop = Shop::new(ALL, "auto");
     let build_and_test = || {
         shop.run(&["build", "shop"]).exits(0);
         shop.named("last-build").unwrap()
@@ -188,4 +205,51 @@ fn a_push_killed_while_its_tag_is_moved_puts_it_back_when_it_is_recovered() {
     }
     assert_eq!(shop.named("stable"), Some(old));
     shop.registry.thaw();
+}
+
+impl Shop {
+    /// Started by itself, and cancelled once this can be seen of it.
+    fn cancelled_when(&self, begun: &dyn Fn(&Value) -> bool, before: &Lists) {
+        let started = self.run(&["pipeline", "shop", "--yes", "--detach"]).exits(0);
+        let run = started.out.trim();
+        until(LIMIT, "it has come so far", || begun(&self.last()).then_some(()));
+        self.run(&["cancel", run]).exits(0);
+        let said = self.run(&["follow", run]).exits(130);
+        // The container of a step is the classic builder's own: the daemon takes it away a moment later.
+        let since = std::time::Instant::now();
+        while self.lists() != *before && since.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(self.lists(), *before, "{said:?}\n{:#?}", self.journal());
+    }
+}
+
+#[test]
+fn cancelled_while_it_builds_or_pushes_it_leaves_nothing() {
+    for builder in ["auto", "classic"] {
+        let shop = Shop::new(ALL, builder);
+        let dockerfile = shop.program.dir().join("context/Dockerfile");
+        let usual = fs::read_to_string(&dockerfile).unwrap();
+        fs::write(&dockerfile, format!("{usual}RUN echo begun; sleep 100\n")).unwrap();
+        let says_begun = |run: &Value| {
+            let lines = run["output"].as_array().unwrap();
+            lines
+                .iter()
+                .any(|line| line["text"].as_str().unwrap().trim().ends_with("begun"))
+        };
+        shop.cancelled_when(&says_begun, &shop.lists());
+        fs::write(&dockerfile, usual).unwrap();
+        shop.run(&["pipeline", "shop", "--yes"]).exits(0);
+        shop.write(1);
+        let before = shop.lists();
+        shop.registry.freeze();
+        let is_pushing = |run: &Value| {
+            let stages = run["stages"].as_array().unwrap();
+            stages
+                .iter()
+                .any(|stage| stage["name"] == "push" && stage["cells"].to_string().contains("Running"))
+        };
+        shop.cancelled_when(&is_pushing, &before);
+        shop.registry.thaw();
+    }
 }

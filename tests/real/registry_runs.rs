@@ -263,6 +263,21 @@ fn a_pipeline_moves_latest_only_past_its_tests_and_a_login_of_docker_counts() {
     assert_eq!(shop.digest("v2"), None, "what failed its tests is not pushed");
     assert_eq!(shop.digest("latest").as_deref(), Some(first.as_str()));
     assert!(!output(&shop).contains(PASSWORD));
+
+    // Its tests pass and its gate does not: the hosts are as before, and the registry is not, which is said.
+    shop.write("three", "exit 0");
+    let dockerfile = "FROM busybox:real\nCOPY version test.sh /\nCMD [\"false\"]\n";
+    fs::write(shop.program.dir().join("context/Dockerfile"), dockerfile).unwrap();
+    let undone = run(&["pipeline", "shop", "--yes"]).exits(1);
+    assert_eq!(replica(&shop.daemons[1]).1, pinned);
+    let third = shop.digest("v3").expect("it was pushed");
+    assert_eq!(shop.digest("latest").as_deref(), Some(third.as_str()));
+    assert!(
+        undone.err.contains("/team/shop:v3 and")
+            && undone.err.contains("/team/shop:latest stay in the registry"),
+        "{}",
+        undone.err
+    );
 }
 
 /// The image `team/shop:v1` is in the registry and on no host; the Dockerfile begins with it, its name made of an argument.

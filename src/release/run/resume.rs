@@ -5,6 +5,7 @@ use super::{Part, Run, Stage, Way, road};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::ids::{HostName, ImageId};
+use crate::domain::reference::Reference;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Finding, Record, Tags};
@@ -26,6 +27,8 @@ pub struct Left {
     pub tags: BTreeMap<HostName, Tags>,
     /// The image that it built, if it came so far.
     pub built: Option<ImageId>,
+    /// Tags that it pushed: a registry is not put back.
+    pub pushed: Vec<Reference>,
     /// Work behind the commit or at the end that was done: once is enough.
     pub done: BTreeSet<Step>,
     /// So many waves may have been begun.
@@ -52,6 +55,7 @@ impl Left {
                         closed: false,
                         tags: BTreeMap::new(),
                         built: None,
+                        pushed: Vec::new(),
                         done: BTreeSet::new(),
                         begun: u32::MAX,
                         part: None,
@@ -79,6 +83,13 @@ impl Left {
                     },
                     Some(left),
                 ) if step.stage == Stage::Build => left.built = Some(id.clone()),
+                (
+                    Entry::Done {
+                        finding: Finding::Pushed { tags, .. },
+                        ..
+                    },
+                    Some(left),
+                ) if !turned => left.pushed.extend(tags.clone()),
                 (Entry::Done { step, .. }, Some(left)) if turned && step.stage.is_work() => {
                     left.done.insert(step.clone());
                 }
@@ -141,6 +152,7 @@ impl Run {
         run.committed = left.committed;
         run.untouched = left.untouched;
         run.done = left.done;
+        run.pushed = left.pushed;
         run.begun = left.begun;
         run.part = left.part;
         run

@@ -50,6 +50,11 @@ impl Run {
         } else if succeeded {
             (Outcome::Converged, 0)
         } else {
+            if !self.pushed.is_empty() {
+                let tags: Vec<String> = self.pushed.iter().map(ToString::to_string).collect();
+                self.pending_work
+                    .push(format!("{} stay in the registry", tags.join(" and ")));
+            }
             let cancelled = trouble.as_ref().is_some_and(|trouble| trouble.cancelled);
             let exit = trouble.map_or(1, |trouble| trouble.exit);
             (Outcome::Reverted { why, cancelled }, exit)

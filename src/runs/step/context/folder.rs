@@ -61,12 +61,17 @@ impl Folder {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(reading(&path, &error)),
             };
+            let is_text = name.to_str().is_some();
             let name = name.to_string_lossy();
             let inside = if inside.is_empty() {
                 name.into_owned()
             } else {
                 format!("{inside}/{name}")
             };
+            if !is_text && walk.wants(&inside) {
+                let why = "its name is not UTF-8: give it another one, or leave it out by .dockerignore";
+                return Err(reading(&path, &io::Error::new(io::ErrorKind::InvalidData, why)));
+            }
             if metadata.is_dir() {
                 let folder = entry(inside.clone(), Kind::Folder, &metadata, path);
                 if walk.enter(folder)? {
