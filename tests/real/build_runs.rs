@@ -54,15 +54,6 @@ impl Shop {
     fn run(&self, arguments: &[&str]) -> Said {
         finish(self.program.command(arguments).env("SHOP_TOKEN", SECRET))
     }
-
-    /// The runner of its one run, as long as it is there.
-    fn runner(&self) -> Option<u32> {
-        let state = self.state().display().to_string();
-        processes().find(|pid| {
-            let line = read(&format!("/proc/{pid}/cmdline"));
-            holds(&line, "__run") && holds(&line, &state)
-        })
-    }
 }
 
 fn read(path: &str) -> Vec<u8> {
@@ -97,7 +88,9 @@ fn a_secret_stands_in_no_file_no_process_no_output_and_no_image() {
     fs::write(shop.program.dir().join("key"), format!("{key}\n")).unwrap();
     shop.run(&["build", "shop", "--detach"]).exits(0);
     // The run sleeps for seconds now; what anybody sees of it meanwhile:
-    let runner = until(Duration::from_secs(10), "the run is there", || shop.runner());
+    let runner = until(Duration::from_secs(10), "the run is there", || {
+        shop.program.runner()
+    });
     assert!(!holds(&read(&format!("/proc/{runner}/environ")), SECRET));
     for pid in processes() {
         assert!(
@@ -229,14 +222,7 @@ struct Flood {
 fn flood(builder: &str, dockerfile: &str, limit: Duration) -> Flood {
     let shop = Shop::new(&format!("builder = \"{builder}\""), dockerfile);
     shop.run(&["build", "shop", "--detach"]).exits(0);
-    let mut peak = 0.0_f64;
-    until(limit, "the build ends", || {
-        let runner = shop.runner();
-        if let Some(pid) = runner {
-            peak = peak.max(resident(pid));
-        }
-        runner.is_none().then_some(())
-    });
+    let peak = shop.program.peak(limit);
     let run = shop.run(&["runs", "--json"]).exits(0).json()[0]["id"]
         .as_str()
         .unwrap()
@@ -299,16 +285,6 @@ fn five_million_lines_of_half_a_gigabyte_from_a_build_take_bounded_memory_and_di
             ),
         }
     }
-}
-
-/// The most memory that a process held so far, in MiB.
-fn resident(pid: u32) -> f64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: f64 = line
-        .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0.0);
-    kib / 1024.0
 }
 
 /// A daemon whose data lie on a small file system of their own, until this is dropped.

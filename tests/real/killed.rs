@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use pilothouse::release::record::Entry;
 use pilothouse::runs::journal;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::daemon::{Daemon, processes};
+use crate::support::daemon::Daemon;
 use crate::support::fleet::{self, Lease};
 use crate::support::program::{Program, Said, finish};
 use crate::support::registry::Registry;
@@ -127,17 +126,6 @@ impl Shop {
         };
         self.daemons.iter().map(of).collect()
     }
-
-    fn kill_runner(&self) {
-        let folder = self.program.dir().display().to_string();
-        let pid = processes().find(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line);
-            line.contains("__run") && line.contains(&folder)
-        });
-        let pid = i32::try_from(pid.expect("its runner is there")).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
-    }
 }
 
 const ALL: &str = "pipeline = [\"build\", \"unit\", \"push\"]";
@@ -196,7 +184,7 @@ fn a_push_killed_while_its_tag_is_moved_puts_it_back_when_it_is_recovered() {
         until(LIMIT, format!("{tag} is moved"), || {
             (shop.named(tag).as_deref() == Some(new.as_str())).then_some(())
         });
-        shop.kill_runner();
+        shop.program.kill_runner();
         until(LIMIT, "it is dead", || {
             (shop.last()["status"] == "Dead").then_some(())
         });

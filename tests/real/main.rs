@@ -62,6 +62,8 @@ mod build_caches;
 #[cfg(test)]
 mod build_runs;
 #[cfg(test)]
+mod stages;
+#[cfg(test)]
 mod stats;
 #[cfg(test)]
 mod switch;

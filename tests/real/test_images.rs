@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::daemon::{Daemon, processes};
+use crate::support::daemon::Daemon;
 use crate::support::fleet::{self, Lease};
 use crate::support::image::BUSYBOX;
 use crate::support::program::{Program, Said};
@@ -110,16 +110,7 @@ fn what_a_killed_run_had_lent_to_a_host_is_taken_away_by_its_recovery() {
         let seen = shop.daemons[1].ask("GET", "/containers/json", &Value::Null);
         (!seen.as_array().unwrap().is_empty()).then_some(())
     });
-    let state = shop.program.dir().join("state").display().to_string();
-    let runner = processes()
-        .find(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line);
-            line.contains("__run") && line.contains(&state)
-        })
-        .unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(runner).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    shop.program.kill_runner();
     // It is turned back: neither of these is a success.
     let recovered = shop.run(&["recover", &run]);
     assert_ne!(recovered.code, Some(2), "{recovered:?}");

@@ -316,15 +316,7 @@ volumes = ["/data"]
     place.nothing_left();
 
     let run = detached("kill");
-    let pid = crate::support::daemon::processes()
-        .find(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains("__run") && line.contains(&run)
-        })
-        .unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    place.program.kill_runner();
     assert_ne!(
         lists(&place.daemons[0]),
         place.before,
@@ -412,33 +404,51 @@ command = ["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]
 }
 
 #[test]
-fn five_million_lines_and_lines_of_megabytes_are_bounded_and_what_was_skipped_is_said() {
-    let place = Place::new(
+fn five_million_lines_of_half_a_gigabyte_and_one_of_megabytes_are_bounded_and_every_line_is_told_or_counted()
+{
+    let line = "x".repeat(99);
+    let place = Place::new(&format!(
         r#"
 [[services.tests]]
 name = "loud"
+timeout = "10m"
 command = ["sh", "-c", """
-seq 5000000
+yes {line} | head -n 5000000
 head -c 20000000 /dev/zero | tr '\\0' x
 echo
 printf '\\033[31mred\\033[0m \\033]0;title\\007 \\033[2J end\\n'
 echo Result: SUCCESS!
 """]
-passes = { last-line = '^Result: SUCCESS!$' }
+passes = {{ last-line = '^Result: SUCCESS!$' }}
 "#,
-    );
-    let said = place.test().exits(0);
-    let run = said.json()["id"].as_str().unwrap().to_owned();
+    ));
+    let image = ["test", "shop", "--image", "busybox:real", "--detach"];
+    let run = place.program.run(&image).exits(0).out.trim().to_owned();
+    let peak = place.program.peak(Duration::from_mins(8));
+    let said = place.program.run(&["follow", &run]).exits(0);
     let folder = place.program.dir().join("state/runs").join(run);
     let kept: u64 = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
+    println!("{peak:.1} MiB at most, {kept} bytes kept");
+    assert!(peak < 64.0, "{peak} MiB");
     assert!(kept < 8 << 20, "{kept} bytes are kept");
+    let (mut told, mut skipped) = (0, 0);
+    for line in said.err.lines().filter_map(|line| line.strip_prefix("  ")) {
+        match line
+            .strip_prefix("… ")
+            .and_then(|rest| rest.strip_suffix(" lines skipped"))
+        {
+            Some(count) => skipped += count.parse::<u64>().unwrap(),
+            None => told += 1,
+        }
+    }
+    // Beside them a handful of words of our own.
+    let all = told + skipped;
     assert!(
-        said.err.contains("lines skipped"),
-        "{} bytes were said",
-        said.err.len()
+        skipped > 0 && (5_000_003..5_000_020).contains(&all),
+        "{told} told, {skipped} skipped"
     );
     assert!(
         !said.err.contains('\u{1b}'),

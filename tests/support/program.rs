@@ -6,8 +6,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use pilothouse::config::Host;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::daemon::processes;
 use super::fleet;
 use super::wait::until;
 
@@ -92,10 +94,47 @@ impl Program {
         command
     }
 
+    /// The runner of its one run, as long as it is there.
+    pub(crate) fn runner(&self) -> Option<u32> {
+        let state = self.dir.join("state").display().to_string();
+        processes().find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            line.contains("__run") && line.contains(&state)
+        })
+    }
+
+    /// With -9.
+    pub(crate) fn kill_runner(&self) {
+        let pid = i32::try_from(self.runner().expect("its runner is there")).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    }
+
+    /// Waits for the end of its one run; the most memory that its runner held meanwhile, in MiB.
+    pub(crate) fn peak(&self, limit: Duration) -> f64 {
+        let mut peak = 0.0_f64;
+        until(limit, "the run ends", || {
+            let runner = self.runner();
+            peak = peak.max(runner.map_or(0.0, resident));
+            runner.is_none().then_some(())
+        });
+        peak
+    }
+
     /// Runs it to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         finish(&mut self.command(arguments))
     }
+}
+
+/// The most memory that a process held so far, in MiB.
+fn resident(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: f64 = line
+        .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0.0);
+    kib / 1024.0
 }
 
 /// Runs any command to its end, with a limit.

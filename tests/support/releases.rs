@@ -9,6 +9,8 @@ pub(crate) mod adoption;
 pub(crate) mod promotion;
 #[path = "reverted.rs"]
 pub(crate) mod reverted;
+#[path = "stages.rs"]
+pub(crate) mod stages;
 #[path = "rolling.rs"]
 pub(crate) mod rolling;
 

@@ -1,0 +1,23 @@
+//! Stages of a service's own on real daemons: containers, commands, a person's word, what is always done.
+
+use crate::support::daemon::Daemon;
+use crate::support::releases::{Bench, stages};
+use crate::support::{fleet, image};
+
+fn bench(daemons: &fleet::Lease) -> Bench {
+    Bench::on(daemons.iter().map(Daemon::host).collect(), image::BUSYBOX)
+}
+
+#[tokio::test]
+async fn they_are_done_in_order_in_containers_and_here_and_by_a_persons_word() {
+    let daemons = fleet::lease(2);
+    stages::in_order(&mut bench(&daemons)).await;
+}
+
+#[tokio::test]
+async fn cancelled_behind_the_commit_the_release_stays_and_killed_there_nothing_is_done_twice() {
+    let daemons = fleet::lease(1);
+    stages::cancelled_behind_the_commit(&mut bench(&daemons)).await;
+    let daemons = fleet::lease(1);
+    stages::done_once(&mut bench(&daemons)).await;
+}
