@@ -302,10 +302,11 @@ impl Small {
         // Where there are no loop devices, memory is as small.
         let line = format!(
             "truncate -s {mebibytes}M {file} && mkfs.ext4 -q -F {file} && mount -o loop {file} {at} \
-             || mount -t tmpfs -o size={mebibytes}m tmpfs {at}"
+             || {{ echo no loop device: a tmpfs is as small; mount -t tmpfs -o size={mebibytes}m tmpfs {at}; }}"
         );
         let mounted = daemons[0].inside("sh").args(["-c", &line]).output().unwrap();
         assert!(mounted.status.success(), "{mounted:?}");
+        println!("{}", String::from_utf8_lossy(&mounted.stdout));
         daemons[0].stop();
         daemons[0].start_with(&[&format!("--data-root={at}")]);
         daemons[0].load_busybox();

@@ -8,6 +8,7 @@ mod protected;
 mod standing;
 mod dependants;
 mod queue;
+mod unreadable;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
