@@ -200,6 +200,15 @@ fn a_deploy_goes_through_us_when_the_registry_is_down_and_pulls_what_no_host_has
     let digest = shop.digest("v1").unwrap();
     let pinned = format!("{}/team/shop@{digest}", shop.registry.address());
     shop.registry.kill_9();
+    let named = || shop.daemons[0].ask("GET", "/images/json", &Value::Null)[0]["RepoTags"].clone();
+    let before = named();
+    let down = shop.run(&["push", "shop", "--tag", "other"]).exits(1);
+    assert!(
+        down.err.contains(shop.registry.address()) && down.err.contains("refused"),
+        "{}",
+        down.err
+    );
+    assert_eq!(named(), before, "the tag that no registry took is put back");
     shop.run(&["deploy", "shop", "--yes"]).exits(0);
     let kept = output(&shop);
     assert!(kept.contains("through us"), "{kept}");
