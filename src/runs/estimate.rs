@@ -91,7 +91,7 @@ mod tests {
         let figure = |kind, subject: &str, stages: &[(&str, u64)]| Figure {
             kind,
             subject: subject.to_owned(),
-            whole: Some(Duration::from_secs(60)),
+            whole: Some(Duration::from_mins(1)),
             stages: stages
                 .iter()
                 .map(|(name, took)| ((*name).to_owned(), Duration::from_secs(*took)))
