@@ -2,6 +2,7 @@
 //! Rows of a lost host stay; nothing here decides what that means.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::adoption::Adoption;
 use super::container::{Container, Health, State};
@@ -14,6 +15,21 @@ use super::units::Stamp;
 
 /// What a container's own page shows as "what led to it".
 const HAPPENINGS_KEPT: usize = 64;
+
+/// Who is asked to end and takes longer than this ended for another reason; `stop` is told whatever it takes.
+const ENDS_WITHIN: Duration = Duration::from_mins(1);
+
+/// Where an engine tells a name and not a number.
+const SIGNALS: [(&str, u32); 8] = [
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("USR2", 12),
+    ("TERM", 15),
+    ("WINCH", 28),
+];
 
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
@@ -203,53 +219,97 @@ impl Row {
     }
 }
 
-/// `kill 15` → `kill`
-fn word(happening: &Happening) -> &str {
-    happening.what.split(' ').next().unwrap_or_default()
+/// `kill 15` → `kill`, `15`
+fn words(happening: &Happening) -> (&str, &str) {
+    happening.what.split_once(' ').unwrap_or((&happening.what, ""))
+}
+
+/// What was asked of a container since its last start, and whether that ended it.
+#[derive(Default)]
+struct Life<'a> {
+    kill: Option<&'a Happening>,
+    fell: bool,
+    asked: bool,
+}
+
+impl<'a> Life<'a> {
+    fn live(&mut self, happening: &'a Happening) {
+        match words(happening) {
+            ("kill", _) => self.kill = Some(happening),
+            ("die", code) => {
+                self.fell = true;
+                self.asked |= self.kill.is_some_and(|kill| is_ended_by(kill, happening, code));
+            }
+            // Told when somebody waited for the end, whatever signal the image stops by.
+            ("stop", _) => self.asked = true,
+            _ => {}
+        }
+    }
+}
+
+/// Many reload at a signal, and fall days later by themselves: it counts if it is one that ends and the end came soon,
+/// or if the exit code says that it was this one.
+fn is_ended_by(kill: &Happening, die: &Happening, code: &str) -> bool {
+    let (_, signal) = words(kill);
+    let number = SIGNALS
+        .iter()
+        .find(|(name, _)| signal.trim_start_matches("SIG") == *name)
+        .map_or_else(|| signal.parse().ok(), |(_, number)| Some(*number));
+    // Podman does not tell which.
+    let ends = number.is_none_or(|number| matches!(number, 2 | 3 | 9 | 15));
+    let said = code.parse::<u32>().ok() == number.map(|number| 128 + number);
+    kill.at.until(die.at) <= ENDS_WITHIN && (ends || said)
 }
 
 fn restarts(happenings: &[Happening], since: Stamp) -> usize {
-    let (mut fell, mut asked, mut restarts) = (false, false, 0);
+    let (mut life, mut restarts) = (Life::default(), 0);
     for happening in happenings {
-        match word(happening) {
-            "die" => fell = true,
-            "kill" | "stop" => asked = true,
-            "start" => {
-                restarts += usize::from(fell && !asked && happening.at >= since);
-                (fell, asked) = (false, false);
-            }
-            _ => {}
+        if words(happening).0 == "start" {
+            restarts += usize::from(life.fell && !life.asked && happening.at >= since);
+            life = Life::default();
+        } else {
+            life.live(happening);
         }
     }
     restarts
 }
 
 fn was_stopped(happenings: &[Happening]) -> bool {
-    let since_start = happenings.iter().rev().take_while(|one| word(one) != "start");
-    since_start
-        .into_iter()
-        .any(|one| matches!(word(one), "kill" | "stop"))
+    let mut life = Life::default();
+    for happening in happenings {
+        if words(happening).0 == "start" {
+            life = Life::default();
+        } else {
+            life.live(happening);
+        }
+    }
+    life.asked
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn happenings(words: &[&str]) -> Vec<Happening> {
+    fn at(moments: &[(i64, &str)]) -> Vec<Happening> {
         let id = ContainerId::parse("c").unwrap();
-        let happening = |(what, at): (&&str, i64)| Happening {
+        let happening = |(at, what): &(i64, &str)| Happening {
             id: id.clone(),
-            at: Stamp(at),
+            at: Stamp::from_seconds(*at),
             what: (*what).to_owned(),
         };
-        words.iter().zip(1..).map(happening).collect()
+        moments.iter().map(happening).collect()
+    }
+
+    fn happenings(words: &[&str]) -> Vec<Happening> {
+        let moments: Vec<(i64, &str)> = (1..).zip(words.iter().copied()).collect();
+        at(&moments)
     }
 
     #[test]
     fn only_what_fell_by_itself_and_was_started_again_is_a_restart() {
         let fell = happenings(&["start", "die 1", "start", "die 1", "start"]);
         assert_eq!(restarts(&fell, Stamp(0)), 2);
-        assert_eq!(restarts(&fell, Stamp(4)), 1);
+        assert_eq!(restarts(&fell, Stamp::from_seconds(4)), 1);
         let asked = [
             "start", "kill 15", "die 143", "stop", "start", "kill 15", "die 143", "start",
         ];
@@ -262,5 +322,28 @@ mod tests {
         assert!(was_stopped(&happenings(&killed)));
         let fell_later = ["kill 15", "die 143", "stop", "start", "die 137"];
         assert!(!was_stopped(&happenings(&fell_later)));
+    }
+
+    #[test]
+    fn one_that_was_told_to_reload_and_fell_later_was_not_stopped() {
+        let days = 86_400;
+        let reloaded = [(1, "start"), (5, "kill 1"), (3 * days, "die 1")];
+        assert!(!was_stopped(&at(&reloaded)));
+        let ignored = [(1, "start"), (5, "kill 15"), (3 * days, "die 1")];
+        assert!(!was_stopped(&at(&ignored)));
+        let fell_of_it = [(1, "start"), (5, "kill SIGUSR1"), (6, "die 1")];
+        assert!(!was_stopped(&at(&fell_of_it)));
+        let looped = [(1, "start"), (2, "kill 1"), (300, "die 1"), (301, "start")];
+        assert_eq!(restarts(&at(&looped), Stamp(0)), 1);
+    }
+
+    #[test]
+    fn one_that_a_signal_ended_was_stopped_whichever_it_was() {
+        assert!(was_stopped(&happenings(&["start", "kill 15", "die 1"])));
+        assert!(was_stopped(&happenings(&["start", "kill 1", "die 129"])));
+        assert!(was_stopped(&happenings(&["start", "kill", "die 137"])));
+        // The image's own signal to stop, httpd's for one.
+        let slowly = [(1, "start"), (5, "kill 28"), (400, "die 0"), (400, "stop")];
+        assert!(was_stopped(&at(&slowly)));
     }
 }
