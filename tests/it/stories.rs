@@ -9,7 +9,7 @@ use pilothouse::domain::ids::ContainerKey;
 use pilothouse::domain::order::{Access, Order, OrderId, Verb};
 use pilothouse::domain::run::RunKind;
 
-use crate::stage::{Stage, host, id_of, key, row};
+use crate::stage::{Stage, exited, host, id_of, key, row};
 
 /// What was ordered to be done, without the ids of the orders.
 fn acts(effects: &[Effect]) -> Vec<(Verb, ContainerKey)> {
@@ -313,4 +313,27 @@ fn every_key_that_does_nothing_says_why() {
         let screen = stage.screen();
         assert!(screen.contains(words), "{page} {pressed}: {words}\n{screen}");
     }
+}
+
+#[test]
+fn a_replica_of_the_present_release_that_gave_up_is_seen_and_an_earlier_one_is_not() {
+    let mut stage = Stage::new(80, 24);
+    let gave_up = exited(row("shop.r41.4", 4, 0), 1, false);
+    stage.host("web-2", HostEvent::Changed(Box::new(gave_up)));
+    let retained = exited(row("shop.r40.1", 40, 0), 137, false);
+    stage.host("web-2", HostEvent::Changed(Box::new(retained)));
+    let screen = |stage: &mut Stage, page: &str| {
+        stage.press(page);
+        stage.screen()
+    };
+    for page in ["3", "2"] {
+        let screen = screen(&mut stage, page);
+        assert!(screen.contains("shop.r41.4"), "{page}\n{screen}");
+        assert!(!screen.contains("shop.r40.1"), "{page}\n{screen}");
+    }
+    // What is known of it stays known when its host is lost.
+    stage.host("web-2", HostEvent::Link(crate::stage::lost()));
+    let screen = screen(&mut stage, "3");
+    assert!(screen.contains("shop.r41.4"), "{screen}");
+    assert!(!screen.contains("shop.r40.1"), "{screen}");
 }

@@ -17,7 +17,7 @@ use crate::domain::container::Group;
 use crate::domain::ids::{ContainerKey, HostName};
 
 pub use order::SortBy;
-pub use shown::{is_expected_stop, running_groups};
+pub use shown::Expected;
 
 pub const HINTS: &[Command] = &[
     Command::Logs,

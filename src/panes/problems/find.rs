@@ -15,7 +15,7 @@ use crate::domain::ids::HostName;
 use crate::domain::natural;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::{Stamp, short_span};
-use crate::panes::containers::is_expected_stop;
+use crate::panes::containers::Expected;
 use crate::panes::detail::words::exit_code;
 use crate::release::standing::Standing;
 
@@ -53,10 +53,10 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
         found.extend(disk(name, host));
     }
     found.extend(twins(model));
-    let running = crate::panes::containers::running_groups(model);
+    let expected = Expected::of(model);
     let mut unwell: Vec<Problem> = Vec::new();
     for (host, row) in model.fleet.rows() {
-        if !is_expected_stop(&row.container, &running) {
+        if !expected.has_stopped(host, row) {
             unwell.extend(container(model, host, row));
         }
     }

@@ -12,7 +12,7 @@ use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
 use crate::domain::natural;
 use crate::domain::units::Bytes;
-use crate::panes::containers::{is_expected_stop, running_groups};
+use crate::panes::containers::Expected;
 use crate::release::standing::{self, HostSeen, Judged, Standing};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -131,7 +131,7 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
             .map(|deploy| deploy.replicas * u32::try_from(deploy.hosts.len()).unwrap_or(u32::MAX));
         rows.insert(group, row);
     }
-    let running: BTreeSet<Group> = running_groups(model);
+    let expected = Expected::of(model);
     for (host, row) in model.fleet.rows() {
         let container = &row.container;
         if container.is_housekeeping() {
@@ -148,7 +148,7 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         }
         // A restart loop is one between two falls too: rows must not change places with each of them.
         let restarting = matches!(container.state, State::Restarting { .. });
-        if restarting || loops(model, row) || (row.is_unwell() && !is_expected_stop(container, &running)) {
+        if restarting || loops(model, row) || (row.is_unwell() && !expected.has_stopped(host, row)) {
             entry.unwell += 1;
         }
     }
