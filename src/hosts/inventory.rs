@@ -1,9 +1,13 @@
 //! The rows of one daemon as they are, reconciled from lists and events by the daemon's own clock.
 //! Decides only. State comes from the event; an older list never overwrites a newer event.
 
+mod recent;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use recent::{Recent, Seen};
 
 use super::happening::{EngineEvent, Kind};
 use super::listing::Listing;
@@ -46,9 +50,19 @@ pub(super) struct Inventory {
     early: Vec<EngineEvent>,
     /// Events of containers that are asked about and not yet known: the answer may be older than they are.
     strangers: HashMap<ContainerId, Vec<EngineEvent>>,
-    /// The last event's moment, and all that happened in just that moment: a stream asked for "since" repeats them.
-    last: Stamp,
-    at_last: Vec<(ContainerId, Kind)>,
+    /// A stream asked for "since" repeats some of them.
+    recent: Recent,
+    part: Part,
+}
+
+/// Of a connection's stream of events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    /// What happened before the list may still come: told apart from news by its moment.
+    #[default]
+    Backlog,
+    /// All that comes is news, whatever the daemon's clock says.
+    News,
 }
 
 #[derive(Debug)]
@@ -81,12 +95,18 @@ impl Row {
 impl Inventory {
     /// From where the events must be asked for again so that none is missed.
     pub(super) fn since(&self) -> Option<Stamp> {
-        (self.last > Stamp(0)).then_some(self.last)
+        self.recent.last()
     }
 
     /// A new connection: events wait for its first list again.
     pub(super) fn reconnecting(&mut self) {
         self.listed = None;
+        self.part = Part::Backlog;
+    }
+
+    /// What the daemon remembered was read: from now on its stream tells only of now.
+    pub(super) fn caught_up(&mut self) {
+        self.part = Part::News;
     }
 
     pub(super) fn running(&self) -> impl Iterator<Item = &ContainerId> {
@@ -131,14 +151,18 @@ impl Inventory {
         }
         self.gone.retain(|_, at| at.until(taken) < GRAVE);
         self.listed = Some(taken);
+        let mut met = Vec::new();
         for (id, events) in std::mem::take(&mut self.strangers) {
             if let Some(row) = self.rows.get_mut(&id) {
-                meet(row, events, taken, &mut step);
+                met.extend(meet(row, events, taken, &mut step));
+            } else if events.iter().any(|event| is_newer(event.at, taken)) {
+                self.strangers.insert(id, events);
             }
         }
         step.facts.push(HostEvent::Listed(
             self.rows.values().map(|row| row.container.clone()).collect(),
         ));
+        step.facts.extend(met);
         let mut changed = Vec::new();
         for event in std::mem::take(&mut self.early) {
             self.apply(event, &mut step, &mut changed);
@@ -166,13 +190,15 @@ impl Inventory {
             let old = self.rows.remove(&id);
             let was = old.as_ref().map(|row| row.container.clone());
             let mut row = reconcile(old, container, taken, &mut step.settle);
-            if let Some(events) = self.strangers.remove(&id) {
-                meet(&mut row, events, taken, &mut step);
-            }
+            let met = match self.strangers.remove(&id) {
+                Some(events) => meet(&mut row, events, taken, &mut step),
+                None => Vec::new(),
+            };
             if was.as_ref() != Some(&row.container) {
                 step.facts
                     .push(HostEvent::Changed(Box::new(row.container.clone())));
             }
+            step.facts.extend(met);
             self.rows.insert(id, row);
         }
         for id in missing {
@@ -194,8 +220,10 @@ impl Inventory {
         let mut step = Step::default();
         let mut changed = Vec::new();
         for event in events {
-            if !self.is_new(&event) {
-                continue;
+            match self.recent.see(&event) {
+                Seen::Again => continue,
+                Seen::New => {}
+                Seen::SetBack => self.forget_moments(),
             }
             if self.listed.is_none() {
                 self.early.push(event);
@@ -207,30 +235,17 @@ impl Inventory {
         step
     }
 
-    /// A stream that was asked for "since" repeats the last moment.
-    fn is_new(&mut self, event: &EngineEvent) -> bool {
-        let this = (event.id.clone(), event.kind.clone());
-        if event.at < self.last {
-            // Streams were seen out of order by some microseconds; what a reconnect repeats is older than that.
-            return self.last.0 - event.at.0 < 1_000_000 && !self.at_last.contains(&this);
+    /// The daemon's clock was set back: what it told before is later than all it tells now, and no measure of that.
+    fn forget_moments(&mut self) {
+        for row in self.rows.values_mut() {
+            (row.state_at, row.health_at, row.name_at) = (Stamp(0), Stamp(0), Stamp(0));
         }
-        if event.at > self.last {
-            self.last = event.at;
-            self.at_last.clear();
-        }
-        if self.at_last.contains(&this) {
-            return false;
-        }
-        self.at_last.push(this);
-        true
     }
 
     fn apply(&mut self, event: EngineEvent, step: &mut Step, changed: &mut Vec<ContainerId>) {
-        step.facts.push(HostEvent::Happened(Happening {
-            id: event.id.clone(),
-            at: event.at,
-            what: event.kind.words(),
-        }));
+        if self.rows.contains_key(&event.id) {
+            step.facts.push(happened(&event));
+        }
         if event.kind == Kind::Destroy {
             self.gone.insert(event.id.clone(), event.at);
             self.strangers.remove(&event.id);
@@ -241,7 +256,10 @@ impl Inventory {
             return;
         }
         // However long ago the list was: what comes after it is news.
-        let is_history = self.listed.is_some_and(|taken| event.at <= taken.minus(SLACK));
+        if self.listed.is_some_and(|taken| event.at > taken.minus(SLACK)) {
+            self.part = Part::News;
+        }
+        let is_history = self.part == Part::Backlog;
         let Some(row) = self.rows.get_mut(&event.id) else {
             if !is_history && !self.gone.contains_key(&event.id) {
                 if !step.refresh.contains(&event.id) {
@@ -270,6 +288,14 @@ impl Inventory {
         step.facts
             .extend(rows.map(|row| HostEvent::Changed(Box::new(row.container.clone()))));
     }
+}
+
+fn happened(event: &EngineEvent) -> HostEvent {
+    HostEvent::Happened(Happening {
+        id: event.id.clone(),
+        at: event.at,
+        what: event.kind.words(),
+    })
 }
 
 /// Could an event of this moment be missing in a list taken then? A moment far ahead is a clock that was set back.
@@ -307,8 +333,10 @@ fn reconcile(row: Option<Row>, listed: Container, taken: Stamp, settle: &mut Vec
 }
 
 /// The first answer about a container that events were seen of: what is newer in them holds, until it is settled.
-fn meet(row: &mut Row, events: Vec<EngineEvent>, taken: Stamp, step: &mut Step) {
+/// Its own history, to tell once the row is known.
+fn meet(row: &mut Row, events: Vec<EngineEvent>, taken: Stamp, step: &mut Step) -> Vec<HostEvent> {
     let said = row.container.state.clone();
+    let history = events.iter().map(happened).collect();
     for event in events {
         if is_newer(event.at, taken) {
             advance(row, event, &mut Vec::new());
@@ -319,6 +347,7 @@ fn meet(row: &mut Row, events: Vec<EngineEvent>, taken: Stamp, step: &mut Step) 
     } else {
         step.settle.push(row.container.id.clone());
     }
+    history
 }
 
 /// Does the list agree with the event, or say more exactly what it led to?

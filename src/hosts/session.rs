@@ -46,6 +46,8 @@ const SETTLE: Duration = Duration::from_millis(3_200);
 const ASKED_SINGLY: usize = 40;
 /// An orders' burst is a bulk action; a batch of events, one write of the daemon.
 const BATCH: usize = 256;
+/// What a daemon remembers is sent at once: this long after the first list its stream tells only of now.
+const BACKLOG: Duration = Duration::from_secs(4);
 /// A change of latency smaller than this is not worth a repaint.
 const LATENCY_STEP: Duration = Duration::from_millis(5);
 
@@ -78,6 +80,8 @@ struct Session<'a> {
     refreshing: bool,
     list: Asked,
     live_since: Option<Stamp>,
+    /// When what happened before the connection has been read.
+    news_from: Option<Instant>,
     latency: Option<Duration>,
     pinging: bool,
     misses: u32,
@@ -132,6 +136,7 @@ pub(super) async fn run(actor: &mut Actor, wire: Wire, reached: impl FnOnce()) -
         refreshing: false,
         list: Asked::No,
         live_since: None,
+        news_from: None,
         latency: None,
         pinging: false,
         misses: 0,
@@ -254,6 +259,7 @@ impl Session<'_> {
                     reached();
                     let since = wall_clock();
                     self.live_since = Some(since);
+                    self.news_from = Some(Instant::now() + BACKLOG);
                     self.actor
                         .tell(HostEvent::Link(Link::Live { since, latency: None }))
                         .await;
@@ -282,6 +288,9 @@ impl Session<'_> {
             Report::Pinged(Ok(latency)) => {
                 self.pinging = false;
                 self.misses = 0;
+                if self.events.is_some() && self.news_from.is_some_and(|from| Instant::now() >= from) {
+                    self.actor.inventory.caught_up();
+                }
                 self.show_latency(latency).await;
             }
             Report::Pinged(Err(trouble)) => {

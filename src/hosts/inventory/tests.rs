@@ -243,3 +243,77 @@ fn a_daemon_clock_that_was_set_back_does_not_freeze_its_rows() {
     inventory.list(listing(5_000, &[("a", running(4_990))]));
     assert_eq!(state(&inventory, "a"), running(4_990));
 }
+
+/// What is told of its own history, in order.
+fn history(step: &Step) -> Vec<&str> {
+    let told = step.facts.iter().filter_map(|fact| match fact {
+        HostEvent::Happened(happening) => Some(&*happening.what),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn events_after_a_clock_was_set_back_change_rows_at_once() {
+    let mut inventory = listed(100_000, &[("a", running(50)), ("b", running(50))]);
+    inventory.events(vec![event("a", 100_010, DIED), event("a", 100_011, Kind::Start)]);
+    let step = inventory.events(vec![event("a", 99_420, DIED)]);
+    assert_eq!(changed(&step), [exited(1, 99_420, false)]);
+    let step = inventory.events(vec![
+        event("b", 99_421, Kind::Pause),
+        event("a", 99_422, Kind::Start),
+    ]);
+    assert_eq!(history(&step), ["pause", "start"]);
+    assert_eq!(state(&inventory, "a"), running(99_422));
+    inventory.refreshed(&[id("b")], listing(99_425, &[("b", running(50))]));
+    assert_eq!(
+        state(&inventory, "b"),
+        running(50),
+        "no moment of the old clock outlives it"
+    );
+}
+
+#[test]
+fn the_first_event_after_a_clock_was_set_back_is_no_history() {
+    let mut inventory = listed(100_000, &[("a", running(50))]);
+    inventory.caught_up();
+    let step = inventory.events(vec![event("a", 99_420, DIED)]);
+    assert_eq!(changed(&step), [exited(1, 99_420, false)]);
+}
+
+#[test]
+fn what_a_reconnect_repeats_from_before_a_clock_was_set_back_is_counted_once() {
+    let mut inventory = listed(100_000, &[("a", running(50))]);
+    let told = [event("a", 100_010, DIED), event("a", 99_420, Kind::Start)];
+    inventory.events(told.to_vec());
+    inventory.reconnecting();
+    assert_eq!(inventory.since(), Some(at(99_420)));
+    inventory.list(listing(99_430, &[("a", running(99_420))]));
+    assert_eq!(inventory.events(told.to_vec()), Step::default());
+}
+
+#[test]
+fn what_led_to_a_new_container_is_told_once_its_row_is_known() {
+    let mut inventory = listed(100, &[]);
+    let step = inventory.events(vec![
+        event("new", 110, Kind::Create),
+        event("new", 110, Kind::Start),
+        event("new", 110, DIED),
+    ]);
+    assert_eq!(history(&step), [""; 0], "nobody knows it yet");
+    let step = inventory.refreshed(&[id("new")], listing(110, &[("new", exited(1, 110, false))]));
+    assert!(matches!(step.facts[0], HostEvent::Changed(_)));
+    assert_eq!(history(&step), ["create", "start", "die 1"]);
+}
+
+#[test]
+fn a_list_that_is_older_than_a_new_container_does_not_lose_its_history() {
+    let mut inventory = listed(100, &[]);
+    inventory.events(vec![
+        event("new", 110, Kind::Create),
+        event("new", 110, Kind::Start),
+    ]);
+    inventory.list(listing(110, &[]));
+    let step = inventory.list(listing(111, &[("new", running(110))]));
+    assert_eq!(history(&step), ["create", "start"]);
+}

@@ -1,0 +1,52 @@
+//! The latest events of a daemon, so that what a new connection repeats is known again.
+//! By what they are and not by their moment alone: a clock that was set back is no repetition.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::EngineEvent;
+use crate::domain::units::Stamp;
+
+/// Twice what Docker itself remembers and can repeat.
+const KEPT: usize = 512;
+/// Streams were seen out of order by some microseconds; what is older than the one before by more is of another clock.
+const DISORDER: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    /// In the order of the stream.
+    events: VecDeque<EngineEvent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    New,
+    /// New, and the daemon's clock is behind where it was.
+    SetBack,
+    /// It was told before.
+    Again,
+}
+
+impl Recent {
+    /// From where the stream is to be asked for again.
+    pub(super) fn last(&self) -> Option<Stamp> {
+        self.events.back().map(|event| event.at)
+    }
+
+    pub(super) fn see(&mut self, event: &EngineEvent) -> Seen {
+        let last = self.last().unwrap_or_default();
+        // Whatever is later than the last and was seen was seen before the clock was set back.
+        if self.events.iter().rev().any(|known| known == event) {
+            return Seen::Again;
+        }
+        if self.events.len() == KEPT {
+            self.events.pop_front();
+        }
+        self.events.push_back(event.clone());
+        if event.at < last.minus(DISORDER) {
+            Seen::SetBack
+        } else {
+            Seen::New
+        }
+    }
+}
