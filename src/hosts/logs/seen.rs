@@ -1,6 +1,8 @@
 //! Which lines were handed on already, so that a stream that is opened again doubles and loses nothing.
-//! Counts by moment: what a container writes to one stream does not go back in time, unless the daemon's clock does.
+//! By what a line is, its moment and its words; by the moment alone only where more came than is remembered.
 
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::pieces::Line;
@@ -10,36 +12,42 @@ use crate::domain::units::Stamp;
 /// The two streams are written beside each other: their moments differ by less than this.
 const OVERLAP: Duration = Duration::from_millis(500);
 
-/// What is older than the last line by no more than this is a repetition; by more, the daemon's clock was set back.
-const REPEAT: Duration = Duration::from_secs(5);
+/// Lines of each stream that are known by what they are: more than most write within `OVERLAP`.
+const KEPT: usize = 1_024;
 
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    out: Mark,
-    err: Mark,
+    out: Track,
+    err: Track,
 }
 
-/// The last moment, and how many lines had just that moment.
-#[derive(Clone, Copy, Debug, Default)]
-struct Mark {
-    at: Stamp,
-    count: u32,
-    /// Lines of that moment which the stream that is open now has repeated.
-    repeated: u32,
+/// One stream, as far as it was handed on.
+#[derive(Debug, Default)]
+struct Track {
+    /// The last line before those below, and how many had just that moment: of these only the moments are known.
+    floor: (Stamp, u32),
+    /// Moment and words of the latest, in the order of the stream.
+    lines: VecDeque<(Stamp, u64)>,
+    /// The highest moment among them: the last one's, unless the daemon's clock was set back.
+    top: Stamp,
+    /// What the stream that is open now repeats is among them from here on.
+    next: usize,
+    /// It may still repeat what is before them: so many lines of the floor's moment.
+    below: Option<u32>,
 }
 
 impl Seen {
     /// What came before is not handed on again.
     pub(super) fn new(range: LogRange) -> Self {
-        let mark = |(at, count)| Mark {
-            at,
-            count,
-            repeated: 0,
+        let track = |floor: (Stamp, u32)| Track {
+            floor,
+            below: Some(floor.1),
+            ..Track::default()
         };
         match range {
             LogRange::After(reached) => Self {
-                out: mark(reached.out),
-                err: mark(reached.err),
+                out: track(reached.out),
+                err: track(reached.err),
             },
             LogRange::Tail(_) | LogRange::Last(_) | LogRange::All => Self::default(),
         }
@@ -47,7 +55,7 @@ impl Seen {
 
     /// The last moment of any line.
     pub(super) fn last(&self) -> Option<Stamp> {
-        let last = self.out.at.max(self.err.at);
+        let last = self.out.last().max(self.err.last());
         (last > Stamp(0)).then_some(last)
     }
 
@@ -58,36 +66,83 @@ impl Seen {
 
     /// A stream was opened again: it repeats what is after `since`.
     pub(super) fn reopened(&mut self) {
-        self.out.repeated = 0;
-        self.err.repeated = 0;
+        for track in [&mut self.out, &mut self.err] {
+            track.next = 0;
+            track.below = Some(track.floor.1);
+        }
+    }
+
+    /// A stream was opened again by another clock: moments say nothing of what it repeats.
+    pub(super) fn reopened_after_set_back(&mut self) {
+        for track in [&mut self.out, &mut self.err] {
+            track.next = 0;
+            track.below = None;
+        }
     }
 
     /// Is this line new? It counts as seen from now on.
     pub(super) fn is_new(&mut self, line: &Line) -> bool {
-        let mark = match line.stream {
+        let track = match line.stream {
             Stream::Out | Stream::Console => &mut self.out,
             Stream::Err => &mut self.err,
             Stream::Notice => return true,
         };
-        if line.at < mark.at && line.at.until(mark.at) <= REPEAT {
-            // Docker 20.10 sends some lines again, out of a stream that is open, when it begins a new log file.
-            mark.repeated = 0;
+        track.is_new(line)
+    }
+}
+
+impl Track {
+    fn last(&self) -> Stamp {
+        self.lines.back().map_or(self.floor.0, |(at, _)| *at)
+    }
+
+    fn is_new(&mut self, line: &Line) -> bool {
+        if let Some(left) = &mut self.below {
+            if line.at < self.floor.0 {
+                return false;
+            }
+            if line.at == self.floor.0 && *left > 0 {
+                *left -= 1;
+                return false;
+            }
+        }
+        self.below = None;
+        let mut words = DefaultHasher::new();
+        line.text.hash(&mut words);
+        let this = (line.at, words.finish());
+        if let Some(known) = self.find(this) {
+            self.next = known + 1;
             return false;
         }
-        if line.at != mark.at {
-            *mark = Mark {
-                at: line.at,
-                count: 1,
-                repeated: 1,
-            };
-            return true;
+        if self.lines.len() == KEPT {
+            self.forget_first();
         }
-        mark.repeated += 1;
-        if mark.repeated > mark.count {
-            mark.count = mark.repeated;
-            return true;
+        self.lines.push_back(this);
+        self.top = self.top.max(line.at);
+        self.next = self.lines.len();
+        true
+    }
+
+    fn find(&self, this: (Stamp, u64)) -> Option<usize> {
+        let from = |first: usize| {
+            let mut known = self.lines.iter().enumerate().skip(first);
+            known.find(|(_, known)| **known == this).map(|(at, _)| at)
+        };
+        // Docker 20.10 sends some lines again, out of a stream that is open, when it begins a new log file.
+        from(self.next).or_else(|| (this.0 < self.top).then(|| from(0)).flatten())
+    }
+
+    fn forget_first(&mut self) {
+        let Some((at, _)) = self.lines.pop_front() else {
+            return;
+        };
+        self.floor = match self.floor {
+            (floor, count) if floor == at => (at, count + 1),
+            _ => (at, 1),
+        };
+        if at == self.top {
+            self.top = self.lines.iter().map(|(at, _)| *at).max().unwrap_or_default();
         }
-        false
     }
 }
 
@@ -162,5 +217,44 @@ mod tests {
         assert_eq!(feed(&mut seen, &[(5, Out), (4, Err)]), 2);
         seen.reopened();
         assert_eq!(feed(&mut seen, &[(4, Err), (5, Out), (5, Err), (6, Out)]), 2);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_by_seconds_in_an_open_stream_loses_no_line() {
+        use Stream::Out;
+        let second = 1_000_000_000;
+        let mut seen = Seen::default();
+        let written: Vec<(i64, Stream)> = [10, 11, 12, 9, 10, 11, 12, 13]
+            .iter()
+            .enumerate()
+            .map(|(at, seconds)| (seconds * second + at as i64, Out))
+            .collect();
+        assert_eq!(feed(&mut seen, &written), written.len());
+        seen.reopened();
+        let since = &written[4..];
+        assert_eq!(feed(&mut seen, since), 0, "and repeated it is known");
+        assert_eq!(feed(&mut seen, &[(14 * second, Out)]), 1);
+    }
+
+    #[test]
+    fn who_has_read_more_than_is_remembered_is_still_given_nothing_twice() {
+        use Stream::Out;
+        let mut seen = Seen::default();
+        let written: Vec<(i64, Stream)> = (0..10_000).map(|line| (1 + line / 3, Out)).collect();
+        assert_eq!(feed(&mut seen, &written), written.len());
+        seen.reopened();
+        assert_eq!(feed(&mut seen, &written), 0);
+        assert_eq!(feed(&mut seen, &[(10_000, Out)]), 1);
+    }
+
+    #[test]
+    fn after_a_break_in_which_the_clock_was_set_back_only_the_same_lines_are_repeats() {
+        use Stream::Out;
+        let mut seen = Seen::default();
+        assert_eq!(feed(&mut seen, &[(100, Out), (110, Out), (120, Out)]), 3);
+        seen.reopened_after_set_back();
+        let again = [(110, Out), (120, Out), (90, Out), (95, Out), (111, Out)];
+        assert_eq!(feed(&mut seen, &again), 3);
+        assert_eq!(seen.last(), Some(Stamp(111)));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::door::Door;
 use super::frames::Frames;
@@ -14,7 +15,7 @@ use super::pieces::{Line, Pieces};
 use super::seen::Seen;
 use crate::domain::ids::ContainerKey;
 use crate::domain::logs::{LogLine, LogRange, Stream};
-use crate::domain::units::Stamp;
+use crate::domain::units::{Stamp, short_span};
 use crate::hosts::back_off::BackOff;
 use crate::hosts::connect::Daemon;
 use crate::hosts::happening;
@@ -32,6 +33,10 @@ const LONGEST_RANGE: u32 = 200_000;
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// A second connection over ssh with a jump is open within this.
 const REACH_QUIETLY: Duration = Duration::from_secs(15);
+/// A daemon's clock is told in whole seconds: only what is behind by more was set back.
+const CLOCK_STEP: Duration = Duration::from_secs(2);
+/// A link that is cut is noticed within this.
+const UNNOTICED: Duration = Duration::from_secs(30);
 /// Lines handed on together; the rest of a burst waits its turn.
 const BATCH: usize = 256;
 
@@ -83,6 +88,10 @@ struct Reader {
     caught_up: bool,
     /// The break was said; the next success says nothing.
     said: bool,
+    /// When the last stream ended.
+    ended: Instant,
+    /// The last line of a clock that was set back since, once that was said.
+    set_back: Option<Stamp>,
 }
 
 /// What must be known of the container before its log can be read.
@@ -101,6 +110,8 @@ impl Source {
             floor: Stamp(0),
             caught_up: false,
             said: false,
+            ended: Instant::now(),
+            set_back: None,
         };
         match reader.read_all().await {
             Over::Quietly => {}
@@ -124,7 +135,7 @@ impl Reader {
             let trouble = match self.read_from(&daemon).await {
                 Stretch::Over(over) => return over,
                 Stretch::Ended => {
-                    if self.seen.last() > before {
+                    if self.seen.last() != before {
                         back_off.reset();
                     }
                     tokio::time::sleep(back_off.next(fastrand::f64()) / 8).await;
@@ -135,7 +146,7 @@ impl Reader {
             if trouble.is_final() || self.source.mode == Mode::Once {
                 return Over::Said(format!("could not read the log: {trouble}"));
             }
-            if self.seen.last() > before {
+            if self.seen.last() != before {
                 back_off.reset();
             }
             if !self.said {
@@ -185,9 +196,18 @@ impl Reader {
             }
             Err(trouble) => return Stretch::Broken(trouble),
         };
+        // By another clock what was read says nothing of from where to go on.
+        let from = match self.set_back(&look).await {
+            Ok(from) => from,
+            Err(over) => return Stretch::Over(over),
+        };
         if !self.caught_up {
-            let path = self.path(&self.first_query(look.now));
-            match self.stream(daemon, &path, look.has_terminal).await {
+            let query = from.map_or_else(
+                || self.first_query(look.now),
+                |from| format!("since={}", moment(from)),
+            );
+            let path = self.path(&query);
+            match self.stream(daemon, &path, &look).await {
                 Stretch::Ended => {}
                 other => return other,
             }
@@ -205,21 +225,47 @@ impl Reader {
             .seen
             .since()
             .unwrap_or_default()
-            .max(self.floor.minus(Duration::from_secs(2)));
+            .max(self.floor.minus(CLOCK_STEP));
+        let since = from.map_or(since, |from| from.min(since));
         let path = self.path(&format!("follow=true&since={}", moment(since)));
-        match self.stream(daemon, &path, look.has_terminal).await {
+        match self.stream(daemon, &path, &look).await {
             Stretch::Ended => {}
             other => return other,
         }
         // A follower is let go when the container stops, sometimes before its last piece was sent.
         if let Some(since) = self.seen.since() {
+            let since = from.map_or(since, |from| from.min(since));
             let path = self.path(&format!("since={}", moment(since)));
-            match self.stream(daemon, &path, look.has_terminal).await {
+            match self.stream(daemon, &path, &look).await {
                 Stretch::Ended => {}
                 other => return other,
             }
         }
         self.wait_for_start(daemon).await
+    }
+
+    fn is_set_back(&self, look: &Look) -> bool {
+        self.seen
+            .last()
+            .is_some_and(|last| last > look.now.plus(CLOCK_STEP))
+    }
+
+    /// Was the daemon's clock set back while nothing was read? Said once, with what cannot be known: a line of the
+    /// time that is passed through twice may be one that was handed on. From when to ask then.
+    async fn set_back(&mut self, look: &Look) -> Result<Option<Stamp>, Over> {
+        let Some(last) = self.seen.last().filter(|_| self.is_set_back(look)) else {
+            return Ok(None);
+        };
+        if self.set_back != Some(last) {
+            self.set_back = Some(last);
+            let host = self.source.door.host().clone();
+            let by = short_span(look.now.until(last));
+            self.notice(format!(
+                "the clock of {host} was set back by {by} or more: lines from around then may be missing or told twice"
+            ))
+            .await?;
+        }
+        Ok(Some(look.now.minus(self.ended.elapsed() + UNNOTICED)))
     }
 
     fn first_query(&self, now: Stamp) -> String {
@@ -253,8 +299,18 @@ impl Reader {
         })
     }
 
-    async fn stream(&mut self, daemon: &Daemon, path: &str, has_terminal: bool) -> Stretch {
-        self.seen.reopened();
+    async fn stream(&mut self, daemon: &Daemon, path: &str, look: &Look) -> Stretch {
+        if self.is_set_back(look) {
+            self.seen.reopened_after_set_back();
+        } else {
+            self.seen.reopened();
+        }
+        let stretch = self.read_stream(daemon, path, look.has_terminal).await;
+        self.ended = Instant::now();
+        stretch
+    }
+
+    async fn read_stream(&mut self, daemon: &Daemon, path: &str, has_terminal: bool) -> Stretch {
         let mut gulps = match within(OPEN_LIMIT, daemon.wire().get(path)).await {
             Ok(response) => Gulps::new(response.into_body()),
             Err(trouble) => return Stretch::Broken(trouble),
