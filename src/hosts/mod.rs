@@ -198,7 +198,8 @@ impl Hosts {
     /// terminal into raw mode and lets nobody else read it meanwhile. Refused when read-only.
     pub async fn shell(&self, key: ContainerKey) -> Result<i32, Fault> {
         let daemon = self.daemon(&key.host).await?;
-        shell::shell(&daemon, &key.id, &self.shutdown).await
+        let door = self.reach(&key.host)?.door.clone();
+        shell::shell(&daemon, &key.id, door, &self.shutdown).await
     }
 
     /// The daemon itself once it is reached; waits for it a moment.

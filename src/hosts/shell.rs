@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::Daemon;
@@ -37,12 +38,16 @@ enum Ended {
     NoShell,
     /// The terminal is gone, or the program ends.
     LeftAlone,
+    /// The host does not answer any more, whatever the connection looks like.
+    HostLost,
 }
 
-/// Runs until the shell ends; its exit code. The terminal must be raw, and nobody else may read it.
+/// Runs until the shell ends or its host is lost; its exit code. The terminal must be raw, and nobody else may read it.
+/// `door` is the one that the daemon came through.
 pub(super) async fn shell(
     daemon: &Daemon,
     container: &ContainerId,
+    door: watch::Receiver<Option<Daemon>>,
     shutdown: &CancellationToken,
 ) -> Result<i32, Fault> {
     // Refused here when read-only.
@@ -59,12 +64,23 @@ pub(super) async fn shell(
         container: container.clone(),
         mark,
     };
-    let ended = converse(daemon, &exec, &tty, shutdown).await.map_err(fault)?;
+    let ended = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ended::LeftAlone,
+        () = lost(door) => Ended::HostLost,
+        ended = converse(daemon, &exec, &tty) => ended.map_err(fault)?,
+    };
     match ended {
         Ended::LeftAlone => {
             leftovers.end().await;
             Err(Fault::new(what, "the terminal is gone; the shell was ended"))
         }
+        // Its watcher ends it in the container; to ask for that as well nobody waits.
+        Ended::HostLost => Err(Fault::new(
+            what,
+            "the host does not answer any more; the shell ends there by itself",
+        )
+        .hint("its daemon may hang, or the network is gone: the hosts page says more")),
         Ended::NoShell => {
             leftovers.daemon = None;
             dismiss(watcher).await;
@@ -150,49 +166,71 @@ fn exec_id(answer: &[u8]) -> Result<String, Trouble> {
         .ok_or_else(|| Trouble::Unreadable("no exec id".to_owned()))
 }
 
-async fn converse(
-    daemon: &Daemon,
-    exec: &str,
-    tty: &Tty,
-    shutdown: &CancellationToken,
-) -> Result<Ended, Trouble> {
+/// A hung daemon keeps its connections open and silent: the pings of the host's own connection notice it.
+async fn lost(mut door: watch::Receiver<Option<Daemon>>) {
+    if door.borrow_and_update().is_some() {
+        // An error: nobody watches the host any more.
+        drop(door.changed().await);
+    }
+}
+
+/// Both ways at once: a write that waits for the daemon holds up neither its output nor whoever ends this.
+async fn converse(daemon: &Daemon, exec: &str, tty: &Tty) -> Result<Ended, Trouble> {
     let start = json!({ "Detach": false, "Tty": true });
     let stream = daemon
         .wire()
         .upgrade(&format!("/exec/{exec}/start"), &start, START_LIMIT)
         .await?;
-    let (mut output, mut input) = tokio::io::split(stream);
-    let mut resized = signal(SignalKind::window_change()).map_err(Trouble::Open)?;
+    let (output, input) = tokio::io::split(stream);
+    let resized = signal(SignalKind::window_change()).map_err(Trouble::Open)?;
     resize(daemon, exec, tty).await;
-    let (mut typed, mut shown) = (vec![0; 4 << 10], vec![0; 32 << 10]);
+    Ok(tokio::select! {
+        biased;
+        ended = listen(daemon, exec, tty, (resized, input)) => ended,
+        ended = show(tty, output) => ended,
+    })
+}
+
+/// What is typed goes in, and the size.
+async fn listen(
+    daemon: &Daemon,
+    exec: &str,
+    tty: &Tty,
+    (mut resized, mut input): (Signal, impl AsyncWrite + Unpin),
+) -> Ended {
+    let mut typed = vec![0; 4 << 10];
     loop {
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => return Ok(Ended::LeftAlone),
             // Before what was typed: a program started with these keys looks at the size.
             _ = resized.recv() => resize(daemon, exec, tty).await,
             read = tty.read(&mut typed) => match read {
                 Ok(count) if count > 0 => {
                     let keys = typed.get(..count).unwrap_or_default();
                     if input.write_all(keys).await.is_err() {
-                        return Ok(Ended::ByItself);
+                        return Ended::ByItself;
                     }
                 }
-                Ok(_) | Err(_) => return Ok(Ended::LeftAlone),
+                Ok(_) | Err(_) => return Ended::LeftAlone,
             },
-            read = output.read(&mut shown) => match read {
-                Ok(0) | Err(_) => return Ok(Ended::ByItself),
-                Ok(count) => {
-                    let bytes = shown.get(..count).unwrap_or_default();
-                    // The runtime's words are told as a fault, not painted.
-                    if bytes.starts_with(b"OCI runtime exec failed") {
-                        return Ok(Ended::NoShell);
-                    }
-                    if tty.write_all(bytes).await.is_err() {
-                        return Ok(Ended::LeftAlone);
-                    }
-                }
-            },
+        }
+    }
+}
+
+/// What it writes comes out.
+async fn show(tty: &Tty, mut output: impl AsyncRead + Unpin) -> Ended {
+    let mut shown = vec![0; 32 << 10];
+    loop {
+        let bytes = match output.read(&mut shown).await {
+            Ok(0) | Err(_) => return Ended::ByItself,
+            Ok(count) => shown.get(..count).unwrap_or_default(),
+        };
+        // The runtime's words are told as a fault, not painted.
+        if bytes.starts_with(b"OCI runtime exec failed") {
+            return Ended::NoShell;
+        }
+        if tty.write_all(bytes).await.is_err() {
+            return Ended::LeftAlone;
         }
     }
 }

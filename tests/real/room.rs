@@ -159,6 +159,54 @@ fn a_shell_ends_when_the_room_is_killed_with_9_and_so_does_what_was_started_in_i
     });
 }
 
+#[test]
+fn a_shell_on_a_daemon_that_hangs_is_left_with_words_and_ends_there_once_it_goes_on() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    let id = daemon.run("web", "sleep 1000");
+    let program = Program::new(&[daemon.host()], "");
+    let room = Terminal::open(&program, &[], 100, 30);
+    containers(&room);
+    room.until("the row", |screen| screen.contains("web"));
+    room.press("e");
+    room.until("a prompt", |screen| screen.contains('#'));
+    daemon.freeze();
+    room.press("sleep 2000\r");
+    room.until("the room again, which says why", |screen| {
+        screen.contains("does not answer any more") && screen.contains("web")
+    });
+    daemon.thaw();
+    until(Duration::from_secs(30), "the shell ended there", || {
+        (processes_in(daemon, id.as_str()) == 1).then_some(())
+    });
+    room.press("q");
+    assert_eq!(room.end(), 0);
+}
+
+#[test]
+fn a_shell_on_a_daemon_that_hangs_does_not_hold_up_a_hangup() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    daemon.run("web", "sleep 1000");
+    let program = Program::new(&[daemon.host()], "");
+    let room = Terminal::open(&program, &[], 100, 30);
+    containers(&room);
+    room.until("the row", |screen| screen.contains("web"));
+    room.press("e");
+    room.until("a prompt", |screen| screen.contains('#'));
+    daemon.freeze();
+    // More than a socket holds: the write waits for the daemon.
+    for _ in 0..64 {
+        room.press(&"x".repeat(4_000));
+    }
+    let pid = rustix::process::Pid::from_raw(i32::try_from(room.pid()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    let asked = std::time::Instant::now();
+    room.end();
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+    daemon.thaw();
+}
+
 fn processes_in(daemon: &Daemon, id: &str) -> usize {
     let top = daemon.ask("GET", &format!("/containers/{id}/top"), &Value::Null);
     top["Processes"].as_array().unwrap().len()
