@@ -55,7 +55,7 @@ impl Route {
             Self::Unix(path) => Ok(Box::new(unix(path).await?)),
             Self::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await?)),
             Self::Tls { host, port, config } => {
-                let name = ServerName::try_from(host.clone())
+                let name = ServerName::try_from(bare(host).to_owned())
                     .map_err(|fault| io::Error::new(io::ErrorKind::InvalidInput, fault))?;
                 let plain = tcp(host, *port).await?;
                 Ok(Box::new(
@@ -82,10 +82,13 @@ async fn unix(path: &PathBuf) -> io::Result<UnixStream> {
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    // Brackets are how a URL writes an IPv6 address; a resolver does not know them.
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((bare, port)).await?;
+    let stream = TcpStream::connect((bare(host), port)).await?;
     stream.set_nodelay(true)?;
     setsockopt(&stream, TcpUserTimeout, &SWALLOWED).map_err(io::Error::from)?;
     Ok(stream)
+}
+
+/// Brackets are how a URL writes an IPv6 address; neither a resolver nor a certificate knows them.
+fn bare(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }

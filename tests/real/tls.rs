@@ -103,3 +103,42 @@ async fn a_daemon_behind_tls_is_reached_when_both_sides_are_proven_and_refused_o
     let missing = refused(&by_name).await;
     assert!(missing.to_string().contains("/nowhere/ca.pem"), "{missing}");
 }
+
+/// The same daemon behind `[::1]`: what is said there is passed on unread.
+fn on_ipv6(to: String) -> u16 {
+    let listener = std::net::TcpListener::bind("[::1]:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for asked in listener.incoming() {
+            let (mut here, mut there) = (asked.unwrap(), std::net::TcpStream::connect(&to).unwrap());
+            let (mut back, mut from) = (here.try_clone().unwrap(), there.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut here, &mut there));
+            std::thread::spawn(move || std::io::copy(&mut from, &mut back));
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_daemon_behind_tls_is_reached_by_an_ipv6_address() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    let authority = Authority::new(fleet::folder("authority-6"));
+    let server = authority.leaf("server", "IP:::1", Validity::Now);
+    let client = authority.leaf("client", "DNS:client", Validity::Now);
+    serve_tls(daemon, &authority, &server);
+    let port = on_ipv6(format!("{}:2376", daemon.address()));
+    let mut host = host(daemon, authority.ca(), &client);
+    let Endpoint::Tcp {
+        host: named,
+        port: at,
+        ..
+    } = &mut host.endpoint
+    else {
+        unreachable!("it is behind TLS")
+    };
+    // As a URL has it.
+    (*named, *at) = ("[::1]".to_owned(), port);
+    let reached = connect(&host, Access::Full).await.unwrap();
+    assert_eq!(reached.engine().hostname, daemon.name().as_str());
+}
