@@ -1,12 +1,13 @@
 //! Reaching a daemon: its endpoint opened, its version agreed on, what it is found out.
 //! Everything that is sent to it goes through a `Daemon`, where read-only is enforced; nothing waits without a limit.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use hyper::Method;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::engine;
 use super::pipe::Route;
@@ -30,6 +31,8 @@ const CHANGE_LIMIT: Duration = Duration::from_mins(2);
 
 /// A second connection nobody uses is closed after this: the next log is often opened soon.
 const BULK_IDLE: Duration = Duration::from_mins(1);
+/// How often is looked whether it is.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a daemon could not be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +74,8 @@ struct Shared {
 struct Second {
     shared: Arc<Shared>,
     idle: Idle,
+    /// Closes it; whoever has the daemon, a room, a command or a run, need not think of that.
+    _tidying: AbortOnDropHandle<()>,
 }
 
 /// Since when nobody was seen to use something.
@@ -231,27 +236,31 @@ impl Daemon {
         *second = Some(Second {
             shared: Arc::clone(&opened.shared),
             idle: Idle::default(),
+            _tidying: AbortOnDropHandle::new(tokio::spawn(tidy(Arc::downgrade(&self.shared)))),
         });
         Ok(opened)
     }
 
-    /// Closes the second connection if nobody has used it for a while; to be called every few seconds.
-    pub(super) fn tidy(&self) {
-        // Somebody is just opening it.
-        let Ok(mut second) = self.shared.bulk.try_lock() else {
-            return;
-        };
-        if second
-            .as_mut()
-            .is_some_and(|second| second.is_idle(Instant::now()))
-        {
-            tracing::debug!(host = %self.shared.host.name, "closing the second connection");
-            *second = None;
-        }
-    }
-
     pub(super) fn wire(&self) -> &Wire {
         &self.shared.wire
+    }
+}
+
+/// Closes the second connection once nobody has used it for a while.
+async fn tidy(first: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        let Some(first) = first.upgrade() else { return };
+        // Somebody is just opening it.
+        let Ok(mut second) = first.bulk.try_lock() else {
+            continue;
+        };
+        let Some(used) = second.as_mut() else { return };
+        if used.is_idle(Instant::now()) {
+            tracing::debug!(host = %first.host.name, "closing the second connection");
+            // With it this task, which has nothing left to do.
+            *second = None;
+        }
     }
 }
 

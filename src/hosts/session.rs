@@ -167,7 +167,7 @@ impl Session<'_> {
                     Err(fault) => Err(Fault::new(connect::reaching(&self.actor.host), fault)),
                 },
                 why = &mut closed => Err(why),
-                _ = ping.tick() => { self.ping(); self.tidy(); Ok(()) }
+                _ = ping.tick() => { self.ping(); Ok(()) }
                 _ = second.tick(), if !self.stats.is_idle() => { self.sample(); Ok(()) }
                 () = self.refresh.come(), if !self.refreshing => { self.ask_refresh(); Ok(()) }
                 () = self.settle.come() => { let ids = self.settle.take(); self.refresh.add(ids, Duration::ZERO); Ok(()) }
@@ -226,12 +226,6 @@ impl Session<'_> {
                     .map(|_| start.elapsed()),
             )
         });
-    }
-
-    fn tidy(&self) {
-        if let Some(daemon) = self.actor.door.borrow().as_ref() {
-            daemon.tidy();
-        }
     }
 
     fn ask_refresh(&mut self) {
