@@ -15,7 +15,7 @@ use crate::domain::ids::{ContainerId, ContainerKey, HostName};
 use crate::domain::logs::{LogBatch, LogLine, LogRange, Stream};
 use crate::domain::units::Stamp;
 use crate::hosts::Daemon;
-use crate::hosts::logs::{self, Mode};
+use crate::hosts::logs::{self, Mode, Read};
 use crate::ui::ansi;
 
 /// A container whose lines are wanted, and what stands before each of them.
@@ -80,9 +80,17 @@ pub(super) async fn logs(setup: &Setup, asked: &Logs) -> Exit {
             _ = tokio::signal::ctrl_c() => return Exit::Interrupted,
             batch = stream.next() => match batch {
                 Some(batch) if print(&batch, &names, asked) => {}
-                // All were read to their end, or nobody reads us any more.
-                Some(_) | None => return missing,
+                // Nobody reads us any more.
+                Some(_) => return missing,
+                None => break,
             },
+        }
+    }
+    match stream.ended().await {
+        Read::Whole => missing,
+        Read::Short => {
+            out::words("not every log could be read to its end");
+            Exit::Unreachable
         }
     }
 }
@@ -100,6 +108,10 @@ fn one(line: &LogLine, names: &BTreeMap<ContainerKey, String>, asked: &Logs) -> 
         .get(&*line.source)
         .map_or_else(|| line.source.id.short(), String::as_str);
     if asked.output.json {
+        if line.stream == Stream::Notice {
+            let text = ansi::clean(&line.text);
+            out::words(&format!("{} {name}: {text}", line.source.host));
+        }
         let line = Line {
             at: line.at,
             host: &line.source.host,

@@ -42,7 +42,15 @@ const STEP: usize = 1_024;
 pub struct LogStream {
     batches: mpsc::Receiver<Event>,
     /// Owns the reading.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<Read>,
+}
+
+/// What became of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    Whole,
+    /// A log could not be read, or not to its end: a notice among the lines says which and why.
+    Short,
 }
 
 /// Reads the logs of these, merged by time.
@@ -64,10 +72,7 @@ pub fn read(targets: Vec<(Daemon, ContainerId)>, range: LogRange, mode: Mode) ->
         .collect();
     let mut tasks = JoinSet::new();
     tasks.spawn(merge(FollowId(0), targets, mode, sink));
-    LogStream {
-        batches,
-        _tasks: tasks,
-    }
+    LogStream { batches, tasks }
 }
 
 impl LogStream {
@@ -87,6 +92,23 @@ impl LogStream {
             }
         }
     }
+
+    /// How it went, once there are no more lines.
+    pub async fn ended(mut self) -> Read {
+        self.batches.close();
+        all_of(&mut self.tasks).await
+    }
+}
+
+/// A task that was aborted or panicked has not read to the end.
+async fn all_of(tasks: &mut JoinSet<Read>) -> Read {
+    let mut read = Read::Whole;
+    while let Some(ended) = tasks.join_next().await {
+        if !matches!(ended, Ok(Read::Whole)) {
+            read = Read::Short;
+        }
+    }
+    read
 }
 
 /// The follows of the control room, each a task.
@@ -116,7 +138,11 @@ impl Desk {
                 (key, Door::Actor { host, daemon }, range)
             })
             .collect();
-        let task = tokio::spawn(merge(id, targets, Mode::Follow, self.bulk.clone()));
+        let bulk = self.bulk.clone();
+        let task = tokio::spawn(async move {
+            // Who looks at it reads the notices.
+            merge(id, targets, Mode::Follow, bulk).await;
+        });
         self.follows.retain(|_, task| !task.is_finished());
         self.follows.insert(id, AbortOnDropHandle::new(task));
     }
@@ -132,7 +158,7 @@ async fn merge(
     targets: Vec<(ContainerKey, Door, LogRange)>,
     mode: Mode,
     sink: mpsc::Sender<Event>,
-) {
+) -> Read {
     // Owns the sources: they end with this.
     let mut tasks = JoinSet::new();
     let mut lanes = Vec::with_capacity(targets.len());
@@ -156,16 +182,16 @@ async fn merge(
         let now = Instant::now();
         let again = merge.take(now, outbox.room().min(STEP), outbox.lines());
         if lanes.iter().all(Option::is_none) && again.is_none() && outbox.is_empty() {
-            return;
+            return all_of(&mut tasks).await;
         }
         let has_room = outbox.room() > 0;
         tokio::select! {
             biased;
             sent = sink.reserve(), if outbox.is_due(now) => match sent {
                 Ok(permit) => permit.send(Event::Logs(id, outbox.take(Instant::now()))),
-                Err(_closed) => return,
+                Err(_closed) => return Read::Whole,
             },
-            () = sink.closed() => return,
+            () = sink.closed() => return Read::Whole,
             (lane, word) = hear(&mut lanes, &merge), if has_room => {
                 let now = Instant::now();
                 match word {

@@ -119,6 +119,44 @@ fn logs_of_two_hosts_are_merged_and_end_where_they_end() {
 }
 
 #[test]
+fn a_log_that_cannot_be_read_is_said_and_is_in_the_exit_code() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    let none = serde_json::json!({ "HostConfig": { "LogConfig": { "Type": "none" } } });
+    daemon.run_with("silent", "sleep 1000", none);
+    daemon.run("loud", "echo hello; sleep 1000");
+    let program = Program::new(&hosts(&daemons), "");
+    let both = program.run(&["logs", "loud", "silent"]).exits(3);
+    assert!(both.out.contains("hello"), "{both:?}");
+    assert!(both.err.contains("logging driver"), "{both:?}");
+    assert!(both.err.contains("not every log"), "{both:?}");
+    let json = program.run(&["logs", "silent", "--json"]).exits(3);
+    assert!(json.err.contains("logging driver"), "{json:?}");
+}
+
+#[test]
+fn a_daemon_that_goes_while_its_log_is_read_is_in_the_exit_code() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    let id = daemon.run("long", "seq 1 2000000");
+    daemon.await_state(&id, "exited");
+    let program = Program::new(&hosts(&daemons), "");
+    let mut reading = program.command(&["logs", "long", "--all"]);
+    let reading = reading
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
+    let mut reading = reading.spawn().unwrap();
+    // It reads on only when we do: the daemon goes in the middle of it.
+    let mut first = [0; 4];
+    std::io::Read::read_exact(reading.stdout.as_mut().unwrap(), &mut first).unwrap();
+    daemon.kill_9();
+    let read = reading.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&read.stderr);
+    assert_eq!(read.status.code(), Some(3), "{words}");
+    assert!(words.contains("could not read the log"), "{words}");
+}
+
+#[test]
 fn read_only_sends_no_request_that_changes_anything() {
     let daemons = fleet::lease(1);
     let daemon = &daemons[0];

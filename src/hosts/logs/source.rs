@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::Read;
 use super::door::Door;
 use super::frames::Frames;
 use super::gulps::Gulps;
@@ -68,8 +69,10 @@ pub(super) struct Source {
 enum Over {
     /// All was read that was asked for, or nobody listens any more.
     Quietly,
-    /// The container is gone, or cannot be read.
+    /// It cannot be read.
     Said(String),
+    /// The container was removed.
+    Gone,
 }
 
 /// One stretch of reading ended.
@@ -102,7 +105,7 @@ struct Look {
 }
 
 impl Source {
-    pub(super) async fn run(self) {
+    pub(super) async fn run(self) -> Read {
         let range = self.range;
         let mut reader = Reader {
             source: self,
@@ -114,10 +117,19 @@ impl Source {
             set_back: None,
         };
         match reader.read_all().await {
-            Over::Quietly => {}
+            Over::Quietly => Read::Whole,
             Over::Said(words) => {
                 // Whoever listened may be gone by now.
                 drop(reader.notice(words).await);
+                Read::Short
+            }
+            Over::Gone => {
+                drop(reader.notice("the container is gone".to_owned()).await);
+                match reader.source.mode {
+                    // It was followed to its end.
+                    Mode::Follow => Read::Whole,
+                    Mode::Once => Read::Short,
+                }
             }
         }
     }
@@ -192,7 +204,7 @@ impl Reader {
         let look = match self.look(daemon).await {
             Ok(look) => look,
             Err(Trouble::Refused { status: 404, .. }) => {
-                return Stretch::Over(Over::Said("the container is gone".to_owned()));
+                return Stretch::Over(Over::Gone);
             }
             Err(trouble) => return Stretch::Broken(trouble),
         };
@@ -421,7 +433,7 @@ impl Reader {
                 Ok(look) if look.is_running => return Stretch::Ended,
                 Ok(_) => {}
                 Err(Trouble::Refused { status: 404, .. }) => {
-                    return Stretch::Over(Over::Said("the container is gone".to_owned()));
+                    return Stretch::Over(Over::Gone);
                 }
                 Err(trouble) => return Stretch::Broken(trouble),
             }
