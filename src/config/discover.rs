@@ -66,8 +66,12 @@ fn of_environment(text: &str, machine: &Machine<'_>) -> Result<Host, ConfigFault
 
 /// One path may be a link to another (Debian's `podman-docker`): each daemon is taken once.
 fn sockets(machine: &Machine<'_>) -> Vec<Host> {
-    let own = machine.env("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let own = |path: &str| own.as_ref().map(|folder| folder.join(path));
+    let own = machine.runtime_folders();
+    // The first that is there: cron and `su` leave the variable out, or leave somebody else's.
+    let own = |path: &str| {
+        let mut paths = own.iter().map(|folder| folder.join(path));
+        paths.find(|path| path.exists())
+    };
     let candidates = [
         ("local", Some(machine.at(DEFAULT_SOCKET))),
         ("rootless", own("docker.sock")),

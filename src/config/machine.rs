@@ -36,6 +36,14 @@ impl Machine<'_> {
         self.root.join(path.trim_start_matches('/'))
     }
 
+    /// Where the user's own daemons have their sockets: `$XDG_RUNTIME_DIR`, and where systemd makes it whatever the
+    /// environment says.
+    pub(super) fn runtime_folders(&self) -> Vec<PathBuf> {
+        let usual = self.at(&format!("/run/user/{}", rustix::process::geteuid().as_raw()));
+        let named = self.env("XDG_RUNTIME_DIR").map(PathBuf::from);
+        named.into_iter().chain([usual]).collect()
+    }
+
     /// Docker's own folder of the user.
     pub(super) fn docker_folder(&self) -> Option<PathBuf> {
         match self.env("DOCKER_CONFIG") {

@@ -100,3 +100,20 @@ fn every_socket_that_is_there_is_found_each_daemon_once() {
     let names: Vec<&str> = config.hosts.iter().map(|host| host.name.as_str()).collect();
     assert_eq!(names, ["local", "rootless"]);
 }
+
+#[test]
+fn the_users_own_sockets_are_found_without_a_word_of_the_environment() {
+    let folder = format!("run/user/{}", rustix::process::geteuid().as_raw());
+    let machine = Machine::new()
+        .with_file(&format!("{folder}/docker.sock"), "")
+        .with_file(&format!("{folder}/podman/podman.sock"), "");
+    let names = |machine: &Machine| -> Vec<String> {
+        let hosts = machine.load().unwrap().hosts;
+        hosts.iter().map(|host| host.name.to_string()).collect()
+    };
+    assert_eq!(names(&machine), ["rootless", "podman-user"]);
+    // `su` leaves the variable of who was there before.
+    let somebodys = machine.path("run/user/somebody").display().to_string();
+    let machine = machine.with_env("XDG_RUNTIME_DIR", &somebodys);
+    assert_eq!(names(&machine), ["rootless", "podman-user"]);
+}
