@@ -1,23 +1,30 @@
 //! A log file that is put aside when it has grown, shared by every process that logs there.
-//! Never grows beyond its bound by more than what the processes write between two looks at it.
+//! Never grows beyond its bound by more than what the processes write between two looks at it, and holds nothing that is
+//! much older than asked.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 pub(super) const NAME: &str = "pilothouse.log";
 
 /// How much is written between two looks at the file's size.
 const LOOK_EVERY: u64 = 64 << 10;
+/// How long a process that writes little writes between two looks at the file's age.
+const LOOK_AFTER: Duration = Duration::from_hours(1);
+/// A file is put aside at the latest when it has been written for this part of the age allowed.
+const PARTS: u32 = 4;
 
 pub(super) struct LogFile {
     path: PathBuf,
     file: File,
     max_bytes: u64,
     keep: usize,
+    oldest: Duration,
     since_look: u64,
+    looked: Instant,
 }
 
 impl LogFile {
@@ -29,13 +36,10 @@ impl LogFile {
             path,
             max_bytes,
             keep: keep.max(1),
+            oldest,
             since_look: LOOK_EVERY,
+            looked: Instant::now(),
         };
-        log.remove_older(
-            SystemTime::now()
-                .checked_sub(oldest)
-                .unwrap_or(SystemTime::UNIX_EPOCH),
-        );
         log.turn_over_if_full()?;
         Ok(log)
     }
@@ -44,7 +48,9 @@ impl LogFile {
         self.path.with_extension(format!("log.{number}"))
     }
 
-    fn remove_older(&self, than: SystemTime) {
+    fn remove_old(&self) {
+        let now = SystemTime::now();
+        let than = now.checked_sub(self.oldest).unwrap_or(SystemTime::UNIX_EPOCH);
         for number in 1..=self.keep {
             let aside = self.aside(number);
             if fs::metadata(&aside)
@@ -57,18 +63,20 @@ impl LogFile {
         }
     }
 
-    /// Looks at most once in `LOOK_EVERY` bytes. The lock keeps two processes from putting the file aside twice.
+    /// Looks once in `LOOK_EVERY` bytes or `LOOK_AFTER`. The lock keeps two processes from putting the file aside twice.
     fn turn_over_if_full(&mut self) -> io::Result<()> {
-        if self.since_look < LOOK_EVERY {
+        if self.since_look < LOOK_EVERY && self.looked.elapsed() < LOOK_AFTER {
             return Ok(());
         }
         self.since_look = 0;
-        if fs::metadata(&self.path).is_ok_and(|now| now.len() < self.max_bytes && self.is_file(&now)) {
+        self.looked = Instant::now();
+        self.remove_old();
+        if fs::metadata(&self.path).is_ok_and(|now| !self.is_full(&now) && self.is_file(&now)) {
             return Ok(());
         }
         let lock = append_to(&self.path.with_extension("log.lock"))?;
         lock.lock()?;
-        if fs::metadata(&self.path).is_ok_and(|now| now.len() >= self.max_bytes) {
+        if fs::metadata(&self.path).is_ok_and(|now| self.is_full(&now)) {
             for number in (1..self.keep).rev() {
                 // The first times there is nothing to move.
                 drop(fs::rename(self.aside(number), self.aside(number + 1)));
@@ -77,6 +85,13 @@ impl LogFile {
         }
         self.file = append_to(&self.path)?;
         Ok(())
+    }
+
+    /// It holds as much as it may, or what was written first in it is of long ago. A file system that does not tell when
+    /// a file was made bounds it by its size alone.
+    fn is_full(&self, now: &fs::Metadata) -> bool {
+        let age = now.created().ok().and_then(|made| made.elapsed().ok());
+        now.len() >= self.max_bytes || (now.len() > 0 && age.is_some_and(|age| age >= self.oldest / PARTS))
     }
 
     fn is_file(&self, now: &fs::Metadata) -> bool {
@@ -134,6 +149,27 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_log_of_few_words_is_put_aside_by_its_age_and_removed_when_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let oldest = Duration::from_millis(400);
+        let mut log = LogFile::open(dir.path(), 100 << 10, 2, oldest).unwrap();
+        log.write_all(b"one\n").unwrap();
+        std::thread::sleep(oldest / PARTS * 2);
+        log.since_look = LOOK_EVERY;
+        log.write_all(b"two\n").unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        assert_eq!(
+            (&*read("pilothouse.log.1"), &*read("pilothouse.log")),
+            ("one\n", "two\n")
+        );
+        std::thread::sleep(oldest * 2);
+        log.since_look = LOOK_EVERY;
+        log.write_all(b"three\n").unwrap();
+        let all = read("pilothouse.log.2") + &read("pilothouse.log.1") + &read("pilothouse.log");
+        assert_eq!(all, "two\nthree\n");
     }
 
     #[test]
