@@ -117,6 +117,10 @@ impl Track {
         if self.lines.len() == KEPT {
             self.forget_first();
         }
+        if self.lines.is_empty() && self.floor.0 < line.at {
+            // What is older is before what was asked for: the end of a log may be asked for with a part of a second.
+            self.floor = (line.at, 0);
+        }
         self.lines.push_back(this);
         self.top = self.top.max(line.at);
         self.next = self.lines.len();
@@ -217,6 +221,16 @@ mod tests {
         assert_eq!(feed(&mut seen, &[(5, Out), (4, Err)]), 2);
         seen.reopened();
         assert_eq!(feed(&mut seen, &[(4, Err), (5, Out), (5, Err), (6, Out)]), 2);
+    }
+
+    #[test]
+    fn what_was_written_before_the_tail_that_was_asked_for_is_not_handed_on_later() {
+        use Stream::Out;
+        let mut seen = Seen::default();
+        assert_eq!(feed(&mut seen, &[(41, Out), (42, Out)]), 2);
+        seen.reopened();
+        let again = [(39, Out), (40, Out), (41, Out), (42, Out), (43, Out)];
+        assert_eq!(feed(&mut seen, &again), 1);
     }
 
     #[test]
