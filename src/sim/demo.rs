@@ -328,6 +328,7 @@ fn edge() -> Option<HostPlan> {
 fn lab() -> Option<HostPlan> {
     let mut plan = host("lab-1", &["lab"], 2, 4)?;
     plan.outages = Some(Outages {
+        first: MINUTE,
         every: 3 * MINUTE,
         length: Duration::from_secs(35),
     });

@@ -255,14 +255,15 @@ impl EngineHandle {
     pub(super) fn keep_dropping(&self, outages: Outages) {
         let engine = Arc::clone(&self.0);
         self.0.spawn_outside(async move {
+            tokio::time::sleep(outages.first).await;
             loop {
-                tokio::time::sleep(outages.every).await;
                 engine.die();
                 tokio::time::sleep(outages.length).await;
                 if let Err(error) = engine.listen() {
                     tracing::warn!(host = %engine.name, %error, "a simulated host stays away");
                     return;
                 }
+                tokio::time::sleep(outages.every).await;
             }
         });
     }

@@ -65,6 +65,8 @@ impl Default for HostTraits {
 /// The host cannot be reached now and then; its containers run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outages {
+    /// Until the first.
+    pub first: Duration,
     /// From the end of one to the beginning of the next.
     pub every: Duration,
     pub length: Duration,

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod certified;
+mod demo;
 mod engine_faults;
 mod environments;
 mod example;

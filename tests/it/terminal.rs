@@ -17,7 +17,7 @@ use rustix::termios::{LocalModes, tcgetattr};
 const LIMIT: Duration = Duration::from_secs(90);
 const LEFT: &str = "\x1b[?1049l";
 
-struct Room {
+pub(crate) struct Room {
     child: Box<dyn Child + Send + Sync>,
     master: Option<Box<dyn MasterPty + Send>>,
     keys: Box<dyn Write + Send>,
@@ -25,7 +25,7 @@ struct Room {
     screen: Arc<Mutex<vt100::Parser>>,
     /// Keeps the terminal's settings alive after the program has ended.
     tty: File,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn configured() -> tempfile::TempDir {
@@ -46,9 +46,25 @@ impl Room {
 
     /// `before`: a shell's words with the program as `"$@"`.
     fn with(env: &[(&str, &str)], before: Option<&str>) -> Self {
-        let mut room = Self::unseen(env, before);
-        let mut reader = room.master.as_ref().unwrap().try_clone_reader().unwrap();
-        let (all, shown) = (Arc::clone(&room.output), Arc::clone(&room.screen));
+        Self::unseen(env, before).seen()
+    }
+
+    /// The program with this command line, in this folder; the terminal of this size.
+    pub(crate) fn run(
+        folder: tempfile::TempDir,
+        arguments: &[&str],
+        env: &[(&str, String)],
+        (columns, rows): (u16, u16),
+    ) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_pilothouse"));
+        command.args(arguments);
+        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::begin(folder, command, &env, (columns, rows)).seen()
+    }
+
+    fn seen(mut self) -> Self {
+        let mut reader = self.master.as_ref().unwrap().try_clone_reader().unwrap();
+        let (all, shown) = (Arc::clone(&self.output), Arc::clone(&self.screen));
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut buffer) {
@@ -56,14 +72,13 @@ impl Room {
                 shown.lock().unwrap().process(&buffer[..count]);
             }
         });
-        room.keys = room.master.as_ref().unwrap().take_writer().unwrap();
-        room
+        self.keys = self.master.as_ref().unwrap().take_writer().unwrap();
+        self
     }
 
     /// Nobody reads what it draws, and nobody but us holds the other end of its terminal.
     fn unseen(env: &[(&str, &str)], before: Option<&str>) -> Self {
         let folder = configured();
-        let pair = native_pty_system().openpty(size(80, 24)).unwrap();
         let program = env!("CARGO_BIN_EXE_pilothouse");
         let mut command = match before {
             Some(script) => {
@@ -74,6 +89,16 @@ impl Room {
             None => CommandBuilder::new(program),
         };
         command.args(["--config".as_ref(), folder.path().join("config.toml").as_os_str()]);
+        Self::begin(folder, command, env, (80, 24))
+    }
+
+    fn begin(
+        folder: tempfile::TempDir,
+        mut command: CommandBuilder,
+        env: &[(&str, &str)],
+        (columns, rows): (u16, u16),
+    ) -> Self {
+        let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         command.env_clear();
         command.env("HOME", folder.path());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -90,19 +115,23 @@ impl Room {
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let output = Arc::new(Mutex::new(Vec::new()));
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(24), cells(80), 0)));
+        let screen = vt100::Parser::new(cells(rows), cells(columns), 0);
         Self {
             child,
             keys: Box::new(std::io::sink()),
             master: Some(pair.master),
             output,
-            screen,
+            screen: Arc::new(Mutex::new(screen)),
             tty,
-            _folder: folder,
+            folder,
         }
     }
 
-    fn screen(&self) -> String {
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn screen(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
@@ -111,7 +140,7 @@ impl Room {
     }
 
     #[track_caller]
-    fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !wanted(self) {
             assert!(
@@ -126,23 +155,23 @@ impl Room {
     }
 
     #[track_caller]
-    fn until_open(&self) {
+    pub(crate) fn until_open(&self) {
         self.until("the room is open", |room| room.screen().contains("? help"));
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
     }
 
-    fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         let pid = self.child.process_id().unwrap();
         Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
     }
 
     /// Waits for the end; the exit code.
     #[track_caller]
-    fn ended(&mut self) -> u32 {
+    pub(crate) fn ended(&mut self) -> u32 {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -159,7 +188,7 @@ impl Room {
     }
 
     #[track_caller]
-    fn was_given_back(&self) {
+    pub(crate) fn was_given_back(&self) {
         self.until("the screen is left", |room| room.written().contains(LEFT));
         assert!(self.is_as_found(), "the terminal is still raw");
         let screen = self.screen.lock().unwrap();
