@@ -343,6 +343,16 @@ fn runs_are_listed_newest_first_and_enter_opens_one_of_any_age() {
 }
 
 #[test]
+fn a_plan_and_the_runs_fit_into_40_by_10() {
+    let mut room = planned((40, 10), Ok(plan()));
+    insta::assert_snapshot!("plan_40x10", room.screen());
+    let mut room = Room::new(40, 10);
+    history(&mut room, &deploy(3));
+    room.key(key!(7));
+    insta::assert_snapshot!("runs_40x10", room.screen());
+}
+
+#[test]
 fn the_output_is_of_the_chosen_host() {
     let mut room = Room::new(80, 24);
     room.run(deploy(3));

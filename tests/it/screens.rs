@@ -36,6 +36,9 @@ shows!(hosts_on_a_small_terminal, 80 x 24, "5 down down");
 shows!(the_room, 160 x 50, "");
 shows!(containers_on_a_tiny_terminal, 40 x 10, "2");
 shows!(services_on_a_tiny_terminal, 40 x 10, "");
+shows!(problems_on_a_tiny_terminal, 40 x 10, "3");
+shows!(hosts_on_a_tiny_terminal, 40 x 10, "5 down");
+shows!(services_at_120_columns, 120 x 30, "");
 shows!(a_question_names_target_and_host, 80 x 24, "2 down down down down down r");
 shows!(a_question_on_a_protected_host_wants_the_name, 80 x 24, "2 down down down s");
 shows!(help_for_this_page, 80 x 24, "2 ?");
@@ -77,6 +80,49 @@ fn without_colour_no_cell_has_one() {
         .iter()
         .find(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
     assert_eq!(coloured, None);
+}
+
+/// A row's colours, a letter each, under its text: what is bad, what is well, and what is dim must be told apart.
+fn coloured(stage: &mut Stage, theme: &Theme) -> String {
+    use std::fmt::Write as _;
+    let buffer = stage.drawn(theme);
+    let mut letters: Vec<Color> = Vec::new();
+    let mut drawn = String::new();
+    for (y, line) in steady(&text(&buffer)).lines().enumerate() {
+        let y = u16::try_from(y).unwrap();
+        let marks: String = (0..buffer.area.width)
+            .map(|x| match buffer[(x, y)].fg {
+                Color::Reset => ' ',
+                color => {
+                    let known = letters.iter().position(|one| *one == color);
+                    let number = known.unwrap_or_else(|| {
+                        letters.push(color);
+                        letters.len() - 1
+                    });
+                    char::from(b'a' + u8::try_from(number).unwrap())
+                }
+            })
+            .collect();
+        if !line.is_empty() {
+            writeln!(drawn, "{line}\n{}", marks.trim_end()).unwrap();
+        }
+    }
+    for (number, color) in (b'a'..).zip(&letters) {
+        writeln!(drawn, "{}: {color:?}", char::from(number)).unwrap();
+    }
+    drawn
+}
+
+#[test]
+fn problems_on_a_light_background_and_in_16_colours() {
+    for (name, theme) in [
+        ("light", Theme::light(&UNICODE)),
+        ("sixteen", Theme::ansi(&UNICODE)),
+    ] {
+        let mut stage = Stage::new(80, 24);
+        stage.press("3");
+        insta::assert_snapshot!(format!("problems_{name}"), coloured(&mut stage, &theme));
+    }
 }
 
 #[test]
