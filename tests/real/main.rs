@@ -34,6 +34,8 @@ mod options;
 #[cfg(test)]
 mod podman;
 #[cfg(test)]
+mod podman_answers;
+#[cfg(test)]
 mod probes;
 #[cfg(test)]
 mod promotions;
@@ -45,6 +47,8 @@ mod registry_runs;
 mod releases;
 #[cfg(test)]
 mod room;
+#[cfg(test)]
+mod room_keys;
 #[cfg(test)]
 mod disks;
 #[cfg(test)]
@@ -77,3 +81,5 @@ mod tls;
 mod ssh;
 #[cfg(test)]
 mod ssh_room;
+#[cfg(test)]
+mod ssh_runs;

@@ -1,6 +1,7 @@
 //! The built program, run as a person would: with a configuration file, a state folder and a home of its own.
 //! Everything lies in a folder of the fleet, so that what it leaves running is ended with the tests.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -18,6 +19,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 
 pub(crate) struct Program {
     dir: PathBuf,
+    /// Where it looks for other programs.
+    path: OsString,
 }
 
 /// How a command ended and what it said.
@@ -46,9 +49,22 @@ impl Program {
     pub(crate) fn new(hosts: &[Host], more: &str) -> Self {
         let program = Self {
             dir: fleet::folder("program"),
+            path: std::env::var_os("PATH").unwrap_or_default(),
         };
         program.configure(hosts, more);
         program
+    }
+
+    /// What is in this folder is found before what is on the machine: the tests' ssh.
+    pub(crate) fn finding(mut self, first: &Path) -> Self {
+        let paths = std::env::split_paths(&self.path);
+        self.path = std::env::join_paths(std::iter::once(first.to_owned()).chain(paths)).unwrap();
+        self
+    }
+
+    /// What it is started with as `PATH`.
+    pub(crate) fn path(&self) -> &OsStr {
+        &self.path
     }
 
     /// Writes the configuration anew.
@@ -84,7 +100,7 @@ impl Program {
             .arg(self.config())
             .args(arguments)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", &self.path)
             .env("HOME", &self.dir)
             .env("USER", "tester")
             .env("LANG", "C.UTF-8")

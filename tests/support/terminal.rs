@@ -23,6 +23,16 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// The room of this program's configuration.
     pub(crate) fn open(program: &Program, arguments: &[&str], columns: u16, rows: u16) -> Self {
+        Self::with(program, arguments, &[], (columns, rows))
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn with(
+        program: &Program,
+        arguments: &[&str],
+        env: &[(&str, &str)],
+        (columns, rows): (u16, u16),
+    ) -> Self {
         let size = PtySize {
             rows,
             cols: columns,
@@ -35,11 +45,14 @@ impl Terminal {
         command.arg(program.config());
         command.args(arguments);
         command.env_clear();
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", program.path());
         command.env("HOME", program.dir());
         command.env("USER", "tester");
         command.env("LANG", "C.UTF-8");
         command.env("TERM", "xterm-256color");
+        for (name, value) in env {
+            command.env(name, value);
+        }
         command.cwd(program.dir());
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);

@@ -1,0 +1,108 @@
+//! Runs with a host behind real sshd: an image is carried there, released and taken back over ssh, and no ssh is left.
+
+use std::fs;
+use std::time::Duration;
+
+use pilothouse::config::Host;
+use pilothouse::domain::endpoint::{Endpoint, Ssh};
+use serde_json::Value;
+
+use crate::support::daemon::Daemon;
+use crate::support::fleet;
+use crate::support::program::Program;
+use crate::support::sshd::{Sshd, user, with_word};
+use crate::support::terminal::Terminal;
+use crate::support::wait::until;
+
+/// The first daemon builds and is reached by its socket, the second is behind ssh.
+fn shop(daemons: &[Daemon], ssh: &Ssh) -> Program {
+    let near = daemons[0].host();
+    let far: Host = daemons[1].host_at(Endpoint::Ssh(ssh.clone()));
+    let hosts = [near, far];
+    let program = Program::new(&hosts, "").finding(&user().bin());
+    let (builder, other) = (daemons[0].name(), daemons[1].name());
+    let dir = program.dir().display();
+    program.configure(
+        &hosts,
+        &format!(
+            "[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
+             [services.build]\nhost = \"{builder}\"\ncontext = \"{dir}/context\"\ntag = \"{{time}}\"\n\
+             [services.deploy]\nhosts = [\"{other}\"]\nkeep = 3\nstop_grace = \"1s\"\n\
+             health = {{ for = \"1s\", within = \"20s\" }}\n"
+        ),
+    );
+    fs::create_dir(program.dir().join("context")).unwrap();
+    write(&program, "one");
+    program
+}
+
+fn write(program: &Program, version: &str) {
+    let put = |name: &str, text: &str| fs::write(program.dir().join("context").join(name), text).unwrap();
+    put(
+        "Dockerfile",
+        "FROM busybox:real\nCOPY version /\nCMD [\"sleep\", \"1000\"]\n",
+    );
+    put("version", version);
+}
+
+fn release_on(daemon: &Daemon) -> Value {
+    let list = daemon.ask("GET", "/containers/json", &Value::Null);
+    assert_eq!(list.as_array().unwrap().len(), 1, "{list:#}");
+    list[0]["Labels"]["pilothouse.release"].clone()
+}
+
+#[track_caller]
+fn none_left(ssh: &Ssh) {
+    until(Duration::from_secs(10), "no ssh is left", || {
+        with_word(&ssh.host).is_empty().then_some(())
+    });
+}
+
+#[test]
+fn an_image_is_carried_released_and_taken_back_over_ssh_and_no_ssh_is_left() {
+    let daemons = fleet::lease(2);
+    let sshd = Sshd::start(&daemons[1], 2226, "", &[&user().path("key")]);
+    let ssh = sshd.host("runs", "");
+    let program = shop(&daemons, &ssh);
+    program.run(&["build", "shop"]).exits(0);
+    program.run(&["deploy", "shop", "--yes"]).exits(0);
+    assert_eq!(release_on(&daemons[1]), "r1");
+    write(&program, "two");
+    program.run(&["build", "shop"]).exits(0);
+    program.run(&["deploy", "shop", "--yes"]).exits(0);
+    assert_eq!(release_on(&daemons[1]), "r2");
+    program.run(&["rollback", "shop", "--yes"]).exits(0);
+    assert_eq!(release_on(&daemons[1]), "r1");
+    none_left(&ssh);
+}
+
+#[test]
+fn a_room_that_is_left_or_panics_leaves_no_ssh() {
+    let daemons = fleet::lease(2);
+    let sshd = Sshd::start(&daemons[1], 2227, "", &[&user().path("key")]);
+    let ssh = sshd.host("left", "");
+    daemons[1].run("far-away", "while :; do echo line; sleep 1; done");
+    let program = shop(&daemons, &ssh);
+    let open = || {
+        let room = Terminal::open(&program, &[], 100, 30);
+        room.press("2");
+        room.until("the row behind ssh", |screen| screen.contains("far-away"));
+        // Over a second connection.
+        room.press("l");
+        room.until("its log", |screen| screen.contains("line"));
+        assert!(!with_word(&ssh.host).is_empty());
+        room
+    };
+    let room = open();
+    room.press("q");
+    assert_eq!(room.end(), 0);
+    none_left(&ssh);
+
+    // A moment after it was opened.
+    let room = Terminal::with(&program, &[], &[("PILOTHOUSE_PANIC", "1")], (100, 30));
+    until(Duration::from_secs(10), "an ssh of this room", || {
+        (!with_word(&ssh.host).is_empty()).then_some(())
+    });
+    assert_ne!(room.end(), 0);
+    none_left(&ssh);
+}
