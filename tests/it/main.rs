@@ -21,6 +21,7 @@ mod simulated;
 mod steps;
 mod stage;
 mod screens;
+mod set_back;
 mod stories;
 mod looking;
 mod recovery;

@@ -240,8 +240,8 @@ mod tests {
         let mut seen = Seen::default();
         let written: Vec<(i64, Stream)> = [10, 11, 12, 9, 10, 11, 12, 13]
             .iter()
-            .enumerate()
-            .map(|(at, seconds)| (seconds * second + at as i64, Out))
+            .zip(0..)
+            .map(|(seconds, line)| (seconds * second + line, Out))
             .collect();
         assert_eq!(feed(&mut seen, &written), written.len());
         seen.reopened();
