@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 pub(super) const NAME: &str = "pilothouse.log";
 
@@ -24,7 +24,7 @@ pub(super) struct LogFile {
     keep: usize,
     oldest: Duration,
     since_look: u64,
-    looked: Instant,
+    looked: SystemTime,
 }
 
 impl LogFile {
@@ -38,7 +38,7 @@ impl LogFile {
             keep: keep.max(1),
             oldest,
             since_look: LOOK_EVERY,
-            looked: Instant::now(),
+            looked: SystemTime::now(),
         };
         log.turn_over_if_full()?;
         Ok(log)
@@ -65,11 +65,12 @@ impl LogFile {
 
     /// Looks once in `LOOK_EVERY` bytes or `LOOK_AFTER`. The lock keeps two processes from putting the file aside twice.
     fn turn_over_if_full(&mut self) -> io::Result<()> {
-        if self.since_look < LOOK_EVERY && self.looked.elapsed() < LOOK_AFTER {
+        // A clock that was set back is a reason to look.
+        if self.since_look < LOOK_EVERY && self.looked.elapsed().is_ok_and(|ago| ago < LOOK_AFTER) {
             return Ok(());
         }
         self.since_look = 0;
-        self.looked = Instant::now();
+        self.looked = SystemTime::now();
         self.remove_old();
         if fs::metadata(&self.path).is_ok_and(|now| !self.is_full(&now) && self.is_file(&now)) {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Podman's service where Docker's daemon would be: what it answers differently is named here, and a container is
-//! watched, read, entered and acted on there as anywhere.
+//! Podman's service where Docker's daemon would be: what it answers otherwise is named here, and a container is
+//! watched, read, measured and acted on there as anywhere.
 
 use pilothouse::config::Host;
 use pilothouse::domain::container::State;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::podman::Podman;
 use crate::support::watch::Watch;
-use crate::support::{fleet, image, raw};
+use crate::support::{fleet, image, raw, same_answers};
 
 fn ask(podman: &Podman, method: &str, path: &str, body: &Value) -> raw::Answer {
     let body = if body.is_null() {
@@ -105,4 +105,57 @@ async fn a_container_of_podman_is_watched_read_measured_and_acted_on() {
         .until("gone", |watch| watch.fleet.row(&key).is_none().then_some(()))
         .await;
     watch.end().await;
+}
+
+/// Where Podman 4.3 has another status than Docker, and it. It tells a misuse and a conflict as its own failure (500),
+/// wants every container to have an image, and looks into one that does not run.
+const OTHERWISE: &[(&str, u16)] = &[
+    ("POST /v1.41/containers/create?name=same/a", 500),
+    ("POST /v1.41/containers/create?name=same-a", 500),
+    ("POST /v1.41/containers/create?name=same-a", 500),
+    ("POST /v1.41/containers/create?name=same-e", 500),
+    ("GET /v1.41/containers/same-e/json", 404),
+    ("POST /v1.41/containers/same-e/start", 404),
+    (
+        "GET /v1.41/containers/json?filters=%7B%22odd%22%3A%5B%22x%22%5D%7D",
+        500,
+    ),
+    (
+        "GET /v1.41/containers/json?all=1&filters=%7B%22status%22%3A%5B%22odd%22%5D%7D",
+        500,
+    ),
+    ("POST /v1.41/containers/same-b/exec", 500),
+    ("POST /v1.41/containers/same-a/exec", 500),
+    ("POST /v1.41/containers/same-a/kill?signal=ODD", 500),
+    ("POST /v1.41/containers/same-b/kill", 500),
+    ("POST /v1.41/containers/same-a/pause", 500),
+    ("DELETE /v1.41/containers/same-a", 500),
+    ("DELETE /v1.41/containers/same-a", 500),
+    ("POST /v1.41/containers/same-b/pause", 500),
+    ("POST /v1.41/containers/same-b/rename", 500),
+    ("GET /v1.41/containers/same-c/top", 200),
+    ("POST /v1.41/networks/create", 500),
+    ("POST /v1.41/networks/same-net/connect", 500),
+    ("DELETE /v1.41/networks/same-net", 500),
+    ("DELETE /v1.41/networks/bridge", 500),
+    ("DELETE /v1.41/containers/same-e", 404),
+];
+
+#[test]
+fn podman_answers_the_script_as_docker_does_but_where_it_is_named() {
+    let daemons = fleet::lease(1);
+    let podman = Podman::start(&daemons[0]);
+    let docker = same_answers::answers(&daemons[0].socket(), image::BUSYBOX);
+    let other = same_answers::answers(podman.socket(), image::BUSYBOX);
+    // It has no such request: a restart policy is not changed there.
+    let is_update = |request: &str| request.ends_with("/update");
+    let mut differing = Vec::new();
+    for ((request, status, _), (_, theirs, answer)) in docker.iter().zip(&other) {
+        if is_update(request) {
+            assert!(matches!(theirs, 0 | 404), "{request}: {theirs} {answer}");
+        } else if status != theirs {
+            differing.push((request.as_str(), *theirs));
+        }
+    }
+    assert_eq!(differing, OTHERWISE);
 }

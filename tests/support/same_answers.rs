@@ -160,18 +160,25 @@ const SCRIPT: &[Step] = &[
     ("DELETE", "/v1.41/volumes/same-volume", ""),
 ];
 
+/// In place of a status: there was no answer.
+const CUT: u16 = 0;
+
 /// What an engine answered to each request, fit to be compared.
 pub(crate) fn answers(socket: &Path, image: &str) -> Vec<(String, u16, Value)> {
     SCRIPT
         .iter()
         .map(|(method, path, body)| {
             let body = body.replace("IMAGE", image);
-            let answer = raw::request(socket, method, path, "application/json", body.as_bytes()).unwrap();
+            let request = format!("{method} {path}");
+            // Podman's cuts the connection behind a path that it does not know.
+            let Ok(answer) = raw::request(socket, method, path, "application/json", body.as_bytes()) else {
+                return (request, CUT, Value::Null);
+            };
             let plain = match answer.json() {
                 Value::Null => json!(answer.text()),
                 value => value,
             };
-            (format!("{method} {path}"), answer.status, comparable(&plain, ""))
+            (request, answer.status, comparable(&plain, ""))
         })
         .collect()
 }
