@@ -26,7 +26,13 @@ pub fn foreseen(plan: &Plan, decision: &Decision, waits: bool) -> Option<Foresee
             to: None,
             image: Some(decision.image.id.clone()),
         }),
-        // What it builds, or what runs while it builds, nobody has seen.
+        // Its tests may take long, and what runs may change meanwhile; what it ships may not.
+        RunKind::Pipeline if !plan.builds() => Some(Foreseen {
+            from: Before::Whatever,
+            to: None,
+            image: Some(decision.image.id.clone()),
+        }),
+        // What it builds nobody has seen.
         RunKind::Pipeline | RunKind::Adopt | RunKind::Build | RunKind::Test | RunKind::Push => None,
     }
 }

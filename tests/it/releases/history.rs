@@ -348,3 +348,36 @@ async fn a_plan_makes_nothing_but_the_container_of_a_pruned_ledger_and_says_so()
     let second = plan().await;
     assert!(!second.contains("pruned"), "{second}");
 }
+
+#[tokio::test]
+async fn a_tag_that_names_another_image_since_the_plan_is_refused_by_a_deploy_and_by_a_pipeline() {
+    let (mut bench, daemon) = ground().await;
+    bench.config.services[0].pipeline = vec![vec![pilothouse::config::service::Slot::Deploy]];
+    for version in ["v1", "v2"] {
+        built(&daemon, version).await;
+    }
+    let mut asked = Vec::new();
+    for kind in [RunKind::Deploy, RunKind::Pipeline] {
+        let request = RunRequest {
+            image: Some("shop:v1".to_owned()),
+            ..bench.request(kind)
+        };
+        let plan = Box::pin(runs::plan(&bench.state, &bench.config, &request, Access::Full)).await;
+        let plan = plan.unwrap();
+        assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
+        asked.push(plan.request);
+    }
+    let moved = TagImageOptionsBuilder::default().repo("shop").tag("v1").build();
+    let docker = daemon.change().unwrap();
+    docker.tag_image("shop:v2", Some(moved)).await.unwrap();
+    for request in asked {
+        let launched = Box::pin(runs::launch(&bench.state, &bench.config, &request, actor()));
+        let (exit, view) = bench.ended(&launched.await.unwrap()).await;
+        assert_eq!(exit, 1, "{:?}", view.status);
+        let why = super::bench::reverted::why(&view);
+        assert!(
+            why.contains("shop:v1 is") && why.contains("the plan was of"),
+            "{why}"
+        );
+    }
+}
