@@ -306,6 +306,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
         replicas: deploy.replicas,
         keep: BTreeSet::new(),
         kept: BTreeMap::new(),
+        past: None,
         adopted: Some(Adopted {
             containers,
             lacks: lacks.into_iter().collect(),

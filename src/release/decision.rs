@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{self, Adopted};
+use super::copies::Past;
 use super::destination::{self, current, destination};
 use super::facts::HostFacts;
 use super::ledger::{Ledger, LedgerEntry, LedgerResult};
@@ -56,6 +57,9 @@ pub struct Decision {
     /// What the new containers' labels say of the kept releases before.
     #[serde(default)]
     pub kept: BTreeMap<ReleaseNumber, Kept>,
+    /// What the hosts' histories held; absent: an earlier program decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<Past>,
     /// A release that was adopted, by this run or an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,
@@ -77,13 +81,14 @@ pub struct Picked {
 impl Decision {
     /// Only after `preflight::refusals` found nothing; the fault says what cannot be decided.
     pub fn make(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<Self, Fault> {
-        let decided = match plan.kind {
+        let mut decided = match plan.kind {
             RunKind::Rollback => Self::back(plan, order, facts)?,
             RunKind::Adopt => adopt::decide(plan, order, facts)?,
             RunKind::Deploy | RunKind::Build | RunKind::Test | RunKind::Push | RunKind::Pipeline => {
                 Self::forth(plan, order, facts)?
             }
         };
+        decided.past = Some(Past::of(order, facts));
         Ok(decided)
     }
 
@@ -118,6 +123,7 @@ impl Decision {
             replicas: deploy.replicas,
             keep: BTreeSet::new(),
             kept: BTreeMap::new(),
+            past: None,
             adopted: None,
             notes: notes(order, facts, history.as_ref()),
         };
@@ -216,6 +222,7 @@ impl Decision {
             replicas: deploy.replicas,
             keep: BTreeSet::new(),
             kept: BTreeMap::new(),
+            past: None,
             adopted: entry.and_then(|entry| entry.adopted.clone()),
             notes,
         };

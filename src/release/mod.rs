@@ -25,5 +25,6 @@ pub mod standing;
 pub mod replica;
 pub mod spec;
 pub mod ledger;
+pub mod copies;
 pub mod promote;
 pub mod record;

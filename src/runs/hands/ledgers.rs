@@ -83,15 +83,12 @@ impl Hands {
         };
         let seen = seen.unwrap_or_default();
         let run = &self.plan.run;
-        let superseded = seen
-            .committed()
-            .any(|entry| entry.run != *run && entry.at > self.plan.started);
         let committed = seen.committed().find(|entry| entry.run == *run);
         let part = committed.filter(|entry| !entry.is_everywhere(&decision.order));
         Ok(Finding::Committed {
             yes: committed.is_some(),
             part: part.map(|entry| entry.hosts.iter().cloned().collect()),
-            superseded,
+            superseded: decision.is_superseded(run, &seen),
             undone: seen.is_undone(run),
         })
     }

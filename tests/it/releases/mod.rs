@@ -9,6 +9,7 @@ mod crowd;
 mod environments;
 mod history;
 mod hostile;
+mod past;
 mod refusals;
 mod rolling;
 mod secrets;

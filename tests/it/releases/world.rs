@@ -190,6 +190,11 @@ impl World {
         good(self, RunKind::Deploy, run, &Strategy::Recreate);
     }
 
+    /// Of a bastion that may be hours ahead or behind.
+    fn some_clock(&mut self) -> Stamp {
+        Stamp::from_seconds(self.rng.i64(-10_000..10_000))
+    }
+
     fn chance(&mut self, of_thousand: u32) -> bool {
         self.rng.u32(0..1000) < of_thousand
     }
@@ -312,11 +317,9 @@ impl World {
                 Ok(Finding::Nothing)
             }
             Stage::Commit | Stage::Copy => {
-                let mut entry = run.decision().unwrap().ledger_entry(
-                    run.plan(),
-                    Stamp::from_seconds(1),
-                    LedgerResult::Committed,
-                );
+                let at = self.some_clock();
+                let decision = run.decision().unwrap();
+                let mut entry = decision.ledger_entry(run.plan(), at, LedgerResult::Committed);
                 if let Some(part) = run.part() {
                     entry.hosts.retain(|host| part.hosts.contains(host));
                 }
@@ -325,27 +328,23 @@ impl World {
                 Ok(Finding::Nothing)
             }
             Stage::Record => {
-                let result = run.ledger_result();
-                let entry = run
-                    .decision()
-                    .unwrap()
-                    .ledger_entry(run.plan(), Stamp::from_seconds(1), result);
+                let at = self.some_clock();
+                let decision = run.decision().unwrap();
+                let entry = decision.ledger_entry(run.plan(), at, run.ledger_result());
                 let state = self.hosts.get_mut(name).unwrap();
                 state.ledger = state.ledger.with(entry);
                 Ok(Finding::Nothing)
             }
             Stage::Inquire => {
-                let order = &run.decision().unwrap().order;
+                let decision = run.decision().unwrap();
                 let run = &run.plan().run;
-                let committed = self.hosts[name]
-                    .ledger
-                    .committed()
-                    .find(|entry| entry.run == *run);
-                let part = committed.filter(|entry| !entry.is_everywhere(order));
+                let ledger = &self.hosts[name].ledger;
+                let committed = ledger.committed().find(|entry| entry.run == *run);
+                let part = committed.filter(|entry| !entry.is_everywhere(&decision.order));
                 Ok(Finding::Committed {
                     yes: committed.is_some(),
-                    superseded: false,
-                    undone: false,
+                    superseded: decision.is_superseded(run, ledger),
+                    undone: ledger.is_undone(run),
                     part: part.map(|entry| entry.hosts.iter().cloned().collect()),
                 })
             }
@@ -499,15 +498,26 @@ struct Told {
     outcome: Outcome,
     decision: Option<pilothouse::release::decision::Decision>,
     crashes: u32,
+    records: Vec<Record>,
+}
+
+/// One run from its beginning to its end.
+fn drive(world: &mut World, plan: &Plan, mood: &Mood) -> Told {
+    let opened = Record {
+        schema: pilothouse::release::record::SCHEMA,
+        n: 1,
+        at: Stamp(0),
+        entry: Entry::Opened(Box::new(plan.clone())),
+    };
+    drive_on(world, Run::new(plan.clone()), vec![opened], mood)
 }
 
 /// One run to its end; a crash drops machine and steps and goes on from the records alone.
 #[expect(clippy::too_many_lines, reason = "one loop, read from top to bottom")]
-fn drive(world: &mut World, plan: &Plan, mood: &Mood) -> Told {
-    let mut records: Vec<Record> = Vec::new();
+fn drive_on(world: &mut World, mut run: Run, mut records: Vec<Record>, mood: &Mood) -> Told {
+    let plan = run.plan().clone();
     let mut crashes = 0;
     let reboot_before = world.after_reboot();
-    let mut run = Run::new(plan.clone());
     let write = |records: &mut Vec<Record>, entry: Entry| {
         let n = records.last().map_or(1, |last| last.n + 1);
         if is_replay() {
@@ -520,7 +530,6 @@ fn drive(world: &mut World, plan: &Plan, mood: &Mood) -> Told {
             entry,
         });
     };
-    write(&mut records, Entry::Opened(Box::new(plan.clone())));
     'process: loop {
         let mut actions = run.start();
         let mut pending: Vec<Step> = Vec::new();
@@ -535,6 +544,7 @@ fn drive(world: &mut World, plan: &Plan, mood: &Mood) -> Told {
                             outcome,
                             decision: run.decision().cloned(),
                             crashes,
+                            records,
                         };
                     }
                     Action::Leave { .. } => {
@@ -707,6 +717,25 @@ fn assert_split(world: &mut World, told: &Told, before: &Shape, strategy: &Strat
     good(world, kind, 4, strategy);
 }
 
+/// Somebody takes the locks away and deploys: what the run left is not undone and not finished any more.
+fn assert_void(world: &mut World, told: Told, strategy: &Strategy) {
+    for state in world.hosts.values_mut() {
+        state.lock = None;
+    }
+    good(world, RunKind::Deploy, 4, strategy);
+    let before = world.shape();
+    let left = Left::read(&told.records).unwrap();
+    if left.decision.is_none() {
+        return;
+    }
+    let again = drive_on(world, Run::resumed(left), told.records, &Mood::default());
+    assert_eq!(world.shape(), before, "{:?}", again.outcome);
+    assert!(
+        world.hosts.values().all(|state| state.lock.is_none()),
+        "a lock was left"
+    );
+}
+
 fn a_strategy(rng: &mut Rng, hosts: usize) -> Strategy {
     if rng.u32(0..4) == 0 {
         return Strategy::Recreate;
@@ -791,6 +820,7 @@ fn episode(seed: u64) -> Ending {
                 "nothing was in its way: {differences:?}, {} crashes",
                 told.crashes
             );
+            assert_void(&mut world, told, &strategy);
             Ending::Human
         }
     }

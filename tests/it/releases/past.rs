@@ -1,0 +1,104 @@
+//! What a run that died may still undo or finish: decided by what was committed since it looked, never by when it began.
+
+use std::time::Duration;
+
+use super::Sim;
+use super::bench::{Bench, actor};
+use pilothouse::domain::ids::RunId;
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
+use pilothouse::release::record::Entry;
+use pilothouse::release::stage::Stage;
+use pilothouse::runs;
+
+/// How many records that are on disk at once a whole deploy has written when its commit is done.
+async fn records_to_commit(bench: &Bench) -> u32 {
+    let (exit, view) = bench.run(RunKind::Deploy).await;
+    assert_eq!(exit, 0, "{}", bench.journal(&view.id));
+    let records = runs::journal::read(&bench.state.dir(&view.id)).unwrap();
+    let is_commit = |entry: &Entry| matches!(entry, Entry::Done { step, .. } if step.stage == Stage::Commit);
+    let binding = records.iter().filter(|record| record.entry.is_binding());
+    let at = binding.into_iter().position(|record| is_commit(&record.entry));
+    u32::try_from(at.unwrap()).unwrap() + 1
+}
+
+/// A run of another bastion that waits while one of this bastion is committed, and dies after so many records.
+async fn waited_and_died(bench: &Bench, after: u32) -> (Bench, RunId) {
+    let mut slow = bench.config.clone();
+    slow.services[0].deploy.as_mut().unwrap().gate.steady = Duration::from_secs(4);
+    let first = runs::launch(&bench.state, &slow, &bench.request(RunKind::Deploy), actor())
+        .await
+        .unwrap();
+    let locked = async {
+        while bench.locks().await < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), locked)
+        .await
+        .unwrap();
+    let other = bench.another();
+    let run = other.launch_dying(after, RunKind::Deploy).await;
+    let (exit, _) = bench.ended(&first).await;
+    assert_eq!(exit, 0, "{}", bench.journal(&first));
+    let (exit, _) = other.ended(&run).await;
+    assert_eq!(exit, 5, "{}", other.journal(&run));
+    assert!(
+        other.journal(&run).contains("\"waits\""),
+        "{}",
+        other.journal(&run)
+    );
+    (other, run)
+}
+
+#[tokio::test]
+async fn a_run_that_waited_while_another_was_committed_is_undone_when_it_dies_before_its_commit() {
+    let bench = Sim::new(2);
+    let commit = records_to_commit(&bench).await;
+    let (other, run) = waited_and_died(&bench, commit - 3).await;
+    let (exit, view) = other.recover(&run).await;
+    assert_eq!(exit, 1, "{:?}\n{}", view.status, other.journal(&run));
+    assert!(
+        matches!(
+            &view.status,
+            RunStatus::Closed {
+                outcome: Outcome::Reverted { .. },
+                ..
+            }
+        ),
+        "{:?}",
+        view.status
+    );
+    bench.assert_on(view.from.unwrap(), &other.journal(&run)).await;
+}
+
+#[tokio::test]
+async fn a_run_that_waited_while_another_was_committed_is_finished_when_it_dies_behind_its_commit() {
+    let bench = Sim::new(2);
+    let commit = records_to_commit(&bench).await;
+    let (other, run) = waited_and_died(&bench, commit + 1).await;
+    let (exit, view) = other.recover(&run).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, other.journal(&run));
+    bench.assert_on(view.to.unwrap(), &other.journal(&run)).await;
+}
+
+#[tokio::test]
+async fn what_a_run_left_is_void_once_a_later_one_was_committed() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    // Somebody takes its locks away and goes on without recovering it.
+    bench.age_locks().await;
+    let subject = bench.subject();
+    runs::unlock(&bench.config, &subject, "a test", &actor())
+        .await
+        .unwrap();
+    let release = bench.another().good(RunKind::Deploy).await;
+    let before = bench.world().await;
+    let (exit, view) = bench.recover(&run).await;
+    assert_eq!(exit, 5, "{:?}\n{}", view.status, bench.journal(&run));
+    let words = format!("{:?}", view.status);
+    assert!(words.contains("a later run was committed since"), "{words}");
+    bench.assert_same_world(&before, &bench.journal(&run)).await;
+    bench.assert_on(release, &bench.journal(&run)).await;
+}
