@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{self, Adopted};
-use super::copies::Past;
+use super::copies::{Past, joined};
 use super::destination::{self, current, destination};
 use super::facts::HostFacts;
 use super::ledger::{Ledger, LedgerEntry, LedgerResult};
@@ -397,14 +397,10 @@ fn pinned(plan: &Plan, id: &ImageId, facts: &Facts) -> Option<Reference> {
     asked.or_else(own)
 }
 
-/// The longest history that any of the hosts keeps: a host that lost its own takes another's.
+/// What the hosts' copies say together: a host that lost its own, or missed an entry, takes it from another.
 #[must_use]
 pub fn history(order: &[HostName], facts: &Facts) -> Option<Ledger> {
-    order
-        .iter()
-        .filter_map(|host| facts.get(host)?.ledger.read())
-        .max_by_key(|ledger| (ledger.entries.last().map(|entry| entry.at), ledger.entries.len()))
-        .cloned()
+    joined(order.iter().filter_map(|host| facts.get(host)?.ledger.read()))
 }
 
 fn notes(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Vec<String> {

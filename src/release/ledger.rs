@@ -83,6 +83,11 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
+    #[must_use]
+    pub fn is_committed(&self) -> bool {
+        self.result == LedgerResult::Committed
+    }
+
     /// Was it on all of these?
     #[must_use]
     pub fn is_everywhere(&self, hosts: &[HostName]) -> bool {
@@ -205,9 +210,7 @@ impl Ledger {
     /// Oldest first.
     #[must_use]
     pub fn committed(&self) -> impl DoubleEndedIterator<Item = &LedgerEntry> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.result == LedgerResult::Committed)
+        self.entries.iter().filter(|entry| entry.is_committed())
     }
 
     /// The last commit of this release.
@@ -304,10 +307,10 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn entry(run: &str, release: u32) -> LedgerEntry {
+    pub(in crate::release) fn entry(run: &str, release: u32) -> LedgerEntry {
         LedgerEntry {
             at: Stamp::from_seconds(1),
             run: RunId::parse(run).unwrap(),

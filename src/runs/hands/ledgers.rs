@@ -6,6 +6,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::hosts::Daemon;
 use crate::release::adopt::adoption;
+use crate::release::copies::joined;
 use crate::release::decision::Decision;
 use crate::release::facts::LedgerSeen;
 use crate::release::ledger::{Ledger, LedgerResult};
@@ -17,7 +18,7 @@ impl Hands {
     /// The commit is one record on the first host; the others copy it.
     pub(super) async fn commit(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
         let decision = self.decision()?;
-        let other = self.longest_ledger(host, &decision).await;
+        let other = self.other_copies(host, &decision).await;
         let mut entry = decision.ledger_entry(&self.plan, pen::now(), LedgerResult::Committed);
         if let Some(kept) = &self.held().kept {
             entry.hosts.retain(|host| kept.contains(host));
@@ -42,20 +43,16 @@ impl Hands {
         Ok(Finding::Nothing)
     }
 
-    /// Of the other hosts: one that lost its own takes it over. A host that does not answer is not waited for.
-    async fn longest_ledger(&self, but: &HostName, decision: &Decision) -> Option<Ledger> {
-        let mut best: Option<Ledger> = None;
+    /// What the other hosts' copies say: one that lost its own takes it over. A host that does not answer is not waited for.
+    async fn other_copies(&self, but: &HostName, decision: &Decision) -> Option<Ledger> {
+        let mut copies = Vec::new();
         for host in decision.order.iter().filter(|host| *host != but) {
             let Ok(daemon) = self.daemon(host) else { continue };
-            if let Ok(LedgerSeen::Read(seen)) = ledger::read(&daemon, &self.plan.subject).await
-                && best
-                    .as_ref()
-                    .is_none_or(|best| seen.entries.len() > best.entries.len())
-            {
-                best = Some(*seen);
+            if let Ok(LedgerSeen::Read(seen)) = ledger::read(&daemon, &self.plan.subject).await {
+                copies.push(*seen);
             }
         }
-        best
+        joined(&copies)
     }
 
     pub(super) async fn record(&self, daemon: &Daemon) -> Result<Finding, Failure> {
@@ -73,7 +70,7 @@ impl Hands {
         let decision = self.decision()?;
         let seen = match ledger::read(daemon, &self.plan.subject).await? {
             LedgerSeen::Read(seen) => Some(*seen),
-            LedgerSeen::Missing => self.longest_ledger(daemon.name(), &decision).await,
+            LedgerSeen::Missing => self.other_copies(daemon.name(), &decision).await,
             LedgerSeen::Newer { .. } | LedgerSeen::Unreadable { .. } => {
                 return Err(Failure::refused(Fault::new(
                     format!("ask {} whether the run was committed", daemon.name()),

@@ -68,7 +68,7 @@ fn understood(files: &BTreeMap<String, String>) -> LedgerSeen {
     }
 }
 
-/// Appends to what is there; where the host has none of its own, to `other`, a copy of another host's.
+/// Appends to what is there, filled up from `other`, what the copies of the other hosts say.
 pub async fn append(
     daemon: &Daemon,
     subject: &Subject,
@@ -91,13 +91,7 @@ async fn write(
     add: impl FnOnce(&Ledger) -> Ledger,
 ) -> Result<Ledger, Failure> {
     let base = match read(daemon, subject).await? {
-        LedgerSeen::Read(own) => {
-            let behind = other.filter(|other| other.entries.len() > own.entries.len());
-            Ledger {
-                entries: behind.map_or(own.entries, |other| other.entries.clone()),
-                ..*own
-            }
-        }
+        LedgerSeen::Read(own) => own.filled_from(other),
         LedgerSeen::Missing | LedgerSeen::Unreadable { .. } => Ledger {
             generation: 0,
             ..other.cloned().unwrap_or_default()

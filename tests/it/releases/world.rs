@@ -17,6 +17,7 @@ use pilothouse::domain::host::{Engine, EngineKind};
 use pilothouse::domain::ids::{ContainerId, HostName, ImageId, ReleaseNumber, RunId, ServiceName};
 use pilothouse::domain::run::{Outcome, RunKind};
 use pilothouse::domain::units::{Bytes, Stamp};
+use pilothouse::release::copies::joined;
 use pilothouse::release::deeds::{Deed, Scene};
 use pilothouse::release::facts::{HostFacts, ImageFacts, LedgerSeen};
 use pilothouse::release::ledger::{Ledger, LedgerResult};
@@ -323,8 +324,13 @@ impl World {
                 if let Some(part) = run.part() {
                     entry.hosts.retain(|host| part.hosts.contains(host));
                 }
-                let state = self.hosts.get_mut(name).unwrap();
-                state.ledger = state.ledger.with(entry);
+                let others = self
+                    .hosts
+                    .iter()
+                    .filter(|(host, state)| *host != name && !state.gone);
+                let others = joined(others.map(|(_, state)| &state.ledger));
+                let ledger = &mut self.hosts.get_mut(name).unwrap().ledger;
+                *ledger = ledger.clone().filled_from(others.as_ref()).with(entry);
                 Ok(Finding::Nothing)
             }
             Stage::Record => {
@@ -696,10 +702,9 @@ fn assert_converged(world: &World, told: &Told) {
 /// What is kept is wholly new, the rest exactly as before; and from there both ways on are open.
 fn assert_split(world: &mut World, told: &Told, before: &Shape, strategy: &Strategy) {
     let release = told.decision.as_ref().unwrap().release;
-    // A copy may have failed: the longest history counts.
-    let ledgers = world.hosts.values().map(|state| &state.ledger);
-    let longest = ledgers.max_by_key(|ledger| ledger.entries.len()).unwrap();
-    let entry = longest.committed().next_back().unwrap().clone();
+    // A copy may have failed.
+    let history = joined(world.hosts.values().map(|state| &state.ledger)).unwrap();
+    let entry = history.committed().next_back().unwrap().clone();
     assert_eq!(entry.release, release);
     assert!(!entry.hosts.is_empty() && entry.hosts.len() < world.hosts.len());
     for (name, state) in &world.hosts {
