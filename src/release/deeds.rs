@@ -231,20 +231,29 @@ impl<'a> Scene<'a> {
             .collect()
     }
 
+    /// From here on a reboot starts the new release; in between both, never neither.
     fn promote(&self, now: &[Replica]) -> Vec<Deed> {
         let last = Policy::from(&self.decision.spec.restart);
         self.new_ones(now)
             .filter(|replica| replica.policy != last)
             .map(|replica| policy(replica, last))
+            .chain(self.release_old(now))
             .collect()
     }
 
+    /// Once more without their policies, where that was refused before.
     fn retire(&self, now: &[Replica]) -> Vec<Deed> {
-        let old = || now.iter().filter(|replica| !self.is_new(replica));
-        old()
-            .filter(|replica| replica.policy != Policy::No)
+        let mut deeds = self.release_old(now);
+        let old = now.iter().filter(|replica| !self.is_new(replica));
+        deeds.extend(old.filter(|replica| replica.state.is_up()).map(stop));
+        deeds
+    }
+
+    /// No reboot starts them any more.
+    fn release_old(&self, now: &[Replica]) -> Vec<Deed> {
+        let old = now.iter().filter(|replica| !self.is_new(replica));
+        old.filter(|replica| replica.policy != Policy::No)
             .map(|replica| policy(replica, Policy::No))
-            .chain(old().filter(|replica| replica.state.is_up()).map(stop))
             .collect()
     }
 

@@ -111,7 +111,8 @@ fn rollout(plan: &Plan) -> Vec<Group> {
 /// The way on of a run that was paused: what was not kept is taken back, as far as it was begun.
 #[must_use]
 pub fn on_in_part(plan: &Plan, begun: u32) -> Vec<Group> {
-    let mut road = rolling::back(plan, begun);
+    let mut road = each(&[Stage::Promote]);
+    road.extend(rolling::back(plan, begun));
     road.extend(each(&[Stage::Halt, Stage::Restore, Stage::Remove, Stage::Check]));
     road.extend(on(plan));
     road
@@ -153,9 +154,10 @@ fn on(plan: &Plan) -> Vec<Group> {
         return Vec::new();
     }
     let mut road = each(&[
+        // First of all: until then a reboot still starts the old release.
+        Stage::Promote,
         Stage::Settle,
         Stage::Copy,
-        Stage::Promote,
         Stage::Retire,
         Stage::Prove,
         Stage::CleanUp,

@@ -63,11 +63,12 @@ pub enum Stage {
     /// The host is compared with the snapshot.
     Check,
 
-    /// After the commit: old down, new up, whatever a crash in between left.
+    /// Right after the commit: a reboot starts the new replicas, and the old ones no more.
+    Promote,
+    /// Old down, new up, whatever a crash in between left.
     Settle,
     /// The other hosts' ledgers.
     Copy,
-    Promote,
     Retire,
     /// The host is compared with what was decided.
     Prove,

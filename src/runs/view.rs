@@ -410,7 +410,7 @@ fn doing(stage: &Stage) -> &'static str {
         Stage::Wave(_, turn) => doing(&turn.stage()),
         Stage::Commit => "committing",
         Stage::Copy => "copying the ledger",
-        Stage::Settle | Stage::Promote => "final restart policy",
+        Stage::Promote | Stage::Settle => "final restart policy",
         Stage::Retire => "retiring the old",
         Stage::Prove => "proving",
         Stage::CleanUp => "cleaning up",
