@@ -35,9 +35,7 @@ pub async fn act(daemon: &Daemon, id: &ContainerId, name: Option<&str>, verb: Ve
         Verb::Stop | Verb::Restart => look(daemon, id).await.and_then(|seen| seen.grace),
         Verb::Start | Verb::Kill | Verb::Pause | Verb::Unpause | Verb::Remove => None,
     };
-    let docker = docker
-        .clone()
-        .with_timeout(grace.unwrap_or(DEFAULT_GRACE) + MARGIN);
+    let docker = docker.clone().with_timeout(stop_limit(grace));
     match send(&docker, id.as_str(), verb).await {
         Ok(()) => Ok(()),
         Err(fault) if is_unknown(&fault) => match look(daemon, id).await {
@@ -55,6 +53,12 @@ pub async fn act(daemon: &Daemon, id: &ContainerId, name: Option<&str>, verb: Ve
         },
         Err(fault) => Err(refused(what, verb, &fault)),
     }
+}
+
+/// How long a daemon may take to stop a container with this grace of its own.
+#[must_use]
+pub fn stop_limit(grace: Option<Duration>) -> Duration {
+    grace.unwrap_or(DEFAULT_GRACE).saturating_add(MARGIN)
 }
 
 async fn send(docker: &bollard::Docker, id: &str, verb: Verb) -> Result<(), Error> {

@@ -18,7 +18,7 @@ const REMEMBERED: usize = 10;
 pub struct Past {
     /// The runs of the last commits.
     pub runs: BTreeSet<RunId>,
-    /// The first host in lock order had a copy: if there is none later, it was lost.
+    /// The copy of the first host in lock order held a commit: if it holds none of these later, it was lost.
     pub first: bool,
 }
 
@@ -33,8 +33,17 @@ impl Past {
                 .flat_map(|ledger| ledger.committed().rev().take(REMEMBERED))
                 .map(|entry| entry.run.clone())
                 .collect(),
-            first: order.first().and_then(read).is_some(),
+            first: order
+                .first()
+                .and_then(read)
+                .is_some_and(|ledger| ledger.committed().next().is_some()),
         }
+    }
+
+    /// Is this what the first host has now, and not what it had?
+    #[must_use]
+    pub fn is_lost(&self, now: &Ledger) -> bool {
+        self.first && !now.committed().any(|entry| self.runs.contains(&entry.run))
     }
 
     /// Is the last commit neither this run's nor one that it saw?
@@ -255,6 +264,18 @@ mod tests {
             let now = stamped(ledger(now), &[7, 5, 3, 1]);
             assert_eq!(past.is_over(&run, &now), is_past, "{}", words(&now));
         }
+    }
+
+    #[test]
+    fn a_copy_that_holds_nothing_of_what_it_held_was_lost() {
+        let past = |first| Past {
+            runs: BTreeSet::from([RunId::parse("run-5").unwrap()]),
+            first,
+        };
+        assert!(past(true).is_lost(&ledger("")));
+        assert!(past(true).is_lost(&ledger("x6<5")));
+        assert!(!past(true).is_lost(&ledger("c5<4 x6<5")));
+        assert!(!past(false).is_lost(&ledger("")), "there was none to lose");
     }
 
     #[derive(Clone, Debug)]

@@ -143,6 +143,10 @@ pub enum Finding {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         part: Option<BTreeSet<HostName>>,
     },
+    /// The other answer to `Inquire`: nobody can tell any more.
+    Unknown {
+        why: String,
+    },
 }
 
 /// Why a step was not done.

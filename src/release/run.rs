@@ -244,9 +244,16 @@ impl Run {
                 undone,
                 part,
             } => {
-                self.committed = yes;
+                // What the journal itself saw done counts, whatever became of the ledger since.
+                if yes || !self.committed {
+                    self.committed = yes;
+                    self.part = self.part_of(part);
+                }
                 self.void = superseded.then_some(undone || self.untouched);
-                self.part = self.part_of(part);
+            }
+            Finding::Unknown { why } if !self.committed => {
+                let why = format!("whether it was committed cannot be known: {why}");
+                self.halted.get_or_insert(why);
             }
             Finding::Replicas(now) => self.compare(step, &now),
             Finding::Pushed { tags, .. } => self.pushed.extend(tags),
@@ -254,7 +261,8 @@ impl Run {
             | Finding::Lock { .. }
             | Finding::Image { .. }
             | Finding::Tags(_)
-            | Finding::Approved { .. } => {}
+            | Finding::Approved { .. }
+            | Finding::Unknown { .. } => {}
         }
         if step.stage == Stage::Commit {
             self.committed = true;

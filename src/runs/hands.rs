@@ -22,6 +22,7 @@ use super::logins::Logins;
 use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
+use super::step::fence::{Fence, Renewed};
 use super::step::lock::Pinned;
 use super::step::{Progress as _, adopt, carry, gate, lock, replicas, spent, survey};
 use crate::config::Host;
@@ -75,6 +76,8 @@ pub struct Hands {
 struct Held {
     daemons: BTreeMap<HostName, Daemon>,
     locks: BTreeMap<HostName, ContainerId>,
+    /// When their leases were renewed.
+    renewed: BTreeMap<HostName, Arc<Renewed>>,
     decision: Option<Arc<Decision>>,
     /// An earlier process decided it: locks are taken up again.
     resumed: bool,
@@ -199,6 +202,21 @@ impl Hands {
         Some((held.daemons.get(host)?.clone(), held.locks.get(host)?.clone()))
     }
 
+    /// With the lease that its keeper renews.
+    pub fn fence_of(&self, host: &HostName) -> Result<Fence, Failure> {
+        let held = self.held();
+        let lock = held.locks.get(host).zip(held.renewed.get(host));
+        let (Some((lock, renewed)), Some(daemon)) = (lock, held.daemons.get(host)) else {
+            return Err(not_locked(host));
+        };
+        Ok(Fence {
+            daemon: daemon.clone(),
+            subject: self.plan.subject.clone(),
+            lock: lock.clone(),
+            renewed: Arc::clone(renewed),
+        })
+    }
+
     fn daemon(&self, host: &HostName) -> Result<Daemon, Failure> {
         self.held().daemons.get(host).cloned().ok_or_else(|| {
             Failure::of(
@@ -264,18 +282,15 @@ impl Hands {
         }
         let opened = Instant::now();
         loop {
-            let Some((daemon, id)) = self.lock_of(&step.host) else {
+            let Ok(fence) = self.fence_of(&step.host) else {
                 // Only locks are left to look for: a run that had not decided anything.
                 return if step.stage == Stage::Unlock {
                     Ok(())
                 } else {
-                    Err(Failure::of(
-                        FailureKind::Fenced,
-                        Fault::new(format!("go on on {}", step.host), "it is not locked by this run"),
-                    ))
+                    Err(not_locked(&step.host))
                 };
             };
-            match lock::is_ours(&daemon, &self.plan.subject, &id).await {
+            match fence.stands().await {
                 Err(failure) if self.may_wait(&failure, opened) => self.reconnect(&step.host).await,
                 other => return other,
             }
@@ -348,8 +363,8 @@ impl Hands {
             Stage::Before | Stage::Wave(_, Turn::Before) => self.before_switch(step, &daemon).await,
             Stage::After => self.after_switch(step, &daemon).await,
             Stage::Regate | Stage::Wave(_, Turn::Regate) => self.gate(step, &daemon, gate::Whose::Old).await,
-            Stage::Commit | Stage::Copy => self.commit(host, &daemon).await,
-            Stage::Record => self.record(&daemon).await,
+            Stage::Commit | Stage::Copy => self.commit(host).await,
+            Stage::Record => self.record(host).await,
             Stage::Inquire => self.inquire(&daemon).await,
             Stage::Check | Stage::Prove => {
                 let now = replicas::replicas(&daemon, &self.plan.subject).await?;
@@ -368,7 +383,8 @@ impl Hands {
             | Stage::CleanUp => {
                 let decision = self.decision()?;
                 let scene = self.scene(&decision, host);
-                Box::pin(carry::carry_out(&daemon, &scene, &step.stage, &self.secrets)).await?;
+                let fence = self.fence_of(host)?;
+                Box::pin(carry::carry_out(&scene, &step.stage, &self.secrets, &fence)).await?;
                 if step.stage == Stage::CleanUp {
                     adopt::forget_beside(&daemon, &self.plan.subject, &decision.keep).await?;
                     spent::clean_up(&daemon, &scene, &mut self.pen.teller(step)).await?;
@@ -458,6 +474,11 @@ impl Hands {
     }
 }
 
+fn not_locked(host: &HostName) -> Failure {
+    let fault = Fault::new(format!("go on on {host}"), "it is not locked by this run");
+    Failure::of(FailureKind::Fenced, fault)
+}
+
 /// Facts and listings are not journaled whole: the decision keeps what counts of them.
 fn journaled(finding: &Finding) -> Finding {
     match finding {
@@ -469,6 +490,7 @@ fn journaled(finding: &Finding) -> Finding {
         | Finding::Pushed { .. }
         | Finding::Tags(_)
         | Finding::Approved { .. }
-        | Finding::Committed { .. } => finding.clone(),
+        | Finding::Committed { .. }
+        | Finding::Unknown { .. } => finding.clone(),
     }
 }

@@ -2,11 +2,12 @@
 //! Beside the steps, so that a long one neither lets it run out nor goes on under somebody else's lock.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::hands::Hands;
+use super::step::fence::{LOST, uptime};
 use super::step::lock;
 use crate::domain::ids::HostName;
 use crate::release::record::{Failure, FailureKind};
@@ -19,32 +20,29 @@ const LOOK: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(2);
 /// A daemon that hangs answers nothing: the next attempt must not wait for it.
 const LIMIT: Duration = Duration::from_secs(5);
-/// Others may take the lock 60 s later: far enough away for what is under way to end.
-const LOST: Duration = Duration::from_secs(30);
 
 /// Ends when the lock was given back, was taken by somebody else, or the host was lost.
 pub async fn keep(hands: Arc<Hands>, host: HostName, losses: mpsc::Sender<Fact>) {
-    let mut renewed = Instant::now();
     let mut pause = LOOK;
     loop {
         tokio::time::sleep(pause).await;
-        let Some((daemon, id)) = hands.lock_of(&host) else {
+        let Ok(fence) = hands.fence_of(&host) else {
             return;
         };
-        let is_due = renewed.elapsed() + LOOK > RENEW;
+        let (daemon, id) = (&fence.daemon, fence.lock.clone());
+        let is_due = fence.renewed.age() + LOOK > RENEW;
         let stage = hands.stage();
+        let begun = uptime();
         let work = async {
-            lock::is_ours(&daemon, &hands.plan.subject, &id).await?;
+            lock::is_ours(daemon, &fence.subject, &id).await?;
             if is_due {
-                lock::renew(&daemon, &id, &stage).await?;
+                lock::renew(daemon, &id, &stage).await?;
+                fence.renewed.renew(begun);
             }
             Ok::<(), Failure>(())
         };
         let loss = match tokio::time::timeout(LIMIT, work).await {
             Ok(Ok(())) => {
-                if is_due {
-                    renewed = Instant::now();
-                }
                 pause = LOOK;
                 continue;
             }
@@ -62,7 +60,7 @@ pub async fn keep(hands: Arc<Hands>, host: HostName, losses: mpsc::Sender<Fact>)
                     Ok(Ok(())) | Err(_) => format!("{host} did not answer for {} s", LIMIT.as_secs()),
                 };
                 pause = AGAIN;
-                if renewed.elapsed() < LOST {
+                if fence.renewed.age() < LOST {
                     continue;
                 }
                 let why = format!("its lease could not be renewed for {} s: {why}", LOST.as_secs());

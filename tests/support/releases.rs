@@ -120,9 +120,21 @@ impl Bench {
         lock: &ContainerId,
         text: &str,
     ) {
+        self.write_lease_at(daemon, lock, text, 0).await;
+    }
+
+    /// The file says this second.
+    pub(crate) async fn write_lease_at(
+        &self,
+        daemon: &pilothouse::hosts::Daemon,
+        lock: &ContainerId,
+        text: &str,
+        modified: i64,
+    ) {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o600);
         header.set_size(text.len() as u64);
+        header.set_mtime(u64::try_from(modified).unwrap());
         let mut archive = tar::Builder::new(Vec::new());
         archive
             .append_data(&mut header, "lease.json", text.as_bytes())

@@ -16,14 +16,14 @@ use crate::runs::step::{self, ledger};
 
 impl Hands {
     /// The commit is one record on the first host; the others copy it.
-    pub(super) async fn commit(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
+    pub(super) async fn commit(&self, host: &HostName) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let other = self.other_copies(host, &decision).await;
         let mut entry = decision.ledger_entry(&self.plan, pen::now(), LedgerResult::Committed);
         if let Some(kept) = &self.held().kept {
             entry.hosts.retain(|host| kept.contains(host));
         }
-        ledger::append(daemon, &self.plan.subject, other.as_ref(), entry).await?;
+        ledger::append(&self.fence_of(host)?, other.as_ref(), entry).await?;
         Ok(Finding::Nothing)
     }
 
@@ -55,22 +55,23 @@ impl Hands {
         joined(&copies)
     }
 
-    pub(super) async fn record(&self, daemon: &Daemon) -> Result<Finding, Failure> {
+    pub(super) async fn record(&self, host: &HostName) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let result = self.held().result.clone();
         if let Some(result) = result {
             let entry = decision.ledger_entry(&self.plan, pen::now(), result);
-            ledger::append(daemon, &self.plan.subject, None, entry).await?;
+            ledger::append(&self.fence_of(host)?, None, entry).await?;
         }
         Ok(Finding::Nothing)
     }
 
-    /// The first host's word counts; where it has no ledger at all, a copy on another host does.
+    /// The first host's word counts. Where its ledger is gone a copy can only say yes: what none holds may have been
+    /// committed all the same, and that is not guessed.
     pub(super) async fn inquire(&self, daemon: &Daemon) -> Result<Finding, Failure> {
         let decision = self.decision()?;
-        let seen = match ledger::read(daemon, &self.plan.subject).await? {
-            LedgerSeen::Read(seen) => Some(*seen),
-            LedgerSeen::Missing => self.other_copies(daemon.name(), &decision).await,
+        let own = match ledger::read(daemon, &self.plan.subject).await? {
+            LedgerSeen::Read(seen) => *seen,
+            LedgerSeen::Missing => Ledger::default(),
             LedgerSeen::Newer { .. } | LedgerSeen::Unreadable { .. } => {
                 return Err(Failure::refused(Fault::new(
                     format!("ask {} whether the run was committed", daemon.name()),
@@ -78,15 +79,30 @@ impl Hands {
                 )));
             }
         };
-        let seen = seen.unwrap_or_default();
+        let is_lost = decision.past.as_ref().is_some_and(|past| past.is_lost(&own));
+        let seen = if is_lost || own.entries.is_empty() {
+            own.filled_from(self.other_copies(daemon.name(), &decision).await.as_ref())
+        } else {
+            own
+        };
         let run = &self.plan.run;
+        let superseded = decision.is_superseded(run, &seen);
+        let undone = seen.is_undone(run);
+        if is_lost && !superseded && !undone && !seen.is_committed(run) {
+            let why = format!(
+                "{} lost its ledger since, and no other host's says so; look which release runs, then unlock {}",
+                daemon.name(),
+                self.plan.subject
+            );
+            return Ok(Finding::Unknown { why });
+        }
         let committed = seen.committed().find(|entry| entry.run == *run);
         let part = committed.filter(|entry| !entry.is_everywhere(&decision.order));
         Ok(Finding::Committed {
             yes: committed.is_some(),
             part: part.map(|entry| entry.hosts.iter().cloned().collect()),
-            superseded: decision.is_superseded(run, &seen),
-            undone: seen.is_undone(run),
+            superseded,
+            undone,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Taking the lock of a host: what was left under it is recovered first, and who holds it on another machine is waited
 //! for. Polled with jitter, so no order is promised; the waiting ends with its limit, or when the run turns back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Hands;
@@ -11,6 +12,7 @@ use crate::release::facts::LockSeen;
 use crate::release::record::{Entry, Failure, FailureKind, Finding};
 use crate::release::stage::Step;
 use crate::runs::step::Progress as _;
+use crate::runs::step::fence::{Renewed, uptime};
 use crate::runs::step::lock::{self, Claim, Pinned};
 
 /// For another machine's run, where nobody said how long.
@@ -92,8 +94,12 @@ impl Hands {
             machine: &self.machine,
             pinned: pinned.as_ref(),
         };
+        let begun = uptime();
         let id = lock::take(daemon, claim).await?;
-        self.held().locks.insert(step.host.clone(), id.clone());
+        let mut held = self.held();
+        held.locks.insert(step.host.clone(), id.clone());
+        held.renewed
+            .insert(step.host.clone(), Arc::new(Renewed::at(begun)));
         Ok(Finding::Lock { id })
     }
 }

@@ -23,8 +23,18 @@ pub(super) async fn put(
     name: &str,
     content: &[u8],
 ) -> Result<(), Failure> {
+    put_dated(daemon, id, (folder, name, 0), content).await
+}
+
+/// As if it had been written at this second.
+pub(super) async fn put_dated(
+    daemon: &Daemon,
+    id: &str,
+    (folder, name, modified): (&str, &str, u64),
+    content: &[u8],
+) -> Result<(), Failure> {
     let what = format!("write {name} into {}", short(id));
-    let tar = pack(name, content).map_err(|error| Failure::refused(Fault::new(&what, error)))?;
+    let tar = pack(name, modified, content).map_err(|error| Failure::refused(Fault::new(&what, error)))?;
     let options = UploadToContainerOptionsBuilder::default().path(folder).build();
     change(daemon)?
         .upload_to_container(id, Some(options), bollard::body_full(Bytes::from(tar)))
@@ -118,6 +128,8 @@ pub(super) struct Lying {
     pub(super) mode: u32,
     pub(super) uid: u64,
     pub(super) gid: u64,
+    /// Seconds, as the host's clock or whoever wrote it had it.
+    pub(super) modified: u64,
 }
 
 /// The one file at `path`; none where there is none, or something else.
@@ -140,6 +152,7 @@ fn first_of(tar: &[u8]) -> io::Result<Option<Lying>> {
     }
     let header = entry.header();
     let (mode, uid, gid) = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
+    let modified = header.mtime()?;
     let mut content = Vec::new();
     entry.read_to_end(&mut content)?;
     Ok(Some(Lying {
@@ -147,6 +160,7 @@ fn first_of(tar: &[u8]) -> io::Result<Option<Lying>> {
         mode,
         uid,
         gid,
+        modified,
     }))
 }
 
@@ -154,9 +168,10 @@ fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
-fn pack(name: &str, content: &[u8]) -> io::Result<Vec<u8>> {
+fn pack(name: &str, modified: u64, content: &[u8]) -> io::Result<Vec<u8>> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(0o600);
+    header.set_mtime(modified);
     header.set_size(u64::try_from(content.len()).map_err(io::Error::other)?);
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_data(&mut header, name, content)?;
@@ -189,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_what_is_unpacked() {
-        let tar = pack("lease.json", b"{}").unwrap();
+        let tar = pack("lease.json", 7, b"{}").unwrap();
         assert_eq!(
             unpack(&tar).unwrap().get("lease.json").map(String::as_str),
             Some("{}")

@@ -4,13 +4,17 @@
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
-use bollard::query_parameters::{RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{
+    InspectContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptions,
+};
 
 use super::answer::{change, failure};
+use super::fence::Fence;
 use super::{create, replicas};
 use crate::domain::fault::Fault;
 use crate::domain::ids::ContainerId;
 use crate::hosts::Daemon;
+use crate::hosts::act::stop_limit;
 use crate::release::deeds::{Deed, Scene};
 use crate::release::record::{Failure, FailureKind};
 use crate::release::replica::{Policy, Replica, Up};
@@ -23,20 +27,22 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// The service's containers there once the stage is as it promises.
 pub async fn carry_out(
-    daemon: &Daemon,
     scene: &Scene<'_>,
     stage: &Stage,
     secrets: &Secrets,
+    fence: &Fence,
 ) -> Result<Vec<Replica>, Failure> {
-    let subject = &scene.plan.subject;
+    let daemon = &fence.daemon;
     let mut trouble: Option<Failure> = None;
-    let mut looking = replicas::Looking::new(daemon, subject);
+    let mut looking = replicas::Looking::new(daemon, &fence.subject);
     let before = looking.replicas().await?;
     for deed in scene.deeds(stage, &before) {
         let allowed = match &deed {
             Deed::Start { id, .. } => whole(daemon, scene, made(scene, &before, id)).await,
             Deed::Create { .. } | Deed::Stop { .. } | Deed::Policy { .. } | Deed::Remove { .. } => Ok(()),
         };
+        // Behind everything that is only read: nothing may come between this and the deed.
+        fence.stands().await?;
         let done = match allowed {
             Ok(()) => one(daemon, scene, &deed, secrets).await,
             Err(failure) => Err(failure),
@@ -120,8 +126,10 @@ async fn one(daemon: &Daemon, scene: &Scene<'_>, deed: &Deed, secrets: &Secrets)
                 .start_container(id.as_str(), None::<StartContainerOptions>)
                 .await
         }
-        // Its own grace, as it was created with.
+        // Its own grace, as it was created with: the answer comes at its end.
         Deed::Stop { id, .. } => {
+            let limit = stop_limit(grace(daemon, id).await);
+            let docker = docker.clone().with_timeout(limit);
             docker
                 .stop_container(id.as_str(), None::<StopContainerOptions>)
                 .await
@@ -136,6 +144,17 @@ async fn one(daemon: &Daemon, scene: &Scene<'_>, deed: &Deed, secrets: &Secrets)
         }
     };
     done.map_err(|error| failure(daemon, &deed.words(), &error))
+}
+
+/// As the container was created; what cannot be read has the daemon's own.
+async fn grace(daemon: &Daemon, id: &ContainerId) -> Option<Duration> {
+    let seen = daemon
+        .read()
+        .inspect_container(id.as_str(), None::<InspectContainerOptions>)
+        .await
+        .ok()?;
+    let seconds = u64::try_from(seen.config?.stop_timeout?).ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn update(policy: Policy) -> ContainerUpdateBody {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use bollard::query_parameters::{InspectContainerOptions, ListVolumesOptions};
 
 use super::answer::{failure, status};
+use super::fence::Fence;
 use super::{archive, shell};
 use crate::domain::container::label;
 use crate::domain::fault::Fault;
@@ -69,24 +70,20 @@ fn understood(files: &BTreeMap<String, String>) -> LedgerSeen {
 }
 
 /// Appends to what is there, filled up from `other`, what the copies of the other hosts say.
-pub async fn append(
-    daemon: &Daemon,
-    subject: &Subject,
-    other: Option<&Ledger>,
-    entry: LedgerEntry,
-) -> Result<Ledger, Failure> {
-    write(daemon, subject, other, |base| base.with(entry)).await
+pub async fn append(fence: &Fence, other: Option<&Ledger>, entry: LedgerEntry) -> Result<Ledger, Failure> {
+    let place = (&fence.daemon, &fence.subject);
+    write(place, Some(fence), other, |base| base.with(entry)).await
 }
 
 /// That a person took a lock away.
 pub async fn note(daemon: &Daemon, subject: &Subject, unlocked: Unlocked) -> Result<(), Failure> {
-    write(daemon, subject, None, |base| base.with_unlocked(unlocked)).await?;
+    write((daemon, subject), None, None, |base| base.with_unlocked(unlocked)).await?;
     Ok(())
 }
 
 async fn write(
-    daemon: &Daemon,
-    subject: &Subject,
+    (daemon, subject): (&Daemon, &Subject),
+    fence: Option<&Fence>,
     other: Option<&Ledger>,
     add: impl FnOnce(&Ledger) -> Ledger,
 ) -> Result<Ledger, Failure> {
@@ -111,6 +108,9 @@ async fn write(
         Some(id) => id,
         None => make(daemon, subject).await?,
     };
+    if let Some(fence) = fence {
+        fence.stands().await?;
+    }
     let written = archive::put(daemon, &id, FOLDER, next.file_name(), text.as_bytes()).await;
     // What counts is what can be read back, also when the answer to the write was lost.
     match read_files(daemon, &id).await? {

@@ -10,6 +10,7 @@ use bollard::query_parameters::{
 use serde::{Deserialize, Serialize};
 
 use super::answer::{change, failure, status};
+use super::archive::Lying;
 use super::{archive, replicas, shell};
 use crate::domain::container::label;
 use crate::domain::fault::Fault;
@@ -28,7 +29,7 @@ const LEASE: &str = "lease.json";
 const RUN: &str = "run.json";
 /// Nobody calls a lock stale that was made so short a time ago, whatever is in it.
 const YOUNG: Duration = Duration::from_mins(1);
-/// To write a lease takes a daemon milliseconds, and a busy one tenths of a second.
+/// Between removing a lease and writing it anew a daemon takes milliseconds, and a busy one tenths of a second.
 const LOOKS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -36,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 struct Lease {
     /// By the daemon's own clock.
     renewed: Stamp,
-    stage: String,
+    stage: Option<String>,
 }
 
 /// What is left to know of a run when its bastion is gone: written into every lock before anything is changed.
@@ -233,8 +234,8 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
             machine: labels.get(MACHINE).cloned().unwrap_or_default(),
             reason: labels.get(REASON).cloned(),
             since,
-            renewed: lease.as_ref().map_or(since, |lease| lease.renewed),
-            stage: lease.map(|lease| lease.stage),
+            renewed: lease.renewed,
+            stage: lease.stage,
             now: clock(daemon).await?,
             id,
         });
@@ -242,18 +243,28 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
     Ok(locks)
 }
 
-/// Every 20 s its holder writes it anew, and for a moment there is none, or half of one: a lock that would be stale
-/// without its lease is looked at again before anybody takes it.
-async fn lease(daemon: &Daemon, id: &ContainerId, since: Stamp) -> Result<Option<Lease>, Failure> {
+/// Every 20 s its holder writes it anew, and for a moment there is none: a lock that would be stale without its lease is
+/// looked at again before anybody takes it. One that cannot be read (half of one, or nothing, on a full disk) was
+/// written at the moment that its file says.
+async fn lease(daemon: &Daemon, id: &ContainerId, since: Stamp) -> Result<Lease, Failure> {
+    let mut unread = Lease {
+        renewed: since,
+        stage: None,
+    };
     for _ in 0..LOOKS {
-        let files = archive::get(daemon, id.as_str(), &format!("/{LEASE}")).await?;
-        let lease = files.get(LEASE).and_then(|text| serde_json::from_str(text).ok());
-        if lease.is_some() || since.until(clock(daemon).await?) < YOUNG {
-            return Ok(lease);
+        if let Some(file) = archive::lying(daemon, id.as_str(), &format!("/{LEASE}")).await? {
+            if let Some(lease) = read(&file) {
+                return Ok(lease);
+            }
+            let written = i64::try_from(file.modified).map_or(since, Stamp::from_seconds);
+            unread.renewed = since.max(written);
+        }
+        if unread.renewed.until(clock(daemon).await?) < YOUNG {
+            break;
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(None)
+    Ok(unread)
 }
 
 /// The daemon's clock: ages are judged by it, never between two machines.
@@ -270,15 +281,29 @@ async fn clock(daemon: &Daemon) -> Result<Stamp, Failure> {
     Ok(Stamp(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)))
 }
 
-/// The holder lives: so says the file.
+fn read(file: &Lying) -> Option<Lease> {
+    serde_json::from_slice(&file.content).ok()
+}
+
+/// The holder lives: so says the file, once it can be read back.
 pub async fn renew(daemon: &Daemon, id: &ContainerId, stage: &str) -> Result<(), Failure> {
+    let what = || format!("write the lease on {}", daemon.name());
+    let renewed = clock(daemon).await?;
     let lease = Lease {
-        renewed: clock(daemon).await?,
-        stage: stage.to_owned(),
+        renewed,
+        stage: Some(stage.to_owned()),
     };
-    let text =
-        serde_json::to_vec(&lease).map_err(|error| Failure::refused(Fault::new("write the lease", error)))?;
-    archive::put(daemon, id.as_str(), "/", LEASE, &text).await
+    let text = serde_json::to_vec(&lease).map_err(|error| Failure::refused(Fault::new(what(), error)))?;
+    let dated = ("/", LEASE, u64::try_from(renewed.seconds()).unwrap_or(0));
+    archive::put_dated(daemon, id.as_str(), dated, &text).await?;
+    match archive::lying(daemon, id.as_str(), &format!("/{LEASE}")).await? {
+        // Or a later one: who keeps the lease, and who comes back, may both write it.
+        Some(file) if read(&file).is_some_and(|lease| lease.renewed >= renewed) => Ok(()),
+        Some(_) | None => Err(Failure::refused(Fault::new(
+            what(),
+            "what was written cannot be read back",
+        ))),
+    }
 }
 
 pub async fn pin(daemon: &Daemon, id: &ContainerId, pinned: &Pinned) -> Result<(), Failure> {

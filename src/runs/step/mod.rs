@@ -20,6 +20,7 @@ pub mod replicas;
 pub mod survey;
 pub mod adopt;
 mod found;
+pub mod fence;
 pub mod lock;
 pub mod ledger;
 pub mod create;

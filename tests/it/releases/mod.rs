@@ -7,6 +7,7 @@ mod closing;
 mod crash;
 mod crowd;
 mod environments;
+mod fence;
 mod history;
 mod hostile;
 mod past;

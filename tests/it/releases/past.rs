@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::Sim;
 use super::bench::{Bench, actor};
 use pilothouse::domain::ids::RunId;
+use pilothouse::domain::order::Access;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::release::record::Entry;
 use pilothouse::release::stage::Stage;
-use pilothouse::runs;
+use pilothouse::{hosts, runs};
 
 /// How many records that are on disk at once a whole deploy has written when its commit is done.
 async fn records_to_commit(bench: &Bench) -> u32 {
@@ -101,4 +102,69 @@ async fn what_a_run_left_is_void_once_a_later_one_was_committed() {
     assert!(words.contains("a later run was committed since"), "{words}");
     bench.assert_same_world(&before, &bench.journal(&run)).await;
     bench.assert_on(release, &bench.journal(&run)).await;
+}
+
+/// Container and volume of the ledger on the host whose word counts.
+async fn lose_the_ledger(bench: &Bench, run: &RunId) {
+    use bollard::query_parameters::{RemoveContainerOptions, RemoveVolumeOptions};
+    let records = runs::journal::read(&bench.state.dir(run)).unwrap();
+    let first = records.iter().find_map(|record| match &record.entry {
+        Entry::Decided(decision) => decision.order.first().cloned(),
+        _ => None,
+    });
+    let host = bench.config.host(&first.unwrap()).unwrap();
+    let daemon = hosts::connect(host, Access::Full).await.unwrap();
+    let name = bench.subject().ledger_name();
+    let docker = daemon.change().unwrap();
+    docker
+        .remove_container(&name, None::<RemoveContainerOptions>)
+        .await
+        .unwrap();
+    docker
+        .remove_volume(&name, None::<RemoveVolumeOptions>)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn where_the_first_ledger_was_lost_before_the_commit_was_seen_done_nothing_is_guessed() {
+    let bench = Sim::new(2);
+    let commit = records_to_commit(&bench).await;
+    let run = bench.launch_dying(commit - 1, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    lose_the_ledger(&bench, &run).await;
+    let before = bench.world().await;
+    let (exit, view) = bench.recover(&run).await;
+    assert_eq!(exit, 5, "{:?}\n{}", view.status, bench.journal(&run));
+    let words = format!("{:?}", view.status);
+    assert!(
+        words.contains("whether it was committed cannot be known") && words.contains("lost its ledger"),
+        "{words}"
+    );
+    bench.assert_same_world(&before, &bench.journal(&run)).await;
+}
+
+#[tokio::test]
+async fn a_commit_that_the_journal_or_a_copy_knows_of_is_finished_though_the_first_ledger_was_lost() {
+    let bench = Sim::new(2);
+    let commit = records_to_commit(&bench).await;
+    // By the journal; by the copy, once the bastion is gone as well.
+    let run = bench.launch_dying(commit, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    lose_the_ledger(&bench, &run).await;
+    let (exit, view) = bench.recover(&run).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, bench.journal(&run));
+    bench.assert_on(view.to.unwrap(), &bench.journal(&run)).await;
+    let run = bench.launch_dying(commit + 12, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    let journal = bench.journal(&run);
+    assert!(journal.contains(r#""done":{"step":{"stage":"copy""#), "{journal}");
+    lose_the_ledger(&bench, &run).await;
+    bench.bastion_gone(&run).await;
+    let other = bench.another();
+    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    assert_eq!(found, runs::Recovery::Started(run.clone()));
+    let (exit, view) = other.ended(&run).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, other.journal(&run));
+    bench.assert_on(view.to.unwrap(), &other.journal(&run)).await;
 }

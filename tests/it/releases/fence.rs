@@ -1,0 +1,178 @@
+//! Who holds a lock changes nothing any more once its lease ran out, and nobody takes it before that is certain.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+
+use super::Sim;
+use super::bench::{Bench, actor};
+use pilothouse::domain::ids::RunId;
+use pilothouse::domain::order::Access;
+use pilothouse::domain::run::{RunKind, RunStatus};
+use pilothouse::hosts;
+use pilothouse::runs::step::lock;
+use pilothouse::runs::{self, Recovery};
+use pilothouse::sim::EngineHandle;
+
+/// Does not hear TERM: each stop takes its whole grace.
+fn stubborn(bench: &mut Sim, replicas: u32, grace: u64) {
+    let deploy = bench.config.services[0].deploy.as_mut().unwrap();
+    deploy.spec.command = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
+        .map(str::to_owned)
+        .into();
+    deploy.spec.stop_grace = Duration::from_secs(grace);
+    deploy.replicas = replicas;
+}
+
+/// Requests that change a container, as far back as the engine remembers.
+fn changes(requests: &[String]) -> Vec<&String> {
+    let words = ["/start", "/stop", "/update", "/containers/create"];
+    let is_change = |line: &&String| {
+        line.starts_with("DELETE") || line.starts_with("POST") && words.iter().any(|word| line.contains(word))
+    };
+    requests.iter().filter(is_change).collect()
+}
+
+/// What was asked of the engine since somebody looked for a container of this name.
+fn since(engine: &EngineHandle, mark: &str) -> Vec<String> {
+    let requests = engine.requests();
+    let at = requests.iter().rposition(|line| line.contains(mark));
+    requests[at.map_or(0, |at| at + 1)..].to_vec()
+}
+
+async fn mark(bench: &Bench, mark: &str) {
+    let daemon = hosts::connect(&bench.config.hosts[0], Access::Full)
+        .await
+        .unwrap();
+    let seen = daemon.read().inspect_container(mark, None).await;
+    assert!(seen.is_err());
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_mins(2);
+    while !is_so() {
+        assert!(Instant::now() < limit, "{what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_was_asleep_between_two_deeds_of_a_step_does_not_do_the_second() {
+    let mut bench = Sim::new(1);
+    stubborn(&mut bench, 2, 3);
+    bench.good(RunKind::Deploy).await;
+    let engine = bench.fleet.engine("host-1").unwrap().clone();
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    until("it stops the old", || {
+        changes(&engine.requests())
+            .iter()
+            .any(|line| line.contains("/stop"))
+    })
+    .await;
+    let pid = bench.process(&run);
+    kill_process(pid, Signal::STOP).unwrap();
+    bench.age_locks().await;
+    let other = bench.another();
+    other.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    mark(&bench, "woken").await;
+    kill_process(pid, Signal::CONT).unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 5, "{:?}\n{}", view.status, bench.journal(&run));
+    assert_eq!(changes(&since(&engine, "woken")), [] as [&String; 0]);
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+}
+
+#[tokio::test]
+async fn a_stop_whose_grace_is_longer_than_two_minutes_is_waited_for() {
+    let mut bench = Sim::new(1);
+    stubborn(&mut bench, 1, 123);
+    bench.good(RunKind::Deploy).await;
+    let release = bench.good(RunKind::Deploy).await;
+    bench.assert_on(release, "").await;
+}
+
+async fn gating(bench: &Bench, run: &RunId) {
+    let gates = || {
+        let view = runs::view(&bench.state, run).unwrap();
+        let mut gates = view.stages.iter().filter(|stage| stage.name == "gate");
+        gates.any(|gate| format!("{:?}", gate.cells).contains("Running"))
+    };
+    until("it gates", gates).await;
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_written_ends_its_holder_after_30_s_and_is_nobody_elses_before_90_s() {
+    let mut bench = Sim::new(1);
+    bench.good(RunKind::Deploy).await;
+    let quick = bench.config.clone();
+    let gate = &mut bench.config.services[0].deploy.as_mut().unwrap().gate;
+    gate.steady = Duration::from_mins(10);
+    gate.within = Duration::from_mins(20);
+    let engine = bench.fleet.engine("host-1").unwrap().clone();
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    gating(&bench, &run).await;
+    let locked = Instant::now();
+    mark(&bench, "torn").await;
+    engine.fail("PUT", "/archive", 1_000, "no space left on device");
+    let (exit, view) = bench.ended(&run).await;
+    let took = locked.elapsed();
+    assert_eq!(exit, 5, "{:?}\n{}", view.status, bench.journal(&run));
+    let words = format!("{:?}", view.status);
+    assert!(words.contains("could not be renewed for 30 s"), "{words}");
+    assert!((20..45).contains(&took.as_secs()), "it stopped after {took:?}");
+    assert_eq!(changes(&since(&engine, "torn")), [] as [&String; 0]);
+    engine.forgive();
+    let mut other = bench.another();
+    other.config = quick;
+    // By the daemon's clock: 80 s and 95 s behind the last renewal.
+    let passed = i64::try_from(took.as_secs()).unwrap();
+    engine.skew_clock(80 - passed);
+    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    assert_eq!(found, Recovery::Nothing);
+    engine.skew_clock(95 - passed);
+    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    assert_eq!(found, Recovery::Started(run.clone()));
+    let (exit, view) = other.ended(&run).await;
+    assert_eq!(exit, 1, "{:?}\n{}", view.status, other.journal(&run));
+    assert!(matches!(view.status, RunStatus::Closed { .. }));
+}
+
+#[tokio::test]
+async fn a_lease_that_cannot_be_read_is_as_old_as_its_file() {
+    let bench = Sim::new(1);
+    bench.good(RunKind::Deploy).await;
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    let engine = bench.fleet.engine("host-1").unwrap();
+    // The lock itself is older than any lease.
+    engine.skew_clock(3_600);
+    let daemon = hosts::connect(&bench.config.hosts[0], Access::Full)
+        .await
+        .unwrap();
+    let subject = bench.subject();
+    let seen = lock::seen(&daemon, &subject).await.unwrap().remove(0);
+    let texts = [
+        "",
+        "{\"renewed\":17",
+        "\u{0}\u{0}",
+        "[]",
+        "{\"renewed\":\"yes\",\"stage\":{}}",
+    ];
+    for text in texts {
+        for (age, is_stale) in [(0, false), (50, false), (100, true)] {
+            let now = lock::seen(&daemon, &subject).await.unwrap()[0].now.seconds();
+            bench.write_lease_at(&daemon, &seen.id, text, now - age).await;
+            let lock = lock::seen(&daemon, &subject).await.unwrap().remove(0);
+            assert_eq!(
+                lock.is_stale(),
+                is_stale,
+                "{text:?}, {age} s: {}",
+                lock.described()
+            );
+            assert_eq!(lock.run, run.as_str());
+        }
+    }
+    let refused = runs::unlock(&bench.config, &subject, "a test", &actor()).await;
+    assert!(refused.is_ok(), "{refused:?}");
+}
