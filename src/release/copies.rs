@@ -103,13 +103,11 @@ fn join(one: &Ledger, other: &Ledger) -> Ledger {
     // Behind what it stands behind in its own copy, so before all that was done without knowing of it.
     let mut place = 0;
     for entry in &behind.entries {
-        match entries.iter().position(|known| is_same(known, entry)) {
-            Some(at) => place = at.saturating_add(1).max(place),
-            None => {
-                entries.insert(place, entry.clone());
-                place = place.saturating_add(1);
-            }
+        let known = entries.iter().position(|known| is_same(known, entry));
+        if known.is_none() {
+            entries.insert(place, entry.clone());
         }
+        place = known.unwrap_or(place).saturating_add(1).max(place);
     }
     Ledger {
         generation: one.generation.max(other.generation),

@@ -38,7 +38,7 @@ impl Hands {
                 ));
             }
             teller.text(&format!("recovering run {run}"));
-            match recover::take_up(&self.state, &self.known, subject, its).await? {
+            match Box::pin(recover::take_up(&self.state, &self.known, subject, its)).await? {
                 Recovery::Started(run) => self.wait_for(&run, step).await?,
                 Recovery::Unlocked { run, hosts } => {
                     teller.line(&format!(
