@@ -247,24 +247,29 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
 /// looked at again before anybody takes it. One that cannot be read (half of one, or nothing, on a full disk) was
 /// written at the moment that its file says.
 async fn lease(daemon: &Daemon, id: &ContainerId, since: Stamp) -> Result<Lease, Failure> {
-    let mut unread = Lease {
-        renewed: since,
-        stage: None,
-    };
+    let mut lease = unread(since);
     for _ in 0..LOOKS {
-        if let Some(file) = archive::lying(daemon, id.as_str(), &format!("/{LEASE}")).await? {
-            if let Some(lease) = read(&file) {
-                return Ok(lease);
-            }
-            let written = i64::try_from(file.modified).map_or(since, Stamp::from_seconds);
-            unread.renewed = since.max(written);
-        }
-        if unread.renewed.until(clock(daemon).await?) < YOUNG {
+        let file = archive::lying(daemon, id.as_str(), &format!("/{LEASE}")).await?;
+        let now = clock(daemon).await?;
+        lease = file.map_or_else(|| unread(since), |file| judged(&file, since, now));
+        if lease.stage.is_some() || lease.renewed.until(now) < YOUNG {
             break;
         }
         tokio::time::sleep(PAUSE).await;
     }
-    Ok(unread)
+    Ok(lease)
+}
+
+/// What it says, else when it was written: not before its lock was made, and not at a moment that is to come.
+fn judged(file: &Lying, since: Stamp, now: Stamp) -> Lease {
+    read(file).unwrap_or_else(|| {
+        let written = i64::try_from(file.modified).map_or(since, Stamp::from_seconds);
+        unread(if written <= now { since.max(written) } else { since })
+    })
+}
+
+fn unread(renewed: Stamp) -> Lease {
+    Lease { renewed, stage: None }
 }
 
 /// The daemon's clock: ages are judged by it, never between two machines.
@@ -388,5 +393,50 @@ pub async fn remove(daemon: &Daemon, id: &ContainerId) -> Result<(), Failure> {
         // Being removed already.
         Err(error) if matches!(status(&error), Some(409)) => Ok(()),
         Err(error) => Err(failure(daemon, "remove the lock", &error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_lies_in_the_place_of_a_lease_its_lock_is_as_old_as_the_file(
+            content in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                "\\PC{0,60}".prop_map(String::into_bytes),
+                "\\{\"renewed\": ?[-0-9e.\"]{0,30}(,\"stage\":)?".prop_map(String::into_bytes),
+            ],
+            modified: u64,
+            since: i64,
+            now: i64,
+            label in "\\PC{0,40}|[\u{0}-\u{1f}]{0,9}",
+        ) {
+            let (since, now) = (Stamp(since), Stamp(now));
+            let file = Lying { content, mode: 0, uid: 0, gid: 0, modified };
+            let lease = judged(&file, since, now);
+            if read(&file).is_none() {
+                prop_assert!(lease.renewed >= since && lease.renewed <= now.max(since));
+                let dated = Lying { modified: u64::try_from(now.seconds()).unwrap_or(0), ..file };
+                let fresh = judged(&dated, since, now);
+                prop_assert!(now.seconds() < 0 || fresh.renewed.until(now).as_secs() < 2);
+            }
+            let seen = LockSeen {
+                id: ContainerId::parse("aa").unwrap(),
+                name: label.clone(),
+                run: label.clone(),
+                actor: label.clone(),
+                machine: label.clone(),
+                reason: Some(label),
+                since,
+                renewed: lease.renewed,
+                now,
+                stage: lease.stage,
+            };
+            prop_assert!(!seen.described().is_empty());
+        }
     }
 }
