@@ -128,10 +128,14 @@ async fn a_lease_that_cannot_be_written_ends_its_holder_after_30_s_and_is_nobody
     // By the daemon's clock: 80 s and 95 s behind the last renewal.
     let passed = i64::try_from(took.as_secs()).unwrap();
     engine.skew_clock(80 - passed);
-    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+        .await
+        .unwrap();
     assert_eq!(found, Recovery::Nothing);
     engine.skew_clock(95 - passed);
-    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+        .await
+        .unwrap();
     assert_eq!(found, Recovery::Started(run.clone()));
     let (exit, view) = other.ended(&run).await;
     assert_eq!(exit, 1, "{:?}\n{}", view.status, other.journal(&run));
@@ -173,6 +177,6 @@ async fn a_lease_that_cannot_be_read_is_as_old_as_its_file() {
             assert_eq!(lock.run, run.as_str());
         }
     }
-    let refused = runs::unlock(&bench.config, &subject, "a test", &actor()).await;
+    let refused = runs::unlock(&bench.config, &subject, ("a test", &actor()), Access::Full).await;
     assert!(refused.is_ok(), "{refused:?}");
 }

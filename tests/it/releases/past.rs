@@ -91,7 +91,7 @@ async fn what_a_run_left_is_void_once_a_later_one_was_committed() {
     // Somebody takes its locks away and goes on without recovering it.
     bench.age_locks().await;
     let subject = bench.subject();
-    runs::unlock(&bench.config, &subject, "a test", &actor())
+    runs::unlock(&bench.config, &subject, ("a test", &actor()), Access::Full)
         .await
         .unwrap();
     let release = bench.another().good(RunKind::Deploy).await;
@@ -162,7 +162,9 @@ async fn a_commit_that_the_journal_or_a_copy_knows_of_is_finished_though_the_fir
     lose_the_ledger(&bench, &run).await;
     bench.bastion_gone(&run).await;
     let other = bench.another();
-    let found = runs::recover(&other.state, &other.config, None).await.unwrap();
+    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+        .await
+        .unwrap();
     assert_eq!(found, runs::Recovery::Started(run.clone()));
     let (exit, view) = other.ended(&run).await;
     assert_eq!(exit, 0, "{:?}\n{}", view.status, other.journal(&run));
