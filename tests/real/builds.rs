@@ -265,6 +265,43 @@ async fn a_build_cancelled_while_its_context_goes_out_ends_at_once() {
     }
 }
 
+#[tokio::test]
+async fn tens_of_thousands_of_files_behind_a_large_one_arrive() {
+    for builder in BOTH {
+        let daemons = fleet::lease(1);
+        let folder = context(&format!(
+            "FROM {BUSYBOX}\nCOPY . /ctx\nRUN find /ctx -type f | wc -l && stat -c %s /ctx/0\n"
+        ));
+        // What is wanted of the others is said while this one goes out.
+        let large = std::fs::File::create(folder.join("0")).unwrap();
+        large.set_len(64 << 20).unwrap();
+        for number in 0..20_000 {
+            let inside = folder.join(format!("d{}", number % 40));
+            if number < 40 {
+                std::fs::create_dir(&inside).unwrap();
+            }
+            std::fs::write(inside.join(number.to_string()), number.to_string()).unwrap();
+        }
+        let plan = Build {
+            builder,
+            ..plan(&daemons[0], &folder)
+        };
+        let told = Told::default();
+        built(&daemons[0], &plan, &told, &CancellationToken::new())
+            .await
+            .unwrap_or_else(|fault| panic!("{builder:?}: {fault}\n{:?}", told.lines().last()));
+        let lines = told.lines();
+        assert!(
+            lines.iter().any(|line| line.contains("20002")),
+            "{builder:?}: {lines:?}"
+        );
+        assert!(
+            lines.iter().any(|line| line.contains("67108864")),
+            "{builder:?}: {lines:?}"
+        );
+    }
+}
+
 /// A tree in which every rule of the ignore file matters.
 fn tricky(folder: &Path) {
     let files = [

@@ -38,6 +38,9 @@ const CONTEXT: &str = "/moby.filesync.v1.FileSync/DiffCopy";
 /// The patterns of an ignore file come as headers, as do the paths that a Dockerfile copies.
 const LONGEST_HEADERS: u32 = 8 << 20;
 
+/// Of what the builder says and was not taken yet, bytes; half of it may be the weight of its many small frames.
+const WINDOW: u32 = 16 << 20;
+
 /// What one build may be given.
 pub(super) struct Larder {
     pub(super) context: Arc<Context>,
@@ -142,9 +145,10 @@ impl Session {
             });
             let serving = http2::Builder::new(TokioExecutor::new())
                 .max_header_list_size(LONGEST_HEADERS)
+                .initial_connection_window_size(WINDOW)
                 .serve_connection(stream, service);
             if let Err(error) = serving.await {
-                tracing::debug!(%error, "the builder's session ended");
+                tracing::info!(?error, "the builder's session ended");
             }
         };
         Ok(Self {

@@ -23,8 +23,9 @@ use crate::domain::fault::Fault;
 const PIECE: usize = 64 << 10;
 /// Enough that disk and network do not wait for each other; half a megabyte in memory.
 const PIECES_AHEAD: usize = 8;
-/// What the builder wants next; more waits in its own queue.
-const WISHES_AHEAD: usize = 1024;
+/// Files that the builder has asked for: 4 MiB of memory at most. Each wish is a small frame, and what lies unread in the
+/// connection counts against its limit of those (`ENHANCE_YOUR_CALM`): so they are taken at once.
+const WISHES_AHEAD: usize = 1 << 20;
 
 /// One transfer: the tasks of it share this.
 struct Transfer {
