@@ -49,7 +49,9 @@ pub(super) async fn disk_alone(daemon: &Daemon) -> Result<(Bytes, Bytes), String
 
 async fn ask(daemon: &Daemon, script: &str) -> Result<String, String> {
     if daemon.access() == Access::ReadOnly {
-        return Err("it needs a command run in a container, which neither a plan nor --read-only does".to_owned());
+        return Err(
+            "it needs a command run in a container, which neither a plan nor --read-only does".to_owned(),
+        );
     }
     let docker = daemon.change().map_err(|fault| fault.why)?;
     let listing = listing::all(daemon.wire())
