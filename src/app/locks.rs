@@ -7,12 +7,11 @@ use std::time::Duration;
 use super::effect::Effect;
 use super::model::Model;
 use crate::domain::container::label;
-use crate::domain::ids::{HostName, RunId};
+use crate::domain::ids::RunId;
 use crate::domain::run::RunStatus;
 use crate::domain::units::Stamp;
 use crate::release::standing::Standing;
-use crate::release::standing::left::is_old_lock;
-use crate::release::subject::Subject;
+use crate::release::standing::left::old_locks;
 
 /// Each time every host that is asked is reached anew.
 const EVERY: Duration = Duration::from_mins(2);
@@ -54,16 +53,14 @@ pub fn ask(model: &mut Model) -> Option<Effect> {
         .filter(|run| !is_known(model, run))
         .collect();
     let is_suspect = |run: Option<&str>| run.is_some_and(|run| suspects.contains(run));
-    let mut asked: BTreeMap<Subject, BTreeSet<HostName>> = BTreeMap::new();
-    for (host, row) in model.fleet.rows().filter(|_| !suspects.is_empty()) {
-        let container = &row.container;
-        if is_old_lock(container, now.wall)
-            && is_suspect(container.label(label::RUN))
-            && let Some(subject) = Subject::of(&container.group())
-        {
-            asked.entry(subject).or_default().insert(host.clone());
-        }
+    if suspects.is_empty() {
+        return None;
     }
+    let all = model.fleet.rows().map(|(host, row)| (host, &row.container));
+    let asked = old_locks(
+        all.filter(|(_, container)| is_suspect(container.label(label::RUN))),
+        now.wall,
+    );
     if asked.is_empty() {
         return None;
     }

@@ -14,7 +14,6 @@ use crate::domain::ids::HostName;
 use crate::domain::natural;
 use crate::domain::units::{Stamp, short_span};
 use crate::release::standing::{self, HostSeen, Judged, Part, Standing};
-use crate::release::subject::Subject;
 use crate::runs;
 
 #[derive(Serialize)]
@@ -132,21 +131,11 @@ async fn left(
     judged: &BTreeMap<Group, Judged>,
     seen: &[HostSeen<'_>],
 ) -> BTreeMap<String, Duration> {
-    let now = super::now();
-    let mut asked: BTreeMap<Subject, BTreeSet<HostName>> = BTreeMap::new();
-    for (host, container) in seen.iter().flat_map(|seen| {
-        seen.containers
-            .iter()
-            .map(move |container| (seen.host, *container))
-    }) {
-        let group = container.group();
-        if standing::left::is_old_lock(container, now)
-            && judged.contains_key(&group)
-            && let Some(subject) = Subject::of(&group)
-        {
-            asked.entry(subject).or_default().insert(host.clone());
-        }
-    }
+    let all = seen
+        .iter()
+        .flat_map(|seen| seen.containers.iter().map(|container| (seen.host, *container)));
+    let wanted = all.filter(|(_, container)| judged.contains_key(&container.group()));
+    let asked = standing::left::old_locks(wanted, super::now());
     runs::left_locks(&setup.config, &asked)
         .await
         .into_iter()

@@ -161,6 +161,28 @@ pub struct Build {
     pub timeout: Duration,
 }
 
+impl Build {
+    /// The Dockerfile of a folder, its image named by the time.
+    #[must_use]
+    pub fn new(host: HostName, context: PathBuf, timeout: Duration) -> Self {
+        Self {
+            host,
+            context,
+            dockerfile: PathBuf::from("Dockerfile"),
+            target: None,
+            args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            tags: vec!["{time}".to_owned()],
+            git: None,
+            platform: None,
+            cache_from: Vec::new(),
+            secrets: BTreeMap::new(),
+            builder: Builder::default(),
+            timeout,
+        }
+    }
+}
+
 /// Which of a daemon's two builders builds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

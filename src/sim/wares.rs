@@ -11,9 +11,7 @@ use super::create::default_config;
 use super::dockerfile;
 use super::scenario::ImagePlan;
 use crate::config::Service;
-use crate::config::service::{
-    Build, Builder, Deploy, Environment, Gate, Publish, Slot, Spec, Strategy, Test,
-};
+use crate::config::service::{Build, Deploy, Environment, Gate, Publish, Slot, Spec, Strategy, Test};
 use crate::domain::ids::{HostName, ServiceName};
 
 /// One service of the demo.
@@ -210,21 +208,11 @@ fn service(ware: &Ware) -> Option<Service> {
         environments: Vec::new(),
         image: format!("{REGISTRY}/{}", ware.name),
         tests,
-        build: Some(Build {
-            host: builder,
-            context: PathBuf::from("services").join(ware.name),
-            dockerfile: PathBuf::from("Dockerfile"),
-            target: None,
-            args: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            tags: vec!["{time}".to_owned()],
-            git: None,
-            platform: None,
-            cache_from: Vec::new(),
-            secrets: BTreeMap::new(),
-            builder: Builder::Auto,
-            timeout: Duration::from_mins(10),
-        }),
+        build: Some(Build::new(
+            builder,
+            PathBuf::from("services").join(ware.name),
+            Duration::from_mins(10),
+        )),
         deploy: Some(Deploy {
             hosts: ware
                 .hosts

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pilothouse::config::service::{Build, Builder, Test};
+use pilothouse::config::service::{Build, Test};
 use pilothouse::domain::fault::Fault;
-use pilothouse::domain::ids::{HostName, ImageId, RunId};
+use pilothouse::domain::ids::{ImageId, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::hosts;
 use pilothouse::runs::logins::Logins;
@@ -110,7 +110,8 @@ impl Ground {
             format!("FROM {BOX_IMAGE}\n{dockerfile}\n"),
         )
         .unwrap();
-        build_of(&self.fleet.config().hosts[0].name, &context)
+        let host = self.fleet.config().hosts[0].name.clone();
+        Build::new(host, context, Duration::from_secs(30))
     }
 
     async fn built(&self, plan: &Build, told: &Told) -> Result<ImageId, Fault> {
@@ -317,23 +318,4 @@ async fn nothing_is_built_tested_or_brought_anywhere_read_only() {
         );
     }
     assert!(Path::new(&plan.context).is_dir());
-}
-
-/// The Dockerfile of a folder, named by the time.
-pub(crate) fn build_of(host: &HostName, context: &Path) -> Build {
-    Build {
-        host: host.clone(),
-        context: context.to_path_buf(),
-        dockerfile: "Dockerfile".into(),
-        target: None,
-        args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        tags: vec!["{time}".to_owned()],
-        git: None,
-        platform: None,
-        cache_from: Vec::new(),
-        secrets: BTreeMap::new(),
-        builder: Builder::Auto,
-        timeout: Duration::from_secs(30),
-    }
 }

@@ -282,8 +282,7 @@ async fn a_second_operator_is_told_who_is_at_it_or_waits_for_the_turn() {
     let quick = bench.config.clone();
     steady(&mut bench, Duration::from_secs(5));
     let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    let locked = tokio::time::timeout(Duration::from_mins(1), async { while bench.locks().await < 3 {} });
-    locked.await.unwrap();
+    bench.locked(3).await;
     let mut other = bench.another();
     other.config = quick;
     let request = |kind, wait| RunRequest {

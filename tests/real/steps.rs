@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pilothouse::config::service::{Build, Builder, Test};
+use pilothouse::config::service::{Build, Test};
 use pilothouse::domain::endpoint::Endpoint;
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::{ImageId, RunId};
@@ -87,21 +87,7 @@ pub(super) fn context(dockerfile: &str) -> PathBuf {
 }
 
 pub(super) fn plan(daemon: &Daemon, context: &Path) -> Build {
-    Build {
-        host: daemon.name().clone(),
-        context: context.to_owned(),
-        dockerfile: "Dockerfile".into(),
-        target: None,
-        args: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        tags: vec!["{time}".to_owned()],
-        git: None,
-        platform: None,
-        cache_from: Vec::new(),
-        secrets: BTreeMap::new(),
-        builder: Builder::Auto,
-        timeout: Duration::from_mins(1),
-    }
+    Build::new(daemon.name().clone(), context.to_owned(), Duration::from_mins(1))
 }
 
 pub(super) async fn built(

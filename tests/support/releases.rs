@@ -22,7 +22,7 @@ use pilothouse::config::service::{Deploy, Gate, Restart, Secret, SecretFile, Ser
 use pilothouse::config::{Config, Host, StateDir};
 use pilothouse::domain::ids::{ContainerId, HostName, ReleaseNumber, RunId, ServiceName};
 use pilothouse::domain::order::Access;
-use pilothouse::domain::plan::{RunRequest, Wait};
+use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::domain::units::Stamp;
 use pilothouse::release::plan::Actor;
@@ -186,20 +186,10 @@ impl Bench {
 
     pub(crate) fn request(&self, kind: RunKind) -> RunRequest {
         RunRequest {
-            dependants: Vec::new(),
-            behind: Vec::new(),
-            kind,
-            service: ServiceName::parse("shop").unwrap(),
             environment: self.environment.clone(),
             image: Some(self.image.clone()),
-            revision: None,
-            to: None,
-            foreseen: None,
-            tags: Vec::new(),
             reason: Some("a test".to_owned()),
-            found: Vec::new(),
-            origin: None,
-            wait: Wait::default(),
+            ..RunRequest::new(kind, ServiceName::parse("shop").unwrap())
         }
     }
 
@@ -329,6 +319,18 @@ impl Bench {
             count += lock::seen(&daemon, &self.subject()).await.unwrap().len();
         }
         count
+    }
+
+    /// Until a run has locked so many hosts.
+    pub(crate) async fn locked(&self, hosts: usize) {
+        let locked = async {
+            while self.locks().await < hosts {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(2), locked)
+            .await
+            .unwrap();
     }
 
     /// On every host exactly this release is up, with its final policy; nothing else would start after a reboot.

@@ -91,14 +91,7 @@ async fn a_lock_on_one_environment_keeps_nobody_from_the_other() {
     let held = runs::launch(&bench.state, &slow, &request, actor())
         .await
         .unwrap();
-    let locked = async {
-        while bench.locks().await < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), locked)
-        .await
-        .unwrap();
+    bench.locked(2).await;
     bench.be_in("production");
     assert_eq!(bench.locks().await, 0);
     assert_eq!(bench.good(RunKind::Deploy).await, ReleaseNumber(1));

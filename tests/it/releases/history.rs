@@ -1,12 +1,14 @@
 //! What is kept of earlier releases: labels, ledgers and images; and what goes when it is kept no more.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder,
     RemoveVolumeOptionsBuilder, TagImageOptionsBuilder,
 };
+use pilothouse::config::service::Build;
 use pilothouse::domain::ids::{ImageId, ReleaseNumber};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::RunRequest;
@@ -47,7 +49,11 @@ async fn built(daemon: &Daemon, version: &str) -> ImageId {
         format!("FROM {BOX_IMAGE}\nRUN echo {version}\n"),
     )
     .unwrap();
-    let plan = crate::steps::build_of(daemon.name(), folder.path());
+    let plan = Build::new(
+        daemon.name().clone(),
+        folder.path().to_owned(),
+        Duration::from_secs(30),
+    );
     let labels = BTreeMap::from([("pilothouse.git".to_owned(), format!("revision-{version}"))]);
     let tags = [format!("shop:{version}")];
     let order = build::Order {

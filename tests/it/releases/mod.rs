@@ -130,14 +130,7 @@ async fn of_two_deploys_at_once_one_runs_and_the_other_says_who_and_exits_4() {
     let first = runs::launch(&bench.state, &slow, &request, actor())
         .await
         .unwrap();
-    let locked = async {
-        while bench.locks().await < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_mins(2), locked)
-        .await
-        .unwrap();
+    bench.locked(2).await;
     // From another machine; and what is said without waiting in the same state folder.
     let other = bench.another();
     let refused = RunRequest {

@@ -29,14 +29,7 @@ async fn waited_and_died(bench: &Bench, after: u32) -> (Bench, RunId) {
     let first = runs::launch(&bench.state, &slow, &bench.request(RunKind::Deploy), actor())
         .await
         .unwrap();
-    let locked = async {
-        while bench.locks().await < 2 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), locked)
-        .await
-        .unwrap();
+    bench.locked(2).await;
     let other = bench.another();
     let run = other.launch_dying(after, RunKind::Deploy).await;
     let (exit, _) = bench.ended(&first).await;

@@ -127,7 +127,7 @@ async fn a_tag_that_somebody_moved_meanwhile_is_not_put_back() {
     service.image = "shop".to_owned();
     service.build = Some(Build {
         tags: vec!["of-the-day".to_owned()],
-        ..crate::steps::build_of(&host.name, folder.path())
+        ..Build::new(host.name.clone(), folder.path().to_owned(), LIMIT)
     });
     service.stages = vec![asks("go")];
     service.pipeline = vec![vec![Slot::Build], vec![custom("go")], vec![Slot::Deploy]];
