@@ -23,6 +23,9 @@ pub struct RunRequest {
     /// A commit to build, instead of what the configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// What `{git.branch}` is where git knows no branch of what is built: a push says its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
     /// Where a rollback goes; absent: the last release committed on all hosts before the present one.
     pub to: Option<ReleaseNumber>,
     /// What the plan said that was confirmed; something else by now is refused.
@@ -113,6 +116,7 @@ impl RunRequest {
             environment: None,
             image: None,
             revision: None,
+            branch: None,
             to: None,
             foreseen: None,
             tags: Vec::new(),

@@ -258,6 +258,7 @@ impl Desk {
             let request = RunRequest {
                 environment: trigger.environment.clone(),
                 revision: self.revision(trigger, push),
+                branch: Some(push.branch.clone()),
                 reason: Some(reason(delivery, push)),
                 ..RunRequest::new(trigger.run, trigger.service.clone())
             };

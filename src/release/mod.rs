@@ -6,9 +6,11 @@
 
 pub mod subject;
 pub mod road;
+mod work;
 pub mod rolling;
 pub mod stage;
 pub mod plan;
+mod withheld;
 pub mod facts;
 pub mod preflight;
 pub mod adopt;

@@ -9,6 +9,7 @@ use super::adopt::Whence;
 use super::promote::Promoted;
 use super::road::slots;
 use super::spec::Seals;
+use super::stage::Stage;
 use super::subject::Subject;
 use crate::config::Service;
 use crate::config::service::{Deploy, Slot, Test};
@@ -56,6 +57,9 @@ pub struct Plan {
     /// An adoption: where what runs is found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adopts: Vec<Whence>,
+    /// Known from a lock alone: the work that this machine does not do, because its configuration does not say the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Stage>,
     pub service: Service,
     pub seals: Seals,
 }

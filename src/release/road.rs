@@ -1,14 +1,10 @@
 //! The roads of a run: which stages it walks on which way, in which order, and on which hosts each is done.
 //! A road is a list of groups; the stages of a group run at once, and the next group begins when all have answered.
 
-use std::collections::BTreeSet;
-
-use super::plan::{LATEST, Plan};
+use super::plan::Plan;
 use super::rolling;
 use super::stage::{Stage, Way};
-use crate::config::service::{CustomStage, Deploy, ReleaseTest, Slot, Strategy, Test, Work};
-use crate::config::test::TestImage;
-use crate::domain::ids::HostName;
+use crate::config::service::{CustomStage, Deploy, ReleaseTest, Slot, Strategy, Work};
 use crate::domain::run::RunKind;
 
 pub type Group = Vec<Stage>;
@@ -28,9 +24,24 @@ pub fn road(plan: &Plan, way: Way) -> Vec<Group> {
 /// Back where nothing was decided, so nothing was changed but locks and what carries the run's own name.
 #[must_use]
 pub fn early_back(plan: &Plan) -> Vec<Group> {
-    let mut road = swept(plan);
-    road.push(vec![Stage::Unlock]);
-    road.extend(always(plan));
+    ending(plan, each(&[Stage::Unlock]))
+}
+
+/// What is swept and what is always done, around the end of a way back: a container that is always run may be one of
+/// the image that goes.
+fn ending(plan: &Plan, end: Vec<Group>) -> Vec<Group> {
+    let always = always(plan);
+    let is_container = |stage: &Stage| matches!(stage, Stage::Run(_));
+    let mut road = Vec::new();
+    if always.iter().flatten().any(is_container) {
+        road.extend(end);
+        road.extend(always);
+        road.extend(swept(plan));
+    } else {
+        road.extend(swept(plan));
+        road.extend(end);
+        road.extend(always);
+    }
     road
 }
 
@@ -114,7 +125,9 @@ pub fn on_in_part(plan: &Plan, begun: u32) -> Vec<Group> {
     let mut road = each(&[Stage::Promote]);
     road.extend(rolling::back(plan, begun));
     road.extend(each(&[Stage::Halt, Stage::Restore, Stage::Remove, Stage::Check]));
-    road.extend(on(plan));
+    road.extend(committed());
+    // What stands behind the deploy stands on all of it.
+    road.extend(always(plan));
     road
 }
 
@@ -137,12 +150,13 @@ fn back(plan: &Plan) -> Vec<Group> {
         road.extend(plan.rolling().is_none().then(|| vec![Stage::Regate]));
         road.push(vec![Stage::Remove]);
     }
+    let end = if plan.is_release() {
+        each(&[Stage::Check, Stage::Record, Stage::Unlock])
+    } else {
+        Vec::new()
+    };
     // Behind what still used the image that goes.
-    road.extend(swept(plan));
-    if plan.is_release() {
-        road.extend(each(&[Stage::Check, Stage::Record, Stage::Unlock]));
-    }
-    road.extend(always(plan));
+    road.extend(ending(plan, end));
     road
 }
 
@@ -153,18 +167,7 @@ fn on(plan: &Plan) -> Vec<Group> {
     if !plan.is_release() {
         return Vec::new();
     }
-    let mut road = each(&[
-        // First of all: until then a reboot still starts the old release.
-        Stage::Promote,
-        Stage::Settle,
-        Stage::Copy,
-        Stage::Retire,
-        Stage::Prove,
-        Stage::CleanUp,
-        // Once more where it was refused: what keeps its restart policy comes back with the next restart of its daemon.
-        Stage::Retire,
-        Stage::Unlock,
-    ]);
+    let mut road = committed();
     let slots = slots(plan);
     let behind = slots
         .iter()
@@ -175,8 +178,23 @@ fn on(plan: &Plan) -> Vec<Group> {
     road
 }
 
+fn committed() -> Vec<Group> {
+    each(&[
+        // First of all: until then a reboot still starts the old release.
+        Stage::Promote,
+        Stage::Settle,
+        Stage::Copy,
+        Stage::Retire,
+        Stage::Prove,
+        Stage::CleanUp,
+        // Once more where it was refused: what keeps its restart policy comes back with the next restart of its daemon.
+        Stage::Retire,
+        Stage::Unlock,
+    ])
+}
+
 /// What is done at the end of a pipeline, whatever came before it.
-fn always(plan: &Plan) -> Vec<Group> {
+pub(super) fn always(plan: &Plan) -> Vec<Group> {
     if plan.kind != RunKind::Pipeline {
         return Vec::new();
     }
@@ -211,7 +229,7 @@ pub fn slots(plan: &Plan) -> Vec<Vec<Slot>> {
     }
 }
 
-fn stage_of(plan: &Plan, slot: &Slot) -> Option<Stage> {
+pub(super) fn stage_of(plan: &Plan, slot: &Slot) -> Option<Stage> {
     match slot {
         Slot::Build => Some(Stage::Build),
         Slot::Test(name) => Some(Stage::Test(name.clone())),
@@ -273,175 +291,5 @@ impl Plan {
                 .is_some_and(|stage| matches!(stage.work, Work::Approve { .. })),
             _ => false,
         }
-    }
-
-    /// The slots of this run, and what is done at its end.
-    fn all_slots(&self) -> Vec<Slot> {
-        let ends = always(self)
-            .into_iter()
-            .flatten()
-            .filter_map(|stage| match stage {
-                Stage::Run(name) | Stage::Local(name) => Some(Slot::Custom(name)),
-                _ => None,
-            });
-        slots(self).into_iter().flatten().chain(ends).collect()
-    }
-
-    /// The container that a slot runs, and whether it is of the run's own image.
-    fn container(&self, slot: &Slot) -> Option<(&Test, bool)> {
-        match slot {
-            Slot::Test(name) => Some((self.test(name)?, true)),
-            Slot::Custom(name) => match &self.custom(name)?.work {
-                Work::Run { image, test } => Some((test, image.is_none())),
-                Work::Command { .. } | Work::Approve { .. } => None,
-            },
-            Slot::Build | Slot::Push | Slot::Deploy => None,
-        }
-    }
-
-    /// Where something is built, tested, pushed or run; each once, in the order of the pipeline.
-    #[must_use]
-    pub fn workplaces(&self) -> Vec<HostName> {
-        let mut found: Vec<HostName> = Vec::new();
-        for slot in self.all_slots() {
-            let host = match slot {
-                Slot::Build | Slot::Push => self.builder.as_ref(),
-                Slot::Test(_) | Slot::Custom(_) | Slot::Deploy => {
-                    self.container(&slot).map(|(test, _)| &test.host)
-                }
-            };
-            let of_stage = self
-                .container(&slot)
-                .and_then(|(test, _)| test.target())
-                .and(self.builder.as_ref());
-            for host in host.into_iter().chain(of_stage) {
-                if !found.contains(host) {
-                    found.push(host.clone());
-                }
-            }
-        }
-        found
-    }
-
-    /// What is called `shop:v3` for people is `shop:v3-test` in its stage `test`.
-    #[must_use]
-    pub fn stage_tag(&self, target: &str) -> String {
-        let repository = &self.service.image;
-        let tag = self
-            .image
-            .strip_prefix(repository.as_str())
-            .and_then(|rest| rest.strip_prefix(':'))
-            .filter(|tag| !tag.contains('@'));
-        match tag {
-            Some(tag) => format!("{repository}:{tag}-{target}"),
-            None => format!("{repository}:{target}"),
-        }
-    }
-
-    /// What tests of this run push once they passed.
-    #[must_use]
-    pub fn test_pushes(&self) -> Vec<&str> {
-        let slots = self.all_slots();
-        let tests = slots.iter().filter_map(|slot| self.container(slot));
-        tests.filter_map(|(test, _)| test.push.as_deref()).collect()
-    }
-
-    /// The containers that this run starts and that name images of their own, with those names.
-    #[must_use]
-    pub fn named_images(&self) -> Vec<(&HostName, &Test, Vec<&str>)> {
-        let mut found: Vec<(&HostName, &Test, Vec<&str>)> = Vec::new();
-        for host in &self.targets {
-            let of_release = self.tests_before().iter().chain(self.tests_after());
-            found.extend(of_release.filter_map(|test| Some((host, test.container()?, vec![test.image()?]))));
-        }
-        for slot in self.all_slots() {
-            let Some((test, _)) = self.container(&slot) else {
-                continue;
-            };
-            let mut names = test.named_images();
-            if let Slot::Custom(name) = &slot
-                && let Some(Work::Run {
-                    image: Some(image), ..
-                }) = self.custom(name).map(|stage| &stage.work)
-                && !names.contains(&image.as_str())
-            {
-                names.push(image);
-            }
-            if !names.is_empty() {
-                found.push((&test.host, test, names));
-            }
-        }
-        found
-    }
-
-    /// Does it start a container that is no replica?
-    #[must_use]
-    pub fn starts_containers(&self) -> bool {
-        self.all_slots().iter().any(|slot| self.container(slot).is_some())
-    }
-
-    /// Does it build a stage of the Dockerfile to test in, or to run a stage of its own in?
-    #[must_use]
-    pub fn tests_a_stage(&self) -> bool {
-        let slots = self.all_slots();
-        let mut tests = slots.iter().filter_map(|slot| self.container(slot));
-        tests.any(|(test, _)| matches!(test.image, TestImage::Target(_)))
-    }
-
-    /// Every tag that the run may give or move on its hosts.
-    #[must_use]
-    pub fn marks(&self) -> Vec<String> {
-        let mut tags = self.tags.clone();
-        for slot in self.all_slots() {
-            if let Some(target) = self.container(&slot).and_then(|(test, _)| test.target()) {
-                tags.push(self.stage_tag(target));
-            }
-        }
-        if self.does_push() {
-            tags.extend(self.pushes.iter().map(ToString::to_string));
-            if self.builds() || self.pushes.is_empty() {
-                tags.push(format!("{}:{LATEST}", self.service.image));
-            }
-        }
-        let mut seen = BTreeSet::new();
-        tags.retain(|tag| seen.insert(tag.clone()));
-        tags
-    }
-
-    /// Where containers of the run's own image run that are no replicas.
-    #[must_use]
-    pub fn test_hosts(&self) -> Vec<HostName> {
-        let mut found: Vec<HostName> = Vec::new();
-        for slot in self.all_slots() {
-            if let Some((test, true)) = self.container(&slot)
-                && !found.contains(&test.host)
-            {
-                found.push(test.host.clone());
-            }
-        }
-        found
-    }
-
-    /// The hosts of a stage that is no part of a release.
-    #[must_use]
-    pub fn hosts_of_work(&self, stage: &Stage) -> Vec<HostName> {
-        let host = match stage {
-            // What is built is called the same wherever it is brought to.
-            Stage::Mark if self.builds() => return self.hosts(),
-            Stage::Mark | Stage::Build | Stage::Push => self.builder.clone(),
-            Stage::Fetch => return self.test_hosts(),
-            Stage::Test(name) => self.test(name).map(|test| test.host.clone()),
-            Stage::Run(name) => self
-                .container(&Slot::Custom(name.clone()))
-                .map(|(test, _)| test.host.clone()),
-            // Its step is called by some host's name; it needs none, and the run may have none.
-            Stage::Local(_) => self
-                .hosts()
-                .into_iter()
-                .next()
-                .or_else(|| HostName::parse("local").ok()),
-            _ => None,
-        };
-        host.into_iter().collect()
     }
 }

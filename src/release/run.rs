@@ -102,6 +102,8 @@ pub struct Run {
     stopped_by: Option<String>,
     /// Tags that are in the registry by now, whatever becomes of the run.
     pushed: Vec<Reference>,
+    /// Begun, and not known how it ended: it was ended early, or its process was.
+    unheard: BTreeSet<Step>,
     /// Work that an earlier process of it did behind the commit or at the end.
     done: BTreeSet<Step>,
     cancels: u8,
@@ -153,6 +155,7 @@ impl Run {
             halted: None,
             stopped_by: None,
             pushed: Vec::new(),
+            unheard: BTreeSet::new(),
             done: BTreeSet::new(),
             cancels: 0,
             closed: false,
@@ -210,6 +213,7 @@ impl Run {
         match fact {
             Fact::Did(step, finding) => {
                 if self.pending.remove(&step) {
+                    self.unheard.remove(&step);
                     self.learn(&step, finding);
                 }
             }
@@ -361,12 +365,17 @@ impl Run {
         }
         let step = Step { stage, host };
         self.pending.insert(step.clone());
+        self.unheard.insert(step.clone());
         actions.push(Action::Do(step));
     }
 
     fn enter(&mut self, actions: &mut Vec<Action>) {
         for stage in self.road.get(self.at).cloned().unwrap_or_default() {
             if self.is_left_out(&stage) {
+                continue;
+            }
+            if self.plan.withheld.contains(&stage) {
+                self.withhold(&stage);
                 continue;
             }
             for host in self.hosts_of(&stage) {

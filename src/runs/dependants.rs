@@ -127,6 +127,7 @@ fn of(request: &RunRequest, service: &ServiceName) -> RunRequest {
         service: service.clone(),
         image: None,
         revision: None,
+        branch: None,
         foreseen: None,
         dependants: Vec::new(),
         ..request.clone()

@@ -65,6 +65,7 @@ pub async fn draft(
         foreseen: request.foreseen.clone(),
         promoted: None,
         adopts: whence(service, &request.found).map_err(|why| Fault::new(what(), why))?,
+        withheld: Vec::new(),
         service: planned(service, request.kind),
         seals: Seals::new(),
     };
@@ -81,27 +82,17 @@ pub async fn draft(
     if let Some(origin) = &request.origin {
         promote::take(&mut plan, promote::look(config, request, origin).await?);
     }
-    if plan.builds()
-        && let Some(build) = &plan.service.build
-    {
-        let name = build::name(build, &service.name, number, now).await?;
-        let reference = |tag: &String| format!("{}:{tag}", service.image);
-        plan.tags = name.tags.iter().map(reference).collect();
-        // The last one is what a deploy takes if nobody says otherwise.
-        let last = format!("{}:{LAST_BUILD}", service.image);
-        plan.tags.retain(|tag| *tag != last);
-        plan.image = plan.tags.first().unwrap_or(&last).clone();
-        plan.tags.push(last);
-        plan.labels = name.labels;
-        plan.notes = name.notes;
-        if let (Some(revision), Some(build)) = (name.git, &mut plan.service.build)
-            && build.git.is_some()
-        {
-            // A branch may move on before the builder is reached.
-            build.git = Some(revision.full);
-        }
-    }
-    name_tests(&mut plan, number, now).await?;
+    let naming = build::Naming {
+        branch: request.branch.as_deref(),
+        run_number: number,
+        now,
+    };
+    let branch = name_build(&mut plan, naming).await?;
+    let naming = build::Naming {
+        branch: branch.as_deref(),
+        ..naming
+    };
+    name_tests(&mut plan, naming).await?;
     if plan.does_push() {
         plan.pushes = pushes(&plan, config, request).map_err(|fault| Fault {
             what: what(),
@@ -133,8 +124,37 @@ fn hosts(plan: &Plan, config: &Config) -> Result<Vec<Host>, Fault> {
     plan.hosts().into_iter().map(known).collect()
 }
 
+/// What it builds gets its tags, its labels and its very commit. The branch, as far as it is known.
+async fn name_build(plan: &mut Plan, naming: build::Naming<'_>) -> Result<Option<String>, Fault> {
+    let branch = naming.branch.map(str::to_owned);
+    let builds = plan.builds();
+    let Some(build) = plan.service.build.as_mut().filter(|_| builds) else {
+        return Ok(branch);
+    };
+    let name = build::name(build, &plan.service.name, naming).await?;
+    let repository = &plan.service.image;
+    plan.tags = name
+        .tags
+        .iter()
+        .map(|tag| format!("{repository}:{tag}"))
+        .collect();
+    // The last one is what a deploy takes if nobody says otherwise.
+    let last = format!("{repository}:{LAST_BUILD}");
+    plan.tags.retain(|tag| *tag != last);
+    plan.image.clone_from(plan.tags.first().unwrap_or(&last));
+    plan.tags.push(last);
+    plan.labels = name.labels;
+    plan.notes = name.notes;
+    let Some(revision) = name.git.filter(|_| build.git.is_some()) else {
+        return Ok(branch);
+    };
+    // A branch may move on before the builder is reached. Of a commit git knows no branch any more.
+    build.git = Some(revision.full);
+    Ok(revision.branch)
+}
+
 /// What tests and stages push gets its tags, if this run does any of them.
-async fn name_tests(plan: &mut Plan, number: u64, now: Stamp) -> Result<(), Fault> {
+async fn name_tests(plan: &mut Plan, naming: build::Naming<'_>) -> Result<(), Fault> {
     if plan.test_pushes().is_empty() {
         return Ok(());
     }
@@ -152,7 +172,7 @@ async fn name_tests(plan: &mut Plan, number: u64, now: Stamp) -> Result<(), Faul
         .iter_mut()
         .filter_map(|test| test.push.as_mut());
     for template in of_tests.chain(of_stages) {
-        *template = build::reference(template, &build, number, now).await?;
+        *template = build::reference(template, &build, naming).await?;
     }
     Ok(())
 }

@@ -216,6 +216,9 @@ impl Driver {
         if step.stage == Stage::Record {
             self.hands.will_record(self.run.ledger_result());
         }
+        if step.stage.is_work() {
+            self.hands.will_tell(self.run.result_so_far(&step.stage));
+        }
         let hands = Arc::clone(&self.hands);
         let doing = step.clone();
         let handle = self.steps.spawn(async move {

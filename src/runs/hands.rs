@@ -84,6 +84,8 @@ struct Held {
     /// What goes into the ledgers of a run that was not committed.
     result: Option<LedgerResult>,
     way: Option<Way>,
+    /// What the stages of the service's own that are under way are told of it.
+    result_so_far: &'static str,
     /// Of a run that was paused: what is committed of it.
     kept: Option<BTreeSet<HostName>>,
     stage: String,
@@ -95,6 +97,8 @@ struct Held {
     waited: Duration,
     /// What the run built, whatever its tags name by now.
     built: Option<ImageId>,
+    /// And for stages of its Dockerfile, by their tags.
+    staged: BTreeMap<String, ImageId>,
     /// How many tests under way stand on an image that was brought there for them.
     lent: BTreeMap<(HostName, ImageId), usize>,
 }
@@ -238,12 +242,12 @@ impl Hands {
         let begun = Instant::now();
         self.held().stage = step.stage.to_string();
         let allowed = match self.fence(step).await {
-            Ok(()) => self.place(step).await,
+            Ok(()) => self.places(step).await,
             Err(failure) => Err(failure),
         };
         let begun = if allowed.is_ok() { Instant::now() } else { begun };
         let done = match &allowed {
-            Ok(_place) => {
+            Ok(_places) => {
                 self.pen.write(Entry::Intent(step.clone()))?;
                 Box::pin(self.with_patience(step)).await
             }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
+use super::compose;
 use super::finish::Finish;
 use super::journal::Journal;
 use super::launch::start;
@@ -139,7 +140,13 @@ async fn elsewhere(
         if found.is_empty() {
             continue;
         }
-        return take_up(state, &config.hosts, &subject, found).await;
+        let here = Here {
+            state,
+            known: &config.hosts,
+            subject: &subject,
+            service,
+        };
+        return Box::pin(take_up(here, found)).await;
     }
     match (wanted, unreached.into_iter().next()) {
         (_, Some(failure)) => Err(failure),
@@ -169,14 +176,25 @@ pub fn left(subject: &Subject, found: &[Found]) -> Vec<String> {
     runs.into_iter().map(|(run, _)| run.to_owned()).collect()
 }
 
-/// Recovers the run of these locks: by its journal if it is here, otherwise from what the locks say. `known` are the
-/// hosts that can be reached from here, the run's own among them under whatever name.
-pub async fn take_up(
-    state: &State,
-    known: &[Host],
-    subject: &Subject,
-    found: Vec<Found>,
-) -> Result<Recovery, Failure> {
+/// What is known here of a service whose locks were found.
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    pub state: &'a State,
+    /// The hosts that can be reached from here, the run's own among them under whatever name.
+    pub known: &'a [Host],
+    pub subject: &'a Subject,
+    /// As this configuration has it: no other work is done for a run that is known from its locks alone.
+    pub service: &'a Service,
+}
+
+/// Recovers the run of these locks: by its journal if it is here, otherwise from what the locks say.
+pub async fn take_up(here: Here<'_>, found: Vec<Found>) -> Result<Recovery, Failure> {
+    let Here {
+        state,
+        known,
+        subject,
+        service,
+    } = here;
     let Some((_, first)) = found.first() else {
         return Ok(Recovery::Nothing);
     };
@@ -191,13 +209,13 @@ pub async fn take_up(
     if let Ok(id) = RunId::parse(&run)
         && state.dir(&id).is_dir()
     {
-        return here(state, &id, None).await.map_err(locked);
+        return self::here(state, &id, None).await.map_err(locked);
     }
     let mut pinned = None;
     for (daemon, lock) in &found {
         pinned = pinned.or(lock::pinned(daemon, &lock.id).await?);
     }
-    let Some(pinned) = pinned else {
+    let Some(mut pinned) = pinned else {
         // Every lock gets the decision before anything is changed: where none has it, nothing was.
         let mut hosts = Vec::new();
         for (daemon, lock) in &found {
@@ -206,6 +224,21 @@ pub async fn take_up(
         }
         return Ok(Recovery::Unlocked { run, hosts });
     };
+    if pinned.plan.run.as_str() != run || pinned.plan.subject != *subject {
+        let why = format!(
+            "its lock holds the plan of {} of {}",
+            pinned.plan.run, pinned.plan.subject
+        );
+        return Err(Failure::refused(
+            Fault::new(what(), why).hint(format!("pilothouse unlock {subject}")),
+        ));
+    }
+    let mut said = service.clone();
+    if let Err(fault) = compose::complete(&mut said) {
+        // What stands on a file that is not here is not the same.
+        tracing::debug!(%fault, "the service cannot be compared wholly");
+    }
+    pinned.plan.withhold(&said);
     let hosts = hosts_of(&pinned, known).await?;
     claim(&pinned, &hosts, &found).await?;
     let file = RunFile {

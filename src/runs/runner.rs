@@ -17,6 +17,7 @@ use super::output::Output;
 use super::pen::Pen;
 use super::secrets::{Handed, Redactor};
 use super::state::{State, hold_alive, read_run_file};
+use super::step::orphans;
 use super::turn::Waiting;
 use super::{cancel, launch};
 use crate::domain::fault::Fault;
@@ -73,6 +74,10 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         let left = left(&records, &file.plan.run)?;
         // What is recovered stands on nothing new.
         file.behind.clear();
+        let orphans = orphans::end(dir, &file.plan.run);
+        if orphans > 0 {
+            tracing::info!(orphans, "what commands of the earlier process had left was ended");
+        }
         cancel::forget(dir).map_err(|error| Fault::new("forget what was asked before", error))?;
         journal.write(super::pen::now(), Entry::Resumed { by })?;
         let (decision, made) = (left.decision.clone(), (left.tags.clone(), left.built.clone()));

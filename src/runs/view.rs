@@ -169,7 +169,7 @@ impl Fold {
         if let Finding::Image { id, reference } = finding {
             self.image = format!("{reference} {}", id.short());
         }
-        if let Finding::Pushed { id, pinned, .. } = finding {
+        if let (Finding::Pushed { id, pinned, .. }, Stage::Push) = (finding, &step.stage) {
             self.image = format!("{} {}", pinned.short(), id.short());
         }
         let took = self.took(step, at);

@@ -10,7 +10,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use pilothouse::config::service::{Secret, Service};
+use pilothouse::config::service::{Secret, Service, Slot, Test};
+use pilothouse::config::test::TestImage;
 use pilothouse::config::{Config, Host, StateDir, Trigger};
 use pilothouse::domain::endpoint::Endpoint;
 use pilothouse::domain::fault::Fault;
@@ -551,7 +552,14 @@ fn what_is_built_from_git_is_built_of_the_commit_that_was_pushed() {
     git(&["commit", "-q", "--allow-empty", "-m", "The second"]);
     let build = ground.config.services[0].build.as_mut().unwrap();
     build.git = Some("main".to_owned());
-    build.tags = vec!["{git.short}".to_owned()];
+    build.tags = vec!["{git.short}-of-{git.branch}".to_owned()];
+    let mut unit = Test::new("unit", ground.config.hosts[0].name.clone());
+    unit.image = TestImage::Target("tests".to_owned());
+    unit.push = Some("registry.invalid/shop-tests:{git.branch}".to_owned());
+    let shop = &mut ground.config.services[0];
+    shop.tests = vec![unit];
+    shop.pipeline = vec![vec![Slot::Build], vec![Slot::Test("unit".to_owned())]];
+    ground.config.triggers[0].run = RunKind::Pipeline;
     let door = ground.open();
     door.github("id-1", &push("main", &pushed)).run();
     // One that this machine has not fetched is not replaced by another.
@@ -559,10 +567,14 @@ fn what_is_built_from_git_is_built_of_the_commit_that_was_pushed() {
     let runs = ground.settle();
     assert_eq!(runs.len(), 1);
     assert!(
-        runs[0].image.starts_with(&format!("shop:{short}")),
+        runs[0].image.starts_with(&format!("shop:{short}-of-main")),
         "{}",
         runs[0].image
     );
+    let plan = runs::state::read_run_file(&ground.state().dir(&runs[0].id))
+        .unwrap()
+        .plan;
+    assert_eq!(plan.test_pushes(), ["registry.invalid/shop-tests:main"]);
 }
 
 #[test]

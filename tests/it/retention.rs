@@ -142,6 +142,7 @@ fn plan(run: &RunId, service: &str, started: Stamp) -> Plan {
         foreseen: None,
         promoted: None,
         adopts: Vec::new(),
+        withheld: Vec::new(),
         service: Service {
             name,
             image: "shop".to_owned(),

@@ -470,16 +470,12 @@ async fn a_tag_knows_its_revision_and_says_when_the_tree_is_dirty() {
         tags: vec!["{git.branch}-{git.short}-{run.number}".to_owned()],
         ..plan(&daemons[0], &folder)
     };
-    let without = build::name(&plan, &shop, 7, Stamp::from_seconds(0))
-        .await
-        .unwrap_err();
+    let without = build::name(&plan, &shop, NAMING).await.unwrap_err();
     assert!(without.why.contains("not a git repository"), "{without}");
     git(&["init", "-q", "-b", "main"]);
     git(&["add", "."]);
     git(&["commit", "-q", "-m", "one"]);
-    let clean = build::name(&plan, &shop, 7, Stamp::from_seconds(0))
-        .await
-        .unwrap();
+    let clean = build::name(&plan, &shop, NAMING).await.unwrap();
     let full = git(&["rev-parse", "HEAD"]);
     assert_eq!(
         clean.tags,
@@ -490,9 +486,7 @@ async fn a_tag_knows_its_revision_and_says_when_the_tree_is_dirty() {
         (full.as_str(), 0)
     );
     std::fs::write(folder.join("more"), "").unwrap();
-    let dirty = build::name(&plan, &shop, 7, Stamp::from_seconds(0))
-        .await
-        .unwrap();
+    let dirty = build::name(&plan, &shop, NAMING).await.unwrap();
     assert_eq!(dirty.labels["pilothouse.git"], format!("{full}-dirty"));
     assert_eq!(dirty.notes.len(), 1);
 }
@@ -512,6 +506,7 @@ async fn a_revision_is_built_exactly_and_recorded_whatever_the_work_tree_holds()
     git(&["commit", "-q", "-m", "one"]);
     git(&["tag", "v1"]);
     let full = git(&["rev-parse", "HEAD"]);
+    git(&["update-ref", "refs/remotes/origin/release/1", "HEAD"]);
     std::fs::write(folder.join("which"), "changed").unwrap();
     std::fs::write(folder.join("new"), "").unwrap();
     std::fs::remove_file(folder.join(".dockerignore")).unwrap();
@@ -524,17 +519,19 @@ async fn a_revision_is_built_exactly_and_recorded_whatever_the_work_tree_holds()
         };
         let shop = ServiceName::parse("shop").unwrap();
         // A tag is no branch.
-        let fault = build::name(&named, &shop, 7, Stamp::from_seconds(0))
-            .await
-            .unwrap_err();
+        let fault = build::name(&named, &shop, NAMING).await.unwrap_err();
         assert!(fault.why.contains("on a branch"), "{fault}");
+        let of_remote = Build {
+            git: Some("origin/release/1".to_owned()),
+            ..named.clone()
+        };
+        let name = build::name(&of_remote, &shop, NAMING).await.unwrap();
+        assert_eq!(name.tags[1], "of-release-1");
         let named = Build {
             git: Some("main".to_owned()),
             ..named
         };
-        let name = build::name(&named, &shop, 7, Stamp::from_seconds(0))
-            .await
-            .unwrap();
+        let name = build::name(&named, &shop, NAMING).await.unwrap();
         assert_eq!(name.tags[1], "of-main");
         assert_eq!(name.labels["pilothouse.git"], full);
         assert!(
@@ -563,11 +560,15 @@ async fn a_revision_is_built_exactly_and_recorded_whatever_the_work_tree_holds()
         ..plan(&daemons[0], &folder)
     };
     let shop = ServiceName::parse("shop").unwrap();
-    let fault = build::name(&nowhere, &shop, 7, Stamp::from_seconds(0))
-        .await
-        .unwrap_err();
+    let fault = build::name(&nowhere, &shop, NAMING).await.unwrap_err();
     assert!(fault.why.contains("no commit called v2"), "{fault}");
 }
+
+const NAMING: build::Naming<'_> = build::Naming {
+    branch: None,
+    run_number: 7,
+    now: Stamp(0),
+};
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let done = Command::new("git")

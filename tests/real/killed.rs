@@ -28,7 +28,7 @@ struct Shop {
 type Lists = BTreeMap<String, Vec<String>>;
 
 impl Shop {
-    /// The first host builds, the second tests with a database beside the test.
+    /// The first host builds, the second tests with a database beside the test. Its tags come before `last-build`.
     fn new(pipeline: &str, builder: &str) -> Self {
         let registry = Registry::open();
         let daemons = fleet::lease(2);
@@ -39,7 +39,7 @@ impl Shop {
         let service = format!(
             "[[registries]]\naddress = \"{address}\"\n\
              [[services]]\nname = \"shop\"\nimage = \"{address}/team/shop\"\n{pipeline}\n\
-             [services.build]\nhost = \"{maker}\"\ncontext = \"{}/context\"\ntag = \"v{{run.number}}\"\nbuilder = \"{builder}\"\n\
+             [services.build]\nhost = \"{maker}\"\ncontext = \"{}/context\"\ntag = \"3f{{run.number}}\"\nbuilder = \"{builder}\"\n\
              [[services.tests]]\nname = \"unit\"\nhost = \"{tester}\"\ncommand = [\"sh\", \"-c\", \"exit 0\"]\n\
              [[services.tests.needs]]\nname = \"db\"\nimage = \"self\"\nvolumes = [\"/data\"]\n",
             program.dir().display(),

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use pilothouse::config::service::{CustomStage, Slot, Test, Work};
-use pilothouse::domain::ids::{ReleaseNumber, RunId};
+use bollard::query_parameters::TagImageOptionsBuilder;
+use pilothouse::config::service::{Build, CustomStage, Slot, Test, Work};
+use pilothouse::config::test::TestImage;
+use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId};
+use pilothouse::domain::order::Access;
+use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::RunKind;
 use pilothouse::runs::{self, Word};
 use rustix::process::{Signal, kill_process};
@@ -187,4 +191,71 @@ pub(crate) async fn done_once(bench: &mut Bench) {
         ["migrate converged", "report converged", "notify converged"]
     );
     bench.assert_on(ReleaseNumber(1), &journal).await;
+}
+
+/// A container that says its name.
+pub(crate) fn container(name: &str, host: &HostName, always: bool, image: TestImage) -> CustomStage {
+    let test = Test {
+        command: ["sh", "-c", &format!("echo {name} is run $PILOTHOUSE_RESULT")]
+            .map(str::to_owned)
+            .into(),
+        timeout: LIMIT,
+        image,
+        ..Test::new(name, host.clone())
+    };
+    let (image, test) = (None, Box::new(test));
+    stage(name, always, Work::Run { image, test })
+}
+
+/// In the image that the run built and that goes again, in a stage of the Dockerfile, and in an image that is brought
+/// from the builder: each is done, and nothing is left of them.
+pub(crate) async fn always_in_containers(bench: &mut Bench) {
+    let folder = tempfile::tempdir().unwrap();
+    let base = bench.request(RunKind::Build).image.unwrap();
+    let text = format!("FROM {base} AS tidy\nRUN echo tidy > /tidy\nFROM {base}\nRUN echo built > /built\n");
+    std::fs::write(folder.path().join("Dockerfile"), text).unwrap();
+    let (builder, other) = (bench.config.hosts[0].clone(), bench.config.hosts[1].name.clone());
+    let daemon = pilothouse::hosts::connect(&builder, Access::Full).await.unwrap();
+    let extra = TagImageOptionsBuilder::default().repo("extra").tag("1").build();
+    daemon
+        .change()
+        .unwrap()
+        .tag_image(&base, Some(extra))
+        .await
+        .unwrap();
+    let service = &mut bench.config.services[0];
+    service.image = "shop".to_owned();
+    service.build = Some(Build {
+        tags: vec!["of-the-day".to_owned()],
+        ..Build::new(builder.name.clone(), folder.path().to_owned(), LIMIT)
+    });
+    service.stages = vec![
+        command(folder.path(), "lint", false, 3),
+        container("own", &other, true, TestImage::Own),
+        container("tidy", &builder.name, true, TestImage::Target("tidy".to_owned())),
+        container("brought", &other, true, TestImage::Named("extra:1".to_owned())),
+    ];
+    service.pipeline = vec![vec![Slot::Build], vec![custom("lint")]];
+    let request = RunRequest {
+        image: None,
+        ..bench.request(RunKind::Pipeline)
+    };
+    let run = runs::launch(&bench.state, &bench.config, &request, actor()).await;
+    let (exit, view) = bench.ended(&run.unwrap()).await;
+    let journal = bench.journal(&view.id);
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    assert!(view.notes.is_empty(), "{:?}\n{journal}", view.notes);
+    for name in ["own", "tidy", "brought"] {
+        let said = format!("{name} is run reverted");
+        assert!(
+            view.output.iter().any(|line| line.text == said),
+            "{said}: {:?}\n{journal}",
+            view.output
+        );
+    }
+    for tag in ["shop:of-the-day", "shop:last-build", "shop:of-the-day-tidy"] {
+        let named = runs::step::survey::image(&daemon, tag).await.unwrap();
+        assert!(named.is_none(), "{tag}\n{journal}");
+    }
+    bench.assert_no_tests_left(&view.id, &journal).await;
 }

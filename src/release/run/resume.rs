@@ -8,7 +8,7 @@ use crate::domain::ids::{HostName, ImageId};
 use crate::domain::reference::Reference;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, Finding, Record, Tags};
+use crate::release::record::{Entry, FailureKind, Finding, Record, Tags};
 use crate::release::stage::Step;
 
 /// What is known of a run that was left.
@@ -29,6 +29,8 @@ pub struct Left {
     pub built: Option<ImageId>,
     /// Tags that it pushed: a registry is not put back.
     pub pushed: Vec<Reference>,
+    /// Begun, and not known how it ended.
+    pub unheard: BTreeSet<Step>,
     /// Work behind the commit or at the end that was done: once is enough.
     pub done: BTreeSet<Step>,
     /// So many waves may have been begun.
@@ -45,6 +47,9 @@ impl Left {
         let mut resumed = false;
         let mut turned = false;
         for record in records {
+            if let Some(left) = &mut left {
+                left.hear(&record.entry);
+            }
             match (&record.entry, &mut left) {
                 (Entry::Opened(plan), None) => {
                     left = Some(Self {
@@ -56,6 +61,7 @@ impl Left {
                         tags: BTreeMap::new(),
                         built: None,
                         pushed: Vec::new(),
+                        unheard: BTreeSet::new(),
                         done: BTreeSet::new(),
                         begun: u32::MAX,
                         part: None,
@@ -129,6 +135,23 @@ impl Left {
     }
 }
 
+impl Left {
+    fn hear(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Intent(step) => {
+                self.unheard.insert(step.clone());
+            }
+            Entry::Done { step, .. } => {
+                self.unheard.remove(step);
+            }
+            Entry::Failed { step, why, .. } if why.kind != FailureKind::Interrupted => {
+                self.unheard.remove(step);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Run {
     /// Asks first, then goes back or on.
     #[must_use]
@@ -153,6 +176,7 @@ impl Run {
         run.untouched = left.untouched;
         run.done = left.done;
         run.pushed = left.pushed;
+        run.unheard = left.unheard;
         run.begun = left.begun;
         run.part = left.part;
         run

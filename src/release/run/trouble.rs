@@ -12,6 +12,9 @@ impl Run {
             self.fenced(&step.host, &failure.fault.why, actions);
             return;
         }
+        if failure.kind != FailureKind::Interrupted {
+            self.unheard.remove(step);
+        }
         let said = failure.fault.to_string();
         if self.plan.is_always(&step.stage) {
             self.pending_work.push(said);
@@ -198,6 +201,20 @@ impl Run {
         if self.halted.is_none() {
             actions.push(Action::Interrupt);
             self.halted = Some(why);
+        }
+    }
+
+    /// Work of a run that is known from a lock alone: nothing that stands behind it is done either.
+    pub(super) fn withhold(&mut self, stage: &Stage) {
+        let said = format!(
+            "{stage} of {} was not done here: this configuration does not say the same",
+            self.plan.by.machine
+        );
+        if self.plan.is_always(stage) {
+            self.pending_work.push(said);
+        } else {
+            self.stopped_by = Some(stage.to_string());
+            self.differences.push(said);
         }
     }
 

@@ -1,7 +1,9 @@
 //! How a run ends: one of three results, each only when it is proven.
 //! What could not be looked at counts as a difference.
 
-use super::{Action, Entry, Run, Way};
+use std::collections::BTreeSet;
+
+use super::{Action, Entry, Run, Stage, Way};
 use crate::domain::run::Outcome;
 use crate::release::ledger::LedgerResult;
 
@@ -14,6 +16,21 @@ impl Run {
             LedgerResult::Reverted { why }
         } else {
             LedgerResult::NeedsHuman { why }
+        }
+    }
+
+    /// What a stage is told that the run comes to, as far as that is known when it begins.
+    #[must_use]
+    pub fn result_so_far(&self, stage: &Stage) -> &'static str {
+        let mut ours = self.touched.union(&self.worked);
+        let is_for_a_person = self.part.is_some()
+            || !self.differences.is_empty()
+            || ours.any(|host| self.lost.contains_key(host));
+        match self.way {
+            Way::Out if !self.plan.is_always(stage) => "passed so far",
+            Way::Out | Way::On | Way::Ask | Way::Back if is_for_a_person => "needs-human",
+            Way::Out | Way::On => "converged",
+            Way::Ask | Way::Back => "reverted",
         }
     }
 
@@ -55,11 +72,30 @@ impl Run {
                 self.pending_work
                     .push(format!("{} stay in the registry", tags.join(" and ")));
             }
+            self.say_what_may_be_pushed();
             let cancelled = trouble.as_ref().is_some_and(|trouble| trouble.cancelled);
             let exit = trouble.map_or(1, |trouble| trouble.exit);
             (Outcome::Reverted { why, cancelled }, exit)
         };
         self.end(outcome, exit, actions);
+    }
+
+    /// Of pushes that were cut off nobody knows how far they came.
+    fn say_what_may_be_pushed(&mut self) {
+        let pushed: BTreeSet<String> = self.pushed.iter().map(ToString::to_string).collect();
+        let begun = self
+            .unheard
+            .iter()
+            .flat_map(|step| self.plan.may_push(&step.stage));
+        let tags: BTreeSet<String> = begun.filter(|tag| !pushed.contains(tag)).collect();
+        if !tags.is_empty() {
+            let tags: Vec<String> = tags.into_iter().collect();
+            let words = format!(
+                "{} may be in the registry: a push was cut off",
+                tags.join(" and ")
+            );
+            self.pending_work.push(words);
+        }
     }
 
     /// Stopped where it is: the locks stay, so that nobody builds on it before it was recovered.

@@ -150,6 +150,7 @@ async fn once(finish: &Finish, dir: &Path, exit: u8, progress: &mut dyn Progress
                 ]),
                 folder: dir,
                 timeout: finish.timeout,
+                dir: None,
                 input: &message,
             };
             let never = CancellationToken::new();

@@ -12,9 +12,9 @@ use crate::config::test::TestImage;
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, Finding};
-use crate::release::stage::{Step, Way};
+use crate::release::stage::Step;
 use crate::runs::approve;
-use crate::runs::step::{Progress as _, command};
+use crate::runs::step::{Progress as _, command, orphans};
 
 impl Hands {
     fn work(&self, name: &str) -> Result<&Work, Failure> {
@@ -25,6 +25,11 @@ impl Hands {
             ))
         })?;
         Ok(&stage.work)
+    }
+
+    /// What the stages that are begun now are told that the run comes to.
+    pub fn will_tell(&self, result_so_far: &'static str) {
+        self.held().result_so_far = result_so_far;
     }
 
     pub(super) fn ends(&self, step: &Step) -> &CancellationToken {
@@ -38,7 +43,7 @@ impl Hands {
     /// What a stage of the service's own is told of the run, by its environment.
     fn told(&self) -> BTreeMap<String, String> {
         let mut told = BTreeMap::from([
-            ("PILOTHOUSE_RUN".to_owned(), self.plan.run.to_string()),
+            (orphans::RUN.to_owned(), self.plan.run.to_string()),
             (
                 "PILOTHOUSE_SERVICE".to_owned(),
                 self.plan.subject.service.to_string(),
@@ -48,11 +53,7 @@ impl Hands {
         if let Some(environment) = &self.plan.subject.environment {
             told.insert("PILOTHOUSE_ENVIRONMENT".to_owned(), environment.clone());
         }
-        let result = match self.held().way {
-            Some(Way::Back | Way::Ask) => "reverted",
-            Some(Way::On) => "converged",
-            Some(Way::Out) | None => "passed so far",
-        };
+        let result = self.held().result_so_far;
         told.insert("PILOTHOUSE_RESULT".to_owned(), result.to_owned());
         // Before the build there is none.
         if let Some(Named { id, reference, .. }) = self.held().image.clone() {
@@ -100,6 +101,7 @@ impl Hands {
                     env: &all,
                     folder,
                     timeout: *timeout,
+                    dir: Some(&self.dir),
                     input: &[],
                 };
                 command::run(&asked, &mut teller, self.ends(step))

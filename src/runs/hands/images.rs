@@ -34,7 +34,7 @@ impl Hands {
                 pinned: picked.pinned,
             }
         } else {
-            self.resolve(&mut teller).await?
+            self.resolve(&mut teller, &self.interrupt).await?
         };
         if step.stage == Stage::Image {
             self.has_space(&named, to, &mut teller).await?;
@@ -103,7 +103,7 @@ impl Hands {
             let mut teller = self.pen.teller(step);
             if survey::image(daemon, &self.plan.image).await?.is_none() {
                 // What could not be had is said by the decision, with where it was looked for.
-                if let Err(failure) = self.pull(daemon, &mut teller).await {
+                if let Err(failure) = self.pull(daemon, &mut teller, &self.interrupt).await {
                     teller.line(&failure.fault.to_string());
                 }
             }
@@ -112,7 +112,12 @@ impl Hands {
     }
 
     /// Pulls the image of the plan, if it is named by its digest in a registry that the run may speak to.
-    async fn pull(&self, daemon: &Daemon, progress: &mut dyn Progress) -> Result<bool, Failure> {
+    async fn pull(
+        &self,
+        daemon: &Daemon,
+        progress: &mut dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<bool, Failure> {
         let Ok(wanted) = Reference::parse(&self.plan.image) else {
             return Ok(false);
         };
@@ -123,7 +128,7 @@ impl Hands {
         else {
             return Ok(false);
         };
-        pull::pull(daemon, &wanted, login.as_ref(), progress, &self.interrupt)
+        pull::pull(daemon, &wanted, login.as_ref(), progress, cancel)
             .await
             .map_err(|fault| self.interrupted(fault))?;
         progress.line(&format!("{} pulled {wanted}", daemon.name()));
@@ -140,7 +145,11 @@ impl Hands {
 
     /// The image of the run, resolved once: what was built here, else what the builder's name for it says, else a
     /// test host's.
-    pub(super) async fn resolve(&self, progress: &mut dyn Progress) -> Result<Named, Failure> {
+    pub(super) async fn resolve(
+        &self,
+        progress: &mut dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Named, Failure> {
         if let Some(known) = self.held().image.clone() {
             return Ok(known);
         }
@@ -152,7 +161,7 @@ impl Hands {
             }
         }
         if let Some(first) = places.first()
-            && self.pull(first, progress).await?
+            && self.pull(first, progress, cancel).await?
             && let Some(named) = self.named_by(first).await?
         {
             return Ok(self.held().image.get_or_insert(named).clone());
@@ -226,13 +235,28 @@ impl Hands {
         } else {
             LastName::Goes
         };
-        let (tags, built) = {
+        let (tags, built, staged) = {
             let held = self.held();
             let tags = held.tags.get(&step.host).cloned().unwrap_or_default();
-            (tags, held.built.clone())
+            (tags, held.built.clone(), held.staged.clone())
         };
+        let of_stages = self.plan.stage_tags();
         for (tag, before) in &tags {
-            image::put_back(daemon, tag, (before.as_ref(), built.as_ref()), last)
+            // What an earlier process of this run built for a stage is not known.
+            let made = if of_stages.contains(tag) {
+                staged.get(tag)
+            } else {
+                built.as_ref()
+            };
+            image::put_back(daemon, tag, (before.as_ref(), made), last)
+                .await
+                .map_err(Failure::refused)?;
+        }
+        // Its last name may have been moved back instead of taken away.
+        if let Some(built) = &built
+            && !tags.values().flatten().any(|before| before == built)
+        {
+            image::take_unnamed_away(daemon, built)
                 .await
                 .map_err(Failure::refused)?;
         }

@@ -8,7 +8,7 @@ use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind};
 use crate::release::stage::Step;
-use crate::runs::recover::{self, Found, Recovery};
+use crate::runs::recover::{self, Found, Here, Recovery};
 use crate::runs::step::{Progress as _, lock};
 use crate::runs::{follow, view};
 
@@ -38,7 +38,13 @@ impl Hands {
                 ));
             }
             teller.text(&format!("recovering run {run}"));
-            match Box::pin(recover::take_up(&self.state, &self.known, subject, its)).await? {
+            let here = Here {
+                state: &self.state,
+                known: &self.known,
+                subject,
+                service: &self.plan.service,
+            };
+            match Box::pin(recover::take_up(here, its)).await? {
                 Recovery::Started(run) => self.wait_for(&run, step).await?,
                 Recovery::Unlocked { run, hosts } => {
                     teller.line(&format!(

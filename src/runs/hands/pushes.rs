@@ -17,7 +17,7 @@ use crate::runs::tested;
 impl Hands {
     pub(super) async fn push(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
         let mut teller = self.pen.teller(step);
-        let named = self.resolve(&mut teller).await?;
+        let named = self.resolve(&mut teller, &self.interrupt).await?;
         self.bring(&named, daemon, &mut teller, &self.interrupt).await?;
         let tags = self.tags_to_push(daemon, &named.id, &mut teller).await?;
         let login = tags.first().and_then(|tag| self.logins.get(tag.registry()));

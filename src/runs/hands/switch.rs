@@ -115,7 +115,7 @@ impl Hands {
         let decision = self.decision()?;
         let image = match &test.image {
             TestImage::Own | TestImage::Target(_) => decision.image.id.clone(),
-            TestImage::Named(name) => self.needed(test, name, daemon, teller).await?,
+            TestImage::Named(name) => self.needed(test, name, (daemon, &self.interrupt), teller).await?,
         };
         let filled = |text: &String| fill(text, facts);
         let own = Test {

@@ -43,14 +43,14 @@ impl Hands {
         let mut images = BTreeMap::new();
         let mut shipped = None;
         if test.is_of_the_image() {
-            let named = self.resolve(&mut teller).await?;
+            let named = self.resolve(&mut teller, cancel).await?;
             self.bring(&named, daemon, &mut teller, cancel).await?;
             let id = named.id;
             images.insert(SELF.to_owned(), id.clone());
             shipped = Some(id);
         }
         for wanted in test.named_images() {
-            let id = self.needed(test, wanted, daemon, &mut teller).await?;
+            let id = self.needed(test, wanted, (daemon, cancel), &mut teller).await?;
             images.insert(wanted.to_owned(), id);
         }
         let mut beside = None;
@@ -59,7 +59,7 @@ impl Hands {
             TestImage::Named(wanted) => images.get(wanted).cloned(),
             TestImage::Target(target) => {
                 let (id, of) = self
-                    .stage_image(target, shipped.as_ref(), daemon, &mut teller)
+                    .stage_image(target, shipped.as_ref(), (daemon, cancel), &mut teller)
                     .await?;
                 beside = Some(of);
                 Some(id)
@@ -94,13 +94,19 @@ impl Hands {
             return Err(Failure::refused(Fault::new(what, why)));
         }
         if let (Some(push), TestImage::Target(_)) = (&test.push, &test.image) {
-            self.push_stage(&image, push, &mut teller).await?;
+            return self.push_stage(image, push, &mut teller, cancel).await;
         }
         Ok(Finding::Nothing)
     }
 
     /// What passed is pushed from where it was built.
-    async fn push_stage(&self, image: &ImageId, name: &str, teller: &mut Teller) -> Result<(), Failure> {
+    async fn push_stage(
+        &self,
+        image: ImageId,
+        name: &str,
+        teller: &mut Teller,
+        cancel: &CancellationToken,
+    ) -> Result<Finding, Failure> {
         let reference = Reference::parse(name).map_err(Failure::refused)?;
         let build = self.plan.service.build.as_ref().ok_or_else(|| {
             Failure::refused(Fault::new(
@@ -110,15 +116,19 @@ impl Hands {
         })?;
         let login = self.logins.get(reference.registry()).and_then(Option::as_ref);
         let pushing = Pushing {
-            image,
+            image: &image,
             references: std::slice::from_ref(&reference),
             login,
         };
-        let pinned = push::push(&self.daemon(&build.host)?, pushing, teller, &self.interrupt)
+        let pinned = push::push(&self.daemon(&build.host)?, pushing, teller, cancel)
             .await
             .map_err(|fault| self.interrupted(fault))?;
         teller.line(&format!("its image is {pinned}"));
-        Ok(())
+        Ok(Finding::Pushed {
+            id: image,
+            pinned,
+            tags: vec![reference],
+        })
     }
 
     /// The image of a stage is on the test's host as long as a test of this run needs it.
@@ -145,7 +155,7 @@ impl Hands {
         &self,
         test: &Test,
         wanted: &str,
-        to: &Daemon,
+        (to, cancel): (&Daemon, &CancellationToken),
         teller: &mut Teller,
     ) -> Result<ImageId, Failure> {
         if let Some(found) = survey::image(to, wanted).await? {
@@ -157,7 +167,7 @@ impl Hands {
             && let Ok(from) = self.daemon(builder)
         {
             if let Some(found) = survey::image(&from, wanted).await? {
-                image::transfer(&from, to, &found.id, teller, &self.interrupt)
+                image::transfer(&from, to, &found.id, teller, cancel)
                     .await
                     .map_err(|fault| self.interrupted(fault))?;
                 return Ok(found.id);
@@ -167,7 +177,7 @@ impl Hands {
         if let Ok(reference) = Reference::parse(wanted)
             && let Some(login) = self.logins.get(reference.registry())
         {
-            let pulled = pull::pull(to, &reference, login.as_ref(), teller, &self.interrupt).await;
+            let pulled = pull::pull(to, &reference, login.as_ref(), teller, cancel).await;
             let id = pulled.map_err(|fault| self.interrupted(fault))?;
             teller.line(&format!("{} pulled {wanted}", to.name()));
             return Ok(id);
@@ -180,7 +190,7 @@ impl Hands {
         &self,
         target: &str,
         shipped: Option<&ImageId>,
-        to: &Daemon,
+        (to, cancel): (&Daemon, &CancellationToken),
         teller: &mut Teller,
     ) -> Result<(ImageId, TestedImage), Failure> {
         let build = self.plan.service.build.as_ref().ok_or_else(|| {
@@ -207,12 +217,13 @@ impl Hands {
             secrets: &secrets::of_build(&self.secrets),
             logins: &self.bases,
         };
-        let id = step::build::build(&builder, order, teller, &self.interrupt)
+        let id = step::build::build(&builder, order, teller, cancel)
             .await
             .map_err(|fault| self.interrupted(fault))?;
+        self.held().staged.insert(reference.clone(), id.clone());
         let key = (to.name().clone(), id.clone());
         *self.held().lent.entry(key).or_default() += 1;
-        let here = lent::lend(&builder, to, &id, teller, &self.interrupt).await;
+        let here = lent::lend(&builder, to, &id, teller, cancel).await;
         if let Err(fault) = here {
             self.take_back(to, &id, teller).await;
             return Err(self.interrupted(fault));

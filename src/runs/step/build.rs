@@ -35,7 +35,7 @@ use crate::runs::secrets::Secrets;
 use answers::Unbuilt;
 
 pub use bases::bases;
-pub use name::{Name, name, reference};
+pub use name::{Name, Naming, name, reference};
 
 /// What is put right after a cancelled build: three short requests.
 const TIDY_LIMIT: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! A command on the machine of the run: its arguments as they are, no shell; its output is the stage's.
-//! Ends with the run's process, however that ends; asked first (SIGTERM), killed after a grace.
+//! Ends with the run's process, however that ends; asked first (SIGTERM), killed after a grace. What it started itself is
+//! killed then, too; where the run's process was killed, by who takes the run up.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
@@ -12,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin};
 use tokio_util::sync::CancellationToken;
 
-use super::{Lines, Progress, cancelled};
+use super::{Lines, Progress, cancelled, orphans};
 use crate::domain::fault::Fault;
 
 /// Between asking and killing.
@@ -27,6 +28,8 @@ pub struct Asked<'a> {
     pub env: &'a BTreeMap<String, String>,
     pub folder: &'a Path,
     pub timeout: Duration,
+    /// The run's folder: what is left of the command when the run's process is killed is found by it. `None`: nobody looks.
+    pub dir: Option<&'a Path>,
     /// Its standard input; nothing where it is empty.
     pub input: &'a [u8],
 }
@@ -61,6 +64,10 @@ pub async fn run(
     let mut child = command
         .spawn()
         .map_err(|error| Fault::new(&what, format!("{program}: {error}")))?;
+    if let (Some(dir), Some(group)) = (asked.dir, child.id()) {
+        orphans::note(dir, group)
+            .map_err(|error| Fault::new(&what, format!("its process cannot be written down: {error}")))?;
+    }
     progress.text("running");
     let out = child.stdout.take();
     let err = child.stderr.take();
@@ -161,8 +168,10 @@ async fn end(child: &mut Child) {
     let Some(group) = group else { return };
     // It may have ended in this very moment.
     kill_process_group(group, Signal::TERM).ok();
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        kill_process_group(group, Signal::KILL).ok();
+    let has_ended = tokio::time::timeout(GRACE, child.wait()).await.is_ok();
+    // Also what it started and left behind when it was asked.
+    kill_process_group(group, Signal::KILL).ok();
+    if !has_ended {
         drop(child.wait().await);
     }
 }

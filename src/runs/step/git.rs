@@ -71,7 +71,7 @@ pub async fn revision(folder: &Path, named: Option<&str>) -> Result<Revision, St
     let branch = ask(folder, &["rev-parse", "--symbolic-full-name", name])
         .await
         .ok()
-        .and_then(|reference| reference.strip_prefix("refs/heads/").map(str::to_owned));
+        .and_then(|reference| branch_of(&reference).map(str::to_owned));
     let changes = ask(folder, &["status", "--porcelain", "--", "."]).await?;
     Ok(Revision {
         full,
@@ -79,6 +79,15 @@ pub async fn revision(folder: &Path, named: Option<&str>) -> Result<Revision, St
         branch,
         dirty: !changes.is_empty(),
     })
+}
+
+/// `main` of `refs/heads/main`, and of what a remote's was when it was fetched last.
+fn branch_of(reference: &str) -> Option<&str> {
+    let of_remote = || reference.strip_prefix("refs/remotes/")?.split_once('/');
+    reference
+        .strip_prefix("refs/heads/")
+        .or_else(|| of_remote().map(|(_remote, branch)| branch))
+        .filter(|branch| *branch != "HEAD")
 }
 
 /// The tree that stands for `folder` in a commit; that it has one is seen when it is listed.

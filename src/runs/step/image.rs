@@ -130,6 +130,31 @@ pub async fn put_back(
     }
 }
 
+/// An image that was made here and has no name any more goes; where a container or another image stands on it, it stays.
+/// The layers behind it stay as the builder's cache.
+pub async fn take_unnamed_away(daemon: &Daemon, image: &ImageId) -> Result<(), Fault> {
+    let fault = |error: Error| {
+        Fault::new(
+            format!("take the image {} away from {}", image.short(), daemon.name()),
+            engine_words(&error),
+        )
+    };
+    let found = inspect(daemon.read(), image.as_str()).await.map_err(fault)?;
+    if found.is_none_or(|found| !found.tags.is_empty()) {
+        return Ok(());
+    }
+    let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+    let docker = daemon.change()?;
+    match docker.remove_image(image.as_str(), Some(options), None).await {
+        Ok(_)
+        | Err(Error::DockerResponseServerError {
+            status_code: 404 | 409,
+            ..
+        }) => Ok(()),
+        Err(error) => Err(fault(error)),
+    }
+}
+
 /// `registry:5000/shop:v3` → `registry:5000/shop`, `v3`; without a tag `latest`.
 pub(super) fn split(reference: &str) -> (&str, &str) {
     match reference.rsplit_once(':') {

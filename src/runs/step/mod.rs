@@ -29,6 +29,7 @@ pub mod gate;
 pub mod probe;
 pub mod spent;
 pub mod command;
+pub mod orphans;
 
 use crate::domain::fault::Fault;
 

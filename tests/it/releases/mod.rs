@@ -8,6 +8,7 @@ mod crash;
 mod crowd;
 mod environments;
 mod fence;
+mod forged;
 mod history;
 mod hostile;
 mod past;

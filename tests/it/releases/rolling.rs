@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use pilothouse::config::service::{Batch, Mount, OnFailure, Order, Publish, Strategy};
+use pilothouse::config::service::{Batch, Mount, OnFailure, Order, Publish, Slot, Strategy, Test};
+use pilothouse::config::test::TestImage;
 use pilothouse::domain::ids::{HostName, ReleaseNumber};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::PlanView;
@@ -13,6 +14,7 @@ use super::Sim;
 use super::bench::crash::{Points, crash_matrix};
 use super::bench::reverted::why;
 use super::bench::rolling::{assert_paused, pause_matrix};
+use super::bench::stages::{command, container, custom, told};
 
 fn rolling(hosts: usize, batch: Batch, order: Order, on_failure: OnFailure) -> Sim {
     let mut bench = Sim::new(hosts);
@@ -169,6 +171,46 @@ async fn a_paused_run_is_split_and_both_ways_on_are_open() {
     bench.assert_on(last, "").await;
     // What was only on some is never where a rollback goes.
     assert_eq!(bench.good(RunKind::Rollback).await, ReleaseNumber(1));
+}
+
+#[tokio::test]
+async fn a_paused_pipeline_does_nothing_behind_the_deploy_but_what_is_always_done() {
+    let mut bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Pause);
+    bench.good(RunKind::Deploy).await;
+    let hosts = names(&bench);
+    bench.fails_on(&hosts[1..]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let service = &mut bench.config.services[0];
+    service.stages = vec![
+        command(folder.path(), "report", false, 0),
+        command(folder.path(), "notify", true, 0),
+        container("tidy", &hosts[0], true, TestImage::Own),
+    ];
+    let e2e = Test {
+        command: ["sh", "-c", "exit 0"].map(str::to_owned).into(),
+        ..Test::new("e2e", hosts[0].clone())
+    };
+    service.tests = vec![e2e];
+    service.pipeline = vec![
+        vec![Slot::Deploy],
+        vec![Slot::Test("e2e".to_owned())],
+        vec![custom("report")],
+    ];
+    let (exit, view) = bench.run(RunKind::Pipeline).await;
+    let journal = bench.journal(&view.id);
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    // The split is all that a person is told of.
+    assert_paused(&view, &journal);
+    assert_eq!(told(folder.path()), ["notify needs-human"]);
+    assert!(
+        view.output
+            .iter()
+            .any(|line| line.text == "tidy is run needs-human"),
+        "{:?}",
+        view.output
+    );
+    let steps = begun(&journal);
+    assert!(!steps.iter().any(|step| step.contains("e2e")), "{steps:?}");
 }
 
 #[tokio::test]

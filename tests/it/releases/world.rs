@@ -117,6 +117,7 @@ pub(super) fn plan(kind: RunKind, run: u32, hosts: usize, strategy: &Strategy) -
         foreseen: None,
         promoted: None,
         adopts: Vec::new(),
+        withheld: Vec::new(),
         service: Service {
             name,
             image: "shop".to_owned(),

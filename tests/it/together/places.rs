@@ -17,7 +17,12 @@ const ENDLESS: &str = "[[services.tests]]\nname = \"slow\"\nhost = \"host-1\"\n\
                        command = [\"sh\", \"-c\", \"trap 'exit 3' TERM; sleep infinity\"]";
 
 fn desk(places: u32, services: &str) -> Desk {
-    let desk = Desk::new(1, services);
+    desk_of(1, places, services)
+}
+
+/// Only the first host takes so much at once.
+fn desk_of(hosts: usize, places: u32, services: &str) -> Desk {
+    let desk = Desk::new(hosts, services);
     let file = desk.config_file();
     let text = std::fs::read_to_string(&file).unwrap();
     let host = "name = \"host-1\"\n";
@@ -128,4 +133,29 @@ async fn queues_of_services_and_stages_at_once_all_come_to_their_end_one_place_a
         assert_eq!(desk.ended(run).await, 0, "{:#?}", desk.view(run));
     }
     assert_eq!(at_once(&desk, &runs), 1);
+}
+
+#[tokio::test]
+async fn a_test_that_has_a_stage_built_waits_for_a_place_on_the_builder_too() {
+    let staged = "[[services]]\nname = \"staged\"\nimage = \"sim/box\"\n\
+                  [services.build]\nhost = \"host-1\"\ncontext = \"context\"\n\
+                  [[services.tests]]\nname = \"unit\"\nhost = \"host-2\"\ntarget = \"tests\"\n\
+                  command = [\"sh\", \"-c\", \"exit 0\"]\n";
+    let desk = desk_of(2, 1, &(services(&["slow"], ENDLESS) + staged));
+    let context = desk.config_file().parent().unwrap().join("context");
+    std::fs::create_dir(&context).unwrap();
+    std::fs::write(
+        context.join("Dockerfile"),
+        "FROM sim/box:1 AS tests\nRUN echo built\n",
+    )
+    .unwrap();
+    let slow = begin(&desk, "slow").await;
+    desk.until(&slow, "it works", works).await;
+    let staged = begin(&desk, "staged").await;
+    let waits = |view: &RunView| view.waiting.as_deref() == Some("for a place on host-1 (1 of 1 taken)");
+    desk.until(&staged, "it waits for a place on the builder", waits)
+        .await;
+    desk.run(&["cancel", slow.as_str()]).await.exits(0);
+    assert_eq!(desk.ended(&slow).await, 130);
+    assert_eq!(desk.ended(&staged).await, 0, "{:#?}", desk.view(&staged));
 }

@@ -23,10 +23,20 @@ pub struct Name {
     pub notes: Vec<String>,
 }
 
+/// What templates are filled with beside what git says.
+#[derive(Clone, Copy, Debug)]
+pub struct Naming<'a> {
+    /// Where git knows none: a commit has no branch.
+    pub branch: Option<&'a str>,
+    /// The run's, among those of its service.
+    pub run_number: u64,
+    pub now: Stamp,
+}
+
 /// Fills the templates of the tags. Git is asked once; that it is absent is a fault only if a revision is to be built
 /// or a template needs it.
-pub async fn name(build: &Build, service: &ServiceName, run_number: u64, now: Stamp) -> Result<Name, Fault> {
-    let asked = git::revision(&build.context, build.git.as_deref()).await;
+pub async fn name(build: &Build, service: &ServiceName, naming: Naming<'_>) -> Result<Name, Fault> {
+    let asked = revision(build, naming).await;
     let (git, why_not) = match asked {
         Ok(revision) => (Some(revision), None),
         Err(why) => (None, Some(why)),
@@ -37,7 +47,7 @@ pub async fn name(build: &Build, service: &ServiceName, run_number: u64, now: St
                 .hint("`git` of [services.build] names a commit that the repository of `context` has"),
         );
     }
-    let facts = facts(git.as_ref(), run_number, now);
+    let facts = facts(git.as_ref(), naming);
     let mut tags: Vec<String> = Vec::new();
     for template in &build.tags {
         let tag = fill(template, &facts, why_not.as_deref())?;
@@ -62,20 +72,26 @@ pub async fn name(build: &Build, service: &ServiceName, run_number: u64, now: St
 }
 
 /// Another image of the same build: `registry:5000/shop-tests:{git.short}` with its tag filled.
-pub async fn reference(template: &str, build: &Build, run_number: u64, now: Stamp) -> Result<String, Fault> {
+pub async fn reference(template: &str, build: &Build, naming: Naming<'_>) -> Result<String, Fault> {
     let (repository, tag) = super::split(template);
-    let asked = git::revision(&build.context, build.git.as_deref()).await;
-    let facts = facts(asked.as_ref().ok(), run_number, now);
+    let asked = revision(build, naming).await;
+    let facts = facts(asked.as_ref().ok(), naming);
     let tag = fill(tag, &facts, asked.err().as_deref())?;
     Ok(format!("{repository}:{tag}"))
 }
 
-fn facts(git: Option<&Revision>, run_number: u64, now: Stamp) -> TagFacts {
+async fn revision(build: &Build, naming: Naming<'_>) -> Result<Revision, String> {
+    let mut revision = git::revision(&build.context, build.git.as_deref()).await?;
+    revision.branch = revision.branch.or_else(|| naming.branch.map(str::to_owned));
+    Ok(revision)
+}
+
+fn facts(git: Option<&Revision>, naming: Naming<'_>) -> TagFacts {
     TagFacts {
         git_short: git.map(|revision| revision.short.clone()),
         git_branch: git.and_then(|revision| revision.branch.clone()),
-        run_number,
-        time: compact(now),
+        run_number: naming.run_number,
+        time: compact(naming.now),
     }
 }
 
