@@ -27,19 +27,19 @@
 //! |---|---|---|
 //! | [`domain`] | the words of the fleet: plain data that everybody speaks | nobody |
 //! | [`config`] | TOML → [`config::Config`], or every fault at once with its place | `domain` |
-//! | `release` | decides releases: plan, state machine, gate, snapshot and diff, records | `domain`, `config` |
-//! | `app` | the functional core of the screen: model, messages, effects, commands, keys | `domain`, `config`, `release`, `panes` |
-//! | `panes` | one folder a page: its state and update in `mod.rs`, its drawing in `view.rs` | `app`, `ui` and their rooms |
-//! | `ui` | the drawing kit: screen, theme, table, key line, question, `ansi` | `domain`, `config`, `app`, `panes` |
-//! | `hosts` | one actor a daemon: connect (unix, tcp, tls, ssh), list, watch, statistics, logs, orders, shell | `domain`, `config` |
-//! | `runs` | the runs: launch, runner, journal, lock, ledger, recover, follow; a file a step in `runs/step` | `hosts`, `release` and their rooms |
-//! | `listen` | web hooks: proves who sent one, and starts the run that it asks for | `runs`, `release` and their rooms |
-//! | `sim` | a simulated Docker Engine with the real HTTP API: the demo, faults, scale | `domain`, `config` |
-//! | `term` | the terminal: guard, keys, the main loop, clipboard | `app`, `ui`, `hosts`, `runs` |
-//! | `observe` | our own log: a private, bounded file | `domain`, `config` |
-//! | `cli` | what may be typed, and the commands without a screen | all |
+//! | [`release`] | decides releases: plan, state machine, gate, snapshot and diff, records | `domain`, `config` |
+//! | [`app`] | the functional core of the screen: model, messages, effects, commands, keys | `domain`, `config`, `release`, `panes` |
+//! | [`panes`] | one folder a page: its state and update in `mod.rs`, its drawing in `view.rs` | `domain`, `config`, `release`, `app`, `ui` |
+//! | [`ui`] | the drawing kit: screen, theme, table, key line, question, `ansi` | `domain`, `config`, `app`, `panes` |
+//! | [`hosts`] | one actor a daemon: connect (unix, tcp, tls, ssh), list, watch, statistics, logs, orders, shell | `domain`, `config` |
+//! | [`runs`] | the runs: launch, runner, journal, lock, ledger, recover, follow; a file a step in `runs/step` | `domain`, `config`, `release`, `hosts` |
+//! | [`listen`] | web hooks: proves who sent one, and starts the run that it asks for | `domain`, `config`, `release`, `runs` |
+//! | [`sim`] | a simulated Docker Engine with the real HTTP API: the demo, faults, scale | `domain`, `config` |
+//! | [`term`] | the terminal: guard, keys, the main loop, clipboard | `domain`, `config`, `release`, `app`, `ui`, `hosts`, `runs` |
+//! | [`observe`] | our own log: a private, bounded file | `domain`, `config` |
+//! | [`cli`] | what may be typed, and the commands without a screen | all but `panes` |
 //!
-//! `tests/it/house_rules.rs` checks the table. Architecture invariants:
+//! `tests/it/house_rules.rs` reads this table and holds the source to it. Architecture invariants:
 //!
 //! - only `hosts`, `runs::step` and `sim` know bollard and Docker's JSON; only `ui` and the views know ratatui;
 //! - every request that changes something goes through `hosts::connect::Daemon::change`, which refuses when read-only;
@@ -58,8 +58,8 @@
 //! | host transport | a variant of [`domain::endpoint::Endpoint`], an arm in `hosts::connect` |
 //! | headless command | a variant in `cli::args`, a file in `cli/`, an arm |
 //!
-//! Blue-green rollouts and proxies come with their own issue; their places are `runs/step/`, `release/` and a room
-//! `proxy` beside `runs`.
+//! There are no blue-green rollouts and no proxies yet: their places are `runs/step/`, `release/` and a room `proxy`
+//! beside `runs`.
 
 pub mod domain;
 pub mod config;

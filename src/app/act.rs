@@ -16,6 +16,7 @@ use crate::domain::ids::{ContainerKey, HostName, RunId, ServiceName};
 use crate::domain::order::{Order, OrderId, Verb};
 use crate::domain::plan::RunRequest;
 use crate::domain::run::{Asked, RunKind, RunStatus, RunView};
+use crate::domain::text::capital;
 
 /// The containers that an action takes: the marked ones, else what is selected; never none.
 pub fn targets(model: &Model) -> Result<Vec<ContainerKey>, Refusal> {
@@ -187,14 +188,6 @@ pub fn listed(names: &[&str]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
 }
 
 /// The answer was yes: what was named then is done now.

@@ -232,11 +232,6 @@ impl Model {
         self.setup.config.host(host).is_some_and(|host| host.protected)
     }
 
-    /// Runs whose process died before they closed.
-    pub fn dead_runs(&self) -> impl Iterator<Item = &RunView> {
-        self.runs.values().filter(|run| run.status == RunStatus::Dead)
-    }
-
     /// Is something on the screen that is other in a second: a young age, a countdown, a run?
     pub(super) fn tells_seconds(&self) -> bool {
         const YOUNG: Duration = Duration::from_mins(1);

@@ -191,13 +191,8 @@ fn ask_about(model: &mut Model, id: &RunId) {
     };
     let title = format!("Recover {}{on}?", run.name());
     let ago = short_span(run.started.until(model.now.wall));
-    let who = if run.machine.is_empty() {
-        run.actor.clone()
-    } else {
-        format!("{}@{}", run.actor, run.machine)
-    };
     let mut details = vec![
-        format!("run {id}, begun {ago} ago by {who}"),
+        format!("run {id}, begun {ago} ago by {}", run.by()),
         how_it_was_left(run),
     ];
     let protected: Vec<&str> = run

@@ -11,7 +11,7 @@ use crate::domain::fault::Fault;
 use crate::domain::units::Stamp;
 use crate::ui::ansi;
 
-/// How the program ended; `design/product.md` has the list.
+/// How the program ended; `--help` has the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Done,

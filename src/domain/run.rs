@@ -249,6 +249,16 @@ impl RunView {
         Some(format!("{owner} started it, and only {owner} or root may"))
     }
 
+    /// Who started it: `ops-a@bastion-1`, or `ops-a`.
+    #[must_use]
+    pub fn by(&self) -> String {
+        if self.machine.is_empty() {
+            self.actor.clone()
+        } else {
+            format!("{}@{}", self.actor, self.machine)
+        }
+    }
+
     /// `shop`, or `shop.staging`.
     #[must_use]
     pub fn subject(&self) -> String {

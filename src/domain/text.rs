@@ -263,6 +263,16 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     line.into_characters().into_iter().map(|(c, ())| c).collect()
 }
 
+/// The beginning of a sentence.
+#[must_use]
+pub fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map(|first| first.to_uppercase().chain(letters).collect())
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -2,7 +2,7 @@
 //! No clock, no I/O, no runtime: facts come in, actions go out, `runs::driver` carries them out.
 //!
 //! Strategies: `recreate` (all hosts at once, in `road`) and `rolling` (in waves). Another one is a file with its part of
-//! the road out and back, and an arm in `road::rollout`; a proxy's switch is another stage between gate and commit.
+//! the road out and back, and an arm in `road::rollout`; a proxy's switch would be another stage between gate and commit.
 
 pub mod subject;
 pub mod road;

@@ -2,7 +2,7 @@
 //! What is done is decided in `release`; here it is carried out, journaled, followed, cancelled and recovered.
 //!
 //! A run is started by `launch`, lives in `runner` and `driver`, and is seen through `watch`, `list` and `follow`.
-//! Push, rolling and blue-green releases and the proxies they switch are further stages: see `release`.
+//! What it does is a road of stages: see `release`.
 
 pub mod step;
 pub mod state;

@@ -28,7 +28,7 @@ use crate::release::run::{Left, Run};
 /// No set of secrets is larger.
 const MOST_SECRETS: u64 = 4 << 20;
 
-/// The exit code of the run, as product.md numbers them.
+/// The exit code of the run: those of the command line.
 #[must_use]
 pub fn runner(dir: &Path) -> ExitCode {
     // A session leader already: started by hand, or by systemd.

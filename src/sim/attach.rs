@@ -25,7 +25,6 @@ pub(super) fn answer(engine: &Arc<Engine>, name: &str, ask: &mut Ask) -> Answer 
         tty,
     };
     let (before, after) = (ask.flag("logs"), ask.flag("stream"));
-    engine.lines.mark_streaming(ask.line);
     let (ends, reply) = connect(engine, ask);
     let (pieces, input) = ends.into_out();
     if let Some(mut input) = input {

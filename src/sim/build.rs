@@ -54,7 +54,6 @@ pub(super) async fn answer(engine: &Arc<Engine>, ask: &mut Ask) -> Answer {
             "Error processing tar file(exit status 1): write /: no space left on device",
         ));
     }
-    engine.lines.mark_streaming(ask.line);
     let (pieces, reply) = stream("application/json");
     let builder = Builder {
         engine: Arc::clone(engine),

@@ -110,7 +110,6 @@ pub(super) fn wait(engine: &Arc<Engine>, name: &str, ask: &Ask) -> Answer {
         let container = world.container(name)?;
         (container.id.clone(), lives_ended(container))
     };
-    engine.lines.mark_streaming(ask.line);
     let (pieces, reply) = stream("application/json");
     let engine = Arc::clone(engine);
     let owner = Arc::clone(&engine);

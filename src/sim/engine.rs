@@ -194,10 +194,9 @@ impl Engine {
             let line = self.lines.open(stream);
             let engine = Arc::clone(&self);
             self.spawn(async move {
-                let id = line.id();
                 let service = service_fn(|request| {
                     let engine = Arc::clone(&engine);
-                    async move { Ok::<_, Infallible>(engine.answer(request, id).await) }
+                    async move { Ok::<_, Infallible>(engine.answer(request).await) }
                 });
                 let served = http1::Builder::new()
                     .serve_connection(TokioIo::new(line), service)
@@ -228,8 +227,8 @@ impl Engine {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>, line: u64) -> Reply {
-        let ask = Ask::read(request, line);
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Reply {
+        let ask = Ask::read(request);
         let (slow, failure) = self.note(&ask);
         if !slow.is_zero() {
             tokio::time::sleep(slow).await;

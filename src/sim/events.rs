@@ -219,7 +219,6 @@ pub(super) fn listen(engine: &Arc<Engine>, ask: &Ask) -> Answer {
             super::http::Sent::Whole(Some(text.into())),
         ));
     }
-    engine.lines.mark_streaming(ask.line);
     let (pieces, reply) = stream("application/json");
     let engine = Arc::clone(engine);
     let owner = Arc::clone(&engine);

@@ -169,7 +169,6 @@ pub(super) async fn start(engine: &Arc<Engine>, id: &str, ask: &mut Ask) -> Answ
     let (ends, reply) = if detached {
         (Ends::nowhere(), empty(StatusCode::OK))
     } else {
-        engine.lines.mark_streaming(ask.line);
         connect(engine, ask)
     };
     let (engine, id) = (Arc::clone(engine), id.to_owned());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use serde_json::Value;
 
-use super::behaviour::{Behaviour, Stream};
+use super::behaviour::Stream;
 use super::container::Health;
 use super::engine::{Engine, Failure};
 use super::fleet::plant;
@@ -62,11 +62,6 @@ impl EngineHandle {
         self.0.lines.cut_all();
     }
 
-    /// Breaks every connection with an endless answer on it, after so many more bytes: 3 is within a frame's header.
-    pub fn cut_streams_after(&self, bytes: usize) {
-        self.0.lines.cut_streams(bytes);
-    }
-
     #[must_use]
     pub fn connections(&self) -> usize {
         self.0.lines.count()
@@ -80,11 +75,6 @@ impl EngineHandle {
     /// Can be reached again after [`Self::refuse`].
     pub fn accept(&self) -> io::Result<()> {
         self.0.listen()
-    }
-
-    /// Removes the socket's file: there is nothing to connect to. [`Self::accept`] puts it back.
-    pub fn delete_socket(&self) -> io::Result<()> {
-        std::fs::remove_file(&self.0.socket)
     }
 
     /// SIGKILL: gone without a word, the socket's file stays.
@@ -199,35 +189,13 @@ impl EngineHandle {
 
     /// Writes lines to its log.
     pub fn print(&self, name: &str, text: &str) -> Result<(), Refusal> {
-        self.write(name, Stream::Out, text)
-    }
-
-    pub fn print_error(&self, name: &str, text: &str) -> Result<(), Refusal> {
-        self.write(name, Stream::Err, text)
-    }
-
-    fn write(&self, name: &str, stream: Stream, text: &str) -> Result<(), Refusal> {
         self.with(name, |world, id| {
             let now = world.next_moment();
             if let Ok(container) = world.container_mut(id) {
-                container.say(now, stream, text);
+                container.say(now, Stream::Out, text);
             }
             world.touch();
         })
-    }
-
-    /// What it does from its next start on.
-    pub fn behave(&self, name: &str, behaviour: Behaviour) -> Result<(), Refusal> {
-        self.with(name, |world, id| {
-            if let Ok(container) = world.container_mut(id) {
-                container.planted = Some(behaviour);
-            }
-        })
-    }
-
-    /// What every container of images with this `sim.behaviour` label does from its next start on.
-    pub fn teach(&self, label: &str, behaviour: Behaviour) {
-        self.0.world().behaviours.insert(label.to_owned(), behaviour);
     }
 
     /// Its inspection, as Docker would answer it.

@@ -146,12 +146,10 @@ pub(super) struct Ask {
     pub(super) body: Incoming,
     /// Present when the client wants the bare connection afterwards.
     pub(super) upgrade: Option<OnUpgrade>,
-    /// The connection it came on.
-    pub(super) line: u64,
 }
 
 impl Ask {
-    pub(super) fn read(mut request: Request<Incoming>, line: u64) -> Self {
+    pub(super) fn read(mut request: Request<Incoming>) -> Self {
         let upgrade = request
             .headers()
             .contains_key(UPGRADE)
@@ -184,7 +182,6 @@ impl Ask {
             query,
             body,
             upgrade,
-            line,
         }
     }
 

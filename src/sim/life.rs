@@ -1,5 +1,5 @@
 //! How containers start, end, are revived by their policies and after a crash of their daemon.
-//! The rules are Docker 20.10's as they were measured (`design/releases.md`, `research/deploy-peers.md`).
+//! The rules are Docker 20.10's as they were measured.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A connection that can be made to misbehave: stay silent, break off, break off in the middle of a frame.
+//! A connection that can be made to misbehave: stay silent, break off.
 //! Knows bytes only; what they say is `http`'s.
 
 use std::collections::BTreeMap;
@@ -23,19 +23,9 @@ struct All {
 
 #[derive(Debug, Default)]
 struct State {
-    fate: Fate,
-    streaming: bool,
+    is_broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum Fate {
-    #[default]
-    Whole,
-    /// Breaks off after so many more bytes are written.
-    After(usize),
-    Broken,
 }
 
 impl Lines {
@@ -52,13 +42,6 @@ impl Lines {
             id,
             stream,
             lines: Arc::clone(self),
-        }
-    }
-
-    /// Says that an endless answer runs on it: logs, events, stats, an attached terminal.
-    pub(super) fn mark_streaming(&self, id: u64) {
-        if let Some(line) = self.all().lines.get_mut(&id) {
-            line.streaming = true;
         }
     }
 
@@ -79,20 +62,7 @@ impl Lines {
     pub(super) fn cut_all(&self) {
         let mut all = self.all();
         for line in all.lines.values_mut() {
-            line.fate = Fate::Broken;
-        }
-        all.wake();
-    }
-
-    /// Every streaming connection breaks off `bytes` after what was written so far.
-    pub(super) fn cut_streams(&self, bytes: usize) {
-        let mut all = self.all();
-        for line in all.lines.values_mut().filter(|line| line.streaming) {
-            line.fate = if bytes == 0 {
-                Fate::Broken
-            } else {
-                Fate::After(bytes)
-            };
+            line.is_broken = true;
         }
         all.wake();
     }
@@ -117,12 +87,8 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// `Ready(Ok(limit))`: go on, writing at most `limit` bytes.
-    fn admitted(&self, context: &Context<'_>, writes: Direction) -> Poll<io::Result<Option<usize>>> {
+    /// `Ready(Ok)`: go on.
+    fn admitted(&self, context: &Context<'_>, writes: Direction) -> Poll<io::Result<()>> {
         let mut all = self.lines.all();
         let hung = all.hung;
         let Some(state) = all.lines.get_mut(&self.id) else {
@@ -133,22 +99,12 @@ impl Line {
             Direction::Read => state.reader = waker,
             Direction::Write => state.writer = waker,
         }
-        match state.fate {
-            Fate::Broken => Poll::Ready(Err(broken())),
-            Fate::Whole | Fate::After(_) if hung => Poll::Pending,
-            Fate::Whole => Poll::Ready(Ok(None)),
-            Fate::After(left) => Poll::Ready(Ok(Some(left))),
-        }
-    }
-
-    fn wrote(&self, bytes: usize) {
-        if let Some(state) = self.lines.all().lines.get_mut(&self.id)
-            && let Fate::After(left) = state.fate
-        {
-            state.fate = match left.saturating_sub(bytes) {
-                0 => Fate::Broken,
-                rest => Fate::After(rest),
-            };
+        if state.is_broken {
+            Poll::Ready(Err(broken()))
+        } else if hung {
+            Poll::Pending
+        } else {
+            Poll::Ready(Ok(()))
         }
     }
 }
@@ -178,7 +134,7 @@ impl AsyncRead for Line {
         match self.admitted(context, Direction::Read) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(_)) => Pin::new(&mut self.stream).poll_read(context, buffer),
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_read(context, buffer),
         }
     }
 }
@@ -189,17 +145,11 @@ impl AsyncWrite for Line {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let limit = match self.admitted(context, Direction::Write) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            Poll::Ready(Ok(limit)) => limit.unwrap_or(bytes.len()),
-        };
-        let part = bytes.get(..limit).unwrap_or(bytes);
-        let poll = Pin::new(&mut self.stream).poll_write(context, part);
-        if let Poll::Ready(Ok(count)) = poll {
-            self.wrote(count);
+        match self.admitted(context, Direction::Write) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write(context, bytes),
         }
-        poll
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -201,9 +201,7 @@ pub(super) fn answer(engine: &Arc<Engine>, name: &str, ask: &Ask) -> Answer {
         return Err(bad("Bad parameters: you must choose at least one stream"));
     }
     let follow = ask.flag("follow");
-    if follow {
-        engine.lines.mark_streaming(ask.line);
-    }
+    if follow {}
     let content = if wanted.tty {
         "application/vnd.docker.raw-stream"
     } else {

@@ -138,7 +138,6 @@ pub(super) fn push(engine: &Arc<Engine>, name: &str, ask: &Ask) -> Answer {
     let image = engine.world().images.find(&format!("{name}:{tag}")).cloned();
     let image =
         image.ok_or_else(|| missing(format!("An image does not exist locally with the tag: {name}")))?;
-    engine.lines.mark_streaming(ask.line);
     let (pieces, reply) = stream("application/json");
     let (engine, name, tag) = (Arc::clone(engine), name.to_owned(), tag.to_owned());
     Arc::clone(&engine).spawn(async move {
@@ -219,7 +218,6 @@ pub(super) fn pull(engine: &Arc<Engine>, ask: &Ask) -> Answer {
             "manifest for {reference} not found: manifest unknown: manifest unknown"
         ))
     })?;
-    engine.lines.mark_streaming(ask.line);
     let (pieces, reply) = stream("application/json");
     let pulling = Pulling {
         engine: Arc::clone(engine),

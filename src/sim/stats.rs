@@ -24,9 +24,6 @@ pub(super) fn answer(engine: &Arc<Engine>, name: &str, ask: &Ask) -> Answer {
     let id = engine.world().container(name)?.id.clone();
     let going_on = ask.query("stream").is_none() || ask.flag("stream");
     let at_once = ask.flag("one-shot");
-    if going_on {
-        engine.lines.mark_streaming(ask.line);
-    }
     let (pieces, reply) = stream("application/json");
     let engine = Arc::clone(engine);
     let owner = Arc::clone(&engine);

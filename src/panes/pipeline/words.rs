@@ -25,12 +25,7 @@ pub fn title(run: &RunView) -> Row {
     if !run.image.is_empty() {
         row.push((Tone::Dim, format!("  {}", run.image)));
     }
-    let who = if run.machine.is_empty() {
-        run.actor.clone()
-    } else {
-        format!("{}@{}", run.actor, run.machine)
-    };
-    row.push((Tone::Dim, format!("  by {who}")));
+    row.push((Tone::Dim, format!("  by {}", run.by())));
     if let Some(reason) = &run.reason {
         row.push((Tone::Dim, format!("  “{reason}”")));
     }

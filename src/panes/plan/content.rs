@@ -5,6 +5,7 @@ use super::PlanState;
 use crate::domain::ids::ReleaseNumber;
 use crate::domain::plan::{PlanView, RunRequest};
 use crate::domain::run::RunKind;
+use crate::domain::text::capital;
 use crate::domain::units::{Stamp, short_span};
 use crate::panes::page::{Row, Tone, entry, row};
 use crate::ui::ansi::{clean, rows as broken};
@@ -167,12 +168,4 @@ pub fn title(request: &RunRequest) -> String {
         RunKind::Pipeline => format!("Run the pipeline of {subject}"),
         kind => format!("{} {subject}", capital(kind.word())),
     }
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters
-        .next()
-        .map(|first| first.to_uppercase().chain(letters).collect())
-        .unwrap_or_default()
 }

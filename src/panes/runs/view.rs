@@ -102,11 +102,6 @@ fn cells<'a>(model: &Model, run: &RunView, theme: &Theme) -> Row<'a> {
         (None, Some(to)) => to.to_string(),
         (_, None) => theme.glyphs.none.to_owned(),
     };
-    let who = if run.machine.is_empty() {
-        run.actor.clone()
-    } else {
-        format!("{}@{}", run.actor, run.machine)
-    };
     let text = |text: &str, style: Style| Line::styled(clean(text).into_owned(), style);
     Row {
         sign: Span::styled(glyph, style(tone, theme)),
@@ -116,7 +111,7 @@ fn cells<'a>(model: &Model, run: &RunView, theme: &Theme) -> Row<'a> {
             text(run.kind.word(), theme.text),
             text(&release, theme.text),
             text(&result(run), style(tone, theme)),
-            text(&who, theme.text),
+            text(&run.by(), theme.text),
             text(&short_span(run.started.until(model.now.wall)), theme.dim),
             text(&took, theme.dim),
             text(&clock::day(run.started), theme.dim),
