@@ -22,7 +22,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::logs::FollowId;
 use crate::domain::order::Access;
-use crate::domain::run::{RunStatus, RunView};
+use crate::domain::run::RunView;
 use crate::domain::units::Now;
 use crate::panes::{
     containers::Containers, detail::DetailPage, hosts::Hosts, logs::Logs, pipeline::Pipeline, plan::PlanPage,
