@@ -201,7 +201,6 @@ pub(super) fn answer(engine: &Arc<Engine>, name: &str, ask: &Ask) -> Answer {
         return Err(bad("Bad parameters: you must choose at least one stream"));
     }
     let follow = ask.flag("follow");
-    if follow {}
     let content = if wanted.tty {
         "application/vnd.docker.raw-stream"
     } else {

@@ -100,8 +100,13 @@ fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area
             );
         }
         Answer::Typed { word, line } => {
-            let whole = format!("Type {word} and Enter to do it, Esc leaves: ");
-            let short = format!("Type {word}: ");
+            let not_it = if word.starts_with(line.text()) {
+                ""
+            } else {
+                "That is not it. "
+            };
+            let whole = format!("{not_it}Type {word} and Enter to do it, Esc leaves: ");
+            let short = format!("{not_it}Type {word}: ");
             draw_line(frame, inner, (&whole, &short), width(word), line, theme);
         }
         Answer::Reasoned { line } => {

@@ -1,6 +1,8 @@
 //! Whether the image of a release has space where it is not yet: looked at before the key is confirmed.
 //! Changes nothing, so that where a command in a container would have to be run it only says that it does not know.
 
+use std::collections::BTreeMap;
+
 use super::image_of;
 use crate::domain::ids::HostName;
 use crate::domain::plan::PlanView;
@@ -39,6 +41,7 @@ pub(super) async fn look(plan: &Plan, facts: &Facts, readers: &mut Readers<'_>, 
     let Some(from) = readers.daemon(&name).await else {
         return;
     };
+    let mut unknown: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (name, to) in lacking {
         let space = space::space(&from, &to, &id).await;
         view.refusals.extend(space.fault(&view.image, name));
@@ -46,10 +49,14 @@ pub(super) async fn look(plan: &Plan, facts: &Facts, readers: &mut Readers<'_>, 
             Space::Enough { size, free } => view
                 .order
                 .push(format!("up to {size} come to {name}, where {free} are free")),
-            Space::Unknown { why } => view.warnings.push(format!(
-                "whether there is room for the image on {name} is not known: {why}"
-            )),
+            Space::Unknown { why } => unknown.entry(why).or_default().push(name.as_str()),
             Space::TooLittle { .. } => {}
         }
+    }
+    for (why, hosts) in unknown {
+        let hosts = hosts.join(", ");
+        view.warnings.push(format!(
+            "whether there is room for the image on {hosts} is not known: {why}"
+        ));
     }
 }
