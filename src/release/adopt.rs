@@ -304,6 +304,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
         wake,
         make: BTreeSet::new(),
         replicas: deploy.replicas,
+        gate: Some(deploy.gate.clone()),
         keep: BTreeSet::new(),
         kept: BTreeMap::new(),
         past: None,

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::adopt::{self, Adopted};
+use super::again::{Again, again};
 use super::copies::{Past, joined};
 use super::destination::{self, current, destination};
 use super::facts::HostFacts;
@@ -14,7 +15,7 @@ use super::plan::Plan;
 use super::replica::{Kept, Replica};
 use super::snapshot::Snapshot;
 use super::spec::{self, Seals};
-use crate::config::service::Spec;
+use crate::config::service::{Gate, Spec};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, HostName, ImageId, ReleaseNumber};
 use crate::domain::reference::Reference;
@@ -48,10 +49,13 @@ pub struct Decision {
     pub snapshot: Snapshot,
     /// Kept containers that a rollback starts again, by host.
     pub wake: BTreeMap<HostName, Vec<ContainerId>>,
-    /// Hosts where new containers are made.
+    /// Hosts where new containers are made: all of them, or those that are not kept.
     pub make: BTreeSet<HostName>,
-    /// New containers on each of those hosts.
+    /// Containers of the release on each host.
     pub replicas: u32,
+    /// What they are good by; absent: an earlier program decided it, and the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// Releases whose containers stay.
     pub keep: BTreeSet<ReleaseNumber>,
     /// What the new containers' labels say of the kept releases before.
@@ -121,6 +125,7 @@ impl Decision {
             wake: BTreeMap::new(),
             make: order.iter().cloned().collect(),
             replicas: deploy.replicas,
+            gate: Some(deploy.gate.clone()),
             keep: BTreeSet::new(),
             kept: BTreeMap::new(),
             past: None,
@@ -140,24 +145,9 @@ impl Decision {
         let from = current(order, facts, history.as_ref());
         let release = destination(plan, order, facts, history.as_ref(), from)?;
         let entry = history.as_ref().and_then(|ledger| ledger.release(release));
-        let mut wake = BTreeMap::new();
-        let mut make = BTreeSet::new();
-        let mut notes = notes(order, facts, history.as_ref());
-        for host in order {
-            let kept: Vec<ContainerId> = of(host, facts)
-                .iter()
-                .filter(|replica| replica.release == Some(release))
-                .map(|replica| replica.id.clone())
-                .collect();
-            if kept.is_empty() {
-                notes.push(format!(
-                    "{host} keeps no container of {release}: it is created again from the ledger, with today's secrets"
-                ));
-                make.insert(host.clone());
-            } else {
-                wake.insert(host.clone(), kept);
-            }
-        }
+        let then = entry.and_then(|entry| entry.replicas);
+        let Again { wake, make, notes } = again(release, then, order, facts);
+        let replicas = then.unwrap_or(deploy.replicas);
         if let (Some(host), Some(entry)) = (make.first(), entry) {
             adopt::can_be_made_again(plan, host, entry)?;
         }
@@ -167,7 +157,7 @@ impl Decision {
             .find(|(_, replica)| replica.release == Some(release))
             .and_then(|(host, replica)| Some((host.clone(), ImageId::parse(&replica.image).ok()?)));
         // With ledger and containers gone, a later release's labels still say which image it was.
-        let labelled = replicas(order, facts).find_map(|replica| replica.kept.get(&release));
+        let labelled = self::replicas(order, facts).find_map(|replica| replica.kept.get(&release));
         let image = match (entry, kept_image) {
             (Some(entry), kept) => Picked {
                 id: entry.image.clone(),
@@ -219,12 +209,15 @@ impl Decision {
             snapshot: Self::snapshot_of(order, facts),
             wake,
             make,
-            replicas: deploy.replicas,
+            replicas,
+            gate: entry
+                .and_then(|entry| entry.gate.clone())
+                .or_else(|| Some(deploy.gate.clone())),
             keep: BTreeSet::new(),
             kept: BTreeMap::new(),
             past: None,
             adopted: entry.and_then(|entry| entry.adopted.clone()),
-            notes,
+            notes: [self::notes(order, facts, history.as_ref()), notes].concat(),
         };
         decision.keep_last(deploy.keep, history.as_ref());
         Ok(decision)
@@ -255,6 +248,12 @@ impl Decision {
             .iter()
             .map(|(host, seen)| (host.clone(), seen.engine.daemon_id.clone()))
             .collect()
+    }
+
+    fn daemons_of_targets(&self) -> BTreeMap<HostName, String> {
+        let is_target = |(host, _): &(&HostName, &String)| self.order.contains(*host);
+        let its = self.daemons.iter().filter(is_target);
+        its.map(|(host, id)| (host.clone(), id.clone())).collect()
     }
 
     /// The new one, the one before, the last one that was everywhere, and the last committed ones up to `keep`.
@@ -304,7 +303,12 @@ impl Decision {
             spec: self.spec.clone(),
             spec_hash: self.spec_hash.clone(),
             seals: self.seals.clone(),
+            // What was adopted may be as many as it likes on each host.
+            replicas: self.adopted.is_none().then_some(self.replicas),
+            gate: self.gate.clone(),
             hosts: self.order.clone(),
+            daemons: self.daemons_of_targets(),
+            whole: Some(true),
             promoted: plan.promoted.clone(),
             adopted: self.adopted.clone(),
             result,
@@ -346,7 +350,7 @@ fn by_labels(
     })
 }
 
-fn of<'a>(host: &HostName, facts: &'a Facts) -> &'a [Replica] {
+pub(super) fn of<'a>(host: &HostName, facts: &'a Facts) -> &'a [Replica] {
     facts.get(host).map_or(&[], |seen| seen.replicas.as_slice())
 }
 

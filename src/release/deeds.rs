@@ -85,10 +85,10 @@ impl<'a> Scene<'a> {
     /// Its place among those that come up here, or among those that go; what is neither goes with the last.
     fn place(&self, replica: &Replica) -> usize {
         let place = if self.is_new(replica) {
-            match self.decision.wake.get(self.host) {
-                Some(woken) => woken.iter().position(|id| *id == replica.id),
-                None => self.names().iter().position(|name| *name == replica.name),
-            }
+            let woken = self.woken();
+            let made = || self.names().iter().position(|name| *name == replica.name);
+            let place = woken.iter().position(|id| *id == replica.id);
+            place.or_else(|| made().map(|at| woken.len() + at))
         } else {
             let going = self.before().iter();
             going
@@ -113,12 +113,12 @@ impl<'a> Scene<'a> {
     /// Is it part of what this run brings up?
     #[must_use]
     pub fn is_new(&self, replica: &Replica) -> bool {
-        let woken = self
-            .decision
-            .wake
-            .get(self.host)
-            .is_some_and(|ids| ids.contains(&replica.id));
-        woken || self.is_made(replica)
+        self.woken().contains(&replica.id) || self.is_made(replica)
+    }
+
+    /// Kept containers that the run starts again here.
+    fn woken(&self) -> &'a [ContainerId] {
+        self.decision.wake.get(self.host).map_or(&[], Vec::as_slice)
     }
 
     fn is_made(&self, replica: &Replica) -> bool {
@@ -146,13 +146,21 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// The names that this run makes here.
+    /// The names that this run makes here: beside those that are kept as many as are missing.
     fn names(&self) -> Vec<String> {
         if !self.decision.make.contains(self.host) {
             return Vec::new();
         }
+        let woken = self.woken();
+        let is_kept = |name: &String| {
+            let mut kept = self.before().iter().filter(|was| woken.contains(&was.id));
+            kept.any(|was| was.name == *name)
+        };
+        let wanted = usize::try_from(self.decision.replicas).unwrap_or(usize::MAX);
         (1..=self.decision.replicas)
             .map(|n| self.plan.subject.replica_name(self.decision.release, n))
+            .filter(|name| !is_kept(name))
+            .take(wanted.saturating_sub(woken.len()))
             .collect()
     }
 
@@ -330,11 +338,9 @@ impl<'a> Scene<'a> {
                 Deed::Start { .. } | Deed::Stop { .. } | Deed::Policy { .. } | Deed::Remove { .. } => None,
             })
             .collect();
-        if let Some(woken) = self.decision.wake.get(host) {
-            for id in woken {
-                if !now.iter().any(|replica| replica.id == *id) {
-                    found.push(format!("{host}: the kept container {} is gone", id.short()));
-                }
+        for id in self.woken() {
+            if !now.iter().any(|replica| replica.id == *id) {
+                found.push(format!("{host}: the kept container {} is gone", id.short()));
             }
         }
         let last = Policy::from(&self.decision.spec.restart);

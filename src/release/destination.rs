@@ -1,7 +1,7 @@
 //! What is active, and where a rollback goes: by the history, else by what the containers' labels say.
 //! Never by date, and never to what was only on some of the hosts.
 
-use super::decision::{Facts, replicas};
+use super::decision::{Facts, of, replicas};
 use super::ledger::{Ledger, LedgerEntry};
 use super::plan::Plan;
 use super::replica::Replica;
@@ -16,7 +16,7 @@ pub(super) fn last_whole(
 ) -> Option<ReleaseNumber> {
     let mut committed = history?.committed();
     committed
-        .rfind(|entry| entry.release != but && entry.is_everywhere(order))
+        .rfind(|entry| entry.release != but && entry.is_whole(order))
         .map(|entry| entry.release)
 }
 
@@ -33,8 +33,20 @@ pub(super) fn current(order: &[HostName], facts: &Facts, history: Option<&Ledger
         })
 }
 
-/// The last release before the present one that was committed on all hosts; never merely the second newest. Where the last
-/// run was paused, the present one is on some hosts only: then it is the last that was on all of them.
+/// Do the hosts that the last commit was for run something else, or nothing of it? Then its release may be gone back
+/// to: a run died midway and its locks were taken away, or its containers fell over.
+fn is_left(last: &LedgerEntry, order: &[HostName], facts: &Facts) -> bool {
+    let daemon = |host| facts.get(host).map(|seen| seen.engine.daemon_id.as_str());
+    let its = order.iter().filter(|host| last.was_for(host, daemon(*host)));
+    its.map(|host| of(host, facts)).any(|there| {
+        let mut up = there.iter().filter(|replica| replica.state.is_up()).peekable();
+        up.peek().is_none() || up.any(|replica| replica.release != Some(last.release))
+    })
+}
+
+/// The last release before the present one that was committed on all hosts of its run; never merely the second newest.
+/// Where the hosts are split, by a run that was paused or one that died, it is the last that was on all of them, the
+/// present one among them.
 pub(super) fn destination(
     plan: &Plan,
     order: &[HostName],
@@ -43,9 +55,9 @@ pub(super) fn destination(
     from: Option<ReleaseNumber>,
 ) -> Result<ReleaseNumber, Fault> {
     let what = || format!("roll back {}", plan.subject);
-    let everywhere = |entry: &&LedgerEntry| entry.is_everywhere(order);
+    let is_whole = |entry: &&LedgerEntry| entry.is_whole(order);
     let last = history.and_then(|ledger| ledger.committed().next_back());
-    let is_split = last.is_some_and(|entry| !entry.is_everywhere(order));
+    let is_split = last.is_some_and(|entry| !entry.is_whole(order) || is_left(entry, order, facts));
     if let Some(wanted) = plan.to {
         let is_labelled = |replica: &Replica| {
             let before = replica.previous.filter(|_| replica.release == from);
@@ -54,7 +66,7 @@ pub(super) fn destination(
         let known = match history {
             Some(ledger) => ledger
                 .committed()
-                .filter(everywhere)
+                .filter(is_whole)
                 .any(|entry| entry.release == wanted),
             None => replicas(order, facts).any(is_labelled),
         };
@@ -72,14 +84,11 @@ pub(super) fn destination(
     }
     let from = from.ok_or_else(|| Fault::new(what(), "it was never released here"))?;
     let by_history = history.and_then(|ledger| {
-        if is_split {
-            return ledger.committed().rfind(everywhere).map(|entry| entry.release);
-        }
         // Last by commit: a higher number that was gone back from is no better for it.
-        let mut before = ledger
-            .committed()
-            .filter(|entry| entry.is_everywhere(order) && entry.release < from);
-        before.next_back().map(|entry| entry.release)
+        let mut whole = ledger.committed().filter(is_whole);
+        whole
+            .rfind(|entry| is_split || entry.release < from)
+            .map(|entry| entry.release)
     });
     let by_labels = || {
         replicas(order, facts)

@@ -1,7 +1,7 @@
 //! The history of a service as every one of its hosts keeps it: NDJSON, newest last, without secrets.
 //! Two files are written in turn, so that a write cut in half leaves the other one whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::adopt::Adopted;
 use super::promote::Promoted;
 use super::spec::Seals;
-use crate::config::service::Spec;
+use crate::config::service::{Gate, Spec};
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber, RunId};
 use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
@@ -72,7 +72,19 @@ pub struct LedgerEntry {
     /// Of the secrets that it ran with.
     #[serde(default, skip_serializing_if = "Seals::is_empty")]
     pub seals: Seals,
+    /// Of each host. Earlier programs wrote neither this nor the gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<u32>,
+    /// What they were good by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     pub hosts: Vec<HostName>,
+    /// These hosts by their daemons' ids: another bastion may call them otherwise.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub daemons: BTreeMap<HostName, String>,
+    /// Was it for all hosts of its run? Absent: an earlier program wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<bool>,
     /// A promotion: whose release it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted: Option<Promoted>,
@@ -88,10 +100,28 @@ impl LedgerEntry {
         self.result == LedgerResult::Committed
     }
 
-    /// Was it on all of these?
+    /// Was it for all hosts that its run had, whichever the service has by now? Of an earlier program's only the names
+    /// can be compared with `hosts`.
     #[must_use]
-    pub fn is_everywhere(&self, hosts: &[HostName]) -> bool {
-        hosts.iter().all(|host| self.hosts.contains(host))
+    pub fn is_whole(&self, hosts: &[HostName]) -> bool {
+        self.whole
+            .unwrap_or_else(|| hosts.iter().all(|host| self.hosts.contains(host)))
+    }
+
+    /// Was it for this host, whatever it was called then?
+    #[must_use]
+    pub fn was_for(&self, host: &HostName, daemon: Option<&str>) -> bool {
+        match daemon.filter(|id| !id.is_empty()) {
+            Some(id) if !self.daemons.is_empty() => self.daemons.values().any(|known| known == id),
+            Some(_) | None => self.hosts.contains(host),
+        }
+    }
+
+    /// Only these of its hosts are kept.
+    pub fn only_for(&mut self, kept: &BTreeSet<HostName>) {
+        self.whole = Some(self.hosts.iter().all(|host| kept.contains(host)));
+        self.hosts.retain(|host| kept.contains(host));
+        self.daemons.retain(|host, _| kept.contains(host));
     }
 }
 
@@ -327,7 +357,11 @@ pub(super) mod tests {
             spec: Spec::default(),
             spec_hash: "0".to_owned(),
             seals: Seals::new(),
+            replicas: None,
+            gate: None,
             hosts: Vec::new(),
+            daemons: BTreeMap::new(),
+            whole: None,
             promoted: None,
             adopted: None,
             result: LedgerResult::Committed,

@@ -13,23 +13,26 @@ pub fn notes(plan: &Plan, decision: &Decision, history: Option<&Ledger>) -> Vec<
     let Some(last) = history.and_then(|ledger| ledger.committed().next_back()) else {
         return Vec::new();
     };
-    let mut notes = hosts(plan, last);
+    let mut notes = hosts(decision, last);
     notes.extend(another(plan, decision, last));
     notes
 }
 
-fn hosts(plan: &Plan, last: &LedgerEntry) -> Vec<String> {
+/// The same daemon under another name is the same host.
+fn hosts(decision: &Decision, last: &LedgerEntry) -> Vec<String> {
     let release = last.release;
-    let gone: Vec<&str> = last
-        .hosts
+    let daemon = |host: &HostName| decision.daemons.get(host).map(String::as_str);
+    let is_here = |then: &&HostName| match last.daemons.get(*then) {
+        Some(id) if !id.is_empty() => decision.order.iter().any(|host| daemon(host) == Some(id)),
+        Some(_) | None => decision.order.contains(*then),
+    };
+    let gone = last.hosts.iter().filter(|host| !is_here(host));
+    let gone: Vec<&str> = gone.map(HostName::as_str).collect();
+    let is_new = |host: &&HostName| !last.was_for(host, daemon(*host));
+    let come: Vec<&str> = decision
+        .order
         .iter()
-        .filter(|host| !plan.targets.contains(*host))
-        .map(HostName::as_str)
-        .collect();
-    let come: Vec<&str> = plan
-        .targets
-        .iter()
-        .filter(|host| !last.hosts.contains(*host))
+        .filter(is_new)
         .map(HostName::as_str)
         .collect();
     let mut notes = Vec::new();

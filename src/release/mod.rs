@@ -17,6 +17,7 @@ pub mod adopt;
 pub mod decision;
 pub mod foreseen;
 mod destination;
+mod again;
 pub mod shelf;
 pub mod left;
 pub mod run;

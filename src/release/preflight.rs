@@ -60,7 +60,7 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
             }
             if decision.replicas > 1 && !decision.spec.ports.is_empty() && !decision.make.is_empty() {
                 found.push(Fault::new(
-                    format!("deploy {}", plan.subject),
+                    format!("{} {}", plan.kind.word(), plan.subject),
                     format!(
                         "{} replicas on one host cannot publish the same port",
                         decision.replicas

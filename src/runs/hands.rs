@@ -26,7 +26,6 @@ use super::step::fence::{Fence, Renewed};
 use super::step::lock::Pinned;
 use super::step::{Progress as _, adopt, carry, gate, lock, replicas, spent, survey};
 use crate::config::Host;
-use crate::config::service::Gate;
 use crate::domain::fault::Fault;
 use crate::domain::host::EngineKind;
 use crate::domain::ids::{ContainerId, HostName, ImageId};
@@ -456,7 +455,8 @@ impl Hands {
         let decision = self.decision()?;
         let scene = self.scene(&decision, &step.host).at(&step.stage);
         let deploy = self.plan.deploy();
-        let mut limits = deploy.map_or_else(Gate::default, |deploy| deploy.gate.clone());
+        let of_release = decision.gate.as_ref().or_else(|| Some(&deploy.as_ref()?.gate));
+        let mut limits = of_release.cloned().unwrap_or_default();
         if step.stage == Stage::Bake {
             limits.steady = deploy.map_or(Duration::ZERO, |deploy| deploy.bake);
             limits.within = limits.within.saturating_add(limits.steady);

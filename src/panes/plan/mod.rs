@@ -102,14 +102,14 @@ fn choose(model: &mut Model) -> Vec<Effect> {
     let Some(chosen) = shelf.selected() else {
         return Vec::new();
     };
-    if let Some(why) = &chosen.refused {
-        let words = format!("not to {}: {why}", chosen.release);
-        model.say(words);
-        return Vec::new();
-    }
     if chosen.default {
         let plan = shelf.plan.clone();
         show(model, plan);
+        return Vec::new();
+    }
+    if let Some(why) = &chosen.refused {
+        let words = format!("not to {}: {why}", chosen.release);
+        model.say(words);
         return Vec::new();
     }
     let request = RunRequest {

@@ -21,7 +21,7 @@ impl Hands {
         let other = self.other_copies(host, &decision).await;
         let mut entry = decision.ledger_entry(&self.plan, pen::now(), LedgerResult::Committed);
         if let Some(kept) = &self.held().kept {
-            entry.hosts.retain(|host| kept.contains(host));
+            entry.only_for(kept);
         }
         ledger::append(&self.fence_of(host)?, other.as_ref(), entry).await?;
         Ok(Finding::Nothing)
@@ -97,7 +97,7 @@ impl Hands {
             return Ok(Finding::Unknown { why });
         }
         let committed = seen.committed().find(|entry| entry.run == *run);
-        let part = committed.filter(|entry| !entry.is_everywhere(&decision.order));
+        let part = committed.filter(|entry| !entry.is_whole(&decision.order));
         Ok(Finding::Committed {
             yes: committed.is_some(),
             part: part.map(|entry| entry.hosts.iter().cloned().collect()),

@@ -43,9 +43,8 @@ pub(super) fn describe(
         });
     }
     let to = decision.release;
-    let old = decision
-        .from
-        .map_or_else(|| "what runs".to_owned(), |from| from.to_string());
+    let from = decision.from.filter(|from| *from != to);
+    let old = from.map_or_else(|| "what runs".to_owned(), |from| from.to_string());
     if !decision.wake.is_empty() {
         view.order.push(format!(
             "the kept containers of {to} on {}{}",
@@ -58,20 +57,29 @@ pub(super) fn describe(
         ));
     }
     if !decision.make.is_empty() {
-        view.order.push(format!(
-            "create {to} on {}, {} each",
-            names(decision.make.iter().collect()),
-            decision.replicas
-        ));
+        let (some, all): (Vec<&HostName>, Vec<&HostName>) = decision
+            .make
+            .iter()
+            .partition(|host| decision.wake.contains_key(*host));
+        if !all.is_empty() {
+            let each = decision.replicas;
+            view.order
+                .push(format!("create {to} on {}, {each} each", names(all)));
+        }
+        if !some.is_empty() {
+            view.order
+                .push(format!("create what is missing of {to} on {}", names(some)));
+        }
     }
     if let Some(deploy) = plan.deploy() {
+        let gate = decision.gate.as_ref().unwrap_or(&deploy.gate);
         let mut good = format!(
             "steady for {} s, within {} s",
-            deploy.gate.steady.as_secs(),
-            deploy.gate.within.as_secs()
+            gate.steady.as_secs(),
+            gate.within.as_secs()
         );
-        if let Some(probe) = &deploy.gate.probe {
-            let times = match deploy.gate.times {
+        if let Some(probe) = &gate.probe {
+            let times = match gate.times {
                 1 => String::new(),
                 times => format!(" {times} times in a row"),
             };

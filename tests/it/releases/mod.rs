@@ -9,6 +9,7 @@ mod crowd;
 mod environments;
 mod fence;
 mod forged;
+mod goals;
 mod history;
 mod hostile;
 mod past;

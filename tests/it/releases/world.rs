@@ -322,7 +322,7 @@ impl World {
                 let decision = run.decision().unwrap();
                 let mut entry = decision.ledger_entry(run.plan(), at, LedgerResult::Committed);
                 if let Some(part) = run.part() {
-                    entry.hosts.retain(|host| part.hosts.contains(host));
+                    entry.only_for(&part.hosts);
                 }
                 let others = self
                     .hosts
@@ -346,7 +346,7 @@ impl World {
                 let run = &run.plan().run;
                 let ledger = &self.hosts[name].ledger;
                 let committed = ledger.committed().find(|entry| entry.run == *run);
-                let part = committed.filter(|entry| !entry.is_everywhere(&decision.order));
+                let part = committed.filter(|entry| !entry.is_whole(&decision.order));
                 Ok(Finding::Committed {
                     yes: committed.is_some(),
                     superseded: decision.is_superseded(run, ledger),

@@ -1,0 +1,55 @@
+//! What a rollback starts again and what it makes anew, host by host: as many as the release had.
+//! Decides only; whether that can be made is asked in `decision`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::decision::{Facts, of};
+use crate::domain::ids::{ContainerId, HostName, ReleaseNumber};
+
+/// Kept containers that are started, and the hosts where some are missing.
+pub(super) struct Again {
+    pub(super) wake: BTreeMap<HostName, Vec<ContainerId>>,
+    pub(super) make: BTreeSet<HostName>,
+    /// What a person should know of it.
+    pub(super) notes: Vec<String>,
+}
+
+/// `replicas`: of each host, as its ledger has it; absent, whatever is kept of it counts as all of it.
+pub(super) fn again(
+    release: ReleaseNumber,
+    replicas: Option<u32>,
+    order: &[HostName],
+    facts: &Facts,
+) -> Again {
+    let mut again = Again {
+        wake: BTreeMap::new(),
+        make: BTreeSet::new(),
+        notes: Vec::new(),
+    };
+    let wanted = replicas.and_then(|count| usize::try_from(count).ok());
+    for host in order {
+        let kept: Vec<ContainerId> = of(host, facts)
+            .iter()
+            .filter(|replica| replica.release == Some(release))
+            .map(|replica| replica.id.clone())
+            .collect();
+        let note = match (kept.len(), wanted) {
+            (0, _) => Some(format!(
+                "{host} keeps no container of {release}: it is created again from the ledger, with today's secrets"
+            )),
+            (few, Some(wanted)) if few < wanted => Some(format!(
+                "{host} keeps {few} of {wanted} containers of {release}: the missing ones are created again from the \
+                 ledger, with today's secrets"
+            )),
+            (_, _) => None,
+        };
+        if let Some(note) = note {
+            again.notes.push(note);
+            again.make.insert(host.clone());
+        }
+        if !kept.is_empty() {
+            again.wake.insert(host.clone(), kept);
+        }
+    }
+    again
+}
