@@ -91,7 +91,7 @@ async fn one(setup: &Setup, known: &Unfinished, confirm: &[String]) -> (Exit, Op
     if let Err(exit) = is_confirmed {
         return (exit, None);
     }
-    let run = Some(known.run.clone());
+    let run = known.run.clone();
     match Box::pin(runs::recover(&setup.state, &setup.config, run, setup.access)).await {
         Ok(Recovery::Started(id)) => run::watch(setup, &id).await,
         Ok(Recovery::Unlocked { run, hosts }) => {

@@ -31,6 +31,23 @@ fn patience() -> Duration {
     Duration::from_secs(2)
 }
 
+impl Gate {
+    /// As it can be used on this machine: a file of authorities that another one named is not read here.
+    #[must_use]
+    pub fn with_files_of(mut self, here: &Self) -> Self {
+        let ca = match &here.probe {
+            Some(Probe::Http(probe)) => probe.tls.as_ref().and_then(|tls| tls.ca.clone()),
+            Some(Probe::Tcp(_)) | None => None,
+        };
+        if let Some(Probe::Http(probe)) = &mut self.probe
+            && let Some(tls) = &mut probe.tls
+        {
+            tls.ca = ca;
+        }
+        self
+    }
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Self {

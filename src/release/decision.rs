@@ -210,9 +210,10 @@ impl Decision {
             wake,
             make,
             replicas,
-            gate: entry
-                .and_then(|entry| entry.gate.clone())
-                .or_else(|| Some(deploy.gate.clone())),
+            gate: Some(match entry.and_then(|entry| entry.gate.clone()) {
+                Some(gate) => gate.with_files_of(&deploy.gate),
+                None => deploy.gate.clone(),
+            }),
             keep: BTreeSet::new(),
             kept: BTreeMap::new(),
             past: None,

@@ -35,6 +35,8 @@ pub enum Fact {
     Taken(HostName, String),
     /// Somebody wants it undone; the second time: stopped where it is.
     Cancelled(String),
+    /// What it writes fits only into what was reserved for it.
+    Full(String),
     /// Another run of the service is under way, and this one does not wait for it any longer.
     Late(String),
     /// What it stands on did not come to be: why.
@@ -225,6 +227,7 @@ impl Run {
             Fact::HostLost(host, why) => self.lose(&host, &why, &mut actions),
             Fact::Taken(host, why) => self.fenced(&host, &why, &mut actions),
             Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
+            Fact::Full(why) => self.turn_back(why, 1, &mut actions),
             Fact::Late(behind) => {
                 self.never(format!("{}: {behind} is under way", super::preflight::LOCKED), 4);
             }

@@ -73,6 +73,8 @@ pub struct Driver {
     under_way: BTreeMap<Step, Doing>,
     leases: JoinSet<()>,
     wishes: usize,
+    /// That its disk is full was said.
+    is_tight: bool,
 }
 
 impl Driver {
@@ -86,6 +88,7 @@ impl Driver {
             under_way: BTreeMap::new(),
             leases: JoinSet::new(),
             wishes: 0,
+            is_tight: false,
         }
     }
 
@@ -151,6 +154,10 @@ impl Driver {
                 if let Some(ended) = self.carry(action, &lost)? {
                     return Ok(ended);
                 }
+            }
+            if let Some(fact) = self.filled_up() {
+                actions.extend(self.run.on(fact));
+                continue;
             }
             let fact = tokio::select! {
                 biased;
@@ -233,7 +240,8 @@ impl Driver {
         self.under_way.insert(step, doing);
     }
 
-    /// The first time what can end early is asked to; the second time everything is.
+    /// The first time what can end early is asked to; the second time everything is, but for the commit: whether it was
+    /// written is known by its answer, or by nobody.
     fn interrupt(&mut self) {
         let stops = self.hands.interrupt.is_cancelled();
         if stops {
@@ -243,7 +251,7 @@ impl Driver {
         let until = Some(Instant::now() + GRACE);
         for (step, doing) in &mut self.under_way {
             let ends = step.stage.can_be_interrupted() && !self.run.plan().is_always(&step.stage);
-            if stops || ends {
+            if ends || stops && step.stage != Stage::Commit {
                 doing.until = doing.until.or(until);
             }
         }
@@ -312,6 +320,14 @@ impl Driver {
             self.leases
                 .spawn(lease::keep(hands, step.host.clone(), lost.clone()));
         }
+    }
+
+    fn filled_up(&mut self) -> Option<Fact> {
+        if self.is_tight || !self.hands.pen.is_tight() {
+            return None;
+        }
+        self.is_tight = true;
+        Some(Fact::Full(format!("the disk of {} is full", self.dir.display())))
     }
 
     fn wished(&mut self) -> Option<Fact> {

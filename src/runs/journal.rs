@@ -6,16 +6,20 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
+use super::reserve::{Reserve, is_full};
 use crate::domain::fault::Fault;
 use crate::domain::units::Stamp;
 use crate::release::record::{Entry, Record, SCHEMA};
 
-/// Reserved before the locks, so that a full disk stops a run that has changed nothing yet.
-const RESERVED: u64 = 1 << 20;
-
 pub struct Journal {
     file: File,
     chain: Chain,
+    /// Of the whole lines in it, bytes.
+    length: u64,
+    /// Given to it when its disk is full.
+    reserve: Option<Reserve>,
+    /// Its disk is full, and it was.
+    is_tight: bool,
     /// Tests of record end the process right after a record is on disk: how many it writes before.
     die_after: Option<u64>,
 }
@@ -48,33 +52,24 @@ impl Journal {
         let journal = Self {
             file,
             chain,
+            length: whole,
+            reserve: None,
+            is_tight: false,
             die_after: std::env::var(DIE_AFTER).ok().and_then(|text| text.parse().ok()),
         };
         Ok((journal, records))
     }
 
-    /// Room for what will be written: refused here rather than in the middle.
-    pub fn reserve(dir: &Path) -> Result<(), Fault> {
-        let reserve = dir.join("reserve");
-        let try_it = || -> io::Result<()> {
-            let file = super::state::open_private(&reserve)?;
-            let flags = rustix::fs::FallocateFlags::empty();
-            match rustix::fs::fallocate(&file, flags, 0, RESERVED) {
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
-                Err(error) => return Err(error.into()),
-            }
-            file.sync_all()
-        };
-        try_it().map_err(|error| {
-            Fault::new(
-                format!("reserve space for the journal in {}", dir.display()),
-                error,
-            )
-            .hint("make room on that disk; nothing was changed")
-        })?;
-        // Given back at once: what counts is that the disk was not full a moment ago.
-        std::fs::remove_file(&reserve)
-            .map_err(|error| Fault::new(format!("remove {}", reserve.display()), error))
+    /// Room for what will be written, until the run is closed: refused here rather than in the middle.
+    pub fn reserve(&mut self, dir: &Path) -> Result<(), Fault> {
+        self.reserve = Some(Reserve::hold(dir)?);
+        Ok(())
+    }
+
+    /// Did its disk fill up since? What it still writes goes into what was reserved.
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.is_tight
     }
 
     /// Appends; what is binding is on disk when this returns.
@@ -87,12 +82,32 @@ impl Journal {
         };
         let fault = |error: &dyn std::fmt::Display| Fault::new("write the journal", error);
         let line = self.chain.line(&record).map_err(|error| fault(&error))?;
-        self.file.write_all(&line).map_err(|error| fault(&error))?;
-        if record.entry.is_binding() {
-            self.file.sync_data().map_err(|error| fault(&error))?;
+        let is_binding = record.entry.is_binding();
+        let mut done = self.append(&line, is_binding);
+        if let Err(error) = &done
+            && is_full(error)
+            && let Some(reserve) = self.reserve.take()
+        {
+            self.is_tight = true;
+            // Half of the line may be there.
+            self.file.set_len(self.length).map_err(|error| fault(&error))?;
+            reserve.give_to(&self.file, self.length);
+            done = self.append(&line, is_binding);
+        }
+        done.map_err(|error| fault(&error))?;
+        self.length += u64::try_from(line.len()).unwrap_or(0);
+        if let Entry::Closed { .. } = record.entry {
+            self.reserve = None;
+        }
+        if is_binding {
             self.die_if_told();
         }
         Ok(record)
+    }
+
+    fn append(&mut self, line: &[u8], is_binding: bool) -> io::Result<()> {
+        self.file.write_all(line)?;
+        if is_binding { self.file.sync_data() } else { Ok(()) }
     }
 
     fn die_if_told(&mut self) {

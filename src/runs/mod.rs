@@ -13,6 +13,7 @@ pub mod turn;
 pub mod slot;
 pub mod chain;
 pub mod journal;
+mod reserve;
 pub mod output;
 pub mod transcript;
 pub mod family;

@@ -61,6 +61,12 @@ impl Pen {
         Ok(())
     }
 
+    /// Did the disk under the journal fill up?
+    #[must_use]
+    pub fn is_tight(&self) -> bool {
+        self.paper().journal.is_tight()
+    }
+
     #[must_use]
     pub fn clean(&self, failure: Failure) -> Failure {
         Failure {

@@ -12,6 +12,7 @@ use super::launch::start;
 use super::secrets::Handed;
 use super::state::{RunFile, State, is_alive, may_end};
 use super::step::lock::{self, Claim, Pinned};
+use super::unfinished;
 use crate::config::{Config, Host, Service};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
@@ -39,36 +40,23 @@ pub enum Recovery {
 /// A lock of a run that was left, and the daemon it is on.
 pub type Found = (Daemon, LockSeen);
 
-/// The run of that id; without one, the newest that died, here or on any host of the configuration.
+/// The run of that id: by its journal here, else by its locks on any host of the configuration.
 pub async fn recover(
     state: &State,
     config: &Config,
-    wanted: Option<RunId>,
+    wanted: RunId,
     access: Access,
 ) -> Result<Recovery, Failure> {
     if access == Access::ReadOnly {
         let fault = Fault::new("recover a run", "Pilothouse was started with --read-only");
         return Err(Failure::refused(fault));
     }
-    if let Some(run) = &wanted
-        && state.dir(run).is_dir()
-    {
-        return Box::pin(here(state, run, Some(config)))
+    if state.dir(&wanted).is_dir() {
+        return Box::pin(here(state, &wanted, Some(config)))
             .await
             .map_err(Failure::refused);
     }
-    if wanted.is_none() {
-        let mut dead = super::list(state);
-        dead.retain(|view| view.status == RunStatus::Dead);
-        // A colleague's stands in nobody's way, but is said where there is no other.
-        let ours = dead.iter().find(|view| view.theirs.is_none()).or(dead.first());
-        if let Some(view) = ours {
-            return Box::pin(here(state, &view.id, Some(config)))
-                .await
-                .map_err(Failure::refused);
-        }
-    }
-    Box::pin(elsewhere(state, config, wanted.as_ref(), access)).await
+    Box::pin(elsewhere(state, config, &wanted, access)).await
 }
 
 /// With a configuration, the result is told to whom it names.
@@ -103,59 +91,35 @@ async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Rec
     Ok(Recovery::Started(run.clone()))
 }
 
-/// A stale lock on a host: its run's process was on a machine that may be gone.
+/// A stale lock on a host: its run's process was on a machine that may be gone. A host that does not answer is of no
+/// consequence where another has the lock.
 async fn elsewhere(
     state: &State,
     config: &Config,
-    wanted: Option<&RunId>,
+    wanted: &RunId,
     access: Access,
 ) -> Result<Recovery, Failure> {
-    let mut unreached: Vec<Failure> = Vec::new();
-    for (environment, service) in config.services.iter().flat_map(Service::places) {
-        let Some(deploy) = &service.deploy else { continue };
-        let subject = Subject {
-            service: service.name.clone(),
-            environment: environment.map(str::to_owned),
-        };
-        let mut found: Vec<Found> = Vec::new();
-        for name in &deploy.hosts {
-            let Some(host) = config.host(name) else { continue };
-            match connect(host, access).await {
-                Ok(daemon) => {
-                    let locks = lock::seen(&daemon, &subject).await?;
-                    found.extend(locks.into_iter().map(|lock| (daemon.clone(), lock)));
-                }
-                Err(error) => unreached.push(Failure::of(FailureKind::Unreachable, error.fault())),
-            }
-        }
-        let run = match wanted {
-            Some(run) => Some(run.to_string()),
-            None => found
-                .iter()
-                .find(|(_, lock)| lock.is_left(&subject))
-                .map(|(_, lock)| lock.run.clone()),
-        };
-        let Some(run) = run else { continue };
-        found.retain(|(_, lock)| lock.run == run);
+    let locks = unfinished::locks(config, access).await;
+    for place in locks.places {
+        let mut found = place.found;
+        found.retain(|(_, lock)| lock.run == wanted.as_str());
         if found.is_empty() {
             continue;
         }
         let here = Here {
             state,
             known: &config.hosts,
-            subject: &subject,
-            service,
+            subject: &place.subject,
+            service: place.service,
         };
         return Box::pin(take_up(here, found)).await;
     }
-    match (wanted, unreached.into_iter().next()) {
-        (_, Some(failure)) => Err(failure),
-        (Some(run), None) => Err(Failure::refused(Fault::new(
-            format!("recover run {run}"),
+    Err(locks.missing.into_iter().next().unwrap_or_else(|| {
+        Failure::refused(Fault::new(
+            format!("recover run {wanted}"),
             "neither this machine nor a lock on the hosts knows it",
-        ))),
-        (None, None) => Ok(Recovery::Nothing),
-    }
+        ))
+    }))
 }
 
 /// The runs that were left, by what all the locks of a service say: none that is renewed anywhere. The latest is first.
@@ -211,12 +175,11 @@ pub async fn take_up(here: Here<'_>, found: Vec<Found>) -> Result<Recovery, Fail
     {
         return self::here(state, &id, None).await.map_err(locked);
     }
-    let mut pinned = None;
-    for (daemon, lock) in &found {
-        pinned = pinned.or(lock::pinned(daemon, &lock.id).await?);
-    }
-    let Some(mut pinned) = pinned else {
+    let Some(mut pinned) = pinned(&found).await? else {
         // Every lock gets the decision before anything is changed: where none has it, nothing was.
+        for (daemon, lock) in &found {
+            lock::take_away(daemon, subject, lock).await?;
+        }
         let mut hosts = Vec::new();
         for (daemon, lock) in &found {
             lock::remove(daemon, &lock.id).await?;
@@ -258,6 +221,19 @@ pub async fn take_up(here: Here<'_>, found: Vec<Found>) -> Result<Recovery, Fail
     };
     begun.await.map_err(Failure::refused)?;
     Ok(Recovery::Started(file.plan.run))
+}
+
+/// What any of these locks says of its run; that none says anything is known only where all can be read.
+async fn pinned(found: &[Found]) -> Result<Option<Pinned>, Failure> {
+    let mut unread = None;
+    for (daemon, lock) in found {
+        match lock::pinned(daemon, &lock.id).await {
+            Ok(Some(pinned)) => return Ok(Some(pinned)),
+            Ok(None) => {}
+            Err(failure) => unread = unread.or(Some(failure)),
+        }
+    }
+    unread.map_or(Ok(None), Err)
 }
 
 /// Takes the lock of the host whose ledger says whether the run was committed: of several who would recover it, one may.

@@ -64,7 +64,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
         ));
     };
     let (mut journal, records) = Journal::open(dir)?;
-    Journal::reserve(dir)?;
+    journal.reserve(dir)?;
     let by = super::who();
     let machine = by.machine.clone();
     let (run, resumed, (tags, built)) = if records.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::follow;
 use super::recover::{Found, left};
 use super::state::State;
 use super::step::lock;
@@ -15,7 +16,7 @@ use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
 use crate::domain::run::{RunStatus, RunView};
 use crate::hosts::{Daemon, Unreached, connect};
-use crate::release::record::FailureKind;
+use crate::release::record::{Failure, FailureKind};
 use crate::release::subject::Subject;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,23 +68,35 @@ pub async fn left_locks(
     silent
 }
 
-/// All of them, those of this machine first, the newest first; and the hosts that did not answer.
-pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec<Fault>) {
-    let died = super::list(state).into_iter();
-    let mut all: Vec<Unfinished> = died
-        .filter(|view| view.status == RunStatus::Dead)
-        .map(|view| Unfinished::of(&view))
-        .collect();
+/// Of all services that are deployed, in the order of the configuration.
+pub(super) struct Locks<'a> {
+    pub(super) places: Vec<Place<'a>>,
+    /// Hosts, or locks on them, that could not be looked at.
+    pub(super) missing: Vec<Failure>,
+}
+
+/// A service, or an environment of it, and the locks on its hosts.
+pub(super) struct Place<'a> {
+    pub(super) subject: Subject,
+    pub(super) service: &'a Service,
+    pub(super) found: Vec<Found>,
+}
+
+/// All hosts at once: one that hangs keeps nobody from the others.
+pub(super) async fn locks(config: &Config, access: Access) -> Locks<'_> {
     let looked = config.hosts.iter().map(|host| async {
-        let daemon = connect(host, Access::ReadOnly).await;
+        let daemon = connect(host, access).await;
         (host.name.clone(), daemon.map_err(Unreached::fault))
     });
     let mut daemons: BTreeMap<HostName, Daemon> = BTreeMap::new();
-    let mut missing = Vec::new();
+    let mut locks = Locks {
+        places: Vec::new(),
+        missing: Vec::new(),
+    };
     for (name, daemon) in join_all(looked).await {
         match daemon {
             Ok(daemon) => drop(daemons.insert(name, daemon)),
-            Err(fault) => missing.push(fault),
+            Err(fault) => locks.missing.push(Failure::of(FailureKind::Unreachable, fault)),
         }
     }
     for (environment, service) in config.services.iter().flat_map(Service::places) {
@@ -92,14 +105,35 @@ pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec
             service: service.name.clone(),
             environment: environment.map(str::to_owned),
         };
+        let its = deploy.hosts.iter().filter_map(|name| daemons.get(name));
+        let seen = join_all(its.map(|daemon| async {
+            let seen = lock::seen(daemon, &subject).await;
+            seen.map(|locks| locks.into_iter().map(|lock| (daemon.clone(), lock)))
+        }));
         let mut found: Vec<Found> = Vec::new();
-        for daemon in deploy.hosts.iter().filter_map(|name| daemons.get(name)) {
-            match lock::seen(daemon, &subject).await {
-                Ok(locks) => found.extend(locks.into_iter().map(|lock| (daemon.clone(), lock))),
-                Err(failure) if failure.kind == FailureKind::Unreachable => missing.push(failure.fault),
-                Err(failure) => tracing::warn!(%subject, fault = %failure.fault, "its locks are not known"),
+        for seen in seen.await {
+            match seen {
+                Ok(its) => found.extend(its),
+                Err(failure) => locks.missing.push(failure),
             }
         }
+        locks.places.push(Place {
+            subject,
+            service,
+            found,
+        });
+    }
+    locks
+}
+
+/// All of them, those of this machine first, the newest first; and the hosts that did not answer.
+pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec<Fault>) {
+    let mut all: Vec<Unfinished> = follow::all(state)
+        .filter(|view| view.status == RunStatus::Dead)
+        .map(|view| Unfinished::of(&view))
+        .collect();
+    let Locks { places, missing } = locks(config, Access::ReadOnly).await;
+    for Place { subject, found, .. } in places {
         for run in left(&subject, &found) {
             let its = found.iter().filter(|(_, lock)| lock.run == run);
             let hosts = its.map(|(daemon, _)| daemon.name().clone()).collect();
@@ -115,5 +149,5 @@ pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec
             }
         }
     }
-    (all, missing)
+    (all, missing.into_iter().map(|failure| failure.fault).collect())
 }

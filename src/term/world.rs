@@ -190,7 +190,7 @@ impl World {
     pub fn recover(&mut self, id: OrderId, run: RunId) {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         self.answer(id, async move {
-            let recovered = Box::pin(runs::recover(&state, &config, Some(run), access)).await;
+            let recovered = Box::pin(runs::recover(&state, &config, run, access)).await;
             recovered.map(drop).map_err(|failure| failure.fault)
         });
     }

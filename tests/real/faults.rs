@@ -13,11 +13,12 @@ use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::hosts;
 use pilothouse::release::snapshot::differences;
-use pilothouse::runs::{self, Recovery, State};
+use pilothouse::runs::{self, State};
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;
 use crate::support::fleet::succeed;
+use crate::support::releases::reverted::why;
 use crate::support::releases::{Bench, Seen, actor};
 use crate::support::{fleet, image};
 
@@ -347,7 +348,7 @@ impl Drop for Disk {
 }
 
 #[tokio::test]
-async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_midway_it_is_recovered() {
+async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_turns_one_back_midway() {
     let daemons = fleet::lease(3);
     let mut bench = rolling(sockets(&daemons));
     let disk = Disk::of(8);
@@ -383,17 +384,16 @@ async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_midway_i
         .unwrap();
     disk.fill();
     let (exit, view) = bench.ended(&run).await;
-    assert_eq!(exit, 5, "{:?}", view.status);
-    assert_eq!(
-        view.status,
-        RunStatus::Dead,
-        "it could not even say that it ended"
-    );
-    disk.free();
-    let found = Box::pin(runs::recover(&bench.state, &bench.config, None, Access::Full)).await;
-    assert_eq!(found.unwrap(), Recovery::Started(run.clone()));
-    let (exit, view) = bench.ended(&run).await;
     let journal = bench.journal(&run);
     assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    let why = why(&view);
+    let said = format!("the disk of {} is full", bench.state.dir(&run).display());
+    assert!(why.contains(&said), "{why}");
     bench.assert_as_before(&before, &journal).await;
+    assert!(
+        !bench.state.dir(&run).join("reserve").exists(),
+        "it was given back"
+    );
+    disk.free();
+    bench.good(RunKind::Deploy).await;
 }

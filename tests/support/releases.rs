@@ -247,7 +247,7 @@ impl Bench {
         let found = Box::pin(runs::recover(
             &self.state,
             &self.config,
-            Some(run.clone()),
+            run.clone(),
             Access::Full,
         ))
         .await;

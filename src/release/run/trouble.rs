@@ -82,7 +82,8 @@ impl Run {
             self.lost.insert(step.host.clone(), said);
             return;
         }
-        if step.stage == Stage::Commit && failure.kind == FailureKind::Unreachable {
+        let is_unknown = matches!(failure.kind, FailureKind::Unreachable | FailureKind::Interrupted);
+        if step.stage == Stage::Commit && is_unknown {
             // Neither revert nor finish may be guessed.
             self.halt(
                 format!("whether it was committed cannot be known: {said}"),
@@ -95,10 +96,15 @@ impl Run {
             FailureKind::Locked => 4,
             FailureKind::Refused | FailureKind::Fenced | FailureKind::Interrupted => 1,
         };
-        if self.trouble.is_none() {
+        self.turn_back(said, exit, actions);
+    }
+
+    /// The first reason counts; whoever is on another way already stays on it.
+    pub(super) fn turn_back(&mut self, why: String, exit: u8, actions: &mut Vec<Action>) {
+        if self.way == Way::Out && self.trouble.is_none() {
             actions.push(Action::Interrupt);
             self.trouble = Some(Trouble {
-                why: said,
+                why,
                 exit,
                 cancelled: false,
             });
@@ -137,13 +143,8 @@ impl Run {
                 format!("whether it was committed cannot be known: {why}"),
                 actions,
             );
-        } else if self.way == Way::Out && self.trouble.is_none() {
-            actions.push(Action::Interrupt);
-            self.trouble = Some(Trouble {
-                why: format!("{host} was lost: {why}"),
-                exit: 3,
-                cancelled: false,
-            });
+        } else {
+            self.turn_back(format!("{host} was lost: {why}"), 3, actions);
         }
     }
 

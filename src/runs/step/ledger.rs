@@ -13,7 +13,7 @@ use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::facts::LedgerSeen;
 use crate::release::ledger::{Ledger, LedgerEntry, Unlocked, Unread};
-use crate::release::record::Failure;
+use crate::release::record::{Failure, FailureKind};
 use crate::release::subject::Subject;
 
 /// Where the volume is mounted.
@@ -69,7 +69,7 @@ fn understood(files: &BTreeMap<String, String>) -> LedgerSeen {
     }
 }
 
-/// Appends to what is there, filled up from `other`, what the copies of the other hosts say.
+/// Unreachable, where it may have been written and nobody can tell. Appends to what is there, filled up from `other`, what the copies of the other hosts say.
 pub async fn append(fence: &Fence, other: Option<&Ledger>, entry: LedgerEntry) -> Result<Ledger, Failure> {
     let place = (&fence.daemon, &fence.subject);
     write(place, Some(fence), other, |base| base.with(entry)).await
@@ -112,8 +112,11 @@ async fn write(
         fence.stands().await?;
     }
     let written = archive::put(daemon, &id, FOLDER, next.file_name(), text.as_bytes()).await;
-    // What counts is what can be read back, also when the answer to the write was lost.
-    match read_files(daemon, &id).await? {
+    // What counts is what can be read back, also when the answer to the write was lost. Where nothing can be, nobody
+    // knows whether it was written, whatever the daemon says of it.
+    let back = read_files(daemon, &id).await;
+    let back = back.map_err(|failure| Failure::of(FailureKind::Unreachable, failure.fault))?;
+    match back {
         LedgerSeen::Read(seen) if *seen == next => Ok(next),
         LedgerSeen::Read(_)
         | LedgerSeen::Missing

@@ -133,7 +133,7 @@ fn labels(plan: &Plan, machine: &str) -> HashMap<String, String> {
     labels
 }
 
-/// Takes a stale lock of the claimed run over: renamed by id, then an own one under the name. Exactly one of several
+/// Takes a stale lock of the claimed run over: out of the way, then an own one under the name. Exactly one of several
 /// who try wins: the others find it renamed or gone, or the name taken, and are told who was faster.
 pub async fn steal(daemon: &Daemon, claim: Claim<'_>, stale: &LockSeen) -> Result<ContainerId, Failure> {
     let Claim {
@@ -142,15 +142,7 @@ pub async fn steal(daemon: &Daemon, claim: Claim<'_>, stale: &LockSeen) -> Resul
         pinned,
     } = claim;
     let name = plan.subject.lock_name();
-    if stale.name == name {
-        let away = plan.subject.taken_lock_name(stale.id.short());
-        let options = RenameContainerOptionsBuilder::default().name(&away).build();
-        match change(daemon)?.rename_container(stale.id.as_str(), options).await {
-            Ok(()) => {}
-            Err(error) if status(&error).is_some() => return Err(beaten(daemon, &plan.subject).await),
-            Err(error) => return Err(failure(daemon, "take the stale lock", &error)),
-        }
-    }
+    take_away(daemon, &plan.subject, stale).await?;
     let Some(id) = shell::create(daemon, &name, labels(plan, machine), Vec::new()).await? else {
         return Err(beaten(daemon, &plan.subject).await);
     };
@@ -167,6 +159,49 @@ pub async fn steal(daemon: &Daemon, claim: Claim<'_>, stale: &LockSeen) -> Resul
     }
     remove_others(daemon, plan, &id, &locks).await?;
     Ok(id)
+}
+
+/// Renames a lock by id, if it is left still: its holder may have come back since somebody looked, or in this very
+/// moment. Then it has its name again, and is held.
+pub async fn take_away(daemon: &Daemon, subject: &Subject, stale: &LockSeen) -> Result<(), Failure> {
+    let Some(lock) = again(daemon, subject, stale).await? else {
+        return Err(beaten(daemon, subject).await);
+    };
+    if !lock.is_left(subject) {
+        return Err(held(daemon, subject, &lock));
+    }
+    let name = subject.lock_name();
+    if lock.name != name {
+        return Ok(());
+    }
+    rename(
+        daemon,
+        subject,
+        &lock.id,
+        &subject.taken_lock_name(lock.id.short()),
+    )
+    .await?;
+    match again(daemon, subject, &lock).await? {
+        Some(now) if !now.is_stale() => {
+            rename(daemon, subject, &now.id, &name).await?;
+            Err(held(daemon, subject, &now))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn again(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Result<Option<LockSeen>, Failure> {
+    let locks = seen(daemon, subject).await?;
+    Ok(locks.into_iter().find(|known| known.id == lock.id))
+}
+
+async fn rename(daemon: &Daemon, subject: &Subject, id: &ContainerId, name: &str) -> Result<(), Failure> {
+    let options = RenameContainerOptionsBuilder::default().name(name).build();
+    match change(daemon)?.rename_container(id.as_str(), options).await {
+        Ok(()) => Ok(()),
+        Err(error) if status(&error).is_some() => Err(beaten(daemon, subject).await),
+        Err(error) => Err(failure(daemon, "take the stale lock", &error)),
+    }
 }
 
 /// The earlier locks of the same run: what they said is in the new one.

@@ -259,7 +259,7 @@ fn episode(seed: u64) -> &'static str {
             continue;
         }
         let fact = if rng.u32(0..100) < wild {
-            match rng.u32(0..6) {
+            match rng.u32(0..7) {
                 0 => Fact::Did(any_step(&mut rng, &BTreeSet::new()), Finding::Nothing),
                 1 => {
                     let step = any_step(&mut rng, &ear.pending);
@@ -274,6 +274,7 @@ fn episode(seed: u64) -> &'static str {
                 }
                 3 => Fact::Taken(any_host(&mut rng), "injected".to_owned()),
                 4 => Fact::Cancelled("ops".to_owned()),
+                5 => Fact::Full("injected".to_owned()),
                 _ => {
                     let step = any_step(&mut rng, &ear.pending);
                     ear.pending.remove(&step);
@@ -298,12 +299,13 @@ fn episode(seed: u64) -> &'static str {
     // Whatever comes now is not its business any more.
     for _ in 0..20 {
         let step = any_step(&mut rng, &ear.pending);
-        let late = match rng.u32(0..6) {
+        let late = match rng.u32(0..7) {
             0 => Fact::Did(step, Finding::Nothing),
             1 => Fact::Failed(step, any_failure(&mut rng)),
             2 => Fact::HostLost(step.host, "late".to_owned()),
             3 => Fact::Taken(step.host, "late".to_owned()),
             4 => Fact::Cancelled("late".to_owned()),
+            5 => Fact::Full("late".to_owned()),
             _ => Fact::Late("late".to_owned()),
         };
         let said = run.on(late);

@@ -113,7 +113,7 @@ async fn a_run_that_a_gone_bastion_left_in_an_environment_is_recovered_by_its_lo
     assert_eq!(bench.ended(&run).await.0, 5);
     bench.bastion_gone(&run).await;
     let other = bench.another();
-    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+    let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full)
         .await
         .unwrap();
     assert_eq!(found, Recovery::Started(run.clone()));

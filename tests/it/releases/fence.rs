@@ -128,18 +128,77 @@ async fn a_lease_that_cannot_be_written_ends_its_holder_after_30_s_and_is_nobody
     // By the daemon's clock: 80 s and 95 s behind the last renewal.
     let passed = i64::try_from(took.as_secs()).unwrap();
     engine.skew_clock(80 - passed);
-    let found = runs::recover(&other.state, &other.config, None, Access::Full)
-        .await
-        .unwrap();
-    assert_eq!(found, Recovery::Nothing);
+    let early = runs::recover(&other.state, &other.config, run.clone(), Access::Full).await;
+    let early = early.unwrap_err().fault.to_string();
+    assert!(early.contains("held by ops-a"), "{early}");
     engine.skew_clock(95 - passed);
-    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+    let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full)
         .await
         .unwrap();
     assert_eq!(found, Recovery::Started(run.clone()));
     let (exit, view) = other.ended(&run).await;
     assert_eq!(exit, 1, "{:?}\n{}", view.status, other.journal(&run));
     assert!(matches!(view.status, RunStatus::Closed { .. }));
+}
+
+/// Stale when it was found; its holder comes back while the thief is kept waiting by another host.
+#[tokio::test]
+async fn a_lock_that_was_renewed_since_it_was_found_stale_is_not_taken() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    bench.bastion_gone(&run).await;
+    let subject = bench.subject();
+    let mut daemons = Vec::new();
+    for host in &bench.config.hosts {
+        daemons.push(hosts::connect(host, Access::Full).await.unwrap());
+    }
+    // In lock order: the first one's is the lock that a recovery takes.
+    daemons.sort_by_key(|daemon| daemon.engine().daemon_id.clone());
+    let stale = lock::seen(&daemons[0], &subject).await.unwrap().remove(0);
+    assert!(stale.is_stale());
+    let [first, frozen] = [0, 1].map(|at: usize| {
+        let name = daemons[at].name().as_str();
+        bench.fleet.engine(name).unwrap().clone()
+    });
+    frozen.hang(true);
+    let before = first.requests().len();
+    let other = bench.another();
+    let recover = Box::pin(runs::recover(
+        &other.state,
+        &other.config,
+        run.clone(),
+        Access::Full,
+    ));
+    let comes_back = async {
+        let reads = || {
+            let requests = first.requests();
+            requests[before..].iter().any(|line| line.contains("/archive"))
+        };
+        let limit = Instant::now() + Duration::from_mins(1);
+        while !reads() {
+            assert!(Instant::now() < limit, "{:?}", first.requests());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // The thief has read it by the time that this is written.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        lock::renew(&daemons[0], &stale.id, "gate").await.unwrap();
+        frozen.hang(false);
+    };
+    let (found, ()) = tokio::join!(recover, comes_back);
+    let why = found.unwrap_err().fault.to_string();
+    assert!(why.contains("held by"), "{why}");
+    let now = lock::seen(&daemons[0], &subject).await.unwrap();
+    assert_eq!(now.len(), 1, "{now:?}");
+    assert_eq!(
+        (&now[0].id, now[0].name.as_str()),
+        (&stale.id, subject.lock_name().as_str())
+    );
+    // What was seen of it before counts for nobody.
+    let refused = lock::take_away(&daemons[0], &subject, &stale).await;
+    assert!(refused.unwrap_err().fault.to_string().contains("held by"));
+    lock::is_ours(&daemons[0], &subject, &stale.id).await.unwrap();
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn what_this_configuration_says_too_is_always_done_for_a_run_of_another_ba
             // Where this bastion keeps its configuration.
             other.config.services[0].stages = vec![command(elsewhere.path(), "notify", true, 0)];
         }
-        let found = runs::recover(&other.state, &other.config, None, Access::Full).await;
+        let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full).await;
         assert_eq!(found.unwrap(), Recovery::Started(run.clone()));
         let (exit, view) = other.ended(&run).await;
         let journal = other.journal(&run);
@@ -164,7 +164,7 @@ async fn behind_the_commit_what_was_not_done_here_is_a_persons() {
     let elsewhere = tempfile::tempdir().unwrap();
     other.config.services[0].stages[0] = command(elsewhere.path(), "smoke", false, 0);
     let before = told(folder.path());
-    let found = runs::recover(&other.state, &other.config, None, Access::Full).await;
+    let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full).await;
     assert_eq!(found.unwrap(), Recovery::Started(run.clone()));
     let (exit, view) = other.ended(&run).await;
     let journal = other.journal(&run);
@@ -192,7 +192,7 @@ async fn a_lock_that_holds_another_runs_plan_is_refused() {
     })
     .await;
     let other = bench.another();
-    let failure = runs::recover(&other.state, &other.config, None, Access::Full)
+    let failure = runs::recover(&other.state, &other.config, run.clone(), Access::Full)
         .await
         .unwrap_err();
     let said = failure.fault.to_string();

@@ -19,6 +19,7 @@ mod secrets;
 mod stale;
 mod stages;
 mod switch;
+mod unknown;
 mod world;
 
 use bench::reverted::why;
@@ -221,7 +222,7 @@ async fn with_the_bastion_gone_the_locks_on_the_hosts_are_enough_to_recover() {
     for engine in bench.fleet.engines() {
         engine.skew_clock(100);
     }
-    let found = runs::recover(&bench.state, &bench.config, None, Access::Full)
+    let found = runs::recover(&bench.state, &bench.config, run.clone(), Access::Full)
         .await
         .unwrap();
     assert_eq!(found, runs::Recovery::Started(run.clone()));

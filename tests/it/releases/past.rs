@@ -155,7 +155,7 @@ async fn a_commit_that_the_journal_or_a_copy_knows_of_is_finished_though_the_fir
     lose_the_ledger(&bench, &run).await;
     bench.bastion_gone(&run).await;
     let other = bench.another();
-    let found = runs::recover(&other.state, &other.config, None, Access::Full)
+    let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full)
         .await
         .unwrap();
     assert_eq!(found, runs::Recovery::Started(run.clone()));

@@ -257,6 +257,10 @@ impl World {
         let lost_answer = self.chance(self.faults);
         let done = self.act(run, step);
         // What is verified by a listing is known though the answer was lost; a commit is read back, if that is answered.
+        if lost_answer && step.stage == Stage::Commit && self.rng.bool() {
+            let given_up = Fault::new("commit", "it was asked to end and had not");
+            return Err(Failure::of(FailureKind::Interrupted, given_up));
+        }
         if lost_answer && matches!(step.stage, Stage::Pin | Stage::Image | Stage::Commit) {
             return Err(unreachable("hear the answer"));
         }
