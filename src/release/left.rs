@@ -28,7 +28,7 @@ fn hosts(decision: &Decision, last: &LedgerEntry) -> Vec<String> {
     };
     let gone = last.hosts.iter().filter(|host| !is_here(host));
     let gone: Vec<&str> = gone.map(HostName::as_str).collect();
-    let is_new = |host: &&HostName| !last.was_for(host, daemon(*host));
+    let is_new = |host: &&HostName| !last.was_for(host, daemon(host));
     let come: Vec<&str> = decision
         .order
         .iter()

@@ -1,7 +1,7 @@
 //! A release in words, for the plan page: waves and turns, what goes, what undoing will do.
 //! Says what was decided; decides nothing.
 
-use crate::config::service::{Batch, Order, Restart, Rolling, Strategy};
+use crate::config::service::{Batch, Gate, Order, Restart, Rolling, Strategy};
 use crate::domain::ids::{HostName, ReleaseNumber};
 use crate::domain::plan::PlanView;
 use crate::domain::reference::Reference;
@@ -72,19 +72,7 @@ pub(super) fn describe(
         }
     }
     if let Some(deploy) = plan.deploy() {
-        let gate = decision.gate.as_ref().unwrap_or(&deploy.gate);
-        let mut good = format!(
-            "steady for {} s, within {} s",
-            gate.steady.as_secs(),
-            gate.within.as_secs()
-        );
-        if let Some(probe) = &gate.probe {
-            let times = match gate.times {
-                1 => String::new(),
-                times => format!(" {times} times in a row"),
-            };
-            good = format!("passes {}{times}, {good}", probe.words());
-        }
+        let good = judged_by(decision.gate.as_ref().unwrap_or(&deploy.gate));
         match &deploy.strategy {
             Strategy::Recreate => {
                 view.order
@@ -122,6 +110,20 @@ pub(super) fn describe(
         .map(|replica| replica.policy);
     view.undo.push(rebooted(before, &old));
     view.undo.push("after it: R goes back to them".to_owned());
+}
+
+fn judged_by(gate: &Gate) -> String {
+    let steady = format!(
+        "steady for {} s, within {} s",
+        gate.steady.as_secs(),
+        gate.within.as_secs()
+    );
+    let Some(probe) = &gate.probe else { return steady };
+    let times = match gate.times {
+        1 => String::new(),
+        times => format!(" {times} times in a row"),
+    };
+    format!("passes {}{times}, {steady}", probe.words())
 }
 
 /// What a reboot starts from the commit on.

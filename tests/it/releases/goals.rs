@@ -103,17 +103,16 @@ async fn a_run_that_died_midway_and_was_unlocked_is_rolled_back_to_what_was_comm
     bench.good(RunKind::Deploy).await;
     bench.good(RunKind::Deploy).await;
     let quick = bench.config.clone();
-    deploy(&mut bench).gate.steady = Duration::from_secs(60);
-    deploy(&mut bench).gate.within = Duration::from_secs(90);
+    deploy(&mut bench).gate.steady = Duration::from_mins(1);
+    deploy(&mut bench).gate.within = Duration::from_mins(2);
     let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    let third = |seen: &super::bench::Seen| {
-        let runs_third = |replicas: &&Vec<Replica>| {
-            let third = |replica: &&Replica| replica.release == Some(ReleaseNumber(3));
-            up(replicas).into_iter().any(|replica| third(&replica))
-        };
-        seen.values().any(|replicas| runs_third(&replicas))
-    };
-    while !third(&bench.look().await) {
+    let is_third = |replica: &&Replica| replica.release == Some(ReleaseNumber(3));
+    while !bench
+        .look()
+        .await
+        .values()
+        .any(|there| up(there).iter().any(is_third))
+    {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     kill_process(bench.process(&run), Signal::KILL).unwrap();
