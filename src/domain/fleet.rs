@@ -207,6 +207,48 @@ impl Row {
         was_stopped(&self.happenings)
     }
 
+    /// Its state with what only its inspection knows of its end: that the kernel killed it for memory. The event that
+    /// says so is forgotten by the daemon after a while.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let state = self.container.state.clone();
+        let inspected = self
+            .detail
+            .as_ref()
+            .map(|detail| (&detail.state, detail.finished));
+        match (state, inspected) {
+            (
+                State::Exited { code, at, oom: false },
+                Some((
+                    State::Exited {
+                        code: then,
+                        oom: true,
+                        ..
+                    },
+                    end,
+                )),
+            ) if code == *then && !self.has_started_since(end) => State::Exited { code, at, oom: true },
+            (state, _) => state,
+        }
+    }
+
+    fn has_started_since(&self, end: Option<Stamp>) -> bool {
+        let starts = self
+            .happenings
+            .iter()
+            .filter(|happening| words(happening).0 == "start");
+        starts
+            .into_iter()
+            .any(|start| end.is_none_or(|end| start.at > end))
+    }
+
+    /// How it last ended by its own history, though it may run again: `die 137`, and whether the kernel killed something in
+    /// it for memory in that life.
+    #[must_use]
+    pub fn last_end(&self) -> Option<(&str, bool)> {
+        last_end(&self.happenings)
+    }
+
     #[must_use]
     pub fn is_unwell(&self) -> bool {
         match self.container.state {
@@ -224,12 +266,13 @@ fn words(happening: &Happening) -> (&str, &str) {
     happening.what.split_once(' ').unwrap_or((&happening.what, ""))
 }
 
-/// What was asked of a container since its last start, and whether that ended it.
+/// What was asked of a container since its last start, what befell it, and whether what was asked ended it.
 #[derive(Default)]
 struct Life<'a> {
     kill: Option<&'a Happening>,
-    fell: bool,
+    end: Option<&'a Happening>,
     asked: bool,
+    oom: bool,
 }
 
 impl<'a> Life<'a> {
@@ -237,11 +280,12 @@ impl<'a> Life<'a> {
         match words(happening) {
             ("kill", _) => self.kill = Some(happening),
             ("die", code) => {
-                self.fell = true;
+                self.end = Some(happening);
                 self.asked |= self.kill.is_some_and(|kill| is_ended_by(kill, happening, code));
             }
             // Told when somebody waited for the end, whatever signal the image stops by.
             ("stop", _) => self.asked = true,
+            ("oom", _) => self.oom = true,
             _ => {}
         }
     }
@@ -265,7 +309,7 @@ fn restarts(happenings: &[Happening], since: Stamp) -> usize {
     let (mut life, mut restarts) = (Life::default(), 0);
     for happening in happenings {
         if words(happening).0 == "start" {
-            restarts += usize::from(life.fell && !life.asked && happening.at >= since);
+            restarts += usize::from(life.end.is_some() && !life.asked && happening.at >= since);
             life = Life::default();
         } else {
             life.live(happening);
@@ -284,6 +328,20 @@ fn was_stopped(happenings: &[Happening]) -> bool {
         }
     }
     life.asked
+}
+
+fn last_end(happenings: &[Happening]) -> Option<(&str, bool)> {
+    let (mut life, mut last) = (Life::default(), None);
+    for happening in happenings {
+        if words(happening).0 == "start" {
+            life = Life::default();
+        } else {
+            // The word of the kernel may come behind the end.
+            life.live(happening);
+            last = life.end.map(|end| (end.what.as_str(), life.oom)).or(last);
+        }
+    }
+    last
 }
 
 #[cfg(test)]
@@ -322,6 +380,20 @@ mod tests {
         assert!(was_stopped(&happenings(&killed)));
         let fell_later = ["kill 15", "die 143", "stop", "start", "die 137"];
         assert!(!was_stopped(&happenings(&fell_later)));
+    }
+
+    #[test]
+    fn its_last_end_is_that_of_its_last_life() {
+        let end = |told: &[&str]| last_end(&happenings(told)).map(|(what, oom)| (what.to_owned(), oom));
+        let fell = |what: &str, oom| Some((what.to_owned(), oom));
+        assert_eq!(end(&["start"]), None);
+        assert_eq!(end(&["start", "oom", "die 137", "start"]), fell("die 137", true));
+        assert_eq!(end(&["start", "die 137", "oom", "start"]), fell("die 137", true));
+        assert_eq!(
+            end(&["start", "oom", "die 137", "start", "die 1", "start"]),
+            fell("die 1", false)
+        );
+        assert_eq!(end(&["start", "die 1", "start", "oom"]), fell("die 1", false));
     }
 
     #[test]

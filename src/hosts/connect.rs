@@ -326,7 +326,7 @@ pub(super) fn engine_error(trouble: Trouble) -> Error {
     match trouble {
         Trouble::Open(err) => Error::IOError { err },
         Trouble::Broken(err) => Error::HyperResponseError { err },
-        Trouble::Late(_) => Error::RequestTimeoutError,
+        Trouble::Late(_) | Trouble::Lost => Error::RequestTimeoutError,
         Trouble::Refused { status, message } => Error::DockerResponseServerError {
             status_code: status,
             message,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::setsockopt;
-use nix::sys::socket::sockopt::TcpUserTimeout;
+use nix::sys::socket::sockopt::{KeepAlive, TcpKeepCount, TcpKeepIdle, TcpKeepInterval, TcpUserTimeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
@@ -23,6 +23,12 @@ const BACKLOG_WAIT: Duration = Duration::from_millis(10);
 /// What the link swallowed is not sent again after so many milliseconds: a lock is given up for lost after 30 s, and no
 /// request that was under way then may reach the daemon when somebody else has the lock.
 const SWALLOWED: u32 = 25_000;
+/// A stream that stays silent so many seconds is asked for a sign of life, then again after each `ASK_AGAIN` seconds: a
+/// host that was rebooted, or a router that forgot the connection, never says that it is over.
+const SILENT: u32 = 10;
+const ASK_AGAIN: u32 = 5;
+/// So often in vain, and the connection is broken: after 25 s of silence, like `SWALLOWED`.
+const ASKED_IN_VAIN: u32 = 3;
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -84,11 +90,36 @@ async fn unix(path: &PathBuf) -> io::Result<UnixStream> {
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((bare(host), port)).await?;
     stream.set_nodelay(true)?;
-    setsockopt(&stream, TcpUserTimeout, &SWALLOWED).map_err(io::Error::from)?;
+    setsockopt(&stream, TcpUserTimeout, &SWALLOWED)?;
+    setsockopt(&stream, KeepAlive, &true)?;
+    setsockopt(&stream, TcpKeepIdle, &SILENT)?;
+    setsockopt(&stream, TcpKeepInterval, &ASK_AGAIN)?;
+    setsockopt(&stream, TcpKeepCount, &ASKED_IN_VAIN)?;
     Ok(stream)
 }
 
 /// Brackets are how a URL writes an IPv6 address; neither a resolver nor a certificate knows them.
 fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::getsockopt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_connection_is_given_up_within_half_a_minute() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = tcp("127.0.0.1", listener.local_addr().unwrap().port())
+            .await
+            .unwrap();
+        assert!(getsockopt(&stream, KeepAlive).unwrap());
+        let idle = getsockopt(&stream, TcpKeepIdle).unwrap();
+        let again = getsockopt(&stream, TcpKeepInterval).unwrap();
+        let count = getsockopt(&stream, TcpKeepCount).unwrap();
+        assert_eq!(idle + again * count, 25);
+    }
 }

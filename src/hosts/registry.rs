@@ -118,7 +118,7 @@ impl From<Trouble> for Refusal {
     fn from(trouble: Trouble) -> Self {
         let (status, is_silence) = match &trouble {
             Trouble::Refused { status, .. } => (Some(*status), false),
-            Trouble::Open(_) | Trouble::Broken(_) | Trouble::Late(_) => (None, true),
+            Trouble::Open(_) | Trouble::Broken(_) | Trouble::Late(_) | Trouble::Lost => (None, true),
             Trouble::Unreadable(_) | Trouble::TooLarge(_) | Trouble::Invalid(_) | Trouble::ReadOnly => {
                 (None, false)
             }

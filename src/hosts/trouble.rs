@@ -18,6 +18,9 @@ pub(super) enum Trouble {
     Broken(#[source] hyper::Error),
     #[error("no answer within {} s", .0.as_secs_f32())]
     Late(Duration),
+    /// A stream that said nothing of it.
+    #[error("it answers no more")]
+    Lost,
     /// The daemon's own words.
     #[error("{message}")]
     Refused { status: u16, message: String },
@@ -39,7 +42,7 @@ impl Trouble {
                 matches!(status, 400..=499 | 501) || message.contains("does not support reading")
             }
             Self::ReadOnly | Self::Invalid(_) | Self::TooLarge(_) => true,
-            Self::Open(_) | Self::Broken(_) | Self::Late(_) | Self::Unreadable(_) => false,
+            Self::Open(_) | Self::Broken(_) | Self::Late(_) | Self::Lost | Self::Unreadable(_) => false,
         }
     }
 
@@ -74,7 +77,9 @@ impl Trouble {
                 self.to_string(),
                 Some("is it Docker's API that listens there?".to_owned()),
             ),
-            Self::Refused { .. } | Self::TooLarge(_) | Self::Invalid(_) => (self.to_string(), None),
+            Self::Lost | Self::Refused { .. } | Self::TooLarge(_) | Self::Invalid(_) => {
+                (self.to_string(), None)
+            }
             Self::ReadOnly => (self.to_string(), Some("start it without --read-only".to_owned())),
         }
     }

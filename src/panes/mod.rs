@@ -295,6 +295,7 @@ pub fn run_changed(model: &mut Model, run: &RunView) -> Vec<Effect> {
 pub fn settle(model: &mut Model) -> Vec<Effect> {
     let mut effects = logs::attention::settle(model);
     effects.extend(detail::settle(model));
+    effects.extend(problems::settle(model));
     effects
 }
 

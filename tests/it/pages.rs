@@ -1,6 +1,7 @@
 //! The pages of logs, a container, a run, a plan: how they look, and what their keys ask for.
 //! Sentences of keys go in, effects and screens come out; nothing outside is touched.
 
+mod problems;
 mod releases;
 mod rolling;
 mod said;

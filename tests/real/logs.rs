@@ -165,6 +165,34 @@ async fn a_follow_over_a_cut_link_goes_on_with_nothing_lost_and_nothing_twice() 
     watch.end().await;
 }
 
+/// As after the host's reboot: what it had open is forgotten, and it never said so.
+#[tokio::test]
+async fn a_follow_goes_on_when_the_daemon_was_restarted_behind_a_cut_link() {
+    let daemons = fleet::lease(1);
+    let daemon = &daemons[0];
+    daemon.stop();
+    let tcp = format!("tcp://{}:2375", daemon.address());
+    let living = ["-H", &tcp, "--tls=false", "--live-restore"];
+    daemon.start_with(&living);
+    let key = daemon.key(&daemon.run("counting", COUNTING));
+    let mut watch = Watch::start(vec![daemon.tcp_host()], Access::ReadOnly);
+    watch.until_listed().await;
+    watch.follow(vec![key], LogRange::Tail(10));
+    until_lines(&mut watch, 200).await;
+    daemon.cut_link();
+    daemon.forget_connections();
+    daemon.kill_9();
+    watch.until_link(daemon.name(), |link| !link.is_live()).await;
+    daemon.start_with(&living);
+    daemon.mend_link();
+    let more = watch.lines.len() + 2_000;
+    until_lines(&mut watch, more).await;
+    assert_eq!(watch.skipped, 0);
+    assert_whole(&numbers(&watch));
+    watch.end().await;
+    daemon.stop();
+}
+
 #[tokio::test]
 async fn lines_of_three_hosts_come_in_the_order_of_their_time() {
     let daemons = fleet::lease(3);

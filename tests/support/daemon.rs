@@ -367,6 +367,16 @@ impl Daemon {
         within(self.switch, &format!("ip link set p{} up", self.number));
     }
 
+    /// Its end of every connection is gone at once and tells nobody, while its link is cut.
+    pub(crate) fn forget_connections(&self) {
+        let status = self
+            .inside("ss")
+            .args(["-K", "-t", "state", "established"])
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.expect("ss starts").success(), "ss -K");
+    }
+
     /// As it was when it was leased, with nothing in it but busybox.
     pub(super) fn clean(&mut self, busybox: &[u8]) {
         self.mend_link();

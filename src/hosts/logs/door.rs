@@ -30,16 +30,28 @@ impl Door {
         }
     }
 
+    /// Waits until the daemon that was given last is no longer the one that is reached: its host was lost, though a stream
+    /// from there may say nothing of it. For a connection of one's own, for ever.
+    pub(super) async fn lost(&mut self) {
+        if let Self::Actor { host: _, daemon } = self
+            && daemon.changed().await.is_ok()
+        {
+            return;
+        }
+        // Whoever closes the room ends whoever listens.
+        std::future::pending().await
+    }
+
     /// The daemon, over the connection for bulk; waits as long as it takes. A fault is the end: nobody will open it again.
     pub(super) async fn bulk(&mut self) -> Result<Daemon, Fault> {
         let mut back_off = BackOff::default();
         loop {
             let opened = match self {
                 Self::Actor { host, daemon } => {
-                    let open = daemon.wait_for(Option::is_some).await;
-                    let open = open
-                        .map_err(|_closed| Fault::new(format!("reach {host}"), "Pilothouse is closing"))?
-                        .clone();
+                    let closing = |_closed| Fault::new(format!("reach {host}"), "Pilothouse is closing");
+                    daemon.wait_for(Option::is_some).await.map_err(closing)?;
+                    // Another from now on is news.
+                    let open = daemon.borrow_and_update().clone();
                     match open {
                         Some(daemon) => daemon.bulk().await,
                         None => continue,

@@ -336,6 +336,7 @@ impl Reader {
                 biased;
                 read = gulps.next() => read,
                 () = self.source.out.closed() => return Stretch::Over(Over::Quietly),
+                () = self.source.door.lost() => return Stretch::Broken(Trouble::Lost),
             };
             let gulp = match read {
                 Ok(Some(gulp)) => gulp,

@@ -190,7 +190,7 @@ fn state_cells(
     let container = &row.container;
     let words = match stale {
         Some(since) => Line::styled(format!("stale {}", short_span(since.until(now))), theme.warn),
-        None => state_words(theme, &container.state),
+        None => state_words(theme, &row.state()),
     };
     let runs = container.state.is_running();
     let health = match container.health {

@@ -102,7 +102,7 @@ fn head(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<Row
         ));
     }
     let limit = limit(known, detail);
-    let state = words::state(&container.state, container.health, limit, scene.now);
+    let state = words::state(known, limit, scene.now);
     let sign = sign(container, scene.glyphs);
     page.extend(wrapped(
         &[(tone(container), format!("{sign} {state}"))],

@@ -2,6 +2,7 @@
 //! Says what is known; where several causes are possible it names them.
 
 use crate::domain::container::{Health, State};
+use crate::domain::fleet::Row;
 use crate::domain::units::{Bytes, Stamp, short_span};
 
 /// Signals by their number on Linux (`signal(7)`).
@@ -57,12 +58,13 @@ pub fn exit_code(code: i32, oom: bool, limit: Option<Bytes>) -> String {
 
 /// How it is, since when.
 #[must_use]
-pub fn state(state: &State, health: Health, limit: Option<Bytes>, now: Stamp) -> String {
+pub fn state(row: &Row, limit: Option<Bytes>, now: Stamp) -> String {
+    let health = row.container.health;
     let since = |at: &Option<Stamp>| {
         at.map(|at| format!(" for {}", short_span(at.until(now))))
             .unwrap_or_default()
     };
-    match state {
+    match &row.state() {
         State::Created => "created, never started".to_owned(),
         State::Running { since: at } => {
             let health = match health {
@@ -75,13 +77,9 @@ pub fn state(state: &State, health: Health, limit: Option<Bytes>, now: Stamp) ->
         }
         State::Paused { since: at } => format!("paused{}", since(at)),
         State::Restarting { code, since: at } => {
+            let oom = row.last_end().is_some_and(|(_, oom)| oom);
             let code = code
-                .map(|code| {
-                    format!(
-                        ", the last exit code was {code}: {}",
-                        exit_code(code, false, limit)
-                    )
-                })
+                .map(|code| format!(", the last exit code was {code}: {}", exit_code(code, oom, limit)))
                 .unwrap_or_default();
             format!("restarting{}{code}", since(at))
         }
@@ -112,6 +110,36 @@ pub fn happening(what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::container::Container;
+    use crate::domain::event::Happening;
+    use crate::domain::ids::ContainerId;
+    use crate::domain::sample::History;
+
+    fn row(state: State, health: Health, happenings: &[&str]) -> Row {
+        let id = ContainerId::parse("c").unwrap();
+        let happening = |(at, what): (i64, &&str)| Happening {
+            id: id.clone(),
+            at: Stamp::from_seconds(at),
+            what: (*what).to_owned(),
+        };
+        Row {
+            happenings: (1..).zip(happenings).map(happening).collect(),
+            container: Container {
+                id,
+                name: "c".into(),
+                image: "c".into(),
+                image_id: None,
+                command: "".into(),
+                created: Stamp(0),
+                state,
+                health,
+                ports: Vec::new(),
+                labels: std::sync::Arc::default(),
+            },
+            history: History::default(),
+            detail: None,
+        }
+    }
 
     #[test]
     fn exit_codes_say_what_they_mean() {
@@ -143,14 +171,27 @@ mod tests {
             oom: false,
         };
         assert!(
-            state(&exited, Health::Unchecked, None, now).starts_with("exited 4 min ago with code 1: failed")
+            state(&row(exited, Health::Unchecked, &[]), None, now)
+                .starts_with("exited 4 min ago with code 1: failed")
         );
         let running = State::Running {
             since: Some(Stamp::from_seconds(979)),
         };
         assert_eq!(
-            state(&running, Health::Unhealthy, None, now),
+            state(&row(running, Health::Unhealthy, &[]), None, now),
             "running for 21 s, unhealthy"
+        );
+        let restarting = State::Restarting {
+            code: Some(137),
+            since: None,
+        };
+        assert_eq!(
+            state(
+                &row(restarting, Health::Unchecked, &["start", "oom", "die 137"]),
+                None,
+                now
+            ),
+            "restarting, the last exit code was 137: killed by the kernel: out of memory"
         );
     }
 }

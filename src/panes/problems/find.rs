@@ -253,30 +253,17 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
             .filter(|error| !error.is_empty());
         error.unwrap_or_else(|| format!("exit {code}: {}", exit_code(code, oom, limit)))
     };
-    let last_exit = || {
-        let died = row
-            .happenings
-            .iter()
-            .rev()
-            .find(|happening| happening.what.starts_with("die"));
-        died.map_or_else(
-            || "it ended again and again".to_owned(),
-            |happening| match happening
-                .what
-                .strip_prefix("die ")
-                .and_then(|code| code.parse().ok())
-            {
-                Some(code) => exit(
-                    code,
-                    row.happenings.iter().any(|happening| happening.what == "oom"),
-                ),
-                None => happening.what.clone(),
-            },
-        )
+    let last_exit = || match row.last_end() {
+        None => "it ended again and again".to_owned(),
+        Some((what, oom)) => match what.strip_prefix("die ").and_then(|code| code.parse().ok()) {
+            Some(code) => exit(code, oom),
+            None => what.to_owned(),
+        },
     };
-    let (gravity, what, since, evidence) = match &row.container.state {
+    let (gravity, what, since, evidence) = match &row.state() {
         State::Restarting { code, since } => {
-            let evidence = code.map_or_else(last_exit, |code| exit(code, false));
+            let oom = row.last_end().is_some_and(|(_, oom)| oom);
+            let evidence = code.map_or_else(last_exit, |code| exit(code, oom));
             (Gravity::Bad, loop_words(), since_known(*since), evidence)
         }
         State::Dead => (

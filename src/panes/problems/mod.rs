@@ -4,10 +4,14 @@
 mod find;
 pub mod view;
 
+use std::collections::BTreeSet;
+
 use crate::app::cursor::{Cursor, Motion};
 use crate::app::filter::RowFilter;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
+use crate::domain::container::State;
+use crate::domain::ids::ContainerKey;
 use crate::domain::order::Order;
 
 pub use find::{Gravity, LOOP_STARTS, LOOP_WINDOW, Problem};
@@ -27,6 +31,9 @@ pub const HINTS: &[Command] = &[
     Command::Back,
 ];
 
+/// The exit code of what SIGKILL ended.
+const SIGKILLED: i32 = 137;
+
 /// Rows that each problem takes: what, and the evidence.
 pub const ROWS_EACH: usize = 2;
 
@@ -35,6 +42,8 @@ pub struct Problems {
     pub filter: RowFilter,
     list: Vec<Problem>,
     cursor: Cursor<Subject>,
+    /// Those that were inspected for what killed them: each once, as long as it is a problem.
+    inspected: BTreeSet<Subject>,
 }
 
 impl Problems {
@@ -97,12 +106,54 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
 fn inspect(model: &mut Model) -> Vec<Effect> {
     match model.problems.cursor.key().cloned() {
         Some(Subject::Container(key)) if model.fleet.row(&key).is_some_and(|row| row.detail.is_none()) => {
-            let id = model.next_order();
-            model.orders.expect(id, None);
-            vec![Effect::Order(id, Order::Inspect(key))]
+            vec![ask(model, key)]
         }
         _ => Vec::new(),
     }
+}
+
+fn ask(model: &mut Model, key: ContainerKey) -> Effect {
+    model.problems.inspected.insert(Subject::Container(key.clone()));
+    let id = model.next_order();
+    model.orders.expect(id, None);
+    Effect::Order(id, Order::Inspect(key))
+}
+
+/// Whether a killed one was killed for memory only its inspection says for certain: each that is seen is asked for, once.
+#[must_use]
+pub fn settle(model: &mut Model) -> Vec<Effect> {
+    if model.focus != PaneId::Problems {
+        return Vec::new();
+    }
+    let (top, height) = (model.problems.cursor.top(), height(model));
+    let shown = model.problems.seen().skip(top).take(height);
+    let unasked: Vec<ContainerKey> = shown
+        .filter(|problem| !model.problems.inspected.contains(&problem.subject))
+        .filter_map(|problem| match &problem.subject {
+            Subject::Container(key) if is_unexplained(model, key) => Some(key.clone()),
+            Subject::Container(_) | Subject::Host(_) | Subject::Run(_) | Subject::Group(_) => None,
+        })
+        .collect();
+    unasked.into_iter().map(|key| ask(model, key)).collect()
+}
+
+fn is_unexplained(model: &Model, key: &ContainerKey) -> bool {
+    let is_live = model
+        .fleet
+        .host(&key.host)
+        .is_some_and(|host| host.link.is_live());
+    let row = model.fleet.row(key);
+    is_live
+        && row.is_some_and(|row| {
+            matches!(
+                row.state(),
+                State::Exited {
+                    code: SIGKILLED,
+                    oom: false,
+                    ..
+                }
+            )
+        })
 }
 
 #[must_use]
@@ -129,6 +180,8 @@ pub fn refresh(model: &mut Model) {
     let list = find::find(model);
     let height = height(model);
     model.problems.list = list;
+    let Problems { list, inspected, .. } = &mut model.problems;
+    inspected.retain(|subject| list.iter().any(|problem| problem.subject == *subject));
     let subjects = model.problems.subjects();
     model.problems.cursor.arriving(model.fleet.is_arriving());
     model.problems.cursor.settle(&subjects, height);
