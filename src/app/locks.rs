@@ -13,7 +13,7 @@ use crate::domain::units::Stamp;
 use crate::release::standing::Standing;
 use crate::release::standing::left::old_locks;
 
-/// Each time every host that is asked is reached anew.
+/// A lock is read from a file in its container: three requests each.
 const EVERY: Duration = Duration::from_mins(2);
 
 #[derive(Clone, Debug, Default)]

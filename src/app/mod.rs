@@ -16,6 +16,7 @@ pub mod question;
 pub mod palette;
 pub mod promote;
 mod adopt;
+mod copy;
 pub mod layer;
 pub mod help;
 pub mod model;

@@ -93,7 +93,10 @@ fn refresh(model: &mut Model) {
 /// Draws only if something shown tells seconds, or a minute has begun: a quiet fleet costs nothing.
 fn tick(model: &mut Model, before: Now) -> Vec<Effect> {
     let minute = |now: Now| now.wall.seconds().div_euclid(60);
-    if minute(before) != minute(model.now) || model.tells_seconds() {
+    let is_new_minute = minute(before) != minute(model.now);
+    // What is told of ages is told anew.
+    model.stale |= is_new_minute;
+    if is_new_minute || model.tells_seconds() {
         model.changed_by(Duration::ZERO);
     }
     let mut effects = panes::tick(model);
@@ -416,11 +419,7 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Recover => recovery::ask(model),
         Command::Retry => host_order(model, Order::Retry),
         Command::Measure => panes::hosts::measure(model),
-        Command::Copy => {
-            let text = panes::copied(model);
-            model.say(format!("copied {text}"));
-            vec![Effect::Copy(text)]
-        }
+        Command::Copy => super::copy::copy(model),
         Command::Up
         | Command::Down
         | Command::Top

@@ -46,15 +46,15 @@ pub enum Command {
     /// Show logs of containers or services, merged by time
     Logs(Logs),
     /// Build a service's image on its build host
-    Build(RunArgs),
+    Build(BuildArgs),
     /// Run a service's tests in containers of its image
-    Test(RunArgs),
+    Test(ImageArgs),
     /// Push a service's image to its registry, or give another tag to one that is there
     Push(PushArgs),
     /// Put a release of a service on its hosts
-    Deploy(RunArgs),
+    Deploy(ImageArgs),
     /// Build, test, push and deploy a service, as its `pipeline` says
-    Pipeline(RunArgs),
+    Pipeline(PipelineArgs),
     /// Ship to one environment of a service exactly the image that runs in another now
     Promote(PromoteArgs),
     /// Go back to the release before, or to a named one
@@ -71,7 +71,7 @@ pub enum Command {
     Follow(Follow),
     /// Ask a run to stop and undo what it did; a second time: to stop where it is. What does not end within 20 s of being
     /// asked is given up. Only who started a run may, or root
-    Cancel(OneRun),
+    Cancel(Cancel),
     /// Let a run go on that waits for a person, or not; only who started it may, or root
     Approve(Approve),
     /// Finish or revert what a dead run left; only who started it may, or root
@@ -116,8 +116,8 @@ pub struct Ps {
     /// Also what is not running
     #[arg(short, long)]
     pub all: bool,
-    /// Only containers whose name, image, host or service contains this; a leading `!` inverts. With --json a service of
-    /// which no container is listed has a row of its own, with its state
+    /// Only containers in whose name, image, host or service all these words are found, in upper or lower case; a leading
+    /// `!` inverts. With --json a service of which no container is listed has a row of its own, with its state
     pub filter: Option<String>,
     #[command(flatten)]
     pub output: Output,
@@ -158,22 +158,57 @@ pub struct Target {
     pub environment: Option<String>,
 }
 
+/// Which image is meant.
 #[derive(Debug, Args)]
-pub struct RunArgs {
-    #[command(flatten)]
-    pub target: Target,
+pub struct Image {
     /// The image's tag instead of the last build's
     #[arg(long, conflicts_with = "image")]
     pub tag: Option<String>,
     /// The image: a reference, an id, or `repo@sha256:…`
     #[arg(long)]
     pub image: Option<String>,
+}
+
+/// What is built.
+#[derive(Debug, Default, Args)]
+pub struct Built {
     /// Build exactly this commit, branch or tag, whatever the work tree holds
     #[arg(long, value_name = "REVISION")]
     pub revision: Option<String>,
-    /// `build` and `pipeline`: also every service that says `after = [SERVICE]`, each behind what it stands on
+    /// Also every service that says `after = [SERVICE]`, each behind what it stands on
     #[arg(long)]
     pub with_dependants: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub built: Built,
+    #[command(flatten)]
+    pub how: HowToRun,
+}
+
+/// Of a run that takes an image as it is.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub which: Image,
+    #[command(flatten)]
+    pub how: HowToRun,
+}
+
+#[derive(Debug, Args)]
+pub struct PipelineArgs {
+    #[command(flatten)]
+    pub target: Target,
+    #[command(flatten)]
+    pub which: Image,
+    #[command(flatten)]
+    pub built: Built,
     #[command(flatten)]
     pub how: HowToRun,
 }
@@ -297,10 +332,12 @@ pub struct Follow {
 }
 
 #[derive(Debug, Args)]
-pub struct OneRun {
+pub struct Cancel {
     /// The run
     #[arg(value_parser = RunId::parse)]
     pub id: RunId,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -317,6 +354,8 @@ pub struct Approve {
     /// Why; it stays in the run's journal
     #[arg(long)]
     pub reason: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -341,6 +380,8 @@ pub struct Unlock {
     /// Where a host of it is protected: the service's name, once more (`shop.staging` in an environment)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -21,14 +21,16 @@ mod history;
 mod listen;
 mod keys;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use clap::Parser;
 
-use crate::app::keymap::{KeyFault, Keymap};
-use crate::config::{self, Config, ConfigFault, OwnLog};
+use crate::app::keymap::Keymap;
+use crate::config::{self, Config, KeyCheck, OwnLog};
+use crate::domain::fault::Fault;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 use crate::hosts::ssh;
@@ -61,7 +63,8 @@ fn dispatch(mut cli: Cli) -> ExitCode {
         Some(Command::Runner { dir }) => runner(&dir),
         Some(Command::Completions { shell }) => keys::completions(shell).into(),
         Some(Command::Man) => keys::man().into(),
-        Some(Command::Keys(output)) => match configuration(&cli) {
+        // Shows them with their faults.
+        Some(Command::Keys(output)) => match configuration(&cli, &|_| Vec::new()) {
             Ok(config) => keys::keys(&config, output).into(),
             Err(exit) => exit.into(),
         },
@@ -85,18 +88,18 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         Command::Hosts(output) => hosts::hosts(&setup, output).await,
         Command::Ps(asked) => ps::ps(&setup, &asked).await,
         Command::Logs(asked) => logs::logs(&setup, &asked).await,
-        Command::Build(asked) => run::forward(&setup, RunKind::Build, asked).await,
-        Command::Test(asked) => run::forward(&setup, RunKind::Test, asked).await,
-        Command::Pipeline(asked) => run::forward(&setup, RunKind::Pipeline, asked).await,
+        Command::Build(asked) => run::build(&setup, asked).await,
+        Command::Test(asked) => run::of_image(&setup, RunKind::Test, asked).await,
+        Command::Pipeline(asked) => run::pipeline(&setup, asked).await,
         Command::Push(asked) => run::push(&setup, asked).await,
         Command::Adopt(asked) => run::adopt(&setup, asked).await,
-        Command::Deploy(asked) => run::forward(&setup, RunKind::Deploy, asked).await,
+        Command::Deploy(asked) => run::of_image(&setup, RunKind::Deploy, asked).await,
         Command::Promote(asked) => run::promote(&setup, asked).await,
         Command::Rollback(asked) => run::back(&setup, asked).await,
         Command::Runs(asked) => runs::list(&setup, &asked),
         Command::History(asked) => history::history(&setup, &asked).await,
         Command::Follow(asked) => runs::follow(&setup, &asked).await,
-        Command::Cancel(asked) => runs::cancel(&setup, &asked.id),
+        Command::Cancel(asked) => runs::cancel(&setup, &asked),
         Command::Approve(asked) => runs::approve(&setup, &asked),
         Command::Recover(asked) => Box::pin(recover::recover(&setup, &asked)).await,
         Command::Unlock(asked) => Box::pin(recover::unlock(&setup, &asked)).await,
@@ -130,31 +133,27 @@ fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
         })
 }
 
-/// The configuration as it stands; all its faults are said before the exit code comes back.
-fn configuration(cli: &Cli) -> Result<Config, Exit> {
+/// The configuration; all its faults are said before the exit code comes back, those of `[keys]` by `check`.
+fn configuration(cli: &Cli, check: KeyCheck<'_>) -> Result<Config, Exit> {
     let request = config::Request {
         explicit: cli.config.clone(),
         env: &env,
     };
-    config::load(&request).map_err(|faults| refused(&faults))
+    config::load_with_keys(&request, check).map_err(|faults| {
+        for fault in faults {
+            out::words(&fault.to_string());
+        }
+        Exit::Usage
+    })
 }
 
-fn refused(faults: &[ConfigFault]) -> Exit {
-    for fault in faults {
-        out::words(&fault.to_string());
-    }
-    Exit::Usage
-}
-
-/// What `[keys]` may hold only the table of commands knows; `pilothouse keys` shows it all the same.
-fn with_known_keys(config: Config) -> Result<Config, Exit> {
-    let (_, faults) = Keymap::new(&config.keys);
-    if faults.is_empty() {
-        return Ok(config);
-    }
-    let place = |fault: KeyFault| config.fault_of_keys(&fault.command, fault.fault);
-    let faults: Vec<ConfigFault> = faults.into_iter().map(place).collect();
-    Err(refused(&faults))
+/// What `[keys]` may hold only the table of commands knows.
+fn of_keys(keys: &BTreeMap<String, Vec<String>>) -> Vec<(String, Fault)> {
+    let (_, faults) = Keymap::new(keys);
+    faults
+        .into_iter()
+        .map(|fault| (fault.command, fault.fault))
+        .collect()
 }
 
 fn env(name: &str) -> Option<String> {

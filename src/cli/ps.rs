@@ -9,10 +9,12 @@ use super::args::Ps;
 use super::out::{self, Exit};
 use super::reach;
 use super::setup::Setup;
+use crate::app::filter::RowFilter;
 use crate::domain::container::{Container, Group, Health, State};
 use crate::domain::ids::HostName;
 use crate::domain::natural;
 use crate::domain::units::{Stamp, short_span};
+use crate::hosts::Daemon;
 use crate::release::standing::{self, HostSeen, Judged, Part, Standing};
 use crate::runs;
 
@@ -56,23 +58,26 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         })
         .collect();
     let mut judged = standing::judge_all(&setup.config.services, &seen);
-    let silent = left(setup, &judged, &seen).await;
+    let reached: Vec<Daemon> = answers
+        .iter()
+        .filter_map(|answer| Some(answer.result.as_ref().ok()?.daemon.clone()))
+        .collect();
+    let silent = left(&reached, &judged, &seen).await;
     standing::left::mark_left(&mut judged, &silent);
     let part_of = |container: &Container| {
         judged
             .get(&container.group())
             .and_then(|judged| judged.parts.get(&container.id).copied())
     };
+    let filter = RowFilter::new(asked.filter.as_deref().unwrap_or_default());
     let mut rows: Vec<(&HostName, &Container)> = answers
         .iter()
         .filter_map(|answer| Some((&answer.host.name, &answer.result.as_ref().ok()?.containers)))
         .flat_map(|(host, containers)| containers.iter().map(move |container| (host, container)))
         .filter(|(_, container)| asked.all || (container.state.is_running() && !container.is_housekeeping()))
         .filter(|(host, container)| {
-            asked
-                .filter
-                .as_deref()
-                .is_none_or(|filter| matches(filter, host, container))
+            let service = group_name(&container.group());
+            filter.admits(&[host.as_str(), &container.name, &container.image, &service])
         })
         .collect();
     rows.sort_by(|(host, container), (other_host, other)| {
@@ -99,7 +104,7 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
                 }))
             })
             .collect();
-        let is_wanted = |group: &Group| asked.filter.as_deref().is_none_or(|filter| names(filter, group));
+        let is_wanted = |group: &Group| filter.admits(&[&group_name(group)]);
         let others = judged
             .iter()
             .filter(|(group, _)| !groups.contains(*group) && is_wanted(group));
@@ -127,7 +132,7 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
 
 /// Locks older than any lease are read: for how long nobody renews them, by run.
 async fn left(
-    setup: &Setup,
+    reached: &[Daemon],
     judged: &BTreeMap<Group, Judged>,
     seen: &[HostSeen<'_>],
 ) -> BTreeMap<String, Duration> {
@@ -136,10 +141,7 @@ async fn left(
         .flat_map(|seen| seen.containers.iter().map(|container| (seen.host, *container)));
     let wanted = all.filter(|(_, container)| judged.contains_key(&container.group()));
     let asked = standing::left::old_locks(wanted, super::now());
-    runs::left_locks(&setup.config, &asked)
-        .await
-        .into_iter()
-        .collect()
+    runs::left_locks(reached, &asked).await.into_iter().collect()
 }
 
 /// Services whose hosts are not of one mind or not known, on stderr: `shop: SPLIT, r41 on web-1; r42 on web-2`.
@@ -188,28 +190,6 @@ fn cells(host: &HostName, container: &Container, part: Option<Part>, now: Stamp)
         since.map_or_else(|| "–".to_owned(), |since| short_span(since.until(now))),
         container.image.to_string(),
     ]
-}
-
-/// The words of a filter are looked for as they are; a leading `!` turns the answer round.
-fn matches(filter: &str, host: &HostName, container: &Container) -> bool {
-    let (wanted, words) = match filter.strip_prefix('!') {
-        Some(rest) => (false, rest),
-        None => (true, filter),
-    };
-    let service = group_name(&container.group());
-    let found = [host.as_str(), &container.name, &container.image, &service]
-        .iter()
-        .any(|text| text.contains(words));
-    found == wanted
-}
-
-/// As `matches`, of a service alone.
-fn names(filter: &str, group: &Group) -> bool {
-    let (wanted, words) = match filter.strip_prefix('!') {
-        Some(rest) => (false, rest),
-        None => (true, filter),
-    };
-    group_name(group).contains(words) == wanted
 }
 
 fn group_name(group: &Group) -> String {

@@ -142,8 +142,11 @@ pub(super) async fn unlock(setup: &Setup, asked: &Unlock) -> Exit {
     }
     match runs::unlock(&setup.config, &subject, (&asked.reason, &by), setup.access).await {
         Ok(unlocking) => {
-            for (host, words) in &unlocking.removed {
-                out::words(&format!("{host}: removed the lock of {words}"));
+            if asked.output.json {
+                out::json(&unlocking);
+            }
+            for removed in &unlocking.removed {
+                out::words(&format!("{}: removed the lock of {}", removed.host, removed.lock));
             }
             unlocking.renewed.iter().for_each(out::fault);
             unlocking.unreached.iter().for_each(out::fault);

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
-use super::args::{AdoptArgs, HowToRun, PromoteArgs, PushArgs, RollbackArgs, RunArgs};
+use super::args::{
+    AdoptArgs, BuildArgs, Built, HowToRun, Image, ImageArgs, PipelineArgs, PromoteArgs, PushArgs,
+    RollbackArgs, Target,
+};
 use super::out::{self, Exit};
 use super::plan::{self, Answer};
 use super::releases;
@@ -22,14 +25,78 @@ use crate::runs::{self, State};
 /// Of a flood so much is read between two looks at the cells: 256 KiB each.
 const BITES: usize = 4;
 
-pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exit {
-    let image = asked.image.or(asked.tag);
+/// A run along the pipeline of a service: all of it, or one of its stages.
+struct Forward {
+    kind: RunKind,
+    target: Target,
+    which: Option<Image>,
+    built: Built,
+    how: HowToRun,
+}
+
+pub(super) async fn build(setup: &Setup, asked: BuildArgs) -> Exit {
+    let BuildArgs { target, built, how } = asked;
+    let kind = RunKind::Build;
+    forward(
+        setup,
+        Forward {
+            kind,
+            target,
+            which: None,
+            built,
+            how,
+        },
+    )
+    .await
+}
+
+/// `test` and `deploy`
+pub(super) async fn of_image(setup: &Setup, kind: RunKind, asked: ImageArgs) -> Exit {
+    let ImageArgs { target, which, how } = asked;
+    let (which, built) = (Some(which), Built::default());
+    forward(
+        setup,
+        Forward {
+            kind,
+            target,
+            which,
+            built,
+            how,
+        },
+    )
+    .await
+}
+
+pub(super) async fn pipeline(setup: &Setup, asked: PipelineArgs) -> Exit {
+    let PipelineArgs {
+        target,
+        which,
+        built,
+        how,
+    } = asked;
+    let (kind, which) = (RunKind::Pipeline, Some(which));
+    forward(
+        setup,
+        Forward {
+            kind,
+            target,
+            which,
+            built,
+            how,
+        },
+    )
+    .await
+}
+
+async fn forward(setup: &Setup, asked: Forward) -> Exit {
+    let kind = asked.kind;
+    let image = asked.which.and_then(|which| which.image.or(which.tag));
     let subject = match target::deployed(setup, kind, &asked.target) {
         Ok(subject) => subject,
         Err(exit) => return exit,
     };
     let mut dependants = Vec::new();
-    if asked.with_dependants {
+    if asked.built.with_dependants {
         dependants = setup.config.after.dependants(&subject.service);
         if dependants.is_empty() {
             let what = format!("{} {} with what stands on it", kind.word(), subject.service);
@@ -42,7 +109,7 @@ pub(super) async fn forward(setup: &Setup, kind: RunKind, asked: RunArgs) -> Exi
         dependants,
         environment: subject.environment,
         image,
-        revision: asked.revision,
+        revision: asked.built.revision,
         reason: asked.how.reason.clone(),
         wait: asked.how.patience.waits(at_terminal()),
         ..RunRequest::new(kind, subject.service)

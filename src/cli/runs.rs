@@ -1,6 +1,6 @@
 //! `runs`, `follow`, `cancel`, `approve`: what became of runs, and a person's word to one that goes on.
 
-use super::args::{Approve, Follow, Runs};
+use super::args::{Approve, Cancel, Follow, Output, Runs};
 use super::filter;
 use super::out::{self, Exit};
 use super::run;
@@ -85,7 +85,8 @@ pub(super) async fn follow(setup: &Setup, asked: &Follow) -> Exit {
     run::follow(setup, &asked.id, asked.output.json).await
 }
 
-pub(super) fn cancel(setup: &Setup, id: &RunId) -> Exit {
+pub(super) fn cancel(setup: &Setup, asked: &Cancel) -> Exit {
+    let id = &asked.id;
     if let Err(fault) = setup.may_change("cancel a run") {
         return failed(&fault);
     }
@@ -95,7 +96,7 @@ pub(super) fn cancel(setup: &Setup, id: &RunId) -> Exit {
             out::words(&format!(
                 "asked {id} to stop and undo; a second time: to stop where it is"
             ));
-            Exit::Done
+            told(setup, id, asked.output)
         }
         Err(fault) => failed(&fault),
     }
@@ -103,8 +104,7 @@ pub(super) fn cancel(setup: &Setup, id: &RunId) -> Exit {
 
 pub(super) fn approve(setup: &Setup, asked: &Approve) -> Exit {
     if let Err(fault) = setup.may_change("approve") {
-        out::fault(&fault);
-        return Exit::Failed;
+        return failed(&fault);
     }
     let word = runs::Word {
         yes: !asked.deny,
@@ -112,11 +112,22 @@ pub(super) fn approve(setup: &Setup, asked: &Approve) -> Exit {
         reason: asked.reason.clone(),
     };
     match runs::approve(&setup.state, &asked.id, asked.stage.as_deref(), &word) {
-        Ok(()) => Exit::Done,
-        Err(fault) => {
-            out::fault(&fault);
-            Exit::Failed
+        Ok(()) => told(setup, &asked.id, asked.output),
+        Err(fault) => failed(&fault),
+    }
+}
+
+/// The run as it is after a person's word, which its runner hears within a moment.
+fn told(setup: &Setup, id: &RunId, output: Output) -> Exit {
+    if !output.json {
+        return Exit::Done;
+    }
+    match runs::view(&setup.state, id) {
+        Ok(view) => {
+            out::json(&view);
+            Exit::Done
         }
+        Err(fault) => failed(&fault),
     }
 }
 

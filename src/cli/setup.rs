@@ -24,7 +24,7 @@ pub(super) struct Setup {
 impl Setup {
     /// Everything that is wrong is said on stderr before the exit code comes back.
     pub(super) fn read(cli: &Cli) -> Result<Self, Exit> {
-        let config = super::configuration(cli).and_then(super::with_known_keys)?;
+        let config = super::configuration(cli, &super::of_keys)?;
         Self::with(cli, config, own_folder()).map_err(|fault| {
             out::fault(&fault);
             Exit::Usage

@@ -59,11 +59,19 @@ pub struct Request<'e> {
 /// includes. Without any file, or with files that name no host, the hosts are this machine's daemons.
 /// On failure: every fault of every file, in the order of files and lines; never none.
 pub fn load(request: &Request<'_>) -> Result<Config, Vec<ConfigFault>> {
-    load_on(request, Path::new("/"))
+    load_with_keys(request, &|_| Vec::new())
 }
 
-/// As `load`, with the machine's absolute paths under `root`.
-fn load_on(request: &Request<'_>, root: &Path) -> Result<Config, Vec<ConfigFault>> {
+/// What is wrong with each command's keys, by command; only who has the table of commands knows.
+pub type KeyCheck<'c> = &'c dyn Fn(&BTreeMap<String, Vec<String>>) -> Vec<(String, Fault)>;
+
+/// As `load`, and what `check` finds in `[keys]` is among the faults.
+pub fn load_with_keys(request: &Request<'_>, check: KeyCheck<'_>) -> Result<Config, Vec<ConfigFault>> {
+    load_on(request, Path::new("/"), check)
+}
+
+/// As `load_with_keys`, with the machine's absolute paths under `root`.
+fn load_on(request: &Request<'_>, root: &Path, check: KeyCheck<'_>) -> Result<Config, Vec<ConfigFault>> {
     let machine = machine::Machine {
         env: request.env,
         root,
@@ -74,6 +82,9 @@ fn load_on(request: &Request<'_>, root: &Path) -> Result<Config, Vec<ConfigFault
         None => Vec::new(),
     };
     let config = read::configuration(&sources, &machine, &faults);
+    for (command, fault) in check(&config.keys) {
+        faults.add(config.fault_of_keys(&command, fault));
+    }
     let mut faults = faults.into_vec();
     if faults.is_empty() {
         return Ok(config);

@@ -61,6 +61,8 @@ pub struct Probe {
     pub output: String,
 }
 
+const MASK: &str = "••••••";
+
 /// Is this the name of a variable whose value must not be shown? Errs towards masking.
 #[must_use]
 pub fn looks_secret(name: &str) -> bool {
@@ -78,31 +80,74 @@ pub fn looks_secret(name: &str) -> bool {
         "SIGNATURE",
     ];
     let upper = name.to_ascii_uppercase();
-    WORDS.iter().any(|word| upper.contains(word))
+    // `MYSQL_PWD` is a password, `PWD` and `OLDPWD` are folders.
+    upper.ends_with("_PWD") || WORDS.iter().any(|word| upper.contains(word))
 }
 
-/// The value as it may be shown: masked when its name looks secret, or when it carries a password in a URL.
+/// The value as it may be shown: masked when its name looks secret, otherwise without the passwords in it: those of
+/// URLs, and what follows a name that looks secret and `=` (`Server=db;Password=…`, `-Dstore.password=…`, `?token=…`).
 #[must_use]
 pub fn shown_value(name: &str, value: &str) -> String {
-    const MASK: &str = "••••••";
     if value.is_empty() {
-        return String::new();
+        String::new()
+    } else if looks_secret(name) {
+        MASK.to_owned()
+    } else {
+        without_assigned(&without_logins(value))
     }
-    if looks_secret(name) {
-        return MASK.to_owned();
+}
+
+/// `scheme://user:••••••@place`, wherever one stands.
+fn without_logins(value: &str) -> String {
+    let mut shown = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        rest = after;
+        let end = after.find(['/', '?', '#']).unwrap_or(after.len());
+        let login = after.get(..end).and_then(|authority| authority.rsplit_once('@'));
+        if let Some((login, place)) = login
+            && let Some((user, _)) = login.split_once(':')
+        {
+            shown.push_str(user);
+            shown.push(':');
+            shown.push_str(MASK);
+            shown.push('@');
+            rest = after.get(end - place.len()..).unwrap_or_default();
+        }
     }
-    let Some((scheme, rest)) = value.split_once("://") else {
-        return value.to_owned();
-    };
-    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, tail) = rest.split_at(authority_end);
-    match authority.rsplit_once('@') {
-        Some((login, place)) => match login.split_once(':') {
-            Some((user, _)) => format!("{scheme}://{user}:{MASK}@{place}{tail}"),
-            None => value.to_owned(),
-        },
-        None => value.to_owned(),
+    shown.push_str(rest);
+    shown
+}
+
+/// `Password=••••••;Port=1`: up to what ends a value, or to the end of its quotes.
+fn without_assigned(value: &str) -> String {
+    let quotes = ['"', '\''];
+    let mut shown = String::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('=') {
+        shown.push_str(before);
+        shown.push('=');
+        rest = after;
+        let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let name = before.rsplit(|c| !is_of_name(c)).next().unwrap_or_default();
+        if !looks_secret(name) && !name.eq_ignore_ascii_case("pwd") {
+            continue;
+        }
+        let quoted = after.strip_prefix(quotes).and_then(|inner| {
+            let end = inner.find(quotes)?;
+            inner.get(end..)?.strip_prefix(quotes)
+        });
+        let end = |c: char| c.is_whitespace() || quotes.contains(&c) || matches!(c, ';' | '&' | ',');
+        let left = quoted.unwrap_or_else(|| after.trim_start_matches(|c| !end(c)));
+        if left.len() < after.len() {
+            shown.push_str(MASK);
+        }
+        rest = left;
     }
+    shown.push_str(rest);
+    shown
 }
 
 #[cfg(test)]
@@ -118,5 +163,48 @@ mod tests {
         );
         assert_eq!(shown_value("HOME", "/root"), "/root");
         assert_eq!(shown_value("URL", "http://shop/@x:y"), "http://shop/@x:y");
+    }
+
+    #[test]
+    fn secrets_inside_of_values_are_masked_and_the_rest_is_kept() {
+        let all = [
+            (
+                "ConnectionStrings__Default",
+                "Server=db;User Id=sa;Password=hunter2;Port=1",
+                "Server=db;User Id=sa;Password=••••••;Port=1",
+            ),
+            (
+                "DB",
+                "Server=db;Uid=sa;Pwd='hunter2;hunter2';X=1",
+                "Server=db;Uid=sa;Pwd=••••••;X=1",
+            ),
+            (
+                "JAVA_OPTS",
+                "-Xmx1g -Djavax.net.ssl.keyStorePassword=hunter2 -Da=b",
+                "-Xmx1g -Djavax.net.ssl.keyStorePassword=•••••• -Da=b",
+            ),
+            (
+                "HOOK",
+                "http://x/?password=hunter2&a=b",
+                "http://x/?password=••••••&a=b",
+            ),
+            (
+                "PEERS",
+                "http://a:hunter2@b,http://c:hunter2@d/x",
+                "http://a:••••••@b,http://c:••••••@d/x",
+            ),
+            (
+                "URLS",
+                "http://a/x https://c:hunter2@d",
+                "http://a/x https://c:••••••@d",
+            ),
+            ("MYSQL_PWD", "hunter2", "••••••"),
+            ("PWD", "/srv", "/srv"),
+            ("OLDPWD", "/", "/"),
+            ("OPTS", "a==b;c=", "a==b;c="),
+        ];
+        for (name, value, shown) in all {
+            assert_eq!(shown_value(name, value), shown, "{name}");
+        }
     }
 }

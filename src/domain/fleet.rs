@@ -233,13 +233,8 @@ impl Row {
     }
 
     fn has_started_since(&self, end: Option<Stamp>) -> bool {
-        let starts = self
-            .happenings
-            .iter()
-            .filter(|happening| words(happening).0 == "start");
-        starts
-            .into_iter()
-            .any(|start| end.is_none_or(|end| start.at > end))
+        let mut starts = self.happenings.iter().filter(|one| words(one).0 == "start");
+        starts.any(|start| end.is_none_or(|end| start.at > end))
     }
 
     /// How it last ended by its own history, though it may run again: `die 137`, and whether the kernel killed something in

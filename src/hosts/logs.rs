@@ -6,6 +6,7 @@ mod gulps;
 mod pieces;
 mod seen;
 mod door;
+mod look;
 mod source;
 mod merge;
 mod outbox;

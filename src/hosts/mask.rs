@@ -12,7 +12,8 @@ const MASK: &str = "••••••";
 /// `NAME=value` as it may be shown.
 pub(super) fn assignment(text: &str) -> (String, String) {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    (name.to_owned(), shown_value(name, value))
+    // Its words after what is assigned in it: `--requirepass x`.
+    (name.to_owned(), words_of(&shown_value(name, value)).into_owned())
 }
 
 /// A command line's words: `--password=x`, `--password x`, `TOKEN=x`, `redis://:x@db`.
@@ -147,8 +148,8 @@ mod tests {
     #[test]
     fn raw_json_is_masked_wherever_a_secret_stands() {
         let mut raw = serde_json::json!({
-            "Config": {"Env": ["API_KEY=abc", "HOME=/root"], "Cmd": ["x", "--secret", "s"],
-                       "Labels": {"auth.users": "u:p", "plain": "yes"}},
+            "Config": {"Env": ["API_KEY=abc", "HOME=/root", "DB=Server=db;Password=abc", "ARGS=--requirepass abc"], "Cmd": ["x", "--secret", "s"],
+                       "Labels": {"auth.users": "u:p", "plain": "yes", "db": "Server=db;User Id=sa;Password=abc"}},
             "SandboxKey": "/run/x",
         });
         everything(&mut raw);

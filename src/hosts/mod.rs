@@ -207,6 +207,13 @@ impl Hosts {
         task::through(&mut self.reach(host)?.door.clone(), host).await
     }
 
+    /// The daemons that are connected now.
+    #[must_use]
+    pub fn reached(&self) -> Vec<Daemon> {
+        let doors = self.reaches.values().map(|reach| reach.door.borrow().clone());
+        doors.flatten().collect()
+    }
+
     fn desk(&self) -> MutexGuard<'_, logs::Desk> {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }

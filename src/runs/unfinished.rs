@@ -43,29 +43,31 @@ impl Unfinished {
 }
 
 /// Of the locks of these services on these hosts: the runs that none of them is renewed of, and for how long. A host
-/// that does not answer says nothing.
+/// that is not among the reached ones, or does not answer, says nothing. All are asked at once.
 pub async fn left_locks(
-    config: &Config,
+    reached: &[Daemon],
     asked: &BTreeMap<Subject, BTreeSet<HostName>>,
 ) -> Vec<(String, Duration)> {
-    let mut silent = Vec::new();
-    for (subject, hosts) in asked {
-        let mut found: Vec<Found> = Vec::new();
-        for host in hosts.iter().filter_map(|name| config.host(name)) {
-            let locks = async {
-                let daemon = connect(host, Access::ReadOnly).await.ok()?;
-                let locks = lock::seen(&daemon, subject).await.ok()?;
-                Some(locks.into_iter().map(move |lock| (daemon.clone(), lock)))
-            };
-            found.extend(locks.await.into_iter().flatten());
-        }
-        for run in left(subject, &found) {
-            let its = found.iter().filter(|(_, lock)| lock.run == run);
-            let spans = its.map(|(_, lock)| lock.renewed.until(lock.now));
-            silent.extend(spans.min().map(|span| (run, span)));
-        }
-    }
-    silent
+    let looked = asked.iter().map(|(subject, hosts)| async move {
+        let its = reached.iter().filter(|daemon| hosts.contains(daemon.name()));
+        let seen = its.map(|daemon| async move {
+            // Who says nothing of its locks is asked again later.
+            let locks = lock::seen(daemon, subject).await.unwrap_or_default();
+            locks.into_iter().map(|lock| (daemon.clone(), lock))
+        });
+        let found: Vec<Found> = join_all(seen).await.into_iter().flatten().collect();
+        silent(subject, &found)
+    });
+    join_all(looked).await.into_iter().flatten().collect()
+}
+
+fn silent(subject: &Subject, found: &[Found]) -> Vec<(String, Duration)> {
+    let span = |run: String| {
+        let its = found.iter().filter(|(_, lock)| lock.run == run);
+        let shortest = its.map(|(_, lock)| lock.renewed.until(lock.now)).min();
+        shortest.map(|span| (run, span))
+    };
+    left(subject, found).into_iter().filter_map(span).collect()
 }
 
 /// Of all services that are deployed, in the order of the configuration.

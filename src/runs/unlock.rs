@@ -2,6 +2,7 @@
 //! Not while its holder renews it; what the run left is told, not undone; who did it and why goes into the ledgers.
 
 use futures_util::future::join_all;
+use serde::Serialize;
 
 use super::step::{ledger, lock};
 use crate::config::{Config, Host};
@@ -16,14 +17,20 @@ use crate::release::record::{Failure, FailureKind};
 use crate::release::subject::Subject;
 
 /// What became of the locks of a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unlocking {
-    /// In words: holder, age.
-    pub removed: Vec<(HostName, String)>,
+    pub removed: Vec<RemovedLock>,
     /// Renewed while the others were removed, and so left where they are.
     pub renewed: Vec<Fault>,
     /// Hosts that did not answer: what is locked there is locked still.
     pub unreached: Vec<Fault>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemovedLock {
+    pub host: HostName,
+    /// In words: holder, age.
+    pub lock: String,
 }
 
 pub async fn unlock(
@@ -70,8 +77,11 @@ pub async fn unlock(
             unlocking.renewed.push(fault);
             continue;
         }
-        let words = removed(&daemon, subject, lock, said).await?;
-        unlocking.removed.push((daemon.name().clone(), words));
+        let removed = RemovedLock {
+            host: daemon.name().clone(),
+            lock: removed(&daemon, subject, lock, said).await?,
+        };
+        unlocking.removed.push(removed);
     }
     Ok(unlocking)
 }

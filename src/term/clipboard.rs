@@ -1,28 +1,16 @@
 //! Text to the clipboard of the person's own terminal, however far away that is (OSC 52).
 //! Whether it arrived is never known: the terminal does not answer.
 
-/// Terminals cut or refuse longer ones (tmux: 1 MiB, many: 100 000 bytes of base64).
-pub const LONGEST: usize = 74_000;
-
-/// The bytes to write. Inside tmux they are wrapped so that tmux hands them on.
+/// The bytes to write. Inside tmux in two ways, since none may work: as they are, for tmux itself (`set-clipboard on`: its
+/// own buffer and the terminal's clipboard), and wrapped, for the terminal around it (`allow-passthrough on`, off since 3.3).
 #[must_use]
 pub fn copy(text: &str, in_tmux: bool) -> Vec<u8> {
-    let osc = format!("\x1b]52;c;{}\x1b\\", base64(bounded(text).as_bytes()));
+    let mut osc = format!("\x1b]52;c;{}\x1b\\", base64(text.as_bytes()));
     if in_tmux {
-        format!("\x1bPtmux;{}\x1b\\", osc.replace('\x1b', "\x1b\x1b")).into_bytes()
-    } else {
-        osc.into_bytes()
+        let wrapped = format!("\x1bPtmux;{}\x1b\\", osc.replace('\x1b', "\x1b\x1b"));
+        osc.push_str(&wrapped);
     }
-}
-
-/// The beginning that fits, cut between characters.
-#[must_use]
-pub fn bounded(text: &str) -> &str {
-    let end = (0..=text.len().min(LONGEST))
-        .rev()
-        .find(|end| text.is_char_boundary(*end))
-        .unwrap_or(0);
-    text.get(..end).unwrap_or_default()
+    osc.into_bytes()
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -56,14 +44,9 @@ mod tests {
     }
 
     #[test]
-    fn inside_tmux_the_sequence_is_wrapped_and_its_escapes_doubled() {
+    fn inside_tmux_the_sequence_is_written_for_tmux_and_wrapped_for_the_terminal_around_it() {
         assert_eq!(copy("f", false), b"\x1b]52;c;Zg==\x1b\\");
-        assert_eq!(copy("f", true), b"\x1bPtmux;\x1b\x1b]52;c;Zg==\x1b\x1b\\\x1b\\");
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let long = "é".repeat(LONGEST);
-        assert!(bounded(&long).len() <= LONGEST && bounded(&long).len() >= LONGEST - 1);
+        let both = b"\x1b]52;c;Zg==\x1b\\\x1bPtmux;\x1b\x1b]52;c;Zg==\x1b\x1b\\\x1b\\";
+        assert_eq!(copy("f", true), both);
     }
 }

@@ -196,9 +196,9 @@ impl World {
     }
 
     pub fn look_at_locks(&mut self, asked: BTreeMap<Subject, BTreeSet<HostName>>) {
-        let (config, facts) = (Arc::clone(&self.config), self.facts.clone());
+        let (reached, facts) = (self.hosts.reached(), self.facts.clone());
         self.tasks.spawn(async move {
-            let left = runs::left_locks(&config, &asked).await;
+            let left = runs::left_locks(&reached, &asked).await;
             // Nobody to tell: the room has ended.
             drop(facts.send(Event::LeftLocks(left)).await);
         });

@@ -234,6 +234,51 @@ fn a_service_of_which_nothing_is_listed_has_its_state_all_the_same() {
     assert_eq!(rows[0]["service"]["state"], "unknown", "{rows}");
     let other = run(home.path(), SHOP, &["ps", "--json", "cart"]);
     check(&other, 3, &["[]"], &[]);
+    // As the control room filters: in upper or lower case, each word by itself.
+    let same = run(home.path(), SHOP, &["ps", "--json", "OP sh"]);
+    check(&same, 3, &["unknown"], &[]);
+    let inverted = run(home.path(), SHOP, &["ps", "--json", "!SHOP"]);
+    check(&inverted, 3, &["[]"], &[]);
+}
+
+#[test]
+fn what_a_command_cannot_use_cannot_be_typed() {
+    let home = tempfile::tempdir().unwrap();
+    let refused = [
+        ["build", "shop", "--tag=v9"],
+        ["build", "shop", "--image=shop:v9"],
+        ["test", "shop", "--revision=main"],
+        ["test", "shop", "--with-dependants"],
+        ["deploy", "shop", "--revision=main"],
+        ["deploy", "shop", "--with-dependants"],
+        ["push", "shop", "--env=staging"],
+    ];
+    for arguments in refused {
+        let ran = run(home.path(), SHOP, &arguments);
+        let option = arguments[2].split('=').next().unwrap();
+        check(&ran, 2, &[], &["unexpected argument", option]);
+    }
+    let help = |command| run(home.path(), SHOP, &[command, "--help"]).out;
+    let takes = |command, option| help(command).contains(option);
+    assert!(!takes("deploy", "--revision") && takes("deploy", "--image"));
+    assert!(takes("build", "--with-dependants") && !takes("build", "--image"));
+    assert!(takes("pipeline", "--revision") && takes("pipeline", "--tag"));
+}
+
+#[test]
+fn faults_of_the_keys_are_said_with_all_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    let config = format!("{NOBODY_HOME}tagz = []\n[keys]\ndeploy = [\"no key\"]\ndance = [\"x\"]\n");
+    let ran = run(home.path(), &config, &["hosts"]);
+    let said = [
+        "config.toml:4:1",
+        "tagz",
+        "config.toml:6:",
+        "\"no key\" is no key",
+        "config.toml:7:",
+        "`dance`: there is no such command",
+    ];
+    check(&ran, 2, &[], &said);
 }
 
 #[test]

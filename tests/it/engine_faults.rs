@@ -492,3 +492,67 @@ async fn statistics_are_asked_for_while_somebody_looks_and_again_when_their_stre
     assert!(daemon.count("GET /containers/abc1/stats") >= 2);
     watched.end().await;
 }
+
+/// As many lines as a followed range is asked for with, in one answer.
+fn a_full_tail() -> Vec<u8> {
+    (0..200_000).flat_map(|_| log_frame(1, "x")).collect()
+}
+
+fn with_a_full_tail() -> FakeDaemon {
+    FakeDaemon::start(|request, nth| {
+        if !is(request, "/containers/abc1/logs") {
+            return well(request);
+        }
+        let lines = if nth == 0 {
+            a_full_tail()
+        } else {
+            log_frame(2, "new")
+        };
+        let mut answer = vec![Move::Send(stream_head()), Move::Send(chunk(&lines))];
+        answer.push(if nth == 0 {
+            Move::Send(chunk(b""))
+        } else {
+            Move::Hang
+        });
+        answer
+    })
+}
+
+#[tokio::test]
+async fn a_followed_range_that_has_more_lines_than_are_asked_for_says_so() {
+    let daemon = with_a_full_tail();
+    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
+    watched.until_listed("a").await;
+    let follow = Order::Follow {
+        id: FollowId(1),
+        targets: vec![web("a")],
+        range: LogRange::Last(Duration::from_secs(1 << 40)),
+    };
+    watched.hosts.order(OrderId(1), follow).unwrap();
+    watched
+        .until("a notice", |event| {
+            let Event::Logs(FollowId(1), batch) = event else {
+                return None;
+            };
+            let mut notices = batch.lines.iter().filter(|line| line.stream == Stream::Notice);
+            notices
+                .any(|line| line.text.contains("last 200000 lines"))
+                .then_some(())
+        })
+        .await;
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn a_range_that_is_read_once_is_read_whole() {
+    let daemon = with_a_full_tail();
+    let host = host("a", &daemon.socket());
+    let reached = hosts::connect(&host, Access::ReadOnly).await.unwrap();
+    let id = ContainerId::parse("abc1").unwrap();
+    let range = LogRange::Last(Duration::from_mins(15));
+    let mut read = hosts::logs::read(vec![(reached, id)], range, hosts::logs::Mode::Once);
+    assert!(read.next().await.is_some());
+    let asked = daemon.requests();
+    let logs = asked.iter().find(|asked| asked.contains("/logs?")).unwrap();
+    assert!(logs.contains("since=") && !logs.contains("tail="), "{logs}");
+}

@@ -65,7 +65,9 @@ impl Machine {
 
     fn load_explicit(&self, explicit: Option<PathBuf>) -> Result<Config, Vec<ConfigFault>> {
         let env = |name: &str| self.env.get(name).cloned();
-        load_on(&Request { explicit, env: &env }, self.root.path())
+        load_on(&Request { explicit, env: &env }, self.root.path(), &|_| {
+            Vec::new()
+        })
     }
 
     /// The faults as text, without the folder of this test.

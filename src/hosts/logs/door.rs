@@ -39,7 +39,7 @@ impl Door {
             return;
         }
         // Whoever closes the room ends whoever listens.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The daemon, over the connection for bulk; waits as long as it takes. A fault is the end: nobody will open it again.

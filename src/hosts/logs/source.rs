@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -12,6 +11,7 @@ use super::Read;
 use super::door::Door;
 use super::frames::Frames;
 use super::gulps::Gulps;
+use super::look::Look;
 use super::pieces::{Line, Pieces};
 use super::seen::Seen;
 use crate::domain::ids::ContainerKey;
@@ -21,15 +21,18 @@ use crate::hosts::back_off::BackOff;
 use crate::hosts::connect::Daemon;
 use crate::hosts::happening;
 use crate::hosts::lines::Lines;
-use crate::hosts::listing::{clock, encode, wall_clock};
+use crate::hosts::listing::{encode, wall_clock};
 use crate::hosts::trouble::Trouble;
 use crate::hosts::wire::within;
 
 /// The head of the answer; reading the tail of a log of gigabytes takes a daemon this long and longer.
 const OPEN_LIMIT: Duration = Duration::from_mins(1);
-const LOOK_LIMIT: Duration = Duration::from_secs(10);
-/// Even a range of time is asked for with a tail: the daemon then reads the file from its end.
+const EVENTS_LIMIT: Duration = Duration::from_secs(10);
+/// Who follows a range of time asks for it with a tail: the daemon then reads the file from its end, and no screen holds
+/// more. Who reads it once gets all of it.
 const LONGEST_RANGE: u32 = 200_000;
+/// Without a tail a daemon reads through all that is older before it says a word, some 100 MB a second.
+const READ_THROUGH_LIMIT: Duration = Duration::from_mins(10);
 /// A stopped container is looked at this often in case its start was not told.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// A second connection over ssh with a jump is open within this.
@@ -89,19 +92,14 @@ struct Reader {
     /// Nothing written before this is asked for again, once the range was handed on. By the daemon's clock.
     floor: Stamp,
     caught_up: bool,
+    /// Pieces that came of what was written before: a piece is what a daemon counts as a line of its tail.
+    written: u32,
     /// The break was said; the next success says nothing.
     said: bool,
     /// When the last stream ended.
     ended: Instant,
     /// The last line of a clock that was set back since, once that was said.
     set_back: Option<Stamp>,
-}
-
-/// What must be known of the container before its log can be read.
-struct Look {
-    has_terminal: bool,
-    is_running: bool,
-    now: Stamp,
 }
 
 impl Source {
@@ -112,6 +110,7 @@ impl Source {
             seen: Seen::new(range),
             floor: Stamp(0),
             caught_up: false,
+            written: 0,
             said: false,
             ended: Instant::now(),
             set_back: None,
@@ -225,6 +224,9 @@ impl Reader {
             }
             self.floor = look.now;
             self.caught_up = true;
+            if let Err(over) = self.say_left_out().await {
+                return Stretch::Over(over);
+            }
             if self.source.out.send(Word::CaughtUp).await.is_err() {
                 return Stretch::Over(Over::Quietly);
             }
@@ -286,9 +288,26 @@ impl Reader {
         }
         match self.source.range {
             LogRange::Tail(lines) => format!("tail={lines}"),
-            LogRange::Last(span) => format!("tail={LONGEST_RANGE}&since={}", moment(now.minus(span))),
+            LogRange::Last(span) => {
+                let since = moment(now.minus(span));
+                match self.source.mode {
+                    Mode::Once => format!("since={since}"),
+                    Mode::Follow => format!("tail={LONGEST_RANGE}&since={since}"),
+                }
+            }
             LogRange::All | LogRange::After(_) => "tail=all".to_owned(),
         }
+    }
+
+    /// A tail that was wholly used may have left out what is older, though it is of the range.
+    async fn say_left_out(&self) -> Result<(), Over> {
+        let is_followed = self.source.mode == Mode::Follow;
+        if is_followed && matches!(self.source.range, LogRange::Last(_)) && self.written >= LONGEST_RANGE {
+            let words =
+                format!("only the last {LONGEST_RANGE} lines of this range are read, older ones are not");
+            return self.notice(words).await;
+        }
+        Ok(())
     }
 
     fn path(&self, query: &str) -> String {
@@ -299,16 +318,7 @@ impl Reader {
     }
 
     async fn look(&self, daemon: &Daemon) -> Result<Look, Trouble> {
-        let path = format!("/containers/{}/json", self.source.key.id);
-        let (look, date) = daemon.wire().get_bytes(&path, LOOK_LIMIT).await?;
-        let look: Value =
-            serde_json::from_slice(&look).map_err(|fault| Trouble::Unreadable(fault.to_string()))?;
-        let is = |path: &str| look.pointer(path).and_then(Value::as_bool).unwrap_or(false);
-        Ok(Look {
-            has_terminal: is("/Config/Tty"),
-            is_running: is("/State/Running"),
-            now: clock(date.as_deref()),
-        })
+        Look::at(daemon, &self.source.key.id).await
     }
 
     async fn stream(&mut self, daemon: &Daemon, path: &str, look: &Look) -> Stretch {
@@ -323,7 +333,14 @@ impl Reader {
     }
 
     async fn read_stream(&mut self, daemon: &Daemon, path: &str, has_terminal: bool) -> Stretch {
-        let mut gulps = match within(OPEN_LIMIT, daemon.wire().get(path)).await {
+        let is_read_through =
+            self.source.mode == Mode::Once && matches!(self.source.range, LogRange::Last(_));
+        let limit = if is_read_through {
+            READ_THROUGH_LIMIT
+        } else {
+            OPEN_LIMIT
+        };
+        let mut gulps = match within(limit, daemon.wire().get(path)).await {
             Ok(response) => Gulps::new(response.into_body()),
             Err(trouble) => return Stretch::Broken(trouble),
         };
@@ -351,11 +368,15 @@ impl Reader {
             };
             if has_terminal {
                 pieces.raw(&gulp, &mut lines);
+                self.written(lines.len());
             } else {
                 frames.push(&gulp);
                 loop {
                     match frames.next() {
-                        Ok(Some((stream, frame))) => pieces.framed(stream, &frame, &mut lines),
+                        Ok(Some((stream, frame))) => {
+                            pieces.framed(stream, &frame, &mut lines);
+                            self.written(1);
+                        }
                         Ok(None) => break,
                         Err(super::frames::Garbled) => {
                             return Stretch::Broken(Trouble::Unreadable("no log stream".to_owned()));
@@ -366,6 +387,14 @@ impl Reader {
             if let Err(over) = self.hand_on(&mut lines).await {
                 return Stretch::Over(over);
             }
+        }
+    }
+
+    fn written(&mut self, pieces: usize) {
+        if !self.caught_up {
+            self.written = self
+                .written
+                .saturating_add(u32::try_from(pieces).unwrap_or(u32::MAX));
         }
     }
 
@@ -425,7 +454,7 @@ impl Reader {
             moment(since),
             encode(&filters.to_string())
         );
-        let mut events = match Lines::get(daemon.wire(), &path, LOOK_LIMIT, happening::LONGEST_LINE).await {
+        let mut events = match Lines::get(daemon.wire(), &path, EVENTS_LIMIT, happening::LONGEST_LINE).await {
             Ok(events) => events,
             Err(trouble) => return Stretch::Broken(trouble),
         };

@@ -24,6 +24,10 @@ pub const LOOP_WINDOW: Duration = Duration::from_mins(10);
 pub const LOOP_STARTS: usize = 3;
 /// Of a file system; above it builds and databases begin to fail.
 const DISK_FULL: u64 = 90;
+/// Over ssh it is read anew every 15 s; an older figure is one that a person asked for.
+const RENEWED: Duration = Duration::from_mins(1);
+/// By then somebody may have made room: what nobody measures again is a problem no longer.
+const DISK_KNOWN: Duration = Duration::from_mins(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gravity {
@@ -50,7 +54,7 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
     let mut found: Vec<Problem> = model.runs.values().filter_map(|one| run(model, one)).collect();
     for (name, host) in model.fleet.hosts() {
         found.extend(link(model, name, host));
-        found.extend(disk(name, host));
+        found.extend(disk(name, host, model.now.wall));
     }
     found.extend(twins(model));
     let expected = Expected::of(model);
@@ -141,19 +145,26 @@ fn link(model: &Model, name: &HostName, host: &HostEntry) -> Option<Problem> {
     })
 }
 
-fn disk(name: &HostName, host: &HostEntry) -> Option<Problem> {
-    let Reading::Known((used, total)) = &host.load.as_ref()?.disk else {
+fn disk(name: &HostName, host: &HostEntry, now: Stamp) -> Option<Problem> {
+    let load = host.load.as_ref()?;
+    let Reading::Known((used, total)) = &load.disk else {
         return None;
     };
     let percent = used.0.saturating_mul(100) / total.0.max(1);
-    (percent >= DISK_FULL).then(|| Problem {
+    let age = load.at.until(now);
+    let measured = if age > RENEWED {
+        format!(", measured {} ago; M asks again", short_span(age))
+    } else {
+        String::new()
+    };
+    (percent >= DISK_FULL && age <= DISK_KNOWN).then(|| Problem {
         gravity: Gravity::Warn,
         subject: Subject::Host(name.clone()),
         name: name.to_string(),
         place: String::new(),
         what: format!("disk {percent} %"),
         since: None,
-        evidence: format!("{used} of {total} used where Docker keeps its data"),
+        evidence: format!("{used} of {total} used where Docker keeps its data{measured}"),
     })
 }
 

@@ -5,7 +5,9 @@ use pilothouse::app::Effect;
 use pilothouse::domain::container::{Container, Health, State};
 use pilothouse::domain::detail::Detail;
 use pilothouse::domain::event::{Event, Happening, HostEvent};
+use pilothouse::domain::host::{HostLoad, Reading};
 use pilothouse::domain::order::Order;
+use pilothouse::domain::units::Bytes;
 
 use super::support::{Room, ago, container, host, key};
 
@@ -137,4 +139,27 @@ fn a_loop_of_ends_for_memory_is_told_as_that() {
         screen.contains("exit 137: killed (SIGKILL)"),
         "only its last life counts: {screen}"
     );
+}
+
+fn with_disk(measured: i64) -> String {
+    let mut room = room(&container("c1", "api", "api"), &[]);
+    let load = HostLoad {
+        at: ago(measured),
+        cpu: Reading::Known(1.0),
+        memory: Reading::Known((Bytes(1), Bytes(2))),
+        disk: Reading::Known((Bytes(95 << 30), Bytes(100 << 30))),
+    };
+    room.event(Event::Host(host("web-1"), HostEvent::Load(load)));
+    room.key(key!(3));
+    room.screen()
+}
+
+#[test]
+fn a_full_disk_that_was_measured_once_is_told_with_its_age_and_not_for_ever() {
+    let now = with_disk(10);
+    assert!(now.contains("disk 95 %") && !now.contains("measured"), "{now}");
+    let later = with_disk(600);
+    assert!(later.contains("measured 10 min ago; M asks again"), "{later}");
+    let old = with_disk(2_000);
+    assert!(!old.contains("disk 95 %"), "{old}");
 }

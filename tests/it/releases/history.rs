@@ -325,7 +325,7 @@ async fn a_host_that_burnt_down_keeps_no_lock_on_the_others() {
     let done = done.unwrap();
     assert_eq!(done.removed.len(), 1, "{done:?}");
     assert_eq!(done.unreached.len(), 1, "{done:?}");
-    assert_eq!(done.removed[0].0, before[1].name);
+    assert_eq!(done.removed[0].host, before[1].name);
     let refused = runs::unlock(&bench.config, &bench.subject(), said, Access::ReadOnly).await;
     assert!(refused.unwrap_err().fault.why.contains("--read-only"));
 }

@@ -57,7 +57,8 @@ async fn a_test_that_ignores_being_asked_is_killed_and_leaves_nothing() {
     let desk = Desk::new(1, &shop(TEST));
     let run = desk.begin(&["test", "shop", "--tag", "1"]).await;
     desk.until(&run, "its test runs", has_begun).await;
-    desk.run(&["cancel", run.as_str()]).await.exits(0);
+    let said = desk.run(&["cancel", run.as_str(), "--json"]).await.exits(0);
+    assert_eq!(said.json()["id"], run.as_str());
     assert_eq!(desk.ended(&run).await, 130);
     let engine = desk.fleet.engine("host-1").unwrap();
     assert_eq!(engine.containers(), Vec::<String>::new());

@@ -89,4 +89,15 @@ async fn a_lock_that_nobody_renews_any_more_is_told_with_how_to_recover_its_run(
     let after = desk.run(&["ps"]).await.exits(0);
     let words = format!("has not renewed its lock for 16 min: `pilothouse recover {run}`");
     assert!(after.err.contains(&words), "{after:?}");
+    let unlock = ["unlock", "shop", "--reason", "it was killed", "--json"];
+    let unlocked = desk.run(&unlock).await.exits(0).json();
+    let hosts: Vec<&Value> = unlocked["removed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|lock| &lock["host"])
+        .collect();
+    assert_eq!(hosts, ["host-1", "host-2"], "{unlocked}");
+    let again = desk.run(&unlock).await.exits(0).json();
+    assert_eq!(again, json!({ "removed": [], "renewed": [], "unreached": [] }));
 }
