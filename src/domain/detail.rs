@@ -123,7 +123,7 @@ fn without_logins(value: &str) -> String {
 
 /// `Password=••••••;Port=1`: up to what ends a value, or to the end of its quotes.
 fn without_assigned(value: &str) -> String {
-    let quotes = ['"', '\''];
+    let marks = ['"', '\''];
     let mut shown = String::with_capacity(value.len());
     let mut rest = value;
     while let Some((before, after)) = rest.split_once('=') {
@@ -135,11 +135,11 @@ fn without_assigned(value: &str) -> String {
         if !looks_secret(name) && !name.eq_ignore_ascii_case("pwd") {
             continue;
         }
-        let quoted = after.strip_prefix(quotes).and_then(|inner| {
-            let end = inner.find(quotes)?;
-            inner.get(end..)?.strip_prefix(quotes)
+        let quoted = after.strip_prefix(marks).and_then(|inner| {
+            let end = inner.find(marks)?;
+            inner.get(end..)?.strip_prefix(marks)
         });
-        let end = |c: char| c.is_whitespace() || quotes.contains(&c) || matches!(c, ';' | '&' | ',');
+        let end = |c: char| c.is_whitespace() || marks.contains(&c) || matches!(c, ';' | '&' | ',');
         let left = quoted.unwrap_or_else(|| after.trim_start_matches(|c| !end(c)));
         if left.len() < after.len() {
             shown.push_str(MASK);

@@ -34,6 +34,9 @@ use crate::ui::theme::{self, Theme};
 
 /// A login that was cut must not keep us: two questions to a daemon that answers take far less.
 const PARTING: Duration = Duration::from_secs(2);
+
+/// A busy machine delivers a signal to two processes this far apart; nobody notices it when the room comes back.
+const TOGETHER: Duration = Duration::from_millis(100);
 /// Ages and the clock.
 const TICK: Duration = Duration::from_secs(1);
 /// Facts or batches taken at once before keys are looked at again.
@@ -311,6 +314,8 @@ impl Desk<'_> {
                 }
             }
         };
+        // Ctrl-C went to both of us, and its end may have been seen before: that was no word to the room.
+        drop(tokio::time::timeout(TOGETHER, self.signals.interrupted()).await);
         self.keys = Some(Keys::open().map_err(gone)?);
         self.taken_again()?;
         for effect in waiting {

@@ -36,6 +36,11 @@ impl Signals {
         })
     }
 
+    /// A SIGINT, and no other signal. Nothing is lost when this future is dropped.
+    pub async fn interrupted(&mut self) {
+        self.interrupt.recv().await;
+    }
+
     /// Nothing is lost when this future is dropped.
     pub async fn next(&mut self) -> Caught {
         tokio::select! {

@@ -80,6 +80,8 @@ mod tls;
 #[cfg(test)]
 mod ssh;
 #[cfg(test)]
+mod ssh_lend;
+#[cfg(test)]
 mod ssh_room;
 #[cfg(test)]
 mod ssh_runs;
