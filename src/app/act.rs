@@ -17,6 +17,7 @@ use crate::domain::order::{Order, OrderId, Verb};
 use crate::domain::plan::RunRequest;
 use crate::domain::run::{Asked, RunKind, RunStatus, RunView};
 use crate::domain::text::capital;
+use crate::release::work::changed;
 
 /// The containers that an action takes: the marked ones, else what is selected; never none.
 pub fn targets(model: &Model) -> Result<Vec<ContainerKey>, Refusal> {
@@ -359,11 +360,9 @@ fn hosts_of(model: &Model, request: &RunRequest) -> Vec<HostName> {
     let Ok(service) = model.setup.config.service_in(&request.service, environment) else {
         return Vec::new();
     };
-    let hosts: BTreeSet<HostName> = match request.kind {
-        RunKind::Test => service.tests.iter().map(|test| test.host.clone()).collect(),
-        _ => service.build.iter().map(|build| build.host.clone()).collect(),
-    };
-    hosts.into_iter().collect()
+    let mut hosts = changed(service, request.kind);
+    hosts.sort();
+    hosts
 }
 
 #[must_use]

@@ -16,13 +16,14 @@ use super::delivery::{self, Delivery, Event, Push};
 use super::proof::{Key, Proof, Proven};
 use super::seen::Seen;
 use super::verdict::{Refusal, Verdict};
-use crate::config::service::{Service, Slot};
+use crate::config::service::Slot;
 use crate::config::{Config, Pattern, Trigger};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
 use crate::domain::run::RunKind;
 use crate::release::plan::Actor;
+use crate::release::work::changed;
 use crate::runs::family::Family;
 use crate::runs::{self, State};
 
@@ -249,7 +250,8 @@ impl Desk {
         from: IpAddr,
     ) -> Result<Option<RunId>, Fault> {
         let fault = |error: std::io::Error| Fault::new("remember the delivery", error);
-        if !self.memory(|seen| seen.take_in(marks)).map_err(fault)? {
+        let has_run = || self.has_run(trigger, &reason(delivery, push));
+        if !self.memory(|seen| seen.take_in(marks, &has_run)).map_err(fault)? {
             return Ok(None);
         }
         let run = async {
@@ -270,12 +272,23 @@ impl Desk {
             runs::launch(&self.state, &self.config, &request, actor).await
         };
         let run = run.await;
-        if run.is_err()
-            && let Err(error) = self.memory(|seen| seen.forget(marks))
-        {
-            tracing::warn!(%error, "a delivery that started nothing cannot be sent again");
+        let remembered = self.memory(|seen| match &run {
+            Ok(_) => seen.confirm(marks),
+            Err(_) => seen.forget(marks),
+        });
+        if let Err(error) = remembered {
+            tracing::warn!(%error, "what became of a delivery is not written down");
         }
         run.map(Some)
+    }
+
+    /// Was a run started for this very delivery?
+    fn has_run(&self, trigger: &Trigger, reason: &str) -> bool {
+        runs::list(&self.state).iter().any(|run| {
+            run.service == trigger.service
+                && run.environment == trigger.environment
+                && run.reason.as_deref() == Some(reason)
+        })
     }
 
     /// What is built from git is built of the very commit that was pushed, whatever was pushed since.
@@ -330,12 +343,12 @@ impl Desk {
 /// A push must not be able to do what a person is asked to type a name for, unless the configuration says so.
 fn consented(config: &Config, trigger: &Trigger) -> Result<(), Fault> {
     let environment = trigger.environment.as_deref();
-    let replaced = replaced(config.service_in(&trigger.service, environment)?, trigger.run);
+    let changed = changed(config.service_in(&trigger.service, environment)?, trigger.run);
     if trigger.confirm {
         return Ok(());
     }
-    let protected: Vec<&HostName> = replaced
-        .into_iter()
+    let protected: Vec<&HostName> = changed
+        .iter()
         .filter(|name| config.host(name).is_some_and(|host| host.protected))
         .collect();
     if protected.is_empty() {
@@ -351,25 +364,6 @@ fn consented(config: &Config, trigger: &Trigger) -> Result<(), Fault> {
         format!("{} is protected", names.join(", ")),
     )
     .hint("`confirm = true` in its [services.trigger] allows it without anybody being asked"))
-}
-
-/// The hosts whose containers such a run replaces.
-fn replaced(service: &Service, run: RunKind) -> Vec<&HostName> {
-    let deploys = match run {
-        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => true,
-        RunKind::Pipeline => service
-            .pipeline
-            .iter()
-            .flatten()
-            .any(|slot| *slot == Slot::Deploy),
-        RunKind::Build | RunKind::Test | RunKind::Push => false,
-    };
-    service
-        .deploy
-        .iter()
-        .filter(|_| deploys)
-        .flat_map(|deploy| &deploy.hosts)
-        .collect()
 }
 
 /// `shop`, or `shop.staging`.

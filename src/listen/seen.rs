@@ -1,7 +1,8 @@
 //! Which deliveries were taken in: a bounded memory that survives a restart, as lines appended to a file.
-//! A mark is on disk before anything is started for it, and taken back if nothing was.
+//! A mark is on disk before anything is started for it, taken back if nothing was, and confirmed once a run is: one that an
+//! earlier listener had only begun may come again, unless there is a run of it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -17,12 +18,22 @@ const MOST: usize = 16_384;
 /// The first half of a mark's SHA-256.
 type Mark = u128;
 
+/// Who began it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Ours,
+    /// It was ended before anything came of it, or before that was written.
+    AnEarlierOnes,
+}
+
 pub(super) struct Seen {
     path: PathBuf,
     file: File,
     /// Of the file; it is written anew when most of them are forgotten.
     lines: usize,
     known: HashSet<Mark>,
+    /// Of those: what is begun, and nothing came of it yet.
+    begun: HashMap<Mark, Whose>,
     /// The oldest first.
     order: VecDeque<Mark>,
     most: usize,
@@ -59,6 +70,7 @@ impl Seen {
             file: private(&path).map_err(fault)?,
             lines: 0,
             known: HashSet::new(),
+            begun: HashMap::new(),
             order: VecDeque::new(),
             most,
             _alone: alone,
@@ -75,7 +87,14 @@ impl Seen {
                 continue;
             };
             match sign {
-                "+" => seen.keep(mark),
+                "?" => {
+                    seen.keep(mark);
+                    seen.begun.insert(mark, Whose::AnEarlierOnes);
+                }
+                "+" => {
+                    seen.keep(mark);
+                    seen.begun.remove(&mark);
+                }
                 "-" => seen.drop(mark),
                 _ => {}
             }
@@ -86,18 +105,38 @@ impl Seen {
         Ok(seen)
     }
 
-    /// `false`: at least one of them was seen before, and none is taken in. True: all are on disk.
-    pub(super) fn take_in(&mut self, marks: &[String]) -> io::Result<bool> {
-        let marks: Vec<Mark> = marks.iter().map(|mark| of(mark)).collect();
-        if marks.iter().any(|mark| self.known.contains(mark)) {
+    /// `false`: at least one of them was seen before, and none is taken in. True: all are on disk, as begun. `has_run` is
+    /// asked of those that an earlier listener began.
+    pub(super) fn take_in(&mut self, marks: &[String], has_run: &dyn Fn() -> bool) -> io::Result<bool> {
+        let names = marks;
+        let marks: Vec<Mark> = names.iter().map(|mark| of(mark)).collect();
+        let is_left = |mark: &Mark| self.begun.get(mark) == Some(&Whose::AnEarlierOnes);
+        if marks.iter().all(is_left) {
+            // The same delivery whole: nobody waits for what became of it.
+            if has_run() {
+                self.confirm(names)?;
+                return Ok(false);
+            }
+        } else if marks.iter().any(|mark| self.known.contains(mark)) {
             return Ok(false);
         }
-        self.write('+', &marks)?;
+        self.write('?', &marks)?;
         for mark in marks {
+            self.begun.insert(mark, Whose::Ours);
             self.keep(mark);
         }
         self.renew_if_long()?;
         Ok(true)
+    }
+
+    /// A run was started for them.
+    pub(super) fn confirm(&mut self, marks: &[String]) -> io::Result<()> {
+        let marks: Vec<Mark> = marks.iter().map(|mark| of(mark)).collect();
+        for mark in &marks {
+            self.begun.remove(mark);
+        }
+        self.write('+', &marks)?;
+        self.renew_if_long()
     }
 
     /// Nothing came of it: it may be sent again.
@@ -117,11 +156,13 @@ impl Seen {
         while self.order.len() > self.most {
             if let Some(oldest) = self.order.pop_front() {
                 self.known.remove(&oldest);
+                self.begun.remove(&oldest);
             }
         }
     }
 
     fn drop(&mut self, mark: Mark) {
+        self.begun.remove(&mark);
         if self.known.remove(&mark) {
             self.order.retain(|other| *other != mark);
         }
@@ -143,7 +184,9 @@ impl Seen {
 
     /// Only what is known, in one step.
     fn renew(&mut self) -> io::Result<()> {
-        let text = lines('+', &self.order);
+        let (begun, done): (Vec<Mark>, Vec<Mark>) =
+            self.order.iter().partition(|mark| self.begun.contains_key(mark));
+        let text = lines('+', &done) + &lines('?', &begun);
         let new = self.path.with_extension("new");
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -191,19 +234,44 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    const NO_RUN: &dyn Fn() -> bool = &|| false;
+
+    #[test]
+    fn what_an_earlier_listener_had_only_begun_may_come_again_and_only_whole_and_without_a_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let delivery = marks(&["id 1", "body 1"]);
+        let open = || Seen::open(folder.path()).unwrap();
+        let mut seen = open();
+        assert!(seen.take_in(&delivery, NO_RUN).unwrap());
+        assert!(!seen.take_in(&delivery, NO_RUN).unwrap(), "it is under way");
+        drop(seen);
+        let mut seen = open();
+        assert!(!seen.take_in(&marks(&["id 2", "body 1"]), NO_RUN).unwrap());
+        assert!(seen.take_in(&delivery, NO_RUN).unwrap());
+        drop(seen);
+        let mut seen = open();
+        assert!(!seen.take_in(&delivery, &|| true).unwrap());
+        drop(seen);
+        assert!(
+            !open().take_in(&delivery, NO_RUN).unwrap(),
+            "it is known that it had one"
+        );
+    }
+
     #[test]
     fn a_mark_is_taken_in_once_also_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let mut seen = Seen::open(folder.path()).unwrap();
-        assert!(seen.take_in(&marks(&["id 1", "body 1"])).unwrap());
-        assert!(!seen.take_in(&marks(&["id 2", "body 1"])).unwrap());
-        assert!(seen.take_in(&marks(&["id 2", "body 2"])).unwrap());
+        assert!(seen.take_in(&marks(&["id 1", "body 1"]), NO_RUN).unwrap());
+        assert!(!seen.take_in(&marks(&["id 2", "body 1"]), NO_RUN).unwrap());
+        assert!(seen.take_in(&marks(&["id 2", "body 2"]), NO_RUN).unwrap());
         seen.forget(&marks(&["id 2", "body 2"])).unwrap();
+        seen.confirm(&marks(&["id 1", "body 1"])).unwrap();
         assert!(Seen::open(folder.path()).is_err(), "one listener a folder");
         drop(seen);
         let mut seen = Seen::open(folder.path()).unwrap();
-        assert!(!seen.take_in(&marks(&["id 1"])).unwrap());
-        assert!(seen.take_in(&marks(&["id 2", "body 2"])).unwrap());
+        assert!(!seen.take_in(&marks(&["id 1"]), NO_RUN).unwrap());
+        assert!(seen.take_in(&marks(&["id 2", "body 2"]), NO_RUN).unwrap());
     }
 
     #[test]
@@ -211,11 +279,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut seen = Seen::with(folder.path(), 8).unwrap();
         for number in 0..200 {
-            assert!(seen.take_in(&[format!("id {number}")]).unwrap());
+            assert!(seen.take_in(&[format!("id {number}")], NO_RUN).unwrap());
         }
         assert!(seen.known.len() == 8 && seen.order.len() == 8);
-        assert!(!seen.take_in(&marks(&["id 199"])).unwrap());
-        assert!(seen.take_in(&marks(&["id 100"])).unwrap(), "long forgotten");
+        assert!(!seen.take_in(&marks(&["id 199"]), NO_RUN).unwrap());
+        assert!(
+            seen.take_in(&marks(&["id 100"]), NO_RUN).unwrap(),
+            "long forgotten"
+        );
         let lines = fs::read_to_string(folder.path().join("seen"))
             .unwrap()
             .lines()
@@ -227,16 +298,18 @@ mod tests {
     fn a_torn_last_line_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let mut seen = Seen::open(folder.path()).unwrap();
-        assert!(seen.take_in(&marks(&["one", "two"])).unwrap());
+        assert!(seen.take_in(&marks(&["one", "two"]), NO_RUN).unwrap());
+        seen.confirm(&marks(&["one", "two"])).unwrap();
         drop(seen);
         let path = folder.path().join("seen");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, text.get(..text.len() - 9).unwrap()).unwrap();
         let mut seen = Seen::open(folder.path()).unwrap();
-        assert!(!seen.take_in(&marks(&["one"])).unwrap());
-        assert!(seen.take_in(&marks(&["two"])).unwrap());
+        assert!(!seen.take_in(&marks(&["one"]), NO_RUN).unwrap());
+        assert!(seen.take_in(&marks(&["two"]), NO_RUN).unwrap());
+        seen.confirm(&marks(&["two"])).unwrap();
         drop(seen);
         let mut seen = Seen::open(folder.path()).unwrap();
-        assert!(!seen.take_in(&marks(&["two"])).unwrap());
+        assert!(!seen.take_in(&marks(&["two"]), NO_RUN).unwrap());
     }
 }

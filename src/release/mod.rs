@@ -6,7 +6,7 @@
 
 pub mod subject;
 pub mod road;
-mod work;
+pub mod work;
 pub mod rolling;
 pub mod stage;
 pub mod plan;

@@ -87,13 +87,19 @@ impl Plan {
     /// Does it make its image itself?
     #[must_use]
     pub fn builds(&self) -> bool {
-        slots(self).iter().flatten().any(|slot| *slot == Slot::Build)
+        slots(&self.service, self.kind)
+            .iter()
+            .flatten()
+            .any(|slot| *slot == Slot::Build)
     }
 
     /// Does it put its image into a registry?
     #[must_use]
     pub fn does_push(&self) -> bool {
-        slots(self).iter().flatten().any(|slot| *slot == Slot::Push)
+        slots(&self.service, self.kind)
+            .iter()
+            .flatten()
+            .any(|slot| *slot == Slot::Push)
     }
 
     /// Every host it talks to.

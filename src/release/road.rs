@@ -4,6 +4,7 @@
 use super::plan::Plan;
 use super::rolling;
 use super::stage::{Stage, Way};
+use crate::config::Service;
 use crate::config::service::{CustomStage, Deploy, ReleaseTest, Slot, Strategy, Work};
 use crate::domain::run::RunKind;
 
@@ -68,7 +69,7 @@ fn out(plan: &Plan) -> Vec<Group> {
             road.push(vec![Stage::Mark]);
         }
     }
-    for group in slots(plan) {
+    for group in slots(&plan.service, plan.kind) {
         if group.contains(&Slot::Build) {
             road.push(vec![Stage::Mark]);
         }
@@ -168,7 +169,7 @@ fn on(plan: &Plan) -> Vec<Group> {
         return Vec::new();
     }
     let mut road = committed();
-    let slots = slots(plan);
+    let slots = slots(&plan.service, plan.kind);
     let behind = slots
         .iter()
         .skip_while(|group| !group.contains(&Slot::Deploy))
@@ -194,7 +195,7 @@ fn committed() -> Vec<Group> {
 }
 
 /// What is done at the end of a pipeline, whatever came before it.
-pub(super) fn always(plan: &Plan) -> Vec<Group> {
+fn always(plan: &Plan) -> Vec<Group> {
     if plan.kind != RunKind::Pipeline {
         return Vec::new();
     }
@@ -216,16 +217,16 @@ fn swept(plan: &Plan) -> Vec<Group> {
 
 /// What a run of this kind does of the service's pipeline.
 #[must_use]
-pub fn slots(plan: &Plan) -> Vec<Vec<Slot>> {
-    match plan.kind {
+pub fn slots(service: &Service, kind: RunKind) -> Vec<Vec<Slot>> {
+    match kind {
         RunKind::Build => vec![vec![Slot::Build]],
         RunKind::Test => {
-            let tests = plan.service.tests.iter();
+            let tests = service.tests.iter();
             tests.map(|test| vec![Slot::Test(test.name.clone())]).collect()
         }
         RunKind::Push => vec![vec![Slot::Push]],
         RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => vec![vec![Slot::Deploy]],
-        RunKind::Pipeline => plan.service.pipeline.clone(),
+        RunKind::Pipeline => service.pipeline.clone(),
     }
 }
 

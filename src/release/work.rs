@@ -4,59 +4,101 @@
 use std::collections::BTreeSet;
 
 use super::plan::{LATEST, Plan};
-use super::road::{always, slots};
+use super::road::slots;
 use super::stage::{Stage, Step};
+use crate::config::Service;
 use crate::config::service::{Slot, Test, Work};
 use crate::config::test::TestImage;
 use crate::domain::ids::HostName;
+use crate::domain::run::RunKind;
+
+/// The hosts that such a run changes something on, by the configuration alone, each once: where it replaces containers,
+/// then where it builds, tests, pushes or runs stages.
+#[must_use]
+pub fn changed(service: &Service, kind: RunKind) -> Vec<HostName> {
+    let replaces = match kind {
+        RunKind::Deploy | RunKind::Rollback | RunKind::Adopt => true,
+        RunKind::Pipeline => service
+            .pipeline
+            .iter()
+            .flatten()
+            .any(|slot| *slot == Slot::Deploy),
+        RunKind::Build | RunKind::Test | RunKind::Push => false,
+    };
+    let targets = service.deploy.iter().filter(|_| replaces);
+    let mut hosts: Vec<HostName> = targets.flat_map(|deploy| deploy.hosts.clone()).collect();
+    for host in workplaces(service, kind, builder(service, kind).as_ref()) {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
+/// Where its image is looked for first, and pushed from.
+#[must_use]
+pub fn builder(service: &Service, kind: RunKind) -> Option<HostName> {
+    let builds = service.build.as_ref().map(|build| build.host.clone());
+    let deploys = || service.deploy.as_ref()?.hosts.first().cloned();
+    match kind {
+        RunKind::Push => builds.or_else(deploys),
+        RunKind::Build | RunKind::Test | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => builds,
+        // What runs is where it runs.
+        RunKind::Adopt => None,
+    }
+}
+
+fn all_slots(service: &Service, kind: RunKind) -> Vec<Slot> {
+    let ends = service.stages.iter().filter(|stage| stage.always);
+    let ends = ends.filter(|_| kind == RunKind::Pipeline);
+    let ends = ends.map(|stage| Slot::Custom(stage.name.clone()));
+    slots(service, kind).into_iter().flatten().chain(ends).collect()
+}
+
+fn container<'a>(service: &'a Service, slot: &Slot) -> Option<(&'a Test, bool)> {
+    match slot {
+        Slot::Test(name) => Some((service.tests.iter().find(|test| test.name == *name)?, true)),
+        Slot::Custom(name) => match &service.stages.iter().find(|stage| stage.name == *name)?.work {
+            Work::Run { image, test } => Some((test, image.is_none())),
+            Work::Command { .. } | Work::Approve { .. } => None,
+        },
+        Slot::Build | Slot::Push | Slot::Deploy => None,
+    }
+}
+
+fn workplaces(service: &Service, kind: RunKind, builder: Option<&HostName>) -> Vec<HostName> {
+    let mut found: Vec<HostName> = Vec::new();
+    for slot in all_slots(service, kind) {
+        let container = container(service, &slot).map(|(test, _)| test);
+        let host = match slot {
+            Slot::Build | Slot::Push => builder,
+            Slot::Test(_) | Slot::Custom(_) | Slot::Deploy => container.map(|test| &test.host),
+        };
+        let of_stage = container.and_then(Test::target).and(builder);
+        for host in host.into_iter().chain(of_stage) {
+            if !found.contains(host) {
+                found.push(host.clone());
+            }
+        }
+    }
+    found
+}
 
 impl Plan {
     /// The slots of this run, and what is done at its end.
     pub(super) fn all_slots(&self) -> Vec<Slot> {
-        let ends = always(self)
-            .into_iter()
-            .flatten()
-            .filter_map(|stage| match stage {
-                Stage::Run(name) | Stage::Local(name) => Some(Slot::Custom(name)),
-                _ => None,
-            });
-        slots(self).into_iter().flatten().chain(ends).collect()
+        all_slots(&self.service, self.kind)
     }
 
     /// The container that a slot runs, and whether it is of the run's own image.
     fn container(&self, slot: &Slot) -> Option<(&Test, bool)> {
-        match slot {
-            Slot::Test(name) => Some((self.test(name)?, true)),
-            Slot::Custom(name) => match &self.custom(name)?.work {
-                Work::Run { image, test } => Some((test, image.is_none())),
-                Work::Command { .. } | Work::Approve { .. } => None,
-            },
-            Slot::Build | Slot::Push | Slot::Deploy => None,
-        }
+        container(&self.service, slot)
     }
 
     /// Where something is built, tested, pushed or run; each once, in the order of the pipeline.
     #[must_use]
     pub fn workplaces(&self) -> Vec<HostName> {
-        let mut found: Vec<HostName> = Vec::new();
-        for slot in self.all_slots() {
-            let host = match slot {
-                Slot::Build | Slot::Push => self.builder.as_ref(),
-                Slot::Test(_) | Slot::Custom(_) | Slot::Deploy => {
-                    self.container(&slot).map(|(test, _)| &test.host)
-                }
-            };
-            let of_stage = self
-                .container(&slot)
-                .and_then(|(test, _)| test.target())
-                .and(self.builder.as_ref());
-            for host in host.into_iter().chain(of_stage) {
-                if !found.contains(host) {
-                    found.push(host.clone());
-                }
-            }
-        }
-        found
+        workplaces(&self.service, self.kind, self.builder.as_ref())
     }
 
     /// What is called `shop:v3` for people is `shop:v3-test` in its stage `test`.

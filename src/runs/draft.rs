@@ -13,6 +13,7 @@ use crate::release::adopt::Whence;
 use crate::release::plan::{Actor, LATEST, Plan};
 use crate::release::spec::Seals;
 use crate::release::subject::Subject;
+use crate::release::work::builder;
 
 use super::promote;
 use super::state::RunFile;
@@ -253,18 +254,6 @@ fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static st
             (false, Some(deploy)) => Ok(deploy.hosts.clone()),
             (false, None) => Ok(Vec::new()),
         },
-    }
-}
-
-/// Where its image is looked for first, and pushed from.
-fn builder(service: &Service, kind: RunKind) -> Option<HostName> {
-    let builds = service.build.as_ref().map(|build| build.host.clone());
-    let deploys = || service.deploy.as_ref()?.hosts.first().cloned();
-    match kind {
-        RunKind::Push => builds.or_else(deploys),
-        RunKind::Build | RunKind::Test | RunKind::Deploy | RunKind::Rollback | RunKind::Pipeline => builds,
-        // What runs is where it runs.
-        RunKind::Adopt => None,
     }
 }
 

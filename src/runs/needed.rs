@@ -110,12 +110,15 @@ async fn offered(config: &Config, name: &str, daemon: &Daemon) -> Option<Offered
 }
 
 fn has_command(plan: &Plan) -> bool {
-    slots(plan).iter().flatten().any(|slot| match slot {
-        Slot::Custom(name) => plan
-            .custom(name)
-            .is_some_and(|stage| matches!(stage.work, Work::Command { .. })),
-        Slot::Build | Slot::Test(_) | Slot::Push | Slot::Deploy => false,
-    })
+    slots(&plan.service, plan.kind)
+        .iter()
+        .flatten()
+        .any(|slot| match slot {
+            Slot::Custom(name) => plan
+                .custom(name)
+                .is_some_and(|stage| matches!(stage.work, Work::Command { .. })),
+            Slot::Build | Slot::Test(_) | Slot::Push | Slot::Deploy => false,
+        })
 }
 
 /// `the image postgres:16 of db is neither on web-1 nor on builder`

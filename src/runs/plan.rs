@@ -8,8 +8,6 @@ mod look;
 mod space;
 mod work;
 
-use std::collections::BTreeSet;
-
 use super::draft::draft;
 use super::readers::Readers;
 use super::secrets;
@@ -27,6 +25,7 @@ use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
 use crate::release::shelf::shelf;
 use crate::release::spec::Seals;
+use crate::release::work::changed;
 use crate::release::{foreseen, left, preflight, spec};
 
 /// Of this run alone.
@@ -193,10 +192,8 @@ fn estimate(state: &State, plan: &Plan) -> Option<std::time::Duration> {
 
 /// Where it builds, tests, pushes from or releases.
 fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
-    let mut hosts = plan.targets.clone();
-    hosts.extend(plan.workplaces());
-    let mut seen = BTreeSet::new();
-    hosts.retain(|name| config.host(name).is_some_and(|host| host.protected) && seen.insert(name.clone()));
+    let mut hosts = changed(&plan.service, plan.kind);
+    hosts.retain(|name| config.host(name).is_some_and(|host| host.protected));
     hosts
 }
 

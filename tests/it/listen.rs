@@ -508,6 +508,50 @@ fn what_could_not_be_started_may_be_sent_again() {
     assert_eq!(ground.settle().len(), 1);
 }
 
+/// The memory of a listener that was killed while it prepared a run, as the next one finds it.
+#[test]
+fn a_delivery_whose_listener_was_killed_before_its_run_was_started_may_be_sent_again() {
+    let (mut first, second) = (Ground::new(), Ground::new());
+    let (begun, go) = (first.folder.path().join("begun"), first.folder.path().join("go"));
+    let script = format!(
+        "touch {}; while ! test -e {}; do sleep 0.02; done",
+        begun.display(),
+        go.display()
+    );
+    first.config.triggers[0].prepare = ["sh", "-c", &script].map(str::to_owned).into();
+    let memory = |ground: &Ground| ground.folder.path().join("state/listen/seen");
+    let body = push("main", COMMIT);
+    let door = first.open();
+    drop(second.open());
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| door.github("id-1", &body).run());
+        let since = std::time::Instant::now();
+        while !begun.exists() {
+            assert!(since.elapsed() < Duration::from_mins(1), "it does not prepare");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::fs::copy(memory(&first), memory(&second)).unwrap();
+        std::fs::write(&go, "").unwrap();
+        sender.join().unwrap();
+    });
+    drop(door);
+    let door = second.open();
+    // The same body under another id is what somebody sends who has only seen it.
+    door.refuses(&door.github("id-2", &body), 409, "replayed");
+    door.github("id-1", &body).run();
+    door.refuses(&door.github("id-1", &body), 409, "replayed");
+    drop(door);
+    // Killed between the run and the word that it was started.
+    let text = std::fs::read_to_string(memory(&second)).unwrap();
+    let begun: Vec<&str> = text.lines().filter(|line| !line.starts_with('+')).collect();
+    std::fs::write(memory(&second), begun.join("\n") + "\n").unwrap();
+    let door = second.open();
+    door.refuses(&door.github("id-1", &body), 409, "replayed");
+    drop(door);
+    assert_eq!(second.settle().len(), 1);
+    first.settle();
+}
+
 #[test]
 fn the_command_before_a_run_is_told_what_was_pushed_and_no_secret() {
     let mut ground = Ground::new();
@@ -711,7 +755,7 @@ fn a_protected_host_a_weak_secret_a_missing_one_or_a_second_listener_is_refused_
     };
     let protected = pilothouse::config::load(&request).unwrap();
     (ground.config.hosts, ground.config.services) = (protected.hosts, protected.services);
-    for run in [RunKind::Pipeline, RunKind::Deploy] {
+    for run in [RunKind::Pipeline, RunKind::Deploy, RunKind::Push] {
         ground.config.triggers[0].run = run;
         let words = refused(&ground);
         assert!(
@@ -727,6 +771,13 @@ fn a_protected_host_a_weak_secret_a_missing_one_or_a_second_listener_is_refused_
     ground.config.triggers[0].environment = None;
     ground.config.triggers[0].secret = Secret::Env("NOT_SET".to_owned());
     assert!(refused(&ground).contains("NOT_SET"));
+    // Where it builds counts as much as where it deploys.
+    let mut ground = Ground::new();
+    ground.config.hosts[0].protected = true;
+    for run in [RunKind::Build, RunKind::Push] {
+        ground.config.triggers[0].run = run;
+        assert!(refused(&ground).contains("nowhere is protected"));
+    }
     let mut ground = Ground::new();
     ground.add("api", "acme/api", &["main"], "hunter2");
     let words = refused(&ground);

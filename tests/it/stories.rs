@@ -90,6 +90,35 @@ fn on_a_protected_host_the_name_must_be_typed() {
 }
 
 #[test]
+fn a_test_that_has_a_stage_built_on_a_protected_host_wants_the_name_typed() {
+    use pilothouse::config::test::TestImage;
+    let asked = |target: bool| {
+        let mut stage = Stage::new(120, 30);
+        let config = std::sync::Arc::make_mut(&mut stage.model.setup.config);
+        let shop = &mut config.services[0];
+        shop.build.as_mut().unwrap().host = host("web-1");
+        if target {
+            shop.tests[0].image = TestImage::Target("tests".to_owned());
+        }
+        stage.frame();
+        stage.press("1 /");
+        stage.typed("shop");
+        stage.press("enter t");
+        stage.frame();
+        stage.screen()
+    };
+    let (own, staged) = (asked(false), asked(true));
+    assert!(
+        own.contains("Test shop on web-2?") && own.contains("y yes"),
+        "{own}"
+    );
+    assert!(
+        staged.contains("Test shop on web-1, web-2?") && !staged.contains("y yes"),
+        "{staged}"
+    );
+}
+
+#[test]
 fn marked_rows_are_acted_on_together_with_one_summary() {
     let mut stage = Stage::new(80, 24);
     stage.press("2 /");

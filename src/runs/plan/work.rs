@@ -41,7 +41,7 @@ pub(super) fn work(plan: &Plan, behind: bool) -> Vec<String> {
         Slot::Push => Some(push_words(plan)),
         Slot::Deploy => None,
     };
-    let groups = slots(plan);
+    let groups = slots(&plan.service, plan.kind);
     let groups = groups
         .iter()
         .skip_while(|group| behind && !group.contains(&Slot::Deploy))
@@ -66,7 +66,7 @@ fn custom(stage: &CustomStage) -> String {
 }
 
 pub(super) fn tests(plan: &Plan) -> Vec<String> {
-    let groups = slots(plan);
+    let groups = slots(&plan.service, plan.kind);
     let names = groups.iter().flatten().filter_map(|slot| match slot {
         Slot::Test(name) => plan.test(name),
         Slot::Build | Slot::Push | Slot::Custom(_) | Slot::Deploy => None,

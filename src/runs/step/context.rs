@@ -9,7 +9,6 @@ mod tarball;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::git;
 use super::ignore::Ignore;
 use crate::config::dockerfile::directive;
 use crate::config::service::Build;
@@ -146,15 +145,21 @@ impl Context {
     /// The Dockerfile's text alone, as `look` or `look_at` would read it.
     pub(super) async fn dockerfile(build: &Build) -> Result<String, Fault> {
         let what = || format!("read {}", build.context.join(&build.dockerfile).display());
-        if let Some(commit) = &build.git {
-            let text = git::file(&build.context, commit, &plain(&build.dockerfile)).await;
-            return text.map_err(|why| Fault::new(what(), why));
-        }
+        let revision = match &build.git {
+            Some(commit) => Some(Revision::look(&build.context, commit).await?),
+            None => None,
+        };
         let build = build.clone();
         let read = tokio::task::spawn_blocking(move || {
-            let folder = Folder::look(&build.context)?;
-            folder.dockerfile(&build.dockerfile)?;
-            Source::Folder(folder).read(&plain(&build.dockerfile))
+            let source = if let Some(revision) = revision {
+                revision.dockerfile(&build.dockerfile)?;
+                Source::Revision(revision)
+            } else {
+                let folder = Folder::look(&build.context)?;
+                folder.dockerfile(&build.dockerfile)?;
+                Source::Folder(folder)
+            };
+            source.read(&plain(&build.dockerfile))
         });
         read.await
             .map_err(|error| Fault::new(what(), error))?
@@ -236,10 +241,11 @@ impl Source {
                 Err(error) => Err(error),
             },
             Self::Revision(revision) => match revision.object(inside) {
-                Some(object) => Contents::of(&revision.tree)
+                Ok(Some(object)) => Contents::of(&revision.tree)
                     .object(object)
                     .and_then(|file| file.take(LARGEST_FILE).read_to_end(&mut bytes)),
-                None => return Ok(None),
+                Ok(None) => return Ok(None),
+                Err(error) => Err(error),
             },
         };
         read.map_err(|error| fault(&error))?;

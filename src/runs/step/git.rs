@@ -12,8 +12,6 @@ use tokio::process::Command;
 const LIMIT: Duration = Duration::from_secs(20);
 /// A revision and a branch are short; of the status only "is there anything" counts.
 const LONGEST_ANSWER: u64 = 4 << 10;
-/// Of a text that a person wrote.
-const LONGEST_FILE: u64 = 1 << 20;
 /// Of half a million files.
 const LONGEST_LISTING: u64 = 64 << 20;
 
@@ -114,15 +112,6 @@ pub(super) async fn listing(tree: &Tree) -> Result<Vec<u8>, String> {
             "it holds more files than {LONGEST_LISTING} bytes can name"
         ))
     }
-}
-
-/// A text of that tree, by its path within it.
-pub(super) async fn file(folder: &Path, commit: &str, inside: &str) -> Result<String, String> {
-    let tree = tree(folder, commit).await?;
-    let slash = if tree.name.ends_with(':') { "" } else { "/" };
-    let question = ["cat-file", "blob", &format!("{}{slash}{inside}", tree.name)];
-    let (_whole, answer) = answer(&tree.place, &question, LONGEST_FILE).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// What of a path is there, and what is not: the work tree may lack a folder that a commit has.

@@ -52,6 +52,13 @@ fn custom(name: &str, always: bool, approves: bool) -> CustomStage {
     }
 }
 
+fn contained(name: &str, always: bool, host: HostName) -> CustomStage {
+    let test = Box::new(Test::new(name, host));
+    let work = Work::Run { image: None, test };
+    let name = name.to_owned();
+    CustomStage { name, always, work }
+}
+
 /// A plan with everything in it that this kind can have; a pipeline with its slots in any order, some at once.
 fn any_plan(rng: &mut Rng) -> Plan {
     let hosts = rng.usize(1..4);
@@ -70,13 +77,20 @@ fn any_plan(rng: &mut Rng) -> Plan {
         custom("go", false, true),
         custom("scan", false, false),
         custom("tidy", true, false),
+        contained("migrate", false, host(rng.usize(1..5))),
+        contained("clean", true, host(rng.usize(1..5))),
     ];
+    if rng.bool() {
+        // Where none is always done in a container, things are swept earlier.
+        plan.service.stages.truncate(4);
+    }
     let mut slots = vec![
         Slot::Test("unit".to_owned()),
         Slot::Test("api".to_owned()),
         Slot::Push,
         Slot::Custom("go".to_owned()),
         Slot::Custom("scan".to_owned()),
+        Slot::Custom("migrate".to_owned()),
     ];
     if rng.bool() {
         slots.push(Slot::Deploy);

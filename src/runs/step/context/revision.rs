@@ -2,17 +2,18 @@
 //! Asks the user's own `git`; a submodule is no part of a commit's tree and is refused by name.
 
 use std::collections::BTreeSet;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::super::git;
+use super::contents::Contents;
 use super::{Entry, Kind, Modified, Origin, Stopped, Walk, plain};
 use crate::domain::fault::Fault;
-use std::io::Read as _;
-
-use super::contents::Contents;
 
 /// A link's target is a path.
 const LONGEST_TARGET: u64 = 4 << 10;
+/// As Linux follows.
+const MOST_LINKS: u32 = 40;
 
 #[derive(Clone, Debug)]
 pub(super) struct Revision {
@@ -63,16 +64,50 @@ impl Revision {
     /// That the Dockerfile is in the commit; its path for people.
     pub(super) fn dockerfile(&self, dockerfile: &Path) -> Result<String, Fault> {
         let shown = self.shown(&plain(dockerfile));
-        match self.file(&plain(dockerfile)) {
-            Some(file) if file.mode != SUBMODULE => Ok(shown),
-            Some(_) | None => Err(Fault::new(format!("read {shown}"), "the commit has no such file")
+        match self.object(&plain(dockerfile)) {
+            Ok(Some(_)) => Ok(shown),
+            Err(error) => Err(Fault::new(format!("read {shown}"), error)),
+            Ok(None) => Err(Fault::new(format!("read {shown}"), "the commit has no such file")
                 .hint("`dockerfile` is a path within `context`; is it committed?")),
         }
     }
 
-    pub(super) fn object(&self, inside: &str) -> Option<&str> {
-        let file = self.file(inside)?;
-        (file.mode != SUBMODULE).then_some(file.object.as_str())
+    /// Of a file, or of the one that a link leads to. An error where a link leads out of the context, or in a circle.
+    pub(super) fn object(&self, inside: &str) -> io::Result<Option<&str>> {
+        let file = self.file(&self.followed(inside)?);
+        let file = file.filter(|file| file.mode != SUBMODULE);
+        Ok(file.map(|file| file.object.as_str()))
+    }
+
+    /// The path without links, whether something is there or not.
+    fn followed(&self, inside: &str) -> io::Result<String> {
+        let mut ahead: Vec<String> = inside.rsplit('/').map(str::to_owned).collect();
+        let mut path: Vec<String> = Vec::new();
+        let mut links = 0;
+        while let Some(part) = ahead.pop() {
+            match part.as_str() {
+                "" | "." => continue,
+                ".." => {
+                    path.pop().ok_or_else(|| leads_out(inside))?;
+                    continue;
+                }
+                _ => path.push(part),
+            }
+            let Some(link) = self.file(&path.join("/")).filter(|file| file.mode == LINK) else {
+                continue;
+            };
+            links += 1;
+            if links > MOST_LINKS {
+                return Err(io::Error::other(format!("{inside} is a link in a circle")));
+            }
+            let target = target(link, &mut Contents::of(&self.tree))?;
+            if target.starts_with('/') {
+                return Err(leads_out(inside));
+            }
+            path.pop();
+            ahead.extend(target.rsplit('/').map(str::to_owned));
+        }
+        Ok(path.join("/"))
     }
 
     pub(super) fn is_link(&self, inside: &str) -> bool {
@@ -138,10 +173,7 @@ impl Revision {
     }
 
     fn link(&self, file: &File, contents: &mut Contents) -> Result<Kind, Stopped> {
-        let mut target = String::new();
-        contents
-            .object(&file.object)
-            .and_then(|link| link.take(LONGEST_TARGET).read_to_string(&mut target))
+        let target = target(file, contents)
             .map_err(|error| Stopped::Fault(Fault::new(format!("read {}", self.shown(&file.path)), error)))?;
         Ok(Kind::Link {
             target: PathBuf::from(target),
@@ -160,6 +192,18 @@ impl Revision {
             origin: Origin::Object(object),
         }
     }
+}
+
+/// Where a link leads to.
+fn target(link: &File, contents: &mut Contents) -> io::Result<String> {
+    let mut target = String::new();
+    let object = contents.object(&link.object)?;
+    object.take(LONGEST_TARGET).read_to_string(&mut target)?;
+    Ok(target)
+}
+
+fn leads_out(inside: &str) -> io::Error {
+    io::Error::other(format!("{inside} is a link that leads out of the context"))
 }
 
 /// `100644 blob OID    SIZE\tPATH\0`, each; a submodule's size is `-`.

@@ -186,6 +186,67 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
+async fn of_a_commit_a_dockerfile_and_an_ignore_file_are_read_through_their_links() {
+    let (folder, _) = repository(&[
+        ("docker/of/App", "# syntax=x/y:1\nFROM scratch\n"),
+        ("secret", "x"),
+    ]);
+    let root = folder.path();
+    let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+    std::fs::write(root.join("docker/ignored"), "secret\n").unwrap();
+    link("docker/of", "here");
+    link("here/../of/App", "Linked");
+    link("docker/ignored", ".dockerignore");
+    link("Round", "Round");
+    link("../../outside", "Out");
+    link("/etc/passwd", "Absolute");
+    git(root, &["add", "-A"]);
+    git(root, &["commit", "-q", "-m", "two"]);
+    let second = git(root, &["rev-parse", "HEAD"]);
+    for dockerfile in ["Linked", "here/App", "docker/of/App"] {
+        let context = Context::look_at(root, &second, Path::new(dockerfile))
+            .await
+            .unwrap();
+        assert_eq!(context.syntax(), Some("x/y:1"), "{dockerfile}");
+        let (archive, _) = taken(Arc::new(context).send()).await;
+        assert!(
+            !listed(&archive).contains(&"secret 644 1".to_owned()),
+            "{dockerfile}"
+        );
+    }
+    let build = crate::config::service::Build {
+        git: Some(second.clone()),
+        dockerfile: "Linked".into(),
+        ..crate::config::service::Build::new(
+            crate::domain::ids::HostName::parse("builder").unwrap(),
+            root.to_owned(),
+            std::time::Duration::from_mins(1),
+        )
+    };
+    let text = Context::dockerfile(&build).await.unwrap();
+    assert!(text.ends_with("FROM scratch\n"), "{text}");
+    for (dockerfile, why) in [
+        ("Round", "in a circle"),
+        ("Out", "leads out of the context"),
+        ("Absolute", "leads out of the context"),
+    ] {
+        let fault = Context::look_at(root, &second, Path::new(dockerfile))
+            .await
+            .unwrap_err();
+        assert!(fault.why.contains(why), "{fault}");
+    }
+    // What is kept out by nobody knows what is not sent.
+    std::fs::remove_file(root.join(".dockerignore")).unwrap();
+    link("../outside", ".dockerignore");
+    git(root, &["commit", "-qam", "three"]);
+    let third = git(root, &["rev-parse", "HEAD"]);
+    let fault = Context::look_at(root, &third, Path::new("Dockerfile"))
+        .await
+        .unwrap_err();
+    assert!(fault.why.contains("leads out of the context"), "{fault}");
+}
+
+#[tokio::test]
 async fn a_commit_is_sent_exactly_whatever_the_work_tree_holds() {
     let (folder, first) = repository(&[
         ("a.b", "one\r\n"),
