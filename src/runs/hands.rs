@@ -23,7 +23,6 @@ use super::pen::Pen;
 use super::secrets::Secrets;
 use super::state::State;
 use super::step::fence::{Fence, Renewed};
-use super::step::lock::Pinned;
 use super::step::{Progress as _, adopt, carry, gate, lock, replicas, spent, survey};
 use crate::config::Host;
 use crate::domain::fault::Fault;
@@ -35,7 +34,7 @@ use crate::domain::reference::Reference;
 use crate::hosts::{Daemon, connect};
 use crate::release::decision::Decision;
 use crate::release::deeds::Scene;
-use crate::release::ledger::LedgerResult;
+use crate::release::ledger::{Ledger, LedgerResult};
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Failure, FailureKind, Finding, Tags};
 use crate::release::stage::{Stage, Step, Turn, Way};
@@ -88,6 +87,8 @@ struct Held {
     /// Of a run that was paused: what is committed of it.
     kept: Option<BTreeSet<HostName>>,
     stage: String,
+    /// What all copies of the ledger say together, once it was committed: the others are filled up from it.
+    history: Option<Arc<Ledger>>,
     /// The image of the run, once it is known: its id, its reference, a host that has it.
     image: Option<Named>,
     /// What the tags named before the run.
@@ -366,7 +367,8 @@ impl Hands {
             Stage::Before | Stage::Wave(_, Turn::Before) => self.before_switch(step, &daemon).await,
             Stage::After => self.after_switch(step, &daemon).await,
             Stage::Regate | Stage::Wave(_, Turn::Regate) => self.gate(step, &daemon, gate::Whose::Old).await,
-            Stage::Commit | Stage::Copy => self.commit(host).await,
+            Stage::Commit => self.commit(host).await,
+            Stage::Copy => self.copy(host).await,
             Stage::Record => self.record(host).await,
             Stage::Inquire => self.inquire(&daemon).await,
             Stage::Check | Stage::Prove => {
@@ -438,17 +440,6 @@ impl Hands {
         }
         self.held().daemons.insert(host.clone(), daemon);
         Ok(Finding::Daemon { id })
-    }
-
-    async fn pin(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
-        let pinned = Pinned {
-            plan: self.plan.clone(),
-            decision: (*self.decision()?).clone(),
-        };
-        if let Some((_, id)) = self.lock_of(host) {
-            lock::pin(daemon, &id, &pinned).await?;
-        }
-        Ok(Finding::Nothing)
     }
 
     async fn gate(&self, step: &Step, daemon: &Daemon, whose: gate::Whose) -> Result<Finding, Failure> {

@@ -42,7 +42,7 @@ fn main() {
     let filter = std::env::args().nth(1).unwrap_or_default();
     // No figure, and many minutes long: only when it is asked for.
     if filter == "matrix" {
-        matrix::measure();
+        matrix::measure(&std::env::args().nth(2).unwrap_or_default());
         return;
     }
     let wanted = |row: &str| filter.is_empty() || row.contains(&filter);

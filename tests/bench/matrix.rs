@@ -21,9 +21,12 @@ struct Column {
     order: Option<Order>,
     kind: RunKind,
     reboots: bool,
+    /// Killed behind every so manieth record.
+    step: usize,
 }
 
-const COLUMNS: [Column; 8] = [
+/// The longest last: they are begun first.
+const COLUMNS: [Column; 10] = [
     column("recreate, deploy", None, RunKind::Deploy),
     column("recreate, rollback", None, RunKind::Rollback),
     column("stop-first, deploy", Some(Order::StopFirst), RunKind::Deploy),
@@ -34,6 +37,25 @@ const COLUMNS: [Column; 8] = [
         Some(Order::StartFirst),
         RunKind::Rollback,
     ),
+    // A restart of two daemons takes longer than a run: with every record the whole would take more than an hour.
+    Column {
+        reboots: true,
+        step: 2,
+        ..column(
+            "recreate, rollback, hosts restarted (every second record)",
+            None,
+            RunKind::Rollback,
+        )
+    },
+    Column {
+        reboots: true,
+        step: 2,
+        ..column(
+            "stop-first, rollback, hosts restarted (every second record)",
+            Some(Order::StopFirst),
+            RunKind::Rollback,
+        )
+    },
     Column {
         reboots: true,
         ..column("recreate, deploy, hosts restarted", None, RunKind::Deploy)
@@ -54,6 +76,7 @@ const fn column(words: &'static str, order: Option<Order>, kind: RunKind) -> Col
         order,
         kind,
         reboots: false,
+        step: 1,
     }
 }
 
@@ -66,8 +89,21 @@ struct Filled {
     seconds: u64,
 }
 
-pub(crate) fn measure() {
-    let left = Mutex::new(COLUMNS.to_vec());
+/// What the deploy that is paused is called among them.
+const PAUSED: &str = "paused deploy";
+
+/// The columns whose words contain `filter`.
+pub(crate) fn measure(filter: &str) {
+    let columns: Vec<Column> = COLUMNS
+        .into_iter()
+        .filter(|column| column.words.contains(filter))
+        .collect();
+    let is_paused_wanted = PAUSED.contains(filter);
+    assert!(
+        !columns.is_empty() || is_paused_wanted,
+        "no column is called {filter:?}"
+    );
+    let left = Mutex::new(columns);
     let filled = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
@@ -89,7 +125,10 @@ pub(crate) fn measure() {
             .iter()
             .position(|column| column.words == done.column.words)
     });
-    println!("{}\n\n{}", table(&filled), paused());
+    println!("{}", table(&filled));
+    if is_paused_wanted {
+        println!("\n{}", paused());
+    }
 }
 
 /// A rolling deploy that is paused in its last wave, killed behind every third record.
@@ -123,7 +162,10 @@ fn fill(column: Column) -> Filled {
     let kills = runtime().block_on(crash_matrix(
         &bench,
         column.kind,
-        Points::Every { first: 1, step: 1 },
+        Points::Every {
+            first: 1,
+            step: column.step,
+        },
         reboot,
     ));
     Filled {

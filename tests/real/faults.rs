@@ -7,7 +7,7 @@ use std::time::Duration;
 use bollard::query_parameters::StopContainerOptions;
 use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::config::{Host, StateDir};
-use pilothouse::domain::ids::{HostName, RunId};
+use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
@@ -35,6 +35,56 @@ fn sockets(daemons: &[Daemon]) -> Vec<Host> {
 
 fn steady(bench: &mut Bench, steady: Duration) {
     bench.config.services[0].deploy.as_mut().unwrap().gate.steady = steady;
+}
+
+/// What is under way when it happens.
+#[derive(Clone, Copy)]
+struct Case {
+    kind: RunKind,
+    is_rolling: bool,
+}
+
+const ROLLING_DEPLOY: Case = Case {
+    kind: RunKind::Deploy,
+    is_rolling: true,
+};
+const RECREATE_DEPLOY: Case = Case {
+    kind: RunKind::Deploy,
+    is_rolling: false,
+};
+const ROLLING_ROLLBACK: Case = Case {
+    kind: RunKind::Rollback,
+    is_rolling: true,
+};
+
+impl Case {
+    /// What the run replaces runs everywhere, and what it brings up will stay in its gate for so long.
+    async fn stand(self, bench: &mut Bench, long: Duration) {
+        if self.kind == RunKind::Rollback {
+            // It is judged by the gate of its time; all at once, so that this is waited for only once.
+            steady(bench, long);
+            bench.good(RunKind::Deploy).await;
+            steady(bench, Duration::from_millis(50));
+        }
+        bench.good(RunKind::Deploy).await;
+        steady(bench, long);
+        if self.is_rolling {
+            bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Revert);
+        }
+    }
+
+    /// The first host, or all of them, in the gate.
+    fn gates(self, view: &RunView) -> bool {
+        is_at(view, "gate", if self.is_rolling { 1 } else { 3 }, 0)
+    }
+
+    /// The replicas that it brings up, and those that it replaces.
+    fn names(self) -> [&'static str; 2] {
+        match self.kind {
+            RunKind::Rollback => ["shop.r1.1", "shop.r2.1"],
+            _ => ["shop.r2.1", "shop.r1.1"],
+        }
+    }
 }
 
 /// Are so many hosts in this stage, or through it?
@@ -91,26 +141,34 @@ fn needs_human(view: &RunView, journal: &str) -> (String, Vec<String>) {
     }
 }
 
-#[tokio::test]
-async fn a_daemon_of_a_wave_killed_midway_takes_every_wave_back() {
+async fn a_daemon_is_killed(case: Case) {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(sockets(&daemons));
-    bench.good(RunKind::Deploy).await;
+    let mut bench = Bench::on(sockets(&daemons), image::BUSYBOX);
+    case.stand(&mut bench, Duration::from_secs(15)).await;
     let before = bench.look().await;
-    steady(&mut bench, Duration::from_secs(15));
-    let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    let (exit, _, journal) = midway(
-        &bench,
-        &run,
-        |view| is_at(view, "gate", 1, 0),
-        || {
-            daemons[0].kill_9();
-            daemons[0].start();
-        },
-    )
-    .await;
+    let run = bench.launch(&bench.state, case.kind).await;
+    let kill = || {
+        daemons[0].kill_9();
+        daemons[0].start();
+    };
+    let (exit, _, journal) = midway(&bench, &run, |view| case.gates(view), kill).await;
     assert_eq!(exit, 1, "{journal}");
     bench.assert_as_before(&before, &journal).await;
+}
+
+#[tokio::test]
+async fn a_daemon_of_a_wave_killed_midway_takes_every_wave_back() {
+    a_daemon_is_killed(ROLLING_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_daemon_killed_midway_takes_all_hosts_back() {
+    a_daemon_is_killed(RECREATE_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_daemon_of_a_wave_killed_midway_takes_a_rollback_back() {
+    a_daemon_is_killed(ROLLING_ROLLBACK).await;
 }
 
 #[tokio::test]
@@ -135,36 +193,26 @@ async fn a_daemon_whose_wave_is_to_come_may_be_restarted_meanwhile() {
     bench.assert_on(view.to.unwrap(), &journal).await;
 }
 
-#[tokio::test]
-async fn a_host_cut_off_midway_needs_a_human_and_what_is_left_is_undone_when_it_is_back() {
+async fn a_host_is_cut_off(case: Case) {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(daemons.iter().map(Daemon::tcp_host).collect());
-    bench.good(RunKind::Deploy).await;
+    let mut bench = Bench::on(daemons.iter().map(Daemon::tcp_host).collect(), image::BUSYBOX);
+    case.stand(&mut bench, Duration::from_mins(1)).await;
     let before = bench.look().await;
-    steady(&mut bench, Duration::from_mins(2));
-    let deploy = bench.config.services[0].deploy.as_mut().unwrap();
-    deploy.gate.within = Duration::from_mins(3);
-    let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    let (exit, view, journal) = midway(
-        &bench,
-        &run,
-        |view| is_at(view, "gate", 1, 0),
-        || daemons[0].cut_link(),
-    )
-    .await;
+    let run = bench.launch(&bench.state, case.kind).await;
+    let cut = || daemons[0].cut_link();
+    let (exit, view, journal) = midway(&bench, &run, |view| case.gates(view), cut).await;
     assert_eq!(exit, 5, "{journal}");
     let (why, left) = needs_human(&view, &journal);
     let lost = daemons[0].name().as_str();
     assert!(why.contains(lost), "{why}");
     assert!(left.iter().any(|line| line.contains(lost)), "{left:?}");
-    // What runs on the other two was never touched, and is proven to be as before.
+    // What ran on the other two runs there, and is proven to be as before.
     daemons[0].mend_link();
     let now = bench.look().await;
     as_before_on(&[name(&bench, 1), name(&bench, 2)], &before, &now, &journal);
-    let ours = now[&name(&bench, 0)]
-        .iter()
-        .any(|replica| replica.run.as_deref() == Some(run.as_str()));
-    assert!(ours, "what it left there is there still: {now:#?}");
+    let there = name(&bench, 0);
+    let left = differences(&there, &before[&there], &now[&there]);
+    assert!(!left.is_empty(), "what it left there is there still: {now:#?}");
     // It is what `recover` finds by itself, and undoes there.
     let (exit, view) = bench.recover(&run).await;
     assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
@@ -172,6 +220,21 @@ async fn a_host_cut_off_midway_needs_a_human_and_what_is_left_is_undone_when_it_
     steady(&mut bench, Duration::from_millis(50));
     let next = bench.good(RunKind::Deploy).await;
     bench.assert_on(next, "").await;
+}
+
+#[tokio::test]
+async fn a_host_cut_off_midway_needs_a_human_and_what_is_left_is_undone_when_it_is_back() {
+    a_host_is_cut_off(ROLLING_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_host_cut_off_while_all_are_replaced_needs_a_human_and_the_others_are_as_before() {
+    a_host_is_cut_off(RECREATE_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_host_cut_off_in_a_rollback_needs_a_human_and_the_others_are_as_before() {
+    a_host_is_cut_off(ROLLING_ROLLBACK).await;
 }
 
 #[tokio::test]
@@ -200,59 +263,71 @@ async fn a_request_that_a_cut_link_swallowed_is_not_delivered_when_it_is_mended(
     assert_eq!(daemons[0].inspect(&id)["State"]["Status"], "running");
 }
 
+fn restart(daemon: &Daemon, container: &str) {
+    let path = format!("/containers/{container}/restart?t=1");
+    daemon.ask("POST", &path, &Value::Null);
+}
+
+async fn a_replica_is_restarted_by_hand(case: Case) {
+    let daemons = fleet::lease(3);
+    let mut bench = Bench::on(sockets(&daemons), image::BUSYBOX);
+    case.stand(&mut bench, Duration::from_secs(10)).await;
+    let before = bench.look().await;
+    let run = bench.launch(&bench.state, case.kind).await;
+    let by_hand = || restart(&daemons[0], case.names()[0]);
+    let (exit, view, journal) = midway(&bench, &run, |view| case.gates(view), by_hand).await;
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    bench.assert_as_before(&before, &journal).await;
+}
+
 #[tokio::test]
-async fn a_replica_restarted_by_hand_in_its_gate_is_not_good_and_an_old_one_may_be() {
+async fn a_replica_restarted_by_hand_in_its_gate_is_not_good() {
+    a_replica_is_restarted_by_hand(ROLLING_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_replica_restarted_by_hand_while_all_are_in_the_gate_is_not_good() {
+    a_replica_is_restarted_by_hand(RECREATE_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_kept_replica_restarted_by_hand_in_its_gate_is_not_good() {
+    a_replica_is_restarted_by_hand(ROLLING_ROLLBACK).await;
+}
+
+#[tokio::test]
+async fn a_replica_whose_wave_is_to_come_may_be_restarted_by_hand() {
     let daemons = fleet::lease(3);
     let mut bench = rolling(sockets(&daemons));
     bench.good(RunKind::Deploy).await;
-    let before = bench.look().await;
-    steady(&mut bench, Duration::from_secs(10));
-    let by_hand = |daemon: &Daemon, container: &str| {
-        daemon.ask(
-            "POST",
-            &format!("/containers/{container}/restart?t=1"),
-            &Value::Null,
-        );
-    };
-    let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    let (exit, view, journal) = midway(
-        &bench,
-        &run,
-        |view| is_at(view, "gate", 1, 0),
-        || by_hand(&daemons[0], "shop.r2.1"),
-    )
-    .await;
-    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
-    bench.assert_as_before(&before, &journal).await;
-
     steady(&mut bench, Duration::from_secs(3));
     let run = bench.launch(&bench.state, RunKind::Deploy).await;
     let (exit, view, journal) = midway(
         &bench,
         &run,
         |view| is_at(view, "gate", 1, 0),
-        || by_hand(&daemons[2], "shop.r1.1"),
+        || restart(&daemons[2], "shop.r1.1"),
     )
     .await;
     assert_eq!(exit, 0, "{:?}\n{journal}", view.status);
     bench.assert_on(view.to.unwrap(), &journal).await;
 }
 
-#[tokio::test]
-async fn a_system_prune_midway_is_said_with_what_it_took_and_the_next_deploy_puts_it_right() {
+/// What `docker system prune -f` asks for.
+fn prune(daemon: &Daemon) {
+    for what in ["containers", "networks", "images", "build"] {
+        daemon.ask("POST", &format!("/{what}/prune"), &Value::Null);
+    }
+}
+
+async fn a_system_is_pruned(case: Case) {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(sockets(&daemons));
-    bench.good(RunKind::Deploy).await;
+    let mut bench = Bench::on(sockets(&daemons), image::BUSYBOX);
+    case.stand(&mut bench, Duration::from_secs(30)).await;
     let before = bench.look().await;
-    steady(&mut bench, Duration::from_mins(1));
-    let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    // What `docker system prune -f` asks for.
-    let prune = || {
-        for what in ["containers", "networks", "images", "build"] {
-            daemons[0].ask("POST", &format!("/{what}/prune"), &Value::Null);
-        }
-    };
-    let (exit, view, journal) = midway(&bench, &run, |view| is_at(view, "gate", 1, 0), prune).await;
+    let run = bench.launch(&bench.state, case.kind).await;
+    let pruned = || prune(&daemons[0]);
+    let (exit, view, journal) = midway(&bench, &run, |view| case.gates(view), pruned).await;
     assert_eq!(exit, 5, "{journal}");
     let (why, _) = needs_human(&view, &journal);
     assert!(why.contains("the lock of this run is gone"), "{why}");
@@ -262,7 +337,8 @@ async fn a_system_prune_midway_is_said_with_what_it_took_and_the_next_deploy_put
     assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
     let (_, left) = needs_human(&view, &journal);
     assert!(
-        left.iter().any(|line| line.contains("shop.r1.1 is gone")),
+        left.iter()
+            .any(|line| line.contains(&format!("{} is gone", case.names()[1]))),
         "{left:?}"
     );
     let now = bench.look().await;
@@ -276,16 +352,45 @@ async fn a_system_prune_midway_is_said_with_what_it_took_and_the_next_deploy_put
 }
 
 #[tokio::test]
-async fn a_second_operator_is_told_who_is_at_it_or_waits_for_the_turn() {
+async fn a_system_prune_midway_is_said_with_what_it_took_and_the_next_deploy_puts_it_right() {
+    a_system_is_pruned(ROLLING_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_system_prune_while_all_are_replaced_is_said_with_what_it_took() {
+    a_system_is_pruned(RECREATE_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_system_prune_in_a_rollback_is_said_with_what_it_took() {
+    a_system_is_pruned(ROLLING_ROLLBACK).await;
+}
+
+#[tokio::test]
+async fn after_a_prune_of_every_host_another_bastion_rolls_back_from_the_ledgers_alone() {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(sockets(&daemons));
+    let bench = rolling(sockets(&daemons));
     let first = bench.good(RunKind::Deploy).await;
-    let quick = bench.config.clone();
-    steady(&mut bench, Duration::from_secs(5));
-    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let before = bench.look().await;
+    bench.good(RunKind::Deploy).await;
+    daemons.iter().for_each(prune);
+    let other = bench.another();
+    assert_eq!(other.good(RunKind::Rollback).await, first);
+    other.assert_on(first, "").await;
+    for (host, replicas) in other.look().await {
+        let is_kept = replicas.iter().any(|one| one.id == before[&host][0].id);
+        assert!(!is_kept, "{host}: it went with the prune: {replicas:#?}");
+    }
+}
+
+async fn a_second_operator_presses(case: Case) {
+    let daemons = fleet::lease(3);
+    let mut bench = Bench::on(sockets(&daemons), image::BUSYBOX);
+    case.stand(&mut bench, Duration::from_secs(5)).await;
+    let run = bench.launch(&bench.state, case.kind).await;
     bench.locked(3).await;
     let mut other = bench.another();
-    other.config = quick;
+    steady(&mut other, Duration::from_millis(50));
     let request = |kind, wait| RunRequest {
         wait,
         ..other.request(kind)
@@ -304,11 +409,39 @@ async fn a_second_operator_is_told_who_is_at_it_or_waits_for_the_turn() {
     let waiting = waiting.unwrap();
     let (exit, view) = bench.ended(&run).await;
     assert_eq!(exit, 0, "{:?}\n{}", view.status, bench.journal(&run));
-    assert_ne!(view.to, Some(first));
-    let (exit, view) = other.ended(&waiting).await;
-    assert_eq!(exit, 0, "{:?}\n{}", view.status, other.journal(&waiting));
-    assert_eq!(view.to, Some(first), "back to what was before the first one's");
-    other.assert_on(first, "").await;
+    let (exit, seen) = other.ended(&waiting).await;
+    let journal = other.journal(&waiting);
+    if case.kind == RunKind::Rollback {
+        assert_eq!(
+            exit, 1,
+            "there is nothing before it: {:?}\n{journal}",
+            seen.status
+        );
+        bench.assert_on(view.to.unwrap(), &journal).await;
+    } else {
+        assert_eq!(exit, 0, "{:?}\n{journal}", seen.status);
+        assert_eq!(
+            seen.to,
+            Some(ReleaseNumber(1)),
+            "back to what was before the first one's"
+        );
+        other.assert_on(ReleaseNumber(1), &journal).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_operator_is_told_who_is_at_it_or_waits_for_the_turn() {
+    a_second_operator_presses(ROLLING_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_second_operator_is_told_who_replaces_all_or_waits_for_the_turn() {
+    a_second_operator_presses(RECREATE_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_second_operator_is_told_who_rolls_back_or_waits_for_the_turn() {
+    a_second_operator_presses(ROLLING_ROLLBACK).await;
 }
 
 /// A file system of its own; goes with the test.
@@ -347,10 +480,9 @@ impl Drop for Disk {
     }
 }
 
-#[tokio::test]
-async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_turns_one_back_midway() {
+async fn the_disk_under_the_journal_is_full(case: Case) {
     let daemons = fleet::lease(3);
-    let mut bench = rolling(sockets(&daemons));
+    let mut bench = Bench::on(sockets(&daemons), image::BUSYBOX);
     let disk = Disk::of(8);
     let dir = StateDir {
         dir: Some(disk.0.join("state")),
@@ -358,11 +490,11 @@ async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_turns_on
     };
     let program = env!("CARGO_BIN_EXE_pilothouse").into();
     bench.state = State::open(&dir, &|_| None).unwrap().with_program(program);
-    bench.good(RunKind::Deploy).await;
+    case.stand(&mut bench, Duration::from_secs(3)).await;
     let before = bench.look().await;
 
     disk.fill();
-    let request = bench.request(RunKind::Deploy);
+    let request = bench.request(case.kind);
     let refused = Box::pin(runs::launch(&bench.state, &bench.config, &request, actor())).await;
     let said = match refused {
         Err(fault) => fault.to_string(),
@@ -372,10 +504,9 @@ async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_turns_on
     bench.assert_as_before(&before, &said).await;
     disk.free();
 
-    steady(&mut bench, Duration::from_secs(3));
-    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let run = bench.launch(&bench.state, case.kind).await;
     let gating = async {
-        while !is_at(&runs::view(&bench.state, &run).unwrap(), "gate", 1, 0) {
+        while !case.gates(&runs::view(&bench.state, &run).unwrap()) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -396,4 +527,72 @@ async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_turns_on
     );
     disk.free();
     bench.good(RunKind::Deploy).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_journal_stops_a_run_before_its_locks_and_turns_one_back_midway() {
+    the_disk_under_the_journal_is_full(ROLLING_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_journal_turns_a_deploy_to_all_at_once_back() {
+    the_disk_under_the_journal_is_full(RECREATE_DEPLOY).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_journal_turns_a_rollback_back() {
+    the_disk_under_the_journal_is_full(ROLLING_ROLLBACK).await;
+}
+
+/// Of a container, image, network or volume, as the daemon itself tells of it: moments are its own.
+fn events(daemon: &Daemon, since: u64, until: u64) -> Vec<String> {
+    let answer = daemon.try_ask(
+        "GET",
+        &format!("/events?since={since}&until={until}"),
+        &Value::Null,
+    );
+    answer.text().lines().map(str::to_owned).collect()
+}
+
+fn seconds() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    since.unwrap().as_secs()
+}
+
+#[tokio::test]
+async fn a_holder_whose_link_was_cut_does_nothing_once_its_lock_was_taken() {
+    let daemons = fleet::lease(2);
+    let mut bench = Bench::on(daemons.iter().map(Daemon::tcp_host).collect(), image::BUSYBOX);
+    bench.good(RunKind::Deploy).await;
+    let mut other = bench.another();
+    other.config.hosts = sockets(&daemons);
+    steady(&mut bench, Duration::from_mins(2));
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let gating = async {
+        while !is_at(&runs::view(&bench.state, &run).unwrap(), "gate", 2, 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), gating)
+        .await
+        .unwrap();
+    daemons.iter().for_each(Daemon::cut_link);
+    // Its lease is 100 s old: the second operator takes the locks, puts in order what is there, and deploys.
+    other.age_locks().await;
+    let release = other.good(RunKind::Deploy).await;
+    other.assert_on(release, "").await;
+    let world = other.world().await;
+    // In a second of its own: events are asked for by whole ones.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let mended = seconds();
+    daemons.iter().for_each(Daemon::mend_link);
+    let (exit, view) = bench.ended(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for daemon in daemons.iter() {
+        let happened = events(daemon, mended, seconds());
+        assert_eq!(happened, [] as [String; 0], "{journal}");
+    }
+    other.assert_same_world(&world, &journal).await;
 }

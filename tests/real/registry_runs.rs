@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use crate::support::daemon::Daemon;
 use crate::support::fleet::{self, Lease};
 use crate::support::program::{Program, Said, finish};
 use crate::support::registry::{PASSWORD, Registry, USER};
+use crate::support::wait::until;
 
 pub(super) struct Shop {
     pub(super) daemons: Lease,
@@ -244,6 +246,44 @@ fn a_deploy_goes_through_us_when_the_registry_is_down_and_pulls_what_no_host_has
         .exits(0);
     assert_eq!(replica(&shop.daemons[1]).1, pinned);
     assert_eq!(replica(&shop.daemons[0]).0, replica(&shop.daemons[1]).0);
+}
+
+#[test]
+fn a_registry_killed_while_a_host_pulls_ends_no_deploy_the_image_goes_through_us() {
+    let mut shop = Shop::new(Registry::open(), None);
+    shop.run(&["build", "shop"]).exits(0);
+    shop.run(&["push", "shop"]).exits(0);
+    let pinned = format!(
+        "{}/team/shop@{}",
+        shop.registry.address(),
+        shop.digest("v1").unwrap()
+    );
+    shop.daemons[1].trust(shop.registry.address());
+    // It takes the connection of the host that pulls, and answers nothing.
+    shop.registry.freeze();
+    let mut deploy = shop.program.command(&["deploy", "shop", "--yes"]);
+    let deploy = std::thread::spawn(move || finish(&mut deploy));
+    let pulls = || {
+        let records = journals(&shop);
+        records.contains(r#""intent":{"stage":"image""#).then_some(())
+    };
+    until(Duration::from_mins(1), "a host pulls", pulls);
+    shop.registry.kill_9();
+    deploy.join().unwrap().exits(0);
+    let kept = output(&shop);
+    assert!(kept.contains("through us"), "{kept}");
+    assert_eq!(replica(&shop.daemons[1]).1, pinned);
+    assert_eq!(replica(&shop.daemons[0]).0, replica(&shop.daemons[1]).0);
+}
+
+/// What all runs wrote down.
+fn journals(shop: &Shop) -> String {
+    let mut found = Vec::new();
+    files(&shop.program.dir().join("state"), &mut found);
+    let journals = found.iter().filter(|path| path.ends_with("journal.ndjson"));
+    journals
+        .map(|path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned())
+        .collect()
 }
 
 #[test]

@@ -47,6 +47,36 @@ async fn a_rolling_deploy_killed_once_in_every_step_is_recovered() {
 }
 
 #[tokio::test]
+async fn a_rolling_rollback_killed_once_in_every_step_is_recovered() {
+    let daemons = fleet::lease(2);
+    let mut bench = bench(&daemons);
+    bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Revert);
+    crash_matrix(&bench, RunKind::Rollback, Points::EachStep, None).await;
+}
+
+#[tokio::test]
+async fn restarted_in_every_step_of_a_rolling_deploy_no_host_starts_what_is_over() {
+    let daemons = fleet::lease(2);
+    let mut bench = bench(&daemons);
+    bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Revert);
+    let reboot = || restart_all(&daemons);
+    crash_matrix(&bench, RunKind::Deploy, Points::EachStep, Some(&reboot)).await;
+}
+
+#[tokio::test]
+async fn restarted_in_every_step_of_a_rollback_no_host_starts_what_is_over() {
+    let daemons = fleet::lease(2);
+    let reboot = || restart_all(&daemons);
+    crash_matrix(
+        &bench(&daemons),
+        RunKind::Rollback,
+        Points::EachStep,
+        Some(&reboot),
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_rolling_rollback_side_by_side_killed_now_and_then_is_recovered() {
     let daemons = fleet::lease(2);
     let mut bench = bench(&daemons);

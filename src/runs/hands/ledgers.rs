@@ -1,6 +1,10 @@
 //! The steps that write the history of a service and ask it: commit, record, inquire.
 //! The commit is one record on the first host; the other hosts' ledgers are copies.
 
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
 use super::Hands;
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
@@ -9,22 +13,41 @@ use crate::release::adopt::adoption;
 use crate::release::copies::joined;
 use crate::release::decision::Decision;
 use crate::release::facts::LedgerSeen;
-use crate::release::ledger::{Ledger, LedgerResult};
+use crate::release::ledger::{Ledger, LedgerEntry, LedgerResult};
 use crate::release::record::{Failure, Finding};
 use crate::runs::pen;
 use crate::runs::step::{self, ledger};
 
 impl Hands {
-    /// The commit is one record on the first host; the others copy it.
+    /// The commit is one record on the first host, whose ledger knows what any of them knew from then on.
     pub(super) async fn commit(&self, host: &HostName) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let other = self.other_copies(host, &decision).await;
+        let entry = self.committed(&decision);
+        let history = ledger::append(&self.fence_of(host)?, other.as_ref(), entry).await?;
+        self.held().history = Some(Arc::new(history));
+        Ok(Finding::Nothing)
+    }
+
+    /// The other hosts' ledgers: each is filled up from what the first one says, asked once and not by every host again.
+    pub(super) async fn copy(&self, host: &HostName) -> Result<Finding, Failure> {
+        let decision = self.decision()?;
+        let known = self.held().history.clone();
+        let other = match known {
+            Some(history) => Some(history),
+            None => self.other_copies(host, &decision).await.map(Arc::new),
+        };
+        let entry = self.committed(&decision);
+        ledger::append(&self.fence_of(host)?, other.as_deref(), entry).await?;
+        Ok(Finding::Nothing)
+    }
+
+    fn committed(&self, decision: &Decision) -> LedgerEntry {
         let mut entry = decision.ledger_entry(&self.plan, pen::now(), LedgerResult::Committed);
         if let Some(kept) = &self.held().kept {
             entry.only_for(kept);
         }
-        ledger::append(&self.fence_of(host)?, other.as_ref(), entry).await?;
-        Ok(Finding::Nothing)
+        entry
     }
 
     /// What the host remembers is the ledger's entry that is about to be written; only its moment is not known yet.
@@ -45,13 +68,15 @@ impl Hands {
 
     /// What the other hosts' copies say: one that lost its own takes it over. A host that does not answer is not waited for.
     async fn other_copies(&self, but: &HostName, decision: &Decision) -> Option<Ledger> {
-        let mut copies = Vec::new();
-        for host in decision.order.iter().filter(|host| *host != but) {
-            let Ok(daemon) = self.daemon(host) else { continue };
-            if let Ok(LedgerSeen::Read(seen)) = ledger::read(&daemon, &self.plan.subject).await {
-                copies.push(*seen);
+        let others = decision.order.iter().filter(|host| *host != but);
+        let copies = join_all(others.map(|host| async move {
+            match ledger::read(&self.daemon(host).ok()?, &self.plan.subject).await {
+                Ok(LedgerSeen::Read(seen)) => Some(*seen),
+                Ok(LedgerSeen::Missing | LedgerSeen::Newer { .. } | LedgerSeen::Unreadable { .. })
+                | Err(_) => None,
             }
-        }
+        }));
+        let copies: Vec<Ledger> = copies.await.into_iter().flatten().collect();
         joined(&copies)
     }
 
@@ -96,6 +121,7 @@ impl Hands {
             );
             return Ok(Finding::Unknown { why });
         }
+        self.held().history = Some(Arc::new(seen.clone()));
         let committed = seen.committed().find(|entry| entry.run == *run);
         let part = committed.filter(|entry| !entry.is_whole(&decision.order));
         Ok(Finding::Committed {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Hands;
 use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
 use crate::domain::plan::Wait;
 use crate::hosts::Daemon;
 use crate::release::facts::LockSeen;
@@ -73,6 +74,18 @@ impl Hands {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// What was decided goes into the lock: for whoever finds it when nobody renews it any more.
+    pub(super) async fn pin(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
+        let pinned = Pinned {
+            plan: self.plan.clone(),
+            decision: (*self.decision()?).clone(),
+        };
+        if let Some((_, id)) = self.lock_of(host) {
+            lock::pin(daemon, &id, &pinned).await?;
+        }
+        Ok(Finding::Nothing)
     }
 
     /// A recovery never waits: what it finds locked is left to be recovered later.

@@ -8,12 +8,12 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::world::{World, host, plan, refused};
-use pilothouse::config::rollout::{Rolling, Strategy};
+use pilothouse::config::rollout::{OnFailure, Rolling, Strategy};
 use pilothouse::config::service::{CustomStage, Slot, Work};
 use pilothouse::config::test::Test;
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::HostName;
-use pilothouse::domain::run::RunKind;
+use pilothouse::domain::run::{Outcome, RunKind};
 use pilothouse::domain::units::Stamp;
 use pilothouse::release::plan::Plan;
 use pilothouse::release::record::{Entry, Failure, FailureKind, Finding, Record, SCHEMA};
@@ -62,10 +62,13 @@ fn contained(name: &str, always: bool, host: HostName) -> CustomStage {
 /// A plan with everything in it that this kind can have; a pipeline with its slots in any order, some at once.
 fn any_plan(rng: &mut Rng) -> Plan {
     let hosts = rng.usize(1..4);
-    let strategy = if rng.bool() {
-        Strategy::Recreate
-    } else {
-        Strategy::Rolling(Rolling::default())
+    let strategy = match rng.u32(0..3) {
+        0 => Strategy::Recreate,
+        1 => Strategy::Rolling(Rolling::default()),
+        _ => Strategy::Rolling(Rolling {
+            on_failure: OnFailure::Pause,
+            ..Rolling::default()
+        }),
     };
     let mut plan = plan(KINDS[rng.usize(0..KINDS.len())], 1, hosts, &strategy);
     plan.builder = Some(host(rng.usize(1..5)));
@@ -326,6 +329,19 @@ fn episode(seed: u64) -> &'static str {
         assert_eq!(said, [], "it said something after it had closed");
     }
     assert_eq!(ear.closings, 1);
+    let entries = || ear.records.iter().map(|record| &record.entry);
+    let is_part = entries().any(|entry| matches!(entry, Entry::Kept { .. }));
+    let converged = entries().any(|entry| {
+        let outcome = match entry {
+            Entry::Closed { outcome, .. } => Some(outcome),
+            _ => None,
+        };
+        outcome == Some(&Outcome::Converged)
+    });
+    assert!(
+        !(is_part && converged),
+        "a part of it was kept, and it is called converged"
+    );
     match ear.records.last().map(|record| &record.entry) {
         Some(Entry::Closed { exit: 0, .. }) => "done",
         Some(Entry::Closed { exit: 5, .. }) => "needs a human",

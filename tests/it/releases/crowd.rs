@@ -113,3 +113,30 @@ async fn a_lease_that_is_just_being_written_makes_no_lock_stale() {
     bench.write_lease(&daemon, &id, "").await;
     assert!(lock::seen(&daemon, &subject).await.unwrap()[0].is_stale());
 }
+
+/// Changes, looks and a few looks at the lock meanwhile: what a host is asked does not grow with the others.
+const MOST_REQUESTS: usize = 170;
+
+#[tokio::test]
+async fn in_a_deploy_to_fifty_hosts_none_is_asked_more_than_one_of_few() {
+    let bench = Sim::new(50);
+    bench.good(RunKind::Deploy).await;
+    let asked = || -> Vec<usize> {
+        let engines = bench.fleet.engines();
+        engines.map(|engine| engine.requests().len()).collect()
+    };
+    let before = asked();
+    bench.good(RunKind::Deploy).await;
+    let after = asked();
+    assert!(
+        after.iter().all(|count| *count < 512),
+        "an engine remembers no more: {after:?}"
+    );
+    let counts: Vec<usize> = after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| after - before)
+        .collect();
+    println!("requests a host: {counts:?}");
+    assert!(counts.iter().all(|count| *count <= MOST_REQUESTS), "{counts:?}");
+}
