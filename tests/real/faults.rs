@@ -105,7 +105,7 @@ async fn midway(
     act: impl FnOnce(),
 ) -> (u8, RunView, String) {
     let mut act = Some(act);
-    let exit = runs::follow(&bench.state, run, |view| {
+    runs::follow(&bench.state, run, |view| {
         if when(view)
             && let Some(act) = act.take()
         {
@@ -114,9 +114,11 @@ async fn midway(
     })
     .await
     .unwrap();
+    // Its process, too: what it left is recovered only then.
+    let (exit, view) = bench.ended(run).await;
     let journal = bench.journal(run);
     assert!(act.is_none(), "it never came to that:\n{journal}");
-    (exit, runs::view(&bench.state, run).unwrap(), journal)
+    (exit, view, journal)
 }
 
 /// Which host, in the order of the waves.
