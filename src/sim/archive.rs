@@ -38,9 +38,10 @@ impl World {
         })
     }
 
-    pub(super) fn get_archive(&self, name: &str, ask: &Ask, only_look: bool) -> Answer {
+    pub(super) fn get_archive(&mut self, name: &str, ask: &Ask, only_look: bool) -> Answer {
         let path = asked_path(ask)?;
         let container = self.container(name)?;
+        let id = container.id.clone();
         let Some(node) = self.look(container, &path) else {
             return Err(missing(format!(
                 "Could not find the file {path} in container {name}"
@@ -66,6 +67,9 @@ impl World {
         let stat = base64(stat(last, &node).to_string().as_bytes());
         if let Ok(value) = HeaderValue::from_str(&stat) {
             answer.headers_mut().insert("X-Docker-Container-Path-Stat", value);
+        }
+        if !only_look {
+            self.emit_container(&id, "archive-path", &[]);
         }
         Ok(answer)
     }
@@ -121,6 +125,7 @@ impl World {
                 tree.put(&rest, node.clone());
             }
         }
+        self.emit_container(&id, "extract-to-dir", &[]);
         Ok(empty(StatusCode::OK))
     }
 }

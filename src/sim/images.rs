@@ -187,7 +187,7 @@ impl Image {
             "Created": self.created(),
             "Container": "",
             "ContainerConfig": default_config(),
-            "DockerVersion": "20.10.24+dfsg1",
+            "DockerVersion": text(&self.parsed, "docker_version"),
             "Author": "",
             "Config": config,
             "Architecture": match text(&self.parsed, "architecture") { "" => "amd64", other => other },

@@ -136,8 +136,9 @@ pub(super) struct Wanted {
 impl Wanted {
     fn admits(self, line: &Line) -> bool {
         match line.stream {
-            Stream::Out => self.streams.0,
-            Stream::Err => self.streams.1,
+            // A terminal has one stream for both.
+            Stream::Err if !self.tty => self.streams.1,
+            Stream::Out | Stream::Err => self.streams.0,
         }
     }
 

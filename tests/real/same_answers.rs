@@ -1,16 +1,20 @@
-//! The simulated engine held against a real daemon by one script of requests, answer by answer.
+//! The simulated engine held against a real daemon by two scripts, answer by answer: of plain requests, and of streams.
+
+use std::path::Path;
 
 use pilothouse::sim::{Fleet, Scenario};
+use serde_json::Value;
 
-use crate::support::{fleet, image, raw, same_answers};
+use crate::support::{fleet, image, raw, same_answers, same_streams};
 
-#[tokio::test]
-async fn the_simulated_engine_answers_as_a_real_daemon_does() {
+type Script = fn(&Path, &str) -> Vec<(String, u16, Value)>;
+
+async fn the_same(script: Script) {
     let daemons = fleet::lease(1);
     let folder = tempfile::tempdir().unwrap();
     let simulated = Fleet::start(Scenario::empty(1), folder.path()).unwrap();
     let socket = simulated.engine("host-1").unwrap().socket().to_owned();
-    let real = same_answers::answers(&daemons[0].socket(), image::BUSYBOX);
+    let real = script(&daemons[0].socket(), image::BUSYBOX);
     let other = tokio::task::spawn_blocking(move || {
         raw::request(
             &socket,
@@ -20,11 +24,11 @@ async fn the_simulated_engine_answers_as_a_real_daemon_does() {
             &image::busybox(),
         )
         .unwrap();
-        same_answers::answers(&socket, image::BUSYBOX)
+        script(&socket, image::BUSYBOX)
     })
     .await
     .unwrap();
-    let root = daemons[0].ask("GET", "/info", &serde_json::Value::Null)["DockerRootDir"].clone();
+    let root = daemons[0].ask("GET", "/info", &Value::Null)["DockerRootDir"].clone();
     let real: Vec<_> = real
         .into_iter()
         .map(|(request, status, answer)| {
@@ -37,4 +41,14 @@ async fn the_simulated_engine_answers_as_a_real_daemon_does() {
         .collect();
     let found = same_answers::differences(&real, &other);
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test]
+async fn the_simulated_engine_answers_as_a_real_daemon_does() {
+    the_same(same_answers::answers).await;
+}
+
+#[tokio::test]
+async fn the_simulated_engine_streams_as_a_real_daemon_does() {
+    the_same(same_streams::streams).await;
 }

@@ -8,6 +8,7 @@ pub(crate) mod podman;
 pub(crate) mod program;
 pub(crate) mod raw;
 pub(crate) mod same_answers;
+pub(crate) mod same_streams;
 pub(crate) mod sshd;
 pub(crate) mod recorder;
 pub(crate) mod registry;

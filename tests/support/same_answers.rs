@@ -221,7 +221,7 @@ const COUNTED: &[&str] = &[
     "FailingStreak",
 ];
 
-fn comparable(value: &Value, key: &str) -> Value {
+pub(crate) fn comparable(value: &Value, key: &str) -> Value {
     match value {
         Value::Object(map) => map
             .iter()
@@ -235,7 +235,7 @@ fn comparable(value: &Value, key: &str) -> Value {
     }
 }
 
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let put = [
         (r"[0-9a-f]{64}", "<id>"),
         (r"\b[0-9a-f]{12}\b", "<short>"),
