@@ -162,7 +162,7 @@ impl Script<'_> {
         );
     }
 
-    /// The builder without BuildKit.
+    /// The classic builder.
     fn build(&mut self, image: &str) {
         let good = format!("FROM {image}\nRUN echo hi > /file\n");
         let bad = format!("FROM {image}\nRUN exit 7\n");
