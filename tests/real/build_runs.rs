@@ -365,3 +365,45 @@ async fn a_full_disk_on_the_builder_is_said_and_nothing_is_left_on_it() {
         }
     }
 }
+
+#[test]
+fn a_run_on_a_builder_whose_disk_is_full_says_so_and_puts_its_tags_back() {
+    let small = Small::new(220);
+    let daemon: &Daemon = &small.daemons[0];
+    let hosts = [daemon.host()];
+    let program = Program::new(&hosts, "");
+    let context = program.dir().join("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(
+        context.join("Dockerfile"),
+        format!("FROM {BUSYBOX}\nCOPY . /all\n"),
+    )
+    .unwrap();
+    let service = "[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
+                   [services.build]\ncontext = \"context\"\ntag = \"v1\"\nbuilder = \"classic\"\n";
+    program.configure(&hosts, service);
+    program.run(&["build", "shop"]).exits(0);
+    let named = |tag: &str| {
+        let image = daemon.ask("GET", &format!("/images/shop:{tag}/json"), &Value::Null);
+        image["Id"].as_str().unwrap().to_owned()
+    };
+    let (first, last) = (named("v1"), named("last-build"));
+    fs::File::create(context.join("big"))
+        .unwrap()
+        .set_len(400 << 20)
+        .unwrap();
+    let said = program.run(&["build", "shop", "--json"]).exits(1);
+    let view = said.json();
+    let status = view["status"]["Closed"]["outcome"].clone();
+    assert_eq!(status["result"], "reverted", "{view:#}");
+    assert!(
+        status["why"]
+            .as_str()
+            .unwrap()
+            .contains("no space left on device"),
+        "{view:#}"
+    );
+    assert_eq!((named("v1"), named("last-build")), (first, last));
+    let containers = daemon.ask("GET", "/containers/json?all=1", &Value::Null);
+    assert_eq!(containers, Value::Array(Vec::new()));
+}

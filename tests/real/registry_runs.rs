@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::daemon::Daemon;
 use crate::support::fleet::{self, Lease};
 use crate::support::program::{Program, Said, finish};
-use crate::support::registry::{PASSWORD, Registry, USER};
+use crate::support::registry::{Fault, PASSWORD, Registry, USER};
 use crate::support::wait::until;
 
 pub(super) struct Shop {
@@ -439,4 +439,80 @@ fn a_base_image_is_fetched_as_docker_login_left_it_and_without_a_login_it_is_sai
         password_is_nowhere(&shop, &said);
         assert!(!output(&shop).contains(&text), "as docker keeps it");
     }
+}
+
+#[test]
+fn a_push_that_is_denied_ends_its_run_with_the_registrys_words_and_nothing_is_moved() {
+    let shop = Shop::new(Registry::open(), None);
+    let no = r#"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#;
+    let door = shop.registry.behind(vec![Fault {
+        of: "PUT /v2/team/shop/manifests/",
+        status: 403,
+        body: no,
+    }]);
+    let config = fs::read_to_string(shop.program.config()).unwrap();
+    let config = config.replace(shop.registry.address(), door.address());
+    fs::write(shop.program.config(), config).unwrap();
+    shop.run(&["build", "shop"]).exits(0);
+    let said = shop.run(&["push", "shop", "--json"]).exits(1);
+    let view = said.json();
+    let outcome = &view["status"]["Closed"]["outcome"];
+    let why = outcome["why"].as_str().unwrap();
+    assert_eq!(outcome["result"], "reverted", "{view:#}");
+    assert!(
+        why.contains("denied") && why.contains(&format!("push {}/team/shop:v1", door.address())),
+        "{why}"
+    );
+    assert_eq!(
+        view["notes"],
+        Value::Array(Vec::new()),
+        "it is known that nothing is there"
+    );
+    assert_eq!(door.left(), 0);
+    assert_eq!(shop.digest("v1"), None);
+}
+
+/// What is shipped goes to one registry, what tests it to another, each with a password of its own.
+#[test]
+fn two_registries_with_different_logins_are_pushed_to_in_one_run() {
+    let shop = Shop::new(Registry::guarded(), Some("{ env = \"REGISTRY_PASSWORD\" }"));
+    let other = Registry::guarded_by("tester", "another secret");
+    shop.daemons[0].trust(other.address());
+    let config = fs::read_to_string(shop.program.config()).unwrap();
+    let config = config
+        .replace(
+            "[[services]]",
+            &format!(
+                "[[registries]]\naddress = \"{0}\"\nusername = \"tester\"\npassword = {{ env = \"OTHER_PASSWORD\" }}\n[[services]]",
+                other.address()
+            ),
+        )
+        .replace(
+            "name = \"unit\"\n",
+            &format!(
+                "name = \"unit\"\ntarget = \"tests\"\npush = \"{}/team/shop-tests:v1\"\n",
+                other.address()
+            ),
+        );
+    let config = config.replace(
+        "[[services]]\nname = \"shop\"\n",
+        "[[services]]\nname = \"shop\"\npipeline = [\"build\", \"unit\", \"push\"]\n",
+    );
+    fs::write(shop.program.config(), config).unwrap();
+    let dockerfile = "FROM busybox:real AS tests\nCOPY test.sh /\nFROM busybox:real\nCOPY version /\n";
+    fs::write(shop.program.dir().join("context/Dockerfile"), dockerfile).unwrap();
+    let mut command = shop.program.command(&["pipeline", "shop", "--yes"]);
+    command
+        .env("REGISTRY_PASSWORD", PASSWORD)
+        .env("OTHER_PASSWORD", "another secret");
+    let said = finish(&mut command).exits(0);
+    assert!(shop.digest("v1").is_some(), "{said:?}");
+    assert!(other.digest("team/shop-tests", "v1").is_some(), "{said:?}");
+    // Neither is told the other's.
+    let mut wrong = shop.program.command(&["pipeline", "shop", "--yes"]);
+    wrong
+        .env("REGISTRY_PASSWORD", PASSWORD)
+        .env("OTHER_PASSWORD", PASSWORD);
+    let said = finish(&mut wrong).exits(1);
+    assert!(said.err.contains(other.address()), "{}", said.err);
 }

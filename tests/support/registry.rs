@@ -20,29 +20,38 @@ pub(crate) const PASSWORD: &str = "correct horse?>~";
 /// As htpasswd keeps it: bcrypt.
 const HASHED: &str = "$2y$05$abcdefghijklmnopqrstuuWYvU67pxiX9dFatfIW4.rze/caSsTse";
 
+/// `another secret`, likewise.
+const OTHER_HASHED: &str = "$2y$05$abcdefghijklmnopqrstuujweDqhNMsWRSGRsOyDB/GFGBxB/B69S";
+
 pub(crate) struct Registry {
     dir: PathBuf,
     address: String,
-    login: bool,
+    /// Who may use it, and by what.
+    login: Option<(String, String)>,
     process: Option<Child>,
 }
 
 impl Registry {
     /// For anybody.
     pub(crate) fn open() -> Self {
-        Self::new(false)
+        Self::new(None)
     }
 
     /// For [`USER`] with [`PASSWORD`] only.
     pub(crate) fn guarded() -> Self {
-        Self::new(true)
+        Self::new(Some((USER, PASSWORD, HASHED)))
     }
 
-    fn new(login: bool) -> Self {
+    /// For another one.
+    pub(crate) fn guarded_by(user: &str, password: &str) -> Self {
+        Self::new(Some((user, password, OTHER_HASHED)))
+    }
+
+    fn new(login: Option<(&str, &str, &str)>) -> Self {
         let dir = fleet::folder("registry");
         let address = free_address();
-        let auth = if login {
-            std::fs::write(dir.join("htpasswd"), format!("{USER}:{HASHED}\n")).unwrap();
+        let auth = if let Some((user, _, hashed)) = login {
+            std::fs::write(dir.join("htpasswd"), format!("{user}:{hashed}\n")).unwrap();
             format!(
                 "auth: {{htpasswd: {{realm: pilothouse, path: {}/htpasswd}}}}\n",
                 dir.display()
@@ -59,7 +68,7 @@ impl Registry {
         let mut registry = Self {
             dir,
             address,
-            login,
+            login: login.map(|(user, password, _)| (user.to_owned(), password.to_owned())),
             process: None,
         };
         registry.start();
@@ -121,8 +130,8 @@ impl Registry {
     /// What it says that `repository:tag` is; asked without Docker.
     pub(crate) fn digest(&self, repository: &str, tag: &str) -> Option<String> {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let login = if self.login {
-            let text = base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{PASSWORD}"));
+        let login = if let Some((user, password)) = &self.login {
+            let text = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
             format!("Authorization: Basic {text}\r\n")
         } else {
             String::new()
