@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use pilothouse::config::{Service, StateDir};
+use pilothouse::config::{Config, Service, StateDir};
 use pilothouse::domain::ids::{RunId, ServiceName};
 use pilothouse::domain::plan::Wait;
 use pilothouse::domain::run::{Outcome, RunKind};
@@ -14,9 +14,9 @@ use pilothouse::domain::units::Stamp;
 use pilothouse::release::plan::{Actor, Plan};
 use pilothouse::release::record::Entry;
 use pilothouse::release::subject::Subject;
-use pilothouse::runs::State;
 use pilothouse::runs::journal::Journal;
 use pilothouse::runs::state::{RunFile, hold_alive};
+use pilothouse::runs::{self, State};
 
 const DAY: Duration = Duration::from_hours(24);
 const KEEP_FOR: Duration = Duration::from_hours(240);
@@ -155,6 +155,19 @@ fn plan(run: &RunId, service: &str, started: Stamp) -> Plan {
         },
         seals: BTreeMap::new(),
     }
+}
+
+#[tokio::test]
+async fn a_run_that_died_before_the_last_hundred_is_found_to_be_recovered() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut attic = Attic::new(dir.path());
+    let dead = attic.run("shop", 3, End::Dead);
+    for _ in 0..runs::follow::SHOWN {
+        attic.run("shop", 1, End::Converged);
+    }
+    let (found, missing) = runs::unfinished(&attic.state, &Config::default()).await;
+    let found: Vec<RunId> = found.into_iter().map(|one| one.run).collect();
+    assert_eq!((found, missing.len()), (vec![dead], 0));
 }
 
 #[test]

@@ -63,6 +63,27 @@ async fn of_twenty_bastions_that_find_a_stale_lock_exactly_one_recovers_it() {
 }
 
 #[tokio::test]
+async fn a_host_that_cannot_be_looked_at_keeps_nobody_from_a_lock_on_another() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    bench.bastion_gone(&run).await;
+    let mut engines: Vec<_> = bench.fleet.engines().collect();
+    engines.sort_by_key(|engine| engine.daemon_id());
+    // The first in lock order is the one that is asked whether it was committed.
+    engines[1].fail("GET", "/containers/json", 1, "input/output error");
+    let other = bench.another();
+    let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full).await;
+    assert_eq!(found.unwrap(), Recovery::Started(run.clone()));
+    let (exit, view) = other.ended(&run).await;
+    let journal = other.journal(&run);
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    bench.assert_as_before(&before, &journal).await;
+}
+
+#[tokio::test]
 async fn a_holder_that_comes_back_after_its_lock_was_taken_stops_and_says_so() {
     bench::comes_back(&mut Sim::new(2)).await;
 }
