@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::daemon::processes;
 use crate::support::fleet::{self, Lease};
-use crate::support::program::{Said, finish};
+use crate::support::program::{Said, finish, kill_runner};
 use crate::support::wait::until;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -155,13 +153,7 @@ impl Bastion {
     }
 
     fn kill_9(&self, run: &str) {
-        let wanted = format!("__run\0{}\0", self.run_dir(run).display());
-        let pid = processes().find(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).ends_with(&wanted)
-        });
-        let pid = i32::try_from(pid.expect("its process is there")).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        kill_runner(run);
         until(LIMIT, "it is dead", || {
             let seen = self.by(&ROOT, &["runs", run, "--json"]).json();
             (seen[0]["status"] == "Dead").then_some(())

@@ -2,8 +2,6 @@
 //! After each, what runs on the hosts is asked of the daemons themselves.
 
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +9,7 @@ use serde_json::Value;
 use crate::support::daemon::Daemon;
 use crate::support::fleet::{self, Lease};
 use crate::support::program::{Program, Said};
+use crate::support::shop;
 use crate::support::wait::until;
 
 const GOOD: &str = "echo version $(cat /version) is up; while :; do sleep 1; done";
@@ -25,39 +24,16 @@ impl Shop {
         let daemons = fleet::lease(3);
         let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
         let program = Program::new(&hosts, "");
-        let names: Vec<String> = daemons
-            .iter()
-            .map(|daemon| format!("{:?}", daemon.name().as_str()))
-            .collect();
-        let builder = &names[0];
-        let service = format!(
-            "[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
-             [services.build]\nhost = {builder}\ncontext = \"{}/context\"\ntag = \"{{time}}\"\n\
-             [[services.tests]]\nname = \"unit\"\ncommand = [\"sh\", \"/test.sh\"]\n\
-             [services.deploy]\nhosts = [{}]\nkeep = 3\nstop_grace = \"1s\"\nhealth = {{ for = \"1s\", within = \"20s\" }}\n",
-            program.dir().display(),
-            names.join(", ")
-        );
-        program.configure(&hosts, &service);
+        let targets: Vec<_> = daemons.iter().map(Daemon::name).collect();
+        shop::configure(&program, &hosts, targets[0], &targets);
         let shop = Self { daemons, program };
-        fs::create_dir(shop.context()).unwrap();
         shop.write("one", GOOD, "exit 0");
         shop
     }
 
-    fn context(&self) -> std::path::PathBuf {
-        self.program.dir().join("context")
-    }
-
     fn write(&self, version: &str, main: &str, test: &str) {
-        let put = |name: &str, text: &str| fs::write(self.context().join(name), text).unwrap();
-        put(
-            "Dockerfile",
-            "FROM busybox:real\nCOPY version main.sh test.sh /\nCMD [\"sh\", \"/main.sh\"]\n",
-        );
-        put("version", version);
-        put("main.sh", main);
-        put("test.sh", &format!("echo testing $(cat /version)\n{test}\n"));
+        let test = format!("echo testing $(cat /version)\n{test}\n");
+        shop::write(&self.program, version, main, &test);
     }
 
     fn run(&self, arguments: &[&str]) -> Said {
@@ -298,31 +274,11 @@ fn a_run_whose_runner_is_killed_is_recovered() {
             .any(|version| version == "two")
             .then_some(())
     });
-    kill_9_runner_of(&id);
+    shop.program.kill_runner();
     let shown = shop.run(&["runs", &id]).exits(0);
     assert!(shown.out.contains("dead"), "{}", shown.out);
     let recovered = shop.run(&["recover", &id]);
     assert!(matches!(recovered.code, Some(0 | 1)), "{recovered:?}");
     let versions: Vec<String> = shop.versions().into_iter().flatten().collect();
     assert!(versions == ["one"; 3] || versions == ["two"; 3], "{versions:?}");
-}
-
-fn kill_9_runner_of(id: &str) {
-    let runner = crate::support::daemon::processes().find(|pid| {
-        let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("__run") && line.contains(id)
-    });
-    let pid = runner.expect("the run is a process of its own");
-    let killed = std::process::Command::new("kill")
-        .args(["-9", &pid.to_string()])
-        .stdin(Stdio::null())
-        .status();
-    assert!(killed.unwrap().success());
-    until(Duration::from_secs(10), "the runner is gone", || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // One of its threads may hold its lock for a moment longer.
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
-        (stat.is_empty() || (stat.contains(") Z ") && threads <= 1)).then_some(())
-    });
 }

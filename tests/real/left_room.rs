@@ -1,44 +1,27 @@
 //! A room that goes away while a run that it started is under way: killed, or its terminal hung up.
 //! The run goes on to its end, and the next room shows it while it lives.
 
-use std::fs;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;
 use crate::support::fleet::{self, Lease};
 use crate::support::program::Program;
+use crate::support::shop;
 use crate::support::terminal::Terminal;
 use crate::support::wait::until;
 
 /// The test stage waits until somebody lets it through: the room is gone by then.
 const TEST: &str = "echo testing; while [ ! -e /open ]; do sleep 0.1; done";
 
-fn shop(daemons: &Lease) -> Program {
+fn configured(daemons: &Lease) -> Program {
     let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
     let program = Program::new(&hosts, "");
-    let (builder, other) = (daemons[0].name(), daemons[1].name());
-    let dir = program.dir().display();
-    program.configure(
-        &hosts,
-        &format!(
-            "[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
-             [services.build]\nhost = \"{builder}\"\ncontext = \"{dir}/context\"\n\
-             [[services.tests]]\nname = \"unit\"\ncommand = [\"sh\", \"/test.sh\"]\n\
-             [services.deploy]\nhosts = [\"{builder}\", \"{other}\"]\nstop_grace = \"1s\"\n\
-             health = {{ for = \"1s\", within = \"20s\" }}\n"
-        ),
-    );
-    let context = program.dir().join("context");
-    fs::create_dir(&context).unwrap();
-    fs::write(
-        context.join("Dockerfile"),
-        "FROM busybox:real\nCOPY test.sh /\nCMD [\"sleep\", \"1000\"]\n",
-    )
-    .unwrap();
-    fs::write(context.join("test.sh"), TEST).unwrap();
+    let targets: Vec<_> = daemons.iter().map(Daemon::name).collect();
+    shop::configure(&program, &hosts, targets[0], &targets);
+    shop::write(&program, "one", shop::STAYS, TEST);
     program
 }
 
@@ -60,31 +43,16 @@ fn let_through(daemon: &Daemon) {
 }
 
 /// Starts the pipeline by keys, the room away by `signal` while it tests, and what the next room says.
-fn the_run_outlives_the_room(signal: &str) {
+fn the_run_outlives_the_room(signal: Signal) {
     let daemons = fleet::lease(2);
-    let program = shop(&daemons);
+    let program = configured(&daemons);
     let room = Terminal::open(&program, &[], 80, 24);
     room.press("1");
     room.until("the service", |screen| screen.contains("shop"));
     room.press("P");
     room.until("the plan, and its question", |screen| screen.contains("y yes"));
-    let mut pressed = Instant::now();
-    room.until("the test stage goes", |screen| {
-        // What is typed in the first moment of a question is not taken for its answer, and makes that moment longer.
-        if screen.contains("y yes") && pressed.elapsed() > Duration::from_millis(600) {
-            room.press("y");
-            pressed = Instant::now();
-        }
-        screen.contains("testing")
-    });
-    let pid = room.pid().to_string();
-    // As the kernel tells everybody on a terminal that is gone: the process group that is in front.
-    let target = if signal == "-HUP" { format!("-{pid}") } else { pid };
-    let told = Command::new("kill")
-        .args([signal, "--", &target])
-        .status()
-        .unwrap();
-    assert!(told.success());
+    room.answer("y", "the test stage goes", |screen| screen.contains("testing"));
+    room.signal(signal);
     room.end();
 
     let runs = program.run(&["runs", "--json"]).exits(0).json();
@@ -108,10 +76,10 @@ fn the_run_outlives_the_room(signal: &str) {
 
 #[test]
 fn a_run_outlives_the_room_that_is_killed_with_9_and_the_next_room_shows_it() {
-    the_run_outlives_the_room("-KILL");
+    the_run_outlives_the_room(Signal::KILL);
 }
 
 #[test]
 fn a_run_outlives_the_terminal_that_is_hung_up_and_the_next_room_shows_it() {
-    the_run_outlives_the_room("-HUP");
+    the_run_outlives_the_room(Signal::HUP);
 }

@@ -1,14 +1,16 @@
 //! The room itself on three real daemons, in a terminal, by keys.
 
+use std::time::{Duration, Instant};
+
+use pilothouse::domain::ids::ContainerId;
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;
-use crate::support::fleet;
+use crate::support::fleet::{self, Lease};
 use crate::support::program::Program;
 use crate::support::terminal::Terminal;
 use crate::support::wait::until;
-
-use std::time::Duration;
 
 /// Escape in the way that cannot be taken for the beginning of another key.
 const ESC: &str = "\x1b[27u";
@@ -79,40 +81,78 @@ fn logs_are_followed_and_a_container_is_restarted_by_keys() {
             && screen.contains(daemon.name().as_str())
             && screen.to_lowercase().contains("restart")
     });
-    let mut pressed = std::time::Instant::now();
-    until(Duration::from_secs(20), "it was restarted", || {
-        // What is typed in the first moment of a question is not taken for its answer, and makes that moment longer.
-        if room.screen().contains("y yes") && pressed.elapsed() > Duration::from_millis(600) {
-            room.press("y");
-            pressed = std::time::Instant::now();
-        }
-        (daemon.inspect(&id)["State"]["StartedAt"] != before).then_some(())
+    room.answer("y", "it was restarted", |_| {
+        daemon.inspect(&id)["State"]["StartedAt"] != before
     });
     room.press("q");
     assert_eq!(room.end(), 0);
 }
 
+/// A room with a shell in its only container.
+struct Shell {
+    daemons: Lease,
+    container: ContainerId,
+    room: Terminal,
+    /// Holds its folder.
+    _program: Program,
+}
+
+impl Shell {
+    fn open() -> Self {
+        let daemons = fleet::lease(1);
+        let container = daemons[0].run("web", "sleep 1000");
+        let program = Program::new(&[daemons[0].host()], "");
+        let room = Terminal::open(&program, &[], 100, 30);
+        containers(&room);
+        room.until("the row", |screen| screen.contains("web"));
+        let shell = Self {
+            daemons,
+            container,
+            room,
+            _program: program,
+        };
+        shell.enter();
+        shell
+    }
+
+    fn enter(&self) {
+        self.room.press("e");
+        self.room.until("a prompt", |screen| screen.contains('#'));
+    }
+
+    /// Nothing but the container's own process is left in it.
+    #[track_caller]
+    fn is_gone(&self) {
+        let daemon = &self.daemons[0];
+        until(
+            Duration::from_secs(30),
+            "the shell ended in its container",
+            || {
+                let top = daemon.ask(
+                    "GET",
+                    &format!("/containers/{}/top", self.container),
+                    &Value::Null,
+                );
+                (top["Processes"].as_array().unwrap().len() == 1).then_some(())
+            },
+        );
+    }
+}
+
 #[test]
 fn a_shell_is_opened_resized_and_gone_when_it_is_left() {
-    let daemons = fleet::lease(1);
-    let daemon = &daemons[0];
-    let id = daemon.run("web", "sleep 1000");
-    let program = Program::new(&[daemon.host()], "");
-    let room = Terminal::open(&program, &[], 100, 30);
-    containers(&room);
-    room.until("the row", |screen| screen.contains("web"));
-    room.press("e");
-    room.until("a prompt", |screen| screen.contains('#'));
+    let shell = Shell::open();
+    let room = &shell.room;
     room.press("echo $((6*7)) in $(hostname)\r");
     room.until("the shell answers", |screen| screen.contains("42 in"));
     room.resize(90, 33);
     // The new size travels beside what is typed, not before it: asked until the shell has heard.
-    let mut asked = std::time::Instant::now();
+    let mut asked = Instant::now();
     room.press("stty size\r");
     room.until("it knows its new size", |screen| {
         if asked.elapsed() > Duration::from_secs(1) {
             room.press("stty size\r");
-            asked = std::time::Instant::now();
+            asked = Instant::now();
         }
         screen.contains("33 90")
     });
@@ -120,96 +160,52 @@ fn a_shell_is_opened_resized_and_gone_when_it_is_left() {
     room.until("the room again", |screen| {
         screen.contains("l logs") && !screen.contains("exit 7")
     });
-    until(
-        Duration::from_secs(10),
-        "only the container's own process",
-        || (processes_in(daemon, id.as_str()) == 1).then_some(()),
-    );
+    shell.is_gone();
 
-    room.press("e");
-    room.until("a prompt", |screen| screen.contains('#'));
-    let pid = room.pid();
-    let hung_up = std::process::Command::new("kill")
-        .args(["-HUP", &pid.to_string()])
-        .status();
-    assert!(hung_up.unwrap().success());
+    shell.enter();
+    room.signal(Signal::HUP);
     room.end();
-    until(Duration::from_secs(10), "the shell ended with its pane", || {
-        (processes_in(daemon, id.as_str()) == 1).then_some(())
-    });
+    shell.is_gone();
 }
 
 #[test]
 fn a_shell_ends_when_the_room_is_killed_with_9_and_so_does_what_was_started_in_it() {
-    let daemons = fleet::lease(1);
-    let daemon = &daemons[0];
-    let id = daemon.run("web", "sleep 1000");
-    let program = Program::new(&[daemon.host()], "");
-    let room = Terminal::open(&program, &[], 100, 30);
-    containers(&room);
-    room.until("the row", |screen| screen.contains("web"));
-    room.press("e");
-    room.until("a prompt", |screen| screen.contains('#'));
-    room.press("sleep 2000 & echo $((6*7)) in background\r");
-    room.until("the shell answers", |screen| screen.contains("42 in"));
-    let pid = rustix::process::Pid::from_raw(i32::try_from(room.pid()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    until(Duration::from_secs(30), "the shell ended with the room", || {
-        (processes_in(daemon, id.as_str()) == 1).then_some(())
-    });
+    let shell = Shell::open();
+    shell.room.press("sleep 2000 & echo $((6*7)) in background\r");
+    shell
+        .room
+        .until("the shell answers", |screen| screen.contains("42 in"));
+    shell.room.signal(Signal::KILL);
+    shell.is_gone();
 }
 
 #[test]
 fn a_shell_on_a_daemon_that_hangs_is_left_with_words_and_ends_there_once_it_goes_on() {
-    let daemons = fleet::lease(1);
-    let daemon = &daemons[0];
-    let id = daemon.run("web", "sleep 1000");
-    let program = Program::new(&[daemon.host()], "");
-    let room = Terminal::open(&program, &[], 100, 30);
-    containers(&room);
-    room.until("the row", |screen| screen.contains("web"));
-    room.press("e");
-    room.until("a prompt", |screen| screen.contains('#'));
-    daemon.freeze();
-    room.press("sleep 2000\r");
-    room.until("the room again, which says why", |screen| {
+    let shell = Shell::open();
+    shell.daemons[0].freeze();
+    shell.room.press("sleep 2000\r");
+    shell.room.until("the room again, which says why", |screen| {
         screen.contains("does not answer any more") && screen.contains("web")
     });
-    daemon.thaw();
-    until(Duration::from_secs(30), "the shell ended there", || {
-        (processes_in(daemon, id.as_str()) == 1).then_some(())
-    });
-    room.press("q");
-    assert_eq!(room.end(), 0);
+    shell.daemons[0].thaw();
+    shell.is_gone();
+    shell.room.press("q");
+    assert_eq!(shell.room.end(), 0);
 }
 
 #[test]
 fn a_shell_on_a_daemon_that_hangs_does_not_hold_up_a_hangup() {
-    let daemons = fleet::lease(1);
-    let daemon = &daemons[0];
-    daemon.run("web", "sleep 1000");
-    let program = Program::new(&[daemon.host()], "");
-    let room = Terminal::open(&program, &[], 100, 30);
-    containers(&room);
-    room.until("the row", |screen| screen.contains("web"));
-    room.press("e");
-    room.until("a prompt", |screen| screen.contains('#'));
-    daemon.freeze();
+    let shell = Shell::open();
+    shell.daemons[0].freeze();
     // More than a socket holds: the write waits for the daemon.
     for _ in 0..64 {
-        room.press(&"x".repeat(4_000));
+        shell.room.press(&"x".repeat(4_000));
     }
-    let pid = rustix::process::Pid::from_raw(i32::try_from(room.pid()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
-    let asked = std::time::Instant::now();
-    room.end();
+    shell.room.signal(Signal::HUP);
+    let asked = Instant::now();
+    shell.room.end();
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
-    daemon.thaw();
-}
-
-fn processes_in(daemon: &Daemon, id: &str) -> usize {
-    let top = daemon.ask("GET", &format!("/containers/{id}/top"), &Value::Null);
-    top["Processes"].as_array().unwrap().len()
+    shell.daemons[0].thaw();
 }
 
 #[test]

@@ -1,49 +1,28 @@
 //! The four keys in the room itself, on two real daemons: build, test, deploy and roll back, a run given up, and the
 //! recovery that the next room offers.
 
-use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::support::daemon::{Daemon, processes};
+use crate::support::daemon::Daemon;
 use crate::support::fleet::{self, Lease};
 use crate::support::program::Program;
+use crate::support::shop;
 use crate::support::terminal::Terminal;
 use crate::support::wait::until;
 
 const PASSES: &str = "echo testing";
 const WAITS: &str = "echo testing; while :; do sleep 0.1; done";
 
-fn shop(daemons: &Lease) -> Program {
+fn configured(daemons: &Lease) -> Program {
     let hosts: Vec<_> = daemons.iter().map(Daemon::host).collect();
     let program = Program::new(&hosts, "");
-    let (builder, other) = (daemons[0].name(), daemons[1].name());
-    let dir = program.dir().display();
-    program.configure(
-        &hosts,
-        &format!(
-            "[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
-             [services.build]\nhost = \"{builder}\"\ncontext = \"{dir}/context\"\ntag = \"{{time}}\"\n\
-             [[services.tests]]\nname = \"unit\"\ncommand = [\"sh\", \"/test.sh\"]\n\
-             [services.deploy]\nhosts = [\"{builder}\", \"{other}\"]\nkeep = 3\nstop_grace = \"1s\"\n\
-             health = {{ for = \"1s\", within = \"20s\" }}\n"
-        ),
-    );
-    fs::create_dir(program.dir().join("context")).unwrap();
-    write(&program, "one", PASSES);
+    let targets: Vec<_> = daemons.iter().map(Daemon::name).collect();
+    shop::configure(&program, &hosts, targets[0], &targets);
+    shop::write(&program, "one", shop::STAYS, PASSES);
     program
-}
-
-fn write(program: &Program, version: &str, test: &str) {
-    let put = |name: &str, text: &str| fs::write(program.dir().join("context").join(name), text).unwrap();
-    put(
-        "Dockerfile",
-        "FROM busybox:real\nCOPY version test.sh /\nCMD [\"sleep\", \"1000\"]\n",
-    );
-    put("version", version);
-    put("test.sh", test);
 }
 
 /// On the page of services this key, its question read and answered with yes, until the screen is as wanted.
@@ -53,15 +32,7 @@ fn confirmed(room: &Terminal, key: &str, asks: &str, wanted: impl Fn(&str) -> bo
     room.until(&format!("{key} asks"), |screen| {
         screen.contains("y yes") && screen.contains(asks)
     });
-    let mut pressed = Instant::now();
-    room.until(&format!("{key} was done"), |screen| {
-        // What is typed in the first moment of a question is not taken for its answer, and makes that moment longer.
-        if screen.contains("y yes") && pressed.elapsed() > Duration::from_millis(600) {
-            room.press("y");
-            pressed = Instant::now();
-        }
-        wanted(screen)
-    });
+    room.answer("y", &format!("{key} was done"), wanted);
 }
 
 #[track_caller]
@@ -104,7 +75,7 @@ fn tests_on(daemon: &Daemon) -> usize {
 #[test]
 fn a_service_is_built_tested_deployed_and_rolled_back_by_four_keys() {
     let daemons = fleet::lease(2);
-    let program = shop(&daemons);
+    let program = configured(&daemons);
     let room = Terminal::open(&program, &[], 100, 30);
     room.press("1");
     run_by(&room, "b", "shop", "build shop");
@@ -118,14 +89,7 @@ fn a_service_is_built_tested_deployed_and_rolled_back_by_four_keys() {
         assert!(plan.contains(words), "{words}\n{plan}");
     }
     room.press("d");
-    let mut pressed = Instant::now();
-    room.until("Enter is a no", |screen| {
-        if pressed.elapsed() > Duration::from_millis(600) {
-            room.press("\r");
-            pressed = Instant::now();
-        }
-        !screen.contains("y yes")
-    });
+    room.answer("\r", "Enter is a no", |screen| !screen.contains("y yes"));
     assert_eq!(
         releases(&daemons),
         ["", ""],
@@ -134,7 +98,7 @@ fn a_service_is_built_tested_deployed_and_rolled_back_by_four_keys() {
     run_by(&room, "d", "r1", "deploy shop");
     assert_eq!(releases(&daemons), ["r1", "r1"]);
 
-    write(&program, "two", PASSES);
+    shop::write(&program, "two", shop::STAYS, PASSES);
     run_by(&room, "b", "shop", "build shop");
     run_by(&room, "d", "r2", "deploy shop");
     assert_eq!(releases(&daemons), ["r2", "r2"]);
@@ -152,8 +116,8 @@ fn a_service_is_built_tested_deployed_and_rolled_back_by_four_keys() {
 #[test]
 fn a_run_is_given_up_by_x_and_one_whose_process_died_is_taken_back_by_the_next_room() {
     let daemons = fleet::lease(2);
-    let program = shop(&daemons);
-    write(&program, "one", WAITS);
+    let program = configured(&daemons);
+    shop::write(&program, "one", shop::STAYS, WAITS);
     program.run(&["build", "shop"]).exits(0);
     let room = Terminal::open(&program, &[], 100, 30);
     room.press("1");
@@ -171,10 +135,8 @@ fn a_run_is_given_up_by_x_and_one_whose_process_died_is_taken_back_by_the_next_r
     confirmed(&room, "t", "shop", |screen| {
         screen.contains("testing") && screen.contains("◐ running")
     });
-    let runs = program.run(&["runs", "--json"]).exits(0).json();
-    let id = runs[0]["id"].as_str().unwrap().to_owned();
-    kill_9(runner_of(&id));
-    kill_9(room.pid());
+    program.kill_runner();
+    room.signal(Signal::KILL);
     room.end();
     assert_eq!(tests_on(&daemons[0]), 1, "what it left");
 
@@ -188,22 +150,4 @@ fn a_run_is_given_up_by_x_and_one_whose_process_died_is_taken_back_by_the_next_r
     });
     next.press("q");
     assert_eq!(next.end(), 0);
-}
-
-fn runner_of(id: &str) -> u32 {
-    let runner = processes().find(|pid| {
-        let line = fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).into_owned();
-        line.contains("__run") && line.contains(id)
-    });
-    runner.expect("the run is a process of its own")
-}
-
-fn kill_9(pid: u32) {
-    let process = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
-    until(Duration::from_secs(10), "it is gone", || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        (stat.is_empty() || stat.contains(") Z ")).then_some(())
-    });
 }

@@ -1,6 +1,5 @@
 //! Runs with a host behind real sshd: an image is carried there, released and taken back over ssh, and no ssh is left.
 
-use std::fs;
 use std::time::Duration;
 
 use pilothouse::config::Host;
@@ -10,39 +9,22 @@ use serde_json::Value;
 use crate::support::daemon::Daemon;
 use crate::support::fleet;
 use crate::support::program::Program;
+use crate::support::shop;
 use crate::support::sshd::{Sshd, user, with_word};
 use crate::support::terminal::Terminal;
 use crate::support::wait::until;
 
+const PASSES: &str = "exit 0";
+
 /// The first daemon builds and is reached by its socket, the second is behind ssh.
-fn shop(daemons: &[Daemon], ssh: &Ssh) -> Program {
+fn configured(daemons: &[Daemon], ssh: &Ssh) -> Program {
     let near = daemons[0].host();
     let far: Host = daemons[1].host_at(Endpoint::Ssh(ssh.clone()));
     let hosts = [near, far];
     let program = Program::new(&hosts, "").finding(&user().bin());
-    let (builder, other) = (daemons[0].name(), daemons[1].name());
-    let dir = program.dir().display();
-    program.configure(
-        &hosts,
-        &format!(
-            "[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
-             [services.build]\nhost = \"{builder}\"\ncontext = \"{dir}/context\"\ntag = \"{{time}}\"\n\
-             [services.deploy]\nhosts = [\"{other}\"]\nkeep = 3\nstop_grace = \"1s\"\n\
-             health = {{ for = \"1s\", within = \"20s\" }}\n"
-        ),
-    );
-    fs::create_dir(program.dir().join("context")).unwrap();
-    write(&program, "one");
+    shop::configure(&program, &hosts, daemons[0].name(), &[daemons[1].name()]);
+    shop::write(&program, "one", shop::STAYS, PASSES);
     program
-}
-
-fn write(program: &Program, version: &str) {
-    let put = |name: &str, text: &str| fs::write(program.dir().join("context").join(name), text).unwrap();
-    put(
-        "Dockerfile",
-        "FROM busybox:real\nCOPY version /\nCMD [\"sleep\", \"1000\"]\n",
-    );
-    put("version", version);
 }
 
 fn release_on(daemon: &Daemon) -> Value {
@@ -63,11 +45,11 @@ fn an_image_is_carried_released_and_taken_back_over_ssh_and_no_ssh_is_left() {
     let daemons = fleet::lease(2);
     let sshd = Sshd::start(&daemons[1], 2226, "", &[&user().path("key")]);
     let ssh = sshd.host("runs", "");
-    let program = shop(&daemons, &ssh);
+    let program = configured(&daemons, &ssh);
     program.run(&["build", "shop"]).exits(0);
     program.run(&["deploy", "shop", "--yes"]).exits(0);
     assert_eq!(release_on(&daemons[1]), "r1");
-    write(&program, "two");
+    shop::write(&program, "two", shop::STAYS, PASSES);
     program.run(&["build", "shop"]).exits(0);
     program.run(&["deploy", "shop", "--yes"]).exits(0);
     assert_eq!(release_on(&daemons[1]), "r2");
@@ -82,7 +64,7 @@ fn a_room_that_is_left_or_panics_leaves_no_ssh() {
     let sshd = Sshd::start(&daemons[1], 2227, "", &[&user().path("key")]);
     let ssh = sshd.host("left", "");
     daemons[1].run("far-away", "while :; do echo line; sleep 1; done");
-    let program = shop(&daemons, &ssh);
+    let program = configured(&daemons, &ssh);
     let open = || {
         let room = Terminal::open(&program, &[], 100, 30);
         room.press("2");

@@ -13,6 +13,7 @@ pub(crate) mod sshd;
 pub(crate) mod recorder;
 pub(crate) mod registry;
 pub(crate) mod releases;
+pub(crate) mod shop;
 pub(crate) mod terminal;
 pub(crate) mod wait;
 pub(crate) mod watch;

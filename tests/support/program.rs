@@ -2,6 +2,7 @@
 //! Everything lies in a folder of the fleet, so that what it leaves running is ended with the tests.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -80,7 +81,7 @@ impl Program {
             .unwrap();
         }
         write!(text, "{more}\n[state]\ndir = \"{}/state\"\n", self.dir.display()).unwrap();
-        std::fs::write(self.config(), text).unwrap();
+        fs::write(self.config(), text).unwrap();
     }
 
     /// Its folder: for build contexts and the like.
@@ -112,18 +113,16 @@ impl Program {
 
     /// The runner of its one run, as long as it is there.
     pub(crate) fn runner(&self) -> Option<u32> {
-        let state = self.dir.join("state").display().to_string();
-        processes().find(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line);
-            line.contains("__run") && line.contains(&state)
-        })
+        runner_of(&self.state())
     }
 
-    /// With -9.
+    /// SIGKILL, until it is gone.
     pub(crate) fn kill_runner(&self) {
-        let pid = i32::try_from(self.runner().expect("its runner is there")).unwrap();
-        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+        kill_runner(&self.state());
+    }
+
+    fn state(&self) -> String {
+        self.dir.join("state").display().to_string()
     }
 
     /// Waits for the end of its one run; the most memory that its runner held meanwhile, in MiB.
@@ -145,7 +144,7 @@ impl Program {
 
 /// The most memory that a process held so far, in MiB.
 fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib: f64 = line
         .and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
@@ -175,4 +174,26 @@ pub(crate) fn finish(command: &mut Command) -> Said {
         out: String::from_utf8_lossy(&stdout).into_owned(),
         err: String::from_utf8_lossy(&stderr).into_owned(),
     }
+}
+
+/// The runner that has this in its folder's path.
+fn runner_of(path: &str) -> Option<u32> {
+    processes().find(|pid| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("__run") && line.contains(path)
+    })
+}
+
+/// SIGKILL to the runner that has this in its folder's path, until it is gone.
+pub(crate) fn kill_runner(path: &str) {
+    let pid = runner_of(path).expect("the run is a process of its own");
+    let process = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(process, Signal::KILL).unwrap();
+    until(Duration::from_secs(10), "the runner is gone", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // One of its threads may hold its lock for a moment longer.
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        (stat.is_empty() || (stat.contains(") Z ") && threads <= 1)).then_some(())
+    });
 }

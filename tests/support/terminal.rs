@@ -4,9 +4,10 @@
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::program::Program;
 use super::wait::until;
@@ -14,7 +15,8 @@ use super::wait::until;
 const LIMIT: Duration = Duration::from_secs(90);
 
 pub(crate) struct Terminal {
-    child: Box<dyn Child + Send + Sync>,
+    child: Mutex<Box<dyn Child + Send + Sync>>,
+    pid: u32,
     master: Box<dyn MasterPty + Send>,
     keys: Arc<Mutex<Box<dyn Write + Send>>>,
     screen: Arc<Mutex<vt100::Parser>>,
@@ -71,7 +73,8 @@ impl Terminal {
             }
         });
         Self {
-            child,
+            pid: child.process_id().expect("it runs"),
+            child: Mutex::new(child),
             master: pair.master,
             keys,
             screen: parser,
@@ -93,6 +96,20 @@ impl Terminal {
             })
         }));
         found.unwrap_or_else(|_| panic!("waited {LIMIT:?} in vain: {what}\n{}", self.screen()))
+    }
+
+    /// Answers the question that is asked, or will be, by this key until the screen is as wanted: what is typed in the
+    /// first moment of a question is not taken for its answer, and makes that moment longer.
+    #[track_caller]
+    pub(crate) fn answer(&self, key: &str, what: &str, mut wanted: impl FnMut(&str) -> bool) -> String {
+        let mut pressed = Instant::now();
+        self.until(what, |screen| {
+            if screen.contains("y yes") && pressed.elapsed() > Duration::from_millis(600) {
+                self.press(key);
+                pressed = Instant::now();
+            }
+            wanted(screen)
+        })
     }
 
     pub(crate) fn press(&self, keys: &str) {
@@ -117,19 +134,32 @@ impl Terminal {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.process_id().expect("it runs")
+        self.pid
+    }
+
+    /// To the process group in front, as the kernel tells everybody on a terminal; SIGKILL to the program alone.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        let told = if signal == Signal::KILL {
+            kill_process(pid, signal)
+        } else {
+            kill_process_group(pid, signal)
+        };
+        told.unwrap();
     }
 
     /// Waits for its end; its exit code.
-    pub(crate) fn end(mut self) -> u32 {
-        until(LIMIT, "the program ends", || self.child.try_wait().unwrap()).exit_code()
+    pub(crate) fn end(&self) -> u32 {
+        let mut child = self.child.lock().unwrap();
+        until(LIMIT, "the program ends", || child.try_wait().unwrap()).exit_code()
     }
 }
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        let child = self.child.get_mut().unwrap();
+        drop(child.kill());
+        drop(child.wait());
     }
 }
 
