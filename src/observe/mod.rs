@@ -17,7 +17,7 @@ use crate::domain::fault::Fault;
 use file::LogFile;
 
 /// Lines waiting for the disk; a stuck disk must not eat memory, so what is beyond is dropped (and counted by the appender).
-const WAITING_LINES: usize = 4_096;
+const WAITING_LINES: usize = 1_024;
 
 /// Files that have not been written for so long are removed at the next start.
 const OLDEST: Duration = Duration::from_hours(30 * 24);

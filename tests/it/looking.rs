@@ -107,6 +107,17 @@ fn in_the_room_a_selected_container_is_read_alone() {
 }
 
 #[test]
+fn of_what_belongs_to_no_service_the_room_reads_one_alone() {
+    let mut stage = Stage::new(160, 50);
+    stage.at_once("end");
+    let (_, targets) = followed(&look(&mut stage));
+    assert_eq!(targets.len(), 1, "two belong to no service: {targets:?}");
+    assert!([key("web-2", 7), key("db-1", 9)].contains(&targets[0]), "{targets:?}");
+    let (_, asked_for) = followed(&streams(stage.press("l")));
+    assert_eq!(asked_for.len(), 2, "asked for are all of them");
+}
+
+#[test]
 fn a_room_that_becomes_too_small_or_is_covered_by_a_page_reads_no_more() {
     let small = Size {
         width: 80,

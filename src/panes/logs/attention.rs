@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::effects;
 use super::sources::Scope;
 use crate::app::{Effect, Model, PaneId};
+use crate::domain::container::Group;
 
 /// Moving the cursor over rows must not open and close streams for each.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -90,7 +91,11 @@ fn selected(model: &Model) -> Option<Scope> {
         PaneId::Pipeline => model.logs.scope().is_none(),
         _ => false,
     };
-    let scope = super::scope_of(model, model.focus).filter(|_| leads && model.in_room())?;
+    let scope = match super::scope_of(model, model.focus).filter(|_| leads && model.in_room())? {
+        // What belongs to no service has nothing in common: read is the one that is selected among them.
+        Scope::Group(Group::None) => super::scope_of(model, PaneId::Containers)?,
+        scope => scope,
+    };
     let count = match &scope {
         Scope::Group(group) => crate::panes::containers::of_group(model, group).len(),
         Scope::Containers(keys) => keys.len(),
