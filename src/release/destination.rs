@@ -33,20 +33,37 @@ pub(super) fn current(order: &[HostName], facts: &Facts, history: Option<&Ledger
         })
 }
 
-/// Do the hosts that the last commit was for run something else, or nothing of it? Then its release may be gone back
-/// to: a run died midway and its locks were taken away, or its containers fell over.
-fn is_left(last: &LedgerEntry, order: &[HostName], facts: &Facts) -> bool {
+/// What runs on the hosts that the last commit was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its release, on all of them.
+    There,
+    /// Nothing, on some of them: its containers fell over.
+    Fallen,
+    /// Another release, on some of them: a run was paused, or died midway and its locks were taken away.
+    Split,
+}
+
+fn standing(last: &LedgerEntry, order: &[HostName], facts: &Facts) -> Standing {
     let daemon = |host| facts.get(host).map(|seen| seen.engine.daemon_id.as_str());
     let its = order.iter().filter(|host| last.was_for(host, daemon(*host)));
-    its.map(|host| of(host, facts)).any(|there| {
-        let mut up = there.iter().filter(|replica| replica.state.is_up()).peekable();
-        up.peek().is_none() || up.any(|replica| replica.release != Some(last.release))
-    })
+    let up: Vec<Vec<&Replica>> = its
+        .map(|host| of(host, facts))
+        .map(|there| there.iter().filter(|replica| replica.state.is_up()).collect())
+        .collect();
+    let is_other = |replica: &&Replica| replica.release != Some(last.release);
+    if !last.is_whole(order) || up.iter().flatten().any(is_other) {
+        Standing::Split
+    } else if up.iter().any(Vec::is_empty) {
+        Standing::Fallen
+    } else {
+        Standing::There
+    }
 }
 
 /// The last release before the present one that was committed on all hosts of its run; never merely the second newest.
-/// Where the hosts are split, by a run that was paused or one that died, it is the last that was on all of them, the
-/// present one among them.
+/// Where the hosts are split it is the last that was on all of them, the present one among them. One that fell over is
+/// started again only where it is asked for: who goes back from it wants the one before.
 pub(super) fn destination(
     plan: &Plan,
     order: &[HostName],
@@ -57,7 +74,7 @@ pub(super) fn destination(
     let what = || format!("roll back {}", plan.subject);
     let is_whole = |entry: &&LedgerEntry| entry.is_whole(order);
     let last = history.and_then(|ledger| ledger.committed().next_back());
-    let is_split = last.is_some_and(|entry| !entry.is_whole(order) || is_left(entry, order, facts));
+    let standing = last.map_or(Standing::There, |entry| standing(entry, order, facts));
     if let Some(wanted) = plan.to {
         let is_labelled = |replica: &Replica| {
             let before = replica.previous.filter(|_| replica.release == from);
@@ -70,7 +87,7 @@ pub(super) fn destination(
                 .any(|entry| entry.release == wanted),
             None => replicas(order, facts).any(is_labelled),
         };
-        if Some(wanted) == from && !is_split {
+        if Some(wanted) == from && standing == Standing::There {
             return Err(Fault::new(what(), format!("{wanted} is what runs now")));
         }
         return if known {
@@ -87,7 +104,7 @@ pub(super) fn destination(
         // Last by commit: a higher number that was gone back from is no better for it.
         let mut whole = ledger.committed().filter(is_whole);
         whole
-            .rfind(|entry| is_split || entry.release < from)
+            .rfind(|entry| standing == Standing::Split || entry.release < from)
             .map(|entry| entry.release)
     });
     let by_labels = || {

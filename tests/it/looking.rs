@@ -112,7 +112,10 @@ fn of_what_belongs_to_no_service_the_room_reads_one_alone() {
     stage.at_once("end");
     let (_, targets) = followed(&look(&mut stage));
     assert_eq!(targets.len(), 1, "two belong to no service: {targets:?}");
-    assert!([key("web-2", 7), key("db-1", 9)].contains(&targets[0]), "{targets:?}");
+    assert!(
+        [key("web-2", 7), key("db-1", 9)].contains(&targets[0]),
+        "{targets:?}"
+    );
     let (_, asked_for) = followed(&streams(stage.press("l")));
     assert_eq!(asked_for.len(), 2, "asked for are all of them");
 }

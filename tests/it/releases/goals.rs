@@ -132,7 +132,7 @@ async fn a_run_that_died_midway_and_was_unlocked_is_rolled_back_to_what_was_comm
 }
 
 #[tokio::test]
-async fn what_fell_over_everywhere_is_started_again_by_a_rollback() {
+async fn what_fell_over_everywhere_is_started_again_where_it_is_asked_for_and_else_the_one_before() {
     let bench = Sim::new(2);
     bench.good(RunKind::Deploy).await;
     bench.good(RunKind::Deploy).await;
@@ -145,8 +145,14 @@ async fn what_fell_over_everywhere_is_started_again_by_a_rollback() {
             docker.stop_container(replica.id.as_str(), options).await.unwrap();
         }
     }
-    assert_eq!(usual(&bench).await, ReleaseNumber(2));
-    assert_eq!(bench.good(RunKind::Rollback).await, ReleaseNumber(2));
+    assert_eq!(usual(&bench).await, ReleaseNumber(1));
+    let again = RunRequest {
+        to: Some(ReleaseNumber(2)),
+        ..bench.request(RunKind::Rollback)
+    };
+    let run = Box::pin(runs::launch(&bench.state, &bench.config, &again, actor())).await;
+    let (exit, view) = bench.ended(&run.unwrap()).await;
+    assert_eq!((exit, view.to), (0, Some(ReleaseNumber(2))), "{:?}", view.status);
     bench.assert_as_before(&before, "the same containers").await;
 }
 
