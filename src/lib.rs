@@ -32,7 +32,7 @@
 //! | [`panes`] | one folder a page: its state and update in `mod.rs`, its drawing in `view.rs` | `domain`, `config`, `release`, `app`, `ui` |
 //! | [`ui`] | the drawing kit: screen, theme, table, key line, question, `ansi` | `domain`, `config`, `app`, `panes` |
 //! | [`hosts`] | one actor a daemon: connect (unix, tcp, tls, ssh), list, watch, statistics, logs, orders, shell | `domain`, `config` |
-//! | [`runs`] | the runs: launch, runner, journal, lock, ledger, recover, follow; a file a step in `runs/step` | `domain`, `config`, `release`, `hosts` |
+//! | [`runs`] | the runs: how one begins, its process, a file a step, what of it is on disk, how it is seen, what dead ones left | `domain`, `config`, `release`, `hosts` |
 //! | [`listen`] | web hooks: proves who sent one, and starts the run that it asks for | `domain`, `config`, `release`, `runs` |
 //! | [`sim`] | a simulated Docker Engine with the real HTTP API: the demo, faults, scale | `domain`, `config` |
 //! | [`term`] | the terminal: guard, keys, the main loop, clipboard | `domain`, `config`, `release`, `app`, `ui`, `hosts`, `runs` |

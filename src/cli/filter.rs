@@ -16,7 +16,7 @@ use crate::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use crate::domain::units::Stamp;
 use crate::release::ledger::LedgerResult;
 use crate::release::subject::Subject;
-use crate::runs::history::{Chapter, Deed};
+use crate::runs::seen::history::{Chapter, Deed};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which ones (`--host NAME` says on which hosts)")]

@@ -12,7 +12,7 @@ use crate::domain::units::short_span;
 use crate::release::ledger::LedgerResult;
 use crate::release::subject::Subject;
 use crate::runs;
-use crate::runs::history::{Chapter, Deed};
+use crate::runs::seen::history::{Chapter, Deed};
 
 pub(super) async fn history(setup: &Setup, asked: &History) -> Exit {
     let wanted = match asked.filter.resolve(setup) {

@@ -19,7 +19,7 @@ use crate::domain::plan::{Origin, PlanView, RunRequest};
 use crate::domain::run::{Cell, Outcome, Part, RunKind, RunStatus, RunView};
 use crate::domain::units::short_span;
 use crate::release::preflight::LOCKED;
-use crate::runs::transcript::Transcript;
+use crate::runs::seen::transcript::Transcript;
 use crate::runs::{self, State};
 
 /// Of a flood so much is read between two looks at the cells: 256 KiB each.

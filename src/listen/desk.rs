@@ -24,7 +24,7 @@ use crate::domain::plan::RunRequest;
 use crate::domain::run::RunKind;
 use crate::release::plan::Actor;
 use crate::release::work::changed;
-use crate::runs::family::Family;
+use crate::runs::process::family::Family;
 use crate::runs::{self, State};
 
 /// Proven deliveries that wait for their turn; a forge sends more again later.
@@ -76,7 +76,7 @@ impl Desk {
         for trigger in &config.triggers {
             consented(&config, trigger)?;
             let what = format!("the web hook's secret of {}", trigger.service);
-            let secret = runs::secrets::one(&what, &trigger.secret, env).await?;
+            let secret = runs::begin::secrets::one(&what, &trigger.secret, env).await?;
             watches.push(Watch {
                 key: Key::parse(&secret).map_err(|fault| Fault {
                     what: format!("use {what}"),

@@ -111,7 +111,7 @@ impl World {
                 let (state, part, follow, bulk) =
                     (self.state.clone(), part.clone(), *follow, self.bulk.clone());
                 return self.read(id, follow, async move {
-                    runs::transcript::follow(&state, part, follow, bulk).await
+                    runs::seen::transcript::follow(&state, part, follow, bulk).await
                 });
             }
             Order::Unfollow(follow) if self.reading.as_ref().is_some_and(|(read, _)| read == follow) => {

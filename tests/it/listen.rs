@@ -615,7 +615,7 @@ fn what_is_built_from_git_is_built_of_the_commit_that_was_pushed() {
         "{}",
         runs[0].image
     );
-    let plan = runs::state::read_run_file(&ground.state().dir(&runs[0].id))
+    let plan = runs::disk::state::read_run_file(&ground.state().dir(&runs[0].id))
         .unwrap()
         .plan;
     assert_eq!(plan.test_pushes(), ["registry.invalid/shop-tests:main"]);

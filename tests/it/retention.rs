@@ -14,8 +14,8 @@ use pilothouse::domain::units::Stamp;
 use pilothouse::release::plan::{Actor, Plan};
 use pilothouse::release::record::Entry;
 use pilothouse::release::subject::Subject;
-use pilothouse::runs::journal::Journal;
-use pilothouse::runs::state::{RunFile, hold_alive};
+use pilothouse::runs::disk::journal::Journal;
+use pilothouse::runs::disk::state::{RunFile, hold_alive};
 use pilothouse::runs::{self, State};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -162,7 +162,7 @@ async fn a_run_that_died_before_the_last_hundred_is_found_to_be_recovered() {
     let dir = tempfile::tempdir().unwrap();
     let mut attic = Attic::new(dir.path());
     let dead = attic.run("shop", 3, End::Dead);
-    for _ in 0..runs::follow::SHOWN {
+    for _ in 0..runs::seen::follow::SHOWN {
         attic.run("shop", 1, End::Converged);
     }
     let (found, missing) = runs::unfinished(&attic.state, &Config::default()).await;

@@ -10,7 +10,7 @@ use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::{ImageId, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::hosts;
-use pilothouse::runs::logins::Logins;
+use pilothouse::runs::begin::logins::Logins;
 use pilothouse::runs::step::test::{Report, TestResult, Trial};
 use pilothouse::runs::step::{Progress, build, image, test};
 use pilothouse::sim::{BOX_IMAGE, EngineHandle, Fleet, Scenario};

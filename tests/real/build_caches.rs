@@ -6,7 +6,7 @@ use pilothouse::config::service::{Build, Builder};
 use pilothouse::domain::ids::ImageId;
 use pilothouse::domain::reference::Reference;
 use pilothouse::hosts::registry::Login;
-use pilothouse::runs::logins::Logins;
+use pilothouse::runs::begin::logins::Logins;
 use pilothouse::runs::step::build::{self, Order};
 use pilothouse::runs::step::push::{self, Pushing};
 use serde_json::Value;

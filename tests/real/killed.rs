@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use pilothouse::release::record::Entry;
-use pilothouse::runs::journal;
+use pilothouse::runs::disk::journal;
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;

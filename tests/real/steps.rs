@@ -11,7 +11,7 @@ use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::{ImageId, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::hosts;
-use pilothouse::runs::logins::Logins;
+use pilothouse::runs::begin::logins::Logins;
 use pilothouse::runs::step::build::{self, Order};
 use pilothouse::runs::step::test::{TestResult, Trial};
 use pilothouse::runs::step::{Progress, image, test};

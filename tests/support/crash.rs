@@ -12,7 +12,7 @@ use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::release::record::{Entry, Record};
 use pilothouse::release::replica::{Policy, Replica};
 use pilothouse::release::stage::{Stage, Step};
-use pilothouse::runs::journal;
+use pilothouse::runs::disk::journal;
 
 use super::{Bench, Seen};
 

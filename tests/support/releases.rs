@@ -81,7 +81,9 @@ impl Bench {
     /// The bastion of a dead run is gone: its locks say a machine that nobody is, and were not renewed for long.
     /// What they pinned stays.
     pub(crate) async fn bastion_gone(&self, run: &RunId) {
-        let plan = runs::state::read_run_file(&self.state.dir(run)).unwrap().plan;
+        let plan = runs::disk::state::read_run_file(&self.state.dir(run))
+            .unwrap()
+            .plan;
         for host in &self.config.hosts {
             let daemon = pilothouse::hosts::connect(host, Access::Full).await.unwrap();
             for seen in lock::seen(&daemon, &plan.subject).await.unwrap() {
@@ -219,14 +221,14 @@ impl Bench {
         let limit = Duration::from_mins(5);
         let gone = async {
             // It was alive when `launch` returned, or it is dead already.
-            while runs::state::is_alive(&dir) {
+            while runs::disk::state::is_alive(&dir) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(limit, gone)
             .await
             .unwrap_or_else(|_| panic!("it did not end:\n{}", self.journal(run)));
-        let mut reader = runs::follow::Reader::new(dir);
+        let mut reader = runs::seen::follow::Reader::new(dir);
         reader.read().unwrap();
         (reader.exit().unwrap_or(5), runs::view(&self.state, run).unwrap())
     }

@@ -30,8 +30,8 @@ use crate::domain::ids::ImageId;
 use crate::hosts::Daemon;
 use crate::hosts::builder::{BuildRefused, Offer};
 use crate::hosts::trouble::engine_words;
-use crate::runs::logins::Logins;
-use crate::runs::secrets::Secrets;
+use crate::runs::begin::logins::Logins;
+use crate::runs::begin::secrets::Secrets;
 use answers::Unbuilt;
 
 pub use bases::bases;

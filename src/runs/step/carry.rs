@@ -19,7 +19,7 @@ use crate::release::deeds::{Deed, Scene};
 use crate::release::record::{Failure, FailureKind};
 use crate::release::replica::{Policy, Replica, Up};
 use crate::release::stage::Stage;
-use crate::runs::secrets::Secrets;
+use crate::runs::begin::secrets::Secrets;
 
 /// A removal is seen a little after its answer, and a stop whose answer was lost goes on in the daemon.
 const SETTLING: Duration = Duration::from_secs(15);

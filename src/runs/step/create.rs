@@ -20,7 +20,7 @@ use crate::hosts::Daemon;
 use crate::release::deeds::Scene;
 use crate::release::record::Failure;
 use crate::release::replica::{Kept, Replica};
-use crate::runs::secrets::Secrets;
+use crate::runs::begin::secrets::Secrets;
 
 pub async fn create(
     daemon: &Daemon,

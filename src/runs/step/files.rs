@@ -11,7 +11,7 @@ use crate::hosts::Daemon;
 use crate::release::deeds::Scene;
 use crate::release::record::Failure;
 use crate::release::spec::seal;
-use crate::runs::secrets::Secrets;
+use crate::runs::begin::secrets::Secrets;
 
 /// Of a folder that the image does not have: the file's own mode guards the file.
 const FOLDER_MODE: u32 = 0o755;

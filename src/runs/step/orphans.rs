@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, getpgid, kill_process};
 
 use crate::domain::ids::RunId;
-use crate::runs::state::open_private;
+use crate::runs::disk::state::open_private;
 
 /// What a command is told of its run by.
 pub const RUN: &str = "PILOTHOUSE_RUN";

@@ -24,7 +24,7 @@ use crate::config::gate::{HttpProbe, Probe};
 use crate::domain::ids::ContainerId;
 use crate::hosts::Daemon;
 use crate::hosts::trouble::engine_words;
-use crate::runs::authorities::trusting;
+use crate::runs::begin::authorities::trusting;
 
 /// A pipe of bytes to `$1:$2`, with what images have.
 const PIPE: &str = r#"if command -v nc >/dev/null 2>&1; then exec nc "$1" "$2"; fi

@@ -8,7 +8,7 @@ use pilothouse::domain::run::{RunKind, RunView};
 use pilothouse::release::record::{Entry, Finding, Record, SCHEMA};
 use pilothouse::release::road::road;
 use pilothouse::release::stage::{Stage, Step, Turn, Way};
-use pilothouse::runs::view::Fold;
+use pilothouse::runs::seen::view::Fold;
 
 use super::support::{Room, ago};
 use crate::releases::planned;

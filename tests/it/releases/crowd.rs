@@ -9,7 +9,7 @@ use pilothouse::domain::run::RunKind;
 use pilothouse::release::facts::LedgerSeen;
 use pilothouse::release::record::Entry;
 use pilothouse::release::stage::Stage;
-use pilothouse::runs::journal;
+use pilothouse::runs::disk::journal;
 use pilothouse::runs::step::{ledger, lock};
 
 use super::Sim;

@@ -15,7 +15,7 @@ use pilothouse::{hosts, runs};
 async fn records_to_commit(bench: &Bench) -> u32 {
     let (exit, view) = bench.run(RunKind::Deploy).await;
     assert_eq!(exit, 0, "{}", bench.journal(&view.id));
-    let records = runs::journal::read(&bench.state.dir(&view.id)).unwrap();
+    let records = runs::disk::journal::read(&bench.state.dir(&view.id)).unwrap();
     let is_commit = |entry: &Entry| matches!(entry, Entry::Done { step, .. } if step.stage == Stage::Commit);
     let binding = records.iter().filter(|record| record.entry.is_binding());
     let at = binding.into_iter().position(|record| is_commit(&record.entry));
@@ -100,7 +100,7 @@ async fn what_a_run_left_is_void_once_a_later_one_was_committed() {
 /// Container and volume of the ledger on the host whose word counts.
 async fn lose_the_ledger(bench: &Bench, run: &RunId) {
     use bollard::query_parameters::{RemoveContainerOptions, RemoveVolumeOptions};
-    let records = runs::journal::read(&bench.state.dir(run)).unwrap();
+    let records = runs::disk::journal::read(&bench.state.dir(run)).unwrap();
     let first = records.iter().find_map(|record| match &record.entry {
         Entry::Decided(decision) => decision.order.first().cloned(),
         _ => None,

@@ -62,7 +62,7 @@ async fn a_run_that_turns_back_leaves_no_image_without_a_name_however_its_tags_a
         };
         let run = runs::launch(&bench.state, &bench.config, &request, actor()).await;
         let (exit, view) = bench.ended(&run.unwrap()).await;
-        let records = runs::journal::read(&bench.state.dir(&view.id)).unwrap();
+        let records = runs::disk::journal::read(&bench.state.dir(&view.id)).unwrap();
         let built = records.into_iter().find_map(|record| match record.entry {
             Entry::Done {
                 finding: Finding::Image { id, .. },

@@ -154,7 +154,7 @@ impl Desk {
     }
 
     fn records(&self, run: &RunId) -> Vec<Record> {
-        runs::journal::read(&self.state().dir(run)).unwrap()
+        runs::disk::journal::read(&self.state().dir(run)).unwrap()
     }
 
     /// The process that carries a run out is ended with -9.

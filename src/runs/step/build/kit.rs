@@ -17,7 +17,7 @@ use super::vertices::Vertices;
 use super::{Order, query};
 use crate::hosts::Daemon;
 use crate::hosts::builder::BuildRefused;
-use crate::runs::logins::Logins;
+use crate::runs::begin::logins::Logins;
 
 /// The id of the image, as the builder named it.
 pub(super) async fn build(

@@ -24,8 +24,8 @@ use crate::domain::reference::HUB;
 use crate::hosts::Daemon;
 use crate::hosts::builder::BuildRefused;
 use crate::hosts::registry::Login;
-use crate::runs::logins::Logins;
-use crate::runs::secrets::Secrets;
+use crate::runs::begin::logins::Logins;
+use crate::runs::begin::secrets::Secrets;
 
 /// Under this name `BuildKit` asks for the login at Docker's own registry.
 const HUBS_HOST: &str = "registry-1.docker.io";

@@ -1,0 +1,144 @@
+//! A person's word against a lock: removed on every host of the service or its environment that answers, with a reason.
+//! Not while its holder renews it; what the run left is told, not undone; who did it and why goes into the ledgers.
+
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use crate::config::{Config, Host};
+use crate::domain::fault::Fault;
+use crate::domain::ids::HostName;
+use crate::domain::order::Access;
+use crate::hosts::{Daemon, Unreached, connect};
+use crate::release::facts::LockSeen;
+use crate::release::ledger::Unlocked;
+use crate::release::plan::Actor;
+use crate::release::record::{Failure, FailureKind};
+use crate::release::subject::Subject;
+use crate::runs::step::{ledger, lock};
+
+/// What became of the locks of a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unlocking {
+    pub removed: Vec<RemovedLock>,
+    /// Renewed while the others were removed, and so left where they are.
+    pub renewed: Vec<Fault>,
+    /// Hosts that did not answer: what is locked there is locked still.
+    pub unreached: Vec<Fault>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemovedLock {
+    pub host: HostName,
+    /// In words: holder, age.
+    pub lock: String,
+}
+
+pub async fn unlock(
+    config: &Config,
+    subject: &Subject,
+    said: (&str, &Actor),
+    access: Access,
+) -> Result<Unlocking, Failure> {
+    if access == Access::ReadOnly {
+        let fault = Fault::new(
+            format!("unlock {subject}"),
+            "Pilothouse was started with --read-only",
+        );
+        return Err(Failure::refused(fault));
+    }
+    let mut unlocking = Unlocking::default();
+    let mut found = Vec::new();
+    let looked = hosts_of(config, subject)?.into_iter().map(|host| async move {
+        let unreached = |unreached: Unreached| Failure::of(FailureKind::Unreachable, unreached.fault());
+        let daemon = connect(host, access).await.map_err(unreached)?;
+        let locks = lock::seen(&daemon, subject).await?;
+        Ok::<_, Failure>((daemon, locks))
+    });
+    for looked in join_all(looked).await {
+        match looked {
+            Ok((daemon, locks)) => found.extend(locks.into_iter().map(|lock| (daemon.clone(), lock))),
+            Err(failure) if failure.kind == FailureKind::Unreachable => {
+                unlocking.unreached.push(failure.fault);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    // All of them before the first is removed.
+    for (daemon, lock) in &found {
+        not_renewed(daemon, subject, lock).map_err(|fault| Failure::of(FailureKind::Locked, fault))?;
+    }
+    for (daemon, stale) in found {
+        // Its holder may have come back while the others were looked at.
+        let now = lock::seen(&daemon, subject).await?;
+        let Some(lock) = now.iter().find(|lock| lock.id == stale.id) else {
+            continue;
+        };
+        if let Err(fault) = not_renewed(&daemon, subject, lock) {
+            unlocking.renewed.push(fault);
+            continue;
+        }
+        let removed = RemovedLock {
+            host: daemon.name().clone(),
+            lock: removed(&daemon, subject, lock, said).await?,
+        };
+        unlocking.removed.push(removed);
+    }
+    Ok(unlocking)
+}
+
+fn hosts_of<'a>(config: &'a Config, subject: &Subject) -> Result<Vec<&'a Host>, Failure> {
+    let what = || format!("unlock {subject}");
+    let known = config
+        .service_in(&subject.service, subject.environment.as_deref())
+        .map_err(Failure::refused)?;
+    let deploy = known.deploy.as_ref().ok_or_else(|| {
+        let fault = Fault::new(what(), "it is not deployed anywhere");
+        Failure::refused(if known.environments.is_empty() {
+            fault
+        } else {
+            fault.hint(known.environment_words())
+        })
+    })?;
+    let host = |name| {
+        config.host(name).ok_or_else(|| {
+            let fault = Fault::new(what(), format!("the configuration has no host {name}"));
+            Failure::refused(fault)
+        })
+    };
+    deploy.hosts.iter().map(host).collect()
+}
+
+fn not_renewed(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Result<(), Fault> {
+    if lock.is_stale() {
+        return Ok(());
+    }
+    let what = format!("unlock {subject} on {}", daemon.name());
+    Err(Fault::new(what, lock.described()).hint(format!(
+        "it is renewed: pilothouse cancel {} ends it in order",
+        lock.run
+    )))
+}
+
+async fn removed(
+    daemon: &Daemon,
+    subject: &Subject,
+    lock: &LockSeen,
+    said: (&str, &Actor),
+) -> Result<String, Failure> {
+    let (reason, by) = said;
+    tracing::warn!(host = %daemon.name(), run = lock.run, by = by.login, reason, "unlocked by hand");
+    lock::remove(daemon, &lock.id).await?;
+    let unlocked = Unlocked {
+        at: crate::runs::process::pen::now(),
+        by: by.login.clone(),
+        machine: by.machine.clone(),
+        why: reason.to_owned(),
+        unlocked: lock.run.clone(),
+    };
+    let mut words = lock.described();
+    // A ledger that cannot be written is no reason to keep the lock, and none to be silent.
+    if let Err(failure) = ledger::note(daemon, subject, unlocked).await {
+        words = format!("{words}; the reason is not in its ledger: {}", failure.fault);
+    }
+    Ok(words)
+}
