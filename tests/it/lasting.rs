@@ -40,6 +40,10 @@ impl Login {
                 folder.path().join("scopes").display()
             ),
         );
+        // More than a pipe holds: who does not read what is handed over is noticed.
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "x".repeat(100_000)).unwrap();
+        let secret = secret.display();
         let (repository, _) = BOX_IMAGE.split_once(':').unwrap();
         let socket = fleet.config().hosts[0].endpoint.to_string();
         let config = format!(
@@ -56,6 +60,8 @@ hosts = ["one"]
 strategy = "recreate"
 command = ["sh", "-c", "sleep infinity"]
 health = {{ for = "1s", within = "30s" }}
+[services.deploy.secrets]
+KEY = {{ file = "{secret}", path = "/run/key" }}
 "#
         );
         std::fs::write(folder.path().join("config.toml"), config).unwrap();

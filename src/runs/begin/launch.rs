@@ -2,6 +2,7 @@
 //! It is started when this returns; from then on its journal is all there is to know.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -215,8 +216,15 @@ async fn started(
     let text = serde_json::to_vec(handed)?;
     let handing_over = async {
         if let Some(mut pipe) = child.stdin.take() {
-            pipe.write_all(&text).await?;
-            pipe.shutdown().await?;
+            let given = async {
+                pipe.write_all(&text).await?;
+                pipe.shutdown().await
+            };
+            match given.await {
+                // Who ended without taking it says why, or nothing.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                given => given?,
+            }
         }
         let mut said = Vec::new();
         if let Some(mut pipe) = child.stdout.take() {

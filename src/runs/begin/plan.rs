@@ -150,7 +150,7 @@ fn queued(state: &State, plan: &Plan, view: &mut PlanView) {
 fn died(state: &State, plan: &Plan, view: &mut PlanView) {
     let is_its =
         |run: &RunView| run.service == plan.subject.service && run.environment == plan.subject.environment;
-    let mut runs = crate::runs::list(state).into_iter();
+    let mut runs = crate::runs::seen::follow::all(state);
     if let Some(run) = runs.find(|run| run.status == RunStatus::Dead && is_its(run)) {
         view.warnings.push(format!(
             "the process of {} {} died before its end: recover it first (key X, pilothouse recover {}), \
