@@ -1,6 +1,6 @@
 //! Pilothouse: a control room in the terminal for container fleets on plain Docker daemons.
 //!
-//! # One way round
+//! # Data flow, in one direction
 //!
 //! ```text
 //!              facts                          one owner                          orders
@@ -16,7 +16,7 @@
 //! ```
 //!
 //! - `app::update(&mut Model, Msg, Now) -> Vec<Effect>` is the only writer of the model; `ui::screen::view` only reads it.
-//! - A run (build, test, deploy, rollback) is no part of the screen. It is a process of its own that writes a journal;
+//! - A run (build, test, deploy, rollback) is not part of the screen. It is a process of its own that writes a journal;
 //!   the control room, a colleague's, and the command line are readers of that journal. That is why a run survives a
 //!   dropped SSH session, and why the screen and the command line can't differ.
 //! - Deciding is pure (no clock, no I/O, no tokio): [`domain`], `release`, `app`. Doing is thin: `hosts`, `runs`, `term`.
@@ -25,27 +25,27 @@
 //!
 //! | room | is for | may name |
 //! |---|---|---|
-//! | [`domain`] | the words of the fleet: plain data that everybody speaks | nobody |
-//! | [`config`] | TOML → [`config::Config`], or every fault at once with its place | `domain` |
+//! | [`domain`] | the vocabulary of the fleet: plain data used by all rooms | nobody |
+//! | [`config`] | TOML → [`config::Config`], or all faults at once with their places | `domain` |
 //! | [`release`] | decides releases: plan, state machine, gate, snapshot and diff, records | `domain`, `config` |
 //! | [`app`] | the functional core of the screen: model, messages, effects, commands, keys | `domain`, `config`, `release`, `panes` |
-//! | [`panes`] | one folder a page: its state and update in `mod.rs`, its drawing in `view.rs` | `domain`, `config`, `release`, `app`, `ui` |
+//! | [`panes`] | one folder per page: its state and update in `mod.rs`, its drawing in `view.rs` | `domain`, `config`, `release`, `app`, `ui` |
 //! | [`ui`] | the drawing kit: screen, theme, table, key line, question, `ansi` | `domain`, `config`, `app`, `panes` |
-//! | [`hosts`] | one actor a daemon: connect (unix, tcp, tls, ssh), list, watch, statistics, logs, orders, shell | `domain`, `config` |
-//! | [`runs`] | the runs: how one begins, its process, a file a step, what of it is on disk, how it is seen, what dead ones left | `domain`, `config`, `release`, `hosts` |
-//! | [`listen`] | web hooks: proves who sent one, and starts the run that it asks for | `domain`, `config`, `release`, `runs` |
+//! | [`hosts`] | one actor per daemon: connect (unix, tcp, tls, ssh), list, watch, statistics, logs, orders, shell | `domain`, `config` |
+//! | [`runs`] | the runs: planning and starting, the process, one file per step, files on disk, reading, recovery | `domain`, `config`, `release`, `hosts` |
+//! | [`listen`] | webhooks: authenticates the sender and starts the run of the trigger | `domain`, `config`, `release`, `runs` |
 //! | [`sim`] | a simulated Docker Engine with the real HTTP API: the demo, faults, scale | `domain`, `config` |
 //! | [`term`] | the terminal: guard, keys, the main loop, clipboard | `domain`, `config`, `release`, `app`, `ui`, `hosts`, `runs` |
-//! | [`observe`] | our own log: a private, bounded file | `domain`, `config` |
-//! | [`cli`] | what may be typed, and the commands without a screen | all but `panes` |
+//! | [`observe`] | the own log: a private, bounded file | `domain`, `config` |
+//! | [`cli`] | arguments, and the commands without a screen | all but `panes` |
 //!
 //! `tests/it/house_rules.rs` reads this table and holds the source to it. Architecture invariants:
 //!
-//! - only `hosts`, `runs::step` and `sim` know bollard and Docker's JSON; only `ui` and the views know ratatui;
-//! - every request that changes something goes through `hosts::connect::Daemon::change`, which refuses when read-only;
+//! - only `hosts`, `runs::step` and `sim` know bollard and Docker's JSON; only `ui`, the views and `term` know ratatui;
+//! - every request that changes something goes through `hosts::connect::Daemon::change` or `change_wire`, which refuse when read-only;
 //! - every string from outside passes `ui::ansi` before it reaches the terminal;
-//! - every channel is bounded: facts wait, statistics are dropped (the next second is better), logs wait and then say what
-//!   they skipped, orders are refused with words.
+//! - every channel is bounded: facts wait, statistics are dropped (the next second brings new ones), logs wait and then count
+//!   skipped lines, orders are refused with a reason.
 //!
 //! # To add one …
 //!
@@ -53,8 +53,9 @@
 //! |---|---|
 //! | page or pane | a folder in `panes/`, a variant, a field, an arm |
 //! | command | an entry in `commands!`, an arm |
-//! | kind of stage | a variant of [`config::service::Slot`] or `Work`, its table in `config`, a place in `release::road`, a file in `runs/step/`, an arm |
-//! | rollout strategy | a variant of [`config::service::Strategy`], a file in `release/`, an arm in `release::road` |
+//! | stage of the machine | a variant of [`release::stage::Stage`] and its row there, a place in [`release::road`], an arm in [`release::deeds`], a file in `runs/step/`, an arm in `runs::process::hands` |
+//! | kind of custom stage | a variant of [`config::service::Work`], its table in `config/read/custom.rs` and `config.example.toml`, arms in [`release::road`], [`release::work`], `release/withheld.rs`, `runs/begin/` (draft, needed, plan), `runs/process/hands/custom.rs` |
+//! | rollout strategy | a variant of [`config::service::Strategy`], its table in `config/read/rollout.rs`, a file in `release/`, arms in [`release::road`], [`release::deeds`], `runs/begin/plan/describe.rs` |
 //! | host transport | a variant of [`domain::endpoint::Endpoint`], an arm in `hosts::connect` |
 //! | headless command | a variant in `cli::args`, a file in `cli/`, an arm |
 //!

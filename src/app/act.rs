@@ -1,5 +1,5 @@
-//! Actions on containers and runs: their targets, the questions before them, and what a yes asks for.
-//! Who carries it out answers with `Event::Done`: see `orders`.
+//! Actions on containers and runs: their targets, the questions asked first, and the effects of a yes.
+//! The outcome comes back as `Event::Done`: see `orders`.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,7 @@ use super::model::Model;
 use super::place::PaneId;
 use super::question::{Intent, Question};
 use super::subject::Subject;
+use crate::domain::container::Group;
 use crate::domain::fleet::Row;
 use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, RunId, ServiceName};
@@ -17,18 +18,21 @@ use crate::domain::order::{Order, OrderId, Verb};
 use crate::domain::plan::RunRequest;
 use crate::domain::run::{Asked, RunKind, RunStatus, RunView};
 use crate::domain::text::capital;
+use crate::release::standing::Part;
 use crate::release::work::changed;
 
-/// The containers that an action takes: the marked ones, else what is selected; never none.
+/// The containers an action applies to: the marked ones, otherwise the selection; never empty.
 pub fn targets(model: &Model) -> Result<Vec<ContainerKey>, Refusal> {
     let marked = match model.focus {
         PaneId::Containers => model.containers.marked(),
         _ => Vec::new(),
     };
-    let targets = if marked.is_empty() {
-        containers_of_subject(model)?
-    } else {
-        marked
+    let targets = match model.subject() {
+        _ if !marked.is_empty() => marked,
+        Some(Subject::Group(group)) => present_of(model, &group)?,
+        Some(Subject::Container(_) | Subject::Host(_) | Subject::Run(_)) | None => {
+            containers_of_subject(model)?
+        }
     };
     let hosts: BTreeSet<&HostName> = targets.iter().map(|key| &key.host).collect();
     for host in hosts {
@@ -61,6 +65,34 @@ pub fn containers_of_subject(model: &Model) -> Result<Vec<ContainerKey>, Refusal
     }
 }
 
+/// What an action on the row of a group takes: of a service its present release, never those that are kept beside it.
+/// Where nothing of it is up, the one that should be, else its newest. What belongs to no service is acted on one by one.
+fn present_of(model: &Model, group: &Group) -> Result<Vec<ContainerKey>, Refusal> {
+    if *group == Group::None {
+        return Err(Refusal::new("these belong to no service: select a container"));
+    }
+    let all = containers_of_subject(model)?;
+    let Some(judged) = model.services.standings().get(group) else {
+        return Ok(all);
+    };
+    let part = |key: &ContainerKey| judged.parts.get(&key.id).copied();
+    if all
+        .iter()
+        .any(|key| matches!(part(key), Some(Part::Active | Part::Candidate)))
+    {
+        let is_present = |key: &ContainerKey| match part(key) {
+            None | Some(Part::Active | Part::Candidate | Part::Failed) => true,
+            Some(Part::Retained | Part::Orphan | Part::Revived) => false,
+        };
+        return Ok(all.into_iter().filter(is_present).collect());
+    }
+    let release = |key: &ContainerKey| model.fleet.row(key).and_then(|row| row.container.release());
+    let fallen = all.iter().filter(|key| part(key) == Some(Part::Failed));
+    let meant = fallen.filter_map(release).max();
+    let meant = meant.or_else(|| all.iter().filter_map(release).max());
+    Ok(all.into_iter().filter(|key| release(key) == meant).collect())
+}
+
 #[must_use]
 pub fn key_of(host: &HostName, row: &Row) -> ContainerKey {
     ContainerKey {
@@ -69,20 +101,20 @@ pub fn key_of(host: &HostName, row: &Row) -> ContainerKey {
     }
 }
 
-/// Can anything be asked of the host now?
+/// Whether the host is connected.
 pub fn live(model: &Model, host: &HostName) -> Result<(), Refusal> {
     match model.fleet.host(host).map(|entry| &entry.link) {
         Some(Link::Live { .. }) => Ok(()),
-        Some(Link::Connecting { .. }) => Err(Refusal(format!("{host} is still being reached"))),
+        Some(Link::Connecting { .. }) => Err(Refusal(format!("still connecting to {host}"))),
         Some(Link::Lost { .. }) => Err(Refusal(format!("{host} is lost"))),
         Some(Link::NeedsPerson { .. }) => Err(Refusal(format!(
-            "{host} waits for you: press Enter on it in hosts"
+            "{host} needs you to log in: press Enter on it in hosts"
         ))),
         None => Err(Refusal(format!("{host} is not in the configuration"))),
     }
 }
 
-/// Asks before the verb that the command means here.
+/// Opens the question for the verb that the command means here.
 #[must_use]
 pub fn ask(model: &mut Model, command: Command) -> Vec<Effect> {
     let targets = match targets(model) {
@@ -93,12 +125,17 @@ pub fn ask(model: &mut Model, command: Command) -> Vec<Effect> {
         }
     };
     let (verb, targets) = verb_for(model, command, targets);
+    if targets.is_empty() {
+        model.say("none of them runs");
+        return Vec::new();
+    }
     let question = question(model, verb, targets);
     model.ask(question);
     Vec::new()
 }
 
-/// Start or stop, pause or go on: whichever undoes the present state; those already there are left out.
+/// Start or stop, pause or go on: whichever undoes the present state; those already there are left out. By the row of a
+/// group nothing is restarted or killed that is not up: a restart would start it.
 fn verb_for(model: &Model, command: Command, targets: Vec<ContainerKey>) -> (Verb, Vec<ContainerKey>) {
     use crate::domain::container::State;
     let in_state = |wanted: fn(&State) -> bool| -> Vec<ContainerKey> {
@@ -110,9 +147,10 @@ fn verb_for(model: &Model, command: Command, targets: Vec<ContainerKey>) -> (Ver
         };
         targets.iter().filter(is).cloned().collect()
     };
+    let is_group = matches!(model.subject(), Some(Subject::Group(_)));
     match command {
         Command::Toggle => {
-            let up = in_state(|state| state.is_running() || matches!(state, State::Restarting { .. }));
+            let up = in_state(State::is_up);
             if up.is_empty() {
                 (Verb::Start, targets)
             } else {
@@ -127,8 +165,10 @@ fn verb_for(model: &Model, command: Command, targets: Vec<ContainerKey>) -> (Ver
                 (Verb::Pause, running)
             }
         }
-        Command::Kill => (Verb::Kill, targets),
         Command::Remove => (Verb::Remove, targets),
+        Command::Kill if is_group => (Verb::Kill, in_state(State::is_up)),
+        Command::Kill => (Verb::Kill, targets),
+        _ if is_group => (Verb::Restart, in_state(State::is_up)),
         _ => (Verb::Restart, targets),
     }
 }
@@ -164,9 +204,9 @@ fn question(model: &Model, verb: Verb, targets: Vec<ContainerKey>) -> Question {
     }
     match verb {
         Verb::Remove => {
-            details.push("its volumes stay; a running container is refused by the daemon".to_owned());
+            details.push("its volumes are kept; the daemon refuses to remove a running container".to_owned());
         }
-        Verb::Kill => details.push("SIGKILL: nothing is saved, nothing is said goodbye to".to_owned()),
+        Verb::Kill => details.push("SIGKILL: the process cannot save or clean up".to_owned()),
         Verb::Start | Verb::Stop | Verb::Restart | Verb::Pause | Verb::Unpause => {}
     }
     let title = format!("{} {what}?", capital(verb.word()));
@@ -191,7 +231,7 @@ pub fn listed(names: &[&str]) -> String {
     }
 }
 
-/// The answer was yes: what was named then is done now.
+/// Carries out what a question named, after a yes.
 #[must_use]
 pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
     match intent {
@@ -220,16 +260,16 @@ pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
             let id = model.next_order();
             model.orders.expect(
                 id,
-                Some("asked the run to cancel: it takes back what it changed".to_owned()),
+                Some("asked the run to cancel; it is undoing its changes".to_owned()),
             );
             vec![Effect::Cancel(id, run)]
         }
         Intent::Approve(run, said) => {
             let id = model.next_order();
             let words = if said.yes {
-                format!("let {} go on: the run continues", said.stage)
+                format!("approved {}; the run continues", said.stage)
             } else {
-                format!("said no to {}: the run ends there", said.stage)
+                format!("denied {}; the run ends there", said.stage)
             };
             model.orders.expect(id, Some(words));
             vec![Effect::Approve(id, run, said)]
@@ -257,7 +297,7 @@ pub fn launch(model: &mut Model, request: RunRequest) -> Vec<Effect> {
     vec![Effect::Launch(id, request)]
 }
 
-/// The request that a pipeline key means for the selected service.
+/// The request of a pipeline key for the selected service.
 pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
     let (service, environment) = place(model)?;
     Ok(RunRequest {
@@ -266,7 +306,7 @@ pub fn request(model: &Model, kind: RunKind) -> Result<RunRequest, Refusal> {
     })
 }
 
-/// The open run of what is selected.
+/// The open run of the selection.
 pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
     let run = if let Some(Subject::Run(id)) = model.subject() {
         model.runs.get(&id).filter(|run| run.is_open())
@@ -278,17 +318,17 @@ pub fn run_to_cancel(model: &Model) -> Result<RunId, Refusal> {
             .rev()
             .find(|run| run.is_open() && run.service == service && run.environment == environment)
     };
-    let run = run.ok_or_else(|| Refusal("no run of it is under way".to_owned()))?;
+    let run = run.ok_or_else(|| Refusal("no run of it is in progress".to_owned()))?;
     if run.status == RunStatus::Dead {
         return Err(Refusal(
-            "its process died: X finishes or takes back what it left".to_owned(),
+            "its process died: press X to finish or undo it".to_owned(),
         ));
     }
     run.only_theirs()
         .map_or(Ok(run.id.clone()), |why| Err(Refusal(why)))
 }
 
-/// The open run that waits for a person, and its question: of what is selected, else the first.
+/// The open run that waits for approval, and its question: the selected one, otherwise the first.
 pub fn run_to_approve(model: &Model) -> Result<(RunId, Asked), Refusal> {
     let asked = |run: &RunView| match run.theirs {
         None => Some((run.id.clone(), run.asks.first()?.clone())),
@@ -299,11 +339,11 @@ pub fn run_to_approve(model: &Model) -> Result<(RunId, Asked), Refusal> {
         .and_then(|id| asked(model.runs.get(&id)?));
     selected
         .or_else(|| model.runs.values().find_map(asked))
-        .ok_or_else(|| Refusal("no run waits for a person".to_owned()))
+        .ok_or_else(|| Refusal("no run waits for approval".to_owned()))
 }
 
-/// A pipeline key: building and testing change no host's service and start at once, or ask where they would on a
-/// protected one; what deploys shows its plan first.
+/// A pipeline key. Builds and tests change no running service and start at once, or after a question on a protected host;
+/// everything that deploys shows its plan first.
 #[must_use]
 pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
     let request = match request(model, kind) {
@@ -345,7 +385,7 @@ pub fn pipeline(model: &mut Model, kind: RunKind) -> Vec<Effect> {
     }
 }
 
-/// What may be built behind it.
+/// The services that may be built after it.
 fn dependants_of(model: &Model, request: &RunRequest) -> Vec<ServiceName> {
     if request.kind == RunKind::Build && request.environment.is_none() {
         model.setup.config.after.dependants(&request.service)
@@ -354,7 +394,7 @@ fn dependants_of(model: &Model, request: &RunRequest) -> Vec<ServiceName> {
     }
 }
 
-/// Where building or testing happens.
+/// The hosts that build or test.
 fn hosts_of(model: &Model, request: &RunRequest) -> Vec<HostName> {
     let environment = request.environment.as_deref();
     let Ok(service) = model.setup.config.service_in(&request.service, environment) else {
@@ -373,19 +413,19 @@ pub fn ask_cancel(model: &mut Model) -> Vec<Effect> {
         let (title, detail) = match (run.cancels, &run.undoing) {
             (0, None) if run.committed => (
                 format!("Cancel {}, started by {}?", run.name(), run.actor),
-                "the release is committed and stays; what stands behind it is left out",
+                "the release is committed and stays; the stages after it are skipped",
             ),
             (0, None) => (
                 format!("Cancel {}, started by {}?", run.name(), run.actor),
-                "what it changed is taken back",
+                "its changes are undone",
             ),
             (0, Some(_)) => (
                 format!("Cancel {}, started by {}?", run.name(), run.actor),
-                "it takes back already what it changed; asked once more it would stop where it is",
+                "it is already undoing its changes; a second cancel stops it without undoing the rest",
             ),
             (_, _) => (
-                format!("Stop {} where it is?", run.name()),
-                "it was asked to end already; what it has not taken back by then stays, and needs a human",
+                format!("Stop {} without undoing the rest?", run.name()),
+                "it was already cancelled; changes not undone by then remain, and need a human",
             ),
         };
         let question =
@@ -403,7 +443,7 @@ pub fn ask_approve(model: &mut Model) -> Vec<Effect> {
         let title = format!("{}: {}", run.name(), asked.question);
         let details = vec![
             format!("started by {} with {}", run.actor, run.image),
-            "a reason behind it is kept with your name; no ends the run there".to_owned(),
+            "a reason can follow; it is recorded with your name. No ends the run".to_owned(),
         ];
         let question = Question::reasoned(title, id, asked.stage, model.now.uptime).details(details);
         model.ask(question);

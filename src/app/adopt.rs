@@ -1,5 +1,5 @@
-//! What runs of the selected service without anybody having released it, as a request to adopt it.
-//! Its plan is shown; nothing is adopted from here.
+//! Finds running containers of the selected service that belong to no release, and builds a request to adopt them.
+//! Only opens the plan; adopts nothing.
 
 use super::act;
 use super::availability::Refusal;
@@ -9,7 +9,7 @@ use crate::domain::plan::{Found, RunRequest};
 use crate::domain::run::RunKind;
 use crate::release::standing::strangers;
 
-/// The containers that would be adopted, each by its host and name.
+/// The containers to adopt, each with host and name.
 pub(super) fn found(model: &Model) -> Result<Vec<Found>, Refusal> {
     let request = act::request(model, RunKind::Adopt)?;
     let environment = request.environment.as_deref();
@@ -25,7 +25,7 @@ pub(super) fn found(model: &Model) -> Result<Vec<Found>, Refusal> {
         })
         .collect();
     if found.is_empty() {
-        return Err(Refusal::new("nothing runs its image that was not released"));
+        return Err(Refusal::new("no unreleased container runs its image"));
     }
     Ok(found)
 }

@@ -1,5 +1,5 @@
-//! Whether a command can be done now, and if not, why not in words.
-//! Asked before a key counts and for every word of the key line; changes nothing.
+//! Whether a command is available now, and if not, the reason in words.
+//! Called before a key takes effect and for every word of the key line; changes nothing.
 
 use super::act;
 use super::command::Command;
@@ -23,22 +23,23 @@ impl Refusal {
 
 pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
     match command {
-        Command::Restart | Command::Toggle | Command::Remove => {
+        Command::Toggle | Command::Remove => {
             writable(model)?;
             act::targets(model).map(drop)
         }
+        Command::Restart => restart(model),
         Command::Pause | Command::Kill => {
             writable(model)?;
             one_runs(model, &act::targets(model)?)
         }
         Command::All => match model.focus {
             PaneId::Services | PaneId::Containers => Ok(()),
-            _ => Err(Refusal::new("this is for services and containers: press 1 or 2")),
+            _ => Err(Refusal::new("only for services and containers: press 1 or 2")),
         },
         Command::Zoom if !model.in_room() && !model.zoomed => {
-            Err(Refusal::new("a terminal of this size shows one pane at a time"))
+            Err(Refusal::new("this terminal is too small for more than one pane"))
         }
-        Command::Wrap if model.focus != PaneId::Logs => Err(Refusal::new("this is for logs: press l")),
+        Command::Wrap if model.focus != PaneId::Logs => Err(Refusal::new("only in logs: press l")),
         Command::Open => open(model),
         Command::Shell => {
             writable(model)?;
@@ -82,7 +83,7 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
         }
         Command::EarlierRun | Command::LaterRun => match model.focus {
             PaneId::Pipeline => Ok(()),
-            _ => Err(Refusal::new("this is for the page of a run: press 6")),
+            _ => Err(Refusal::new("only on the page of a run: press 6")),
         },
         Command::Cancel => {
             writable(model)?;
@@ -107,7 +108,7 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             _ => Err(Refusal::new("select a host first")),
         },
         Command::NextMatch | Command::PreviousMatch if !crate::panes::is_searching(model) => {
-            Err(Refusal::new("nothing is searched for: / begins a search"))
+            Err(Refusal::new("no search is active: press / to search"))
         }
         Command::ShorterRange | Command::LongerRange => match crate::panes::logs::only_range(model) {
             Some(why) => Err(Refusal::new(why)),
@@ -117,7 +118,7 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
         Command::Mark if model.focus == PaneId::Logs => Ok(()),
         Command::Mark | Command::Columns | Command::Sort | Command::SortReverse => match model.focus {
             PaneId::Containers => Ok(()),
-            _ => Err(Refusal::new("this is for the table of containers: press 2")),
+            _ => Err(Refusal::new("only in the table of containers: press 2")),
         },
         _ => Ok(()),
     }
@@ -125,9 +126,7 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
 
 fn open(model: &Model) -> Result<(), Refusal> {
     match model.focus {
-        PaneId::Detail => Err(Refusal::new(
-            "this is all of it; i shows it as the daemon says it",
-        )),
+        PaneId::Detail => Err(Refusal::new("this is everything; i shows the daemon's JSON")),
         PaneId::Plan if model.plan.is_choosing() => Ok(()),
         PaneId::Plan => Err(Refusal::new("Esc leaves the plan")),
         PaneId::Logs => Ok(()),
@@ -143,7 +142,7 @@ fn open(model: &Model) -> Result<(), Refusal> {
     }
 }
 
-/// Only what has a process can be paused or killed.
+/// Only containers with a process can be paused or killed.
 fn one_runs(model: &Model, targets: &[ContainerKey]) -> Result<(), Refusal> {
     let state = |key| model.fleet.row(key).map(|row| &row.container.state);
     let is_up = |state: &State| match state {
@@ -158,11 +157,11 @@ fn one_runs(model: &Model, targets: &[ContainerKey]) -> Result<(), Refusal> {
             "it is {}",
             state(only).map_or("gone", |state| state.word())
         )),
-        _ => Refusal::new("none of them runs"),
+        _ => Refusal::new("none of them is running"),
     })
 }
 
-/// What a run said is searched where it can be read.
+/// A run's output is searched where it is shown.
 fn filter(model: &Model) -> Result<(), Refusal> {
     let is_there = match model.focus {
         PaneId::Pipeline => crate::panes::pipeline::shown(model).is_some(),
@@ -171,14 +170,24 @@ fn filter(model: &Model) -> Result<(), Refusal> {
     if is_there {
         Ok(())
     } else {
-        Err(Refusal::new("there is nothing to filter on this page"))
+        Err(Refusal::new("this page has no filter"))
     }
 }
 
 fn writable(model: &Model) -> Result<(), Refusal> {
     match model.setup.access {
         Access::Full => Ok(()),
-        Access::ReadOnly => Err(Refusal::new("started with --read-only")),
+        Access::ReadOnly => Err(Refusal::new(Access::REFUSED)),
+    }
+}
+
+/// One that is stopped is started by it where it is selected itself, not by the row of its group.
+fn restart(model: &Model) -> Result<(), Refusal> {
+    writable(model)?;
+    let targets = act::targets(model)?;
+    match model.subject() {
+        Some(Subject::Group(_)) => one_runs(model, &targets),
+        Some(Subject::Container(_) | Subject::Host(_) | Subject::Run(_)) | None => Ok(()),
     }
 }
 
@@ -209,7 +218,7 @@ pub fn place(model: &Model) -> Result<(ServiceName, Option<String>), Refusal> {
         Some(Subject::Host(_)) | None => None,
     };
     let (name, environment) =
-        place.ok_or_else(|| Refusal::new("this belongs to no service of the configuration"))?;
+        place.ok_or_else(|| Refusal::new("this does not belong to a configured service"))?;
     let Some(service) = model.setup.config.service(&name) else {
         return Err(Refusal(format!("{name} is not in the configuration")));
     };
@@ -229,7 +238,7 @@ fn place_of(group: Group) -> Option<(ServiceName, Option<String>)> {
     }
 }
 
-/// The service as it is where the selection is; with a refusal if it does not have what is wanted there.
+/// The service in the selected environment; a refusal if it lacks the required part.
 fn part(model: &Model, has: fn(&Service) -> bool, what: &str) -> Result<(), Refusal> {
     let (name, environment) = place(model)?;
     let found = model.setup.config.service_in(&name, environment.as_deref());
@@ -240,7 +249,7 @@ fn part(model: &Model, has: fn(&Service) -> bool, what: &str) -> Result<(), Refu
     let only_there = what == "deploy" && !service.environments.is_empty();
     Err(Refusal(if only_there {
         format!(
-            "{name} runs in its environments only: {}",
+            "{name} only runs in its environments: {}",
             service.environment_words()
         )
     } else {

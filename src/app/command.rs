@@ -1,11 +1,11 @@
-//! One table of everything a person can ask of the screen: name in the configuration, word of the key line,
-//! default keys and the user's text. Keymap, key line, help, palette, `pilothouse keys` and the man page read it.
+//! The table of all commands of the screen: name in the configuration, word in the key line,
+//! default keys and description. Keymap, key line, help, palette, `pilothouse keys` and the man page read it.
 
 use crokey::{KeyCombination, key};
 
 use super::place::Place;
 
-/// Variant, configuration name, word in the key line, default keys, place; the doc comment is the user's text.
+/// Variant, configuration name, word in the key line, default keys, place; the doc comment is the text users read.
 macro_rules! commands {
     ($( $(#[doc = $doc:literal])+ $variant:ident = $name:literal, $short:literal on [$($key:expr),*] in $place:ident; )+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,7 @@ macro_rules! commands {
             /// In the order of the help page.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// As `[keys]` and the palette call it.
+            /// Its name in `[keys]` and in the palette.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
@@ -27,7 +27,7 @@ macro_rules! commands {
                 match self { $(Self::$variant => $short),+ }
             }
 
-            /// What it does, for people.
+            /// Its description.
             #[must_use]
             pub fn doc(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+).trim_ascii_start()),+ }
@@ -38,7 +38,7 @@ macro_rules! commands {
                 match self { $(Self::$variant => Place::$place),+ }
             }
 
-            /// Without the user's changes.
+            /// The keys without the user's changes.
             #[must_use]
             pub fn default_keys(self) -> &'static [KeyCombination] {
                 match self {
@@ -57,9 +57,9 @@ commands! {
     Up = "up", "up" on [key!(up), key!(k)] in Everywhere;
     /// Move down
     Down = "down", "down" on [key!(down), key!(j)] in Everywhere;
-    /// Move to the first
+    /// Move to the first row
     Top = "top", "top" on [key!(home), key!(g)] in Everywhere;
-    /// Move to the last; in logs also follow again
+    /// Move to the last row; in logs also follow again
     Bottom = "bottom", "bottom" on [key!(end), key!(shift-g)] in Everywhere;
     /// Move up a page
     PageUp = "page-up", "page up" on [key!(pageup), key!(ctrl-b)] in Everywhere;
@@ -69,31 +69,31 @@ commands! {
     HalfUp = "half-up", "half up" on [key!(ctrl-u)] in Everywhere;
     /// Move down half a page
     HalfDown = "half-down", "half down" on [key!(ctrl-d)] in Everywhere;
-    /// Go left in long lines, or to the stage before
+    /// Move left in long lines, or to the previous stage
     Left = "left", "left" on [key!(left), key!(h)] in Everywhere;
-    /// Go right in long lines, or to the next stage
+    /// Move right in long lines, or to the next stage
     Right = "right", "right" on [key!(right)] in Everywhere;
-    /// Open what is selected; lend the terminal to its host
+    /// Open the selection; log in to a host that asks for it
     Open = "open", "open" on [key!(enter)] in Everywhere;
     /// Clear the notice, then the filter, then go back
     Back = "back", "back" on [key!(esc)] in Everywhere;
     /// Filter the rows, or search the text; a leading ! inverts
     Filter = "filter", "filter" on [key!('/')] in Everywhere;
-    /// Type a command by its name
+    /// Run a command by its name
     Palette = "palette", "command" on [key!(':')] in Everywhere;
-    /// Which keys count here
+    /// Show the keys for this page
     Help = "help", "help" on [key!('?'), key!(f1)] in Everywhere;
     /// Go to the next pane
     NextPane = "next-pane", "next page" on [key!(tab)] in Everywhere;
-    /// Go to the pane before
+    /// Go to the previous pane
     PreviousPane = "previous-pane", "previous page" on [key!(shift-backtab)] in Everywhere;
-    /// Show this pane alone, or all of them again
+    /// Show only this pane, or all panes again
     Zoom = "zoom", "full screen" on [key!(f)] in Everywhere;
     /// Go to the services
     GoServices = "services", "services" on [key!(1)] in Everywhere;
     /// Go to the containers
     GoContainers = "containers", "containers" on [key!(2)] in Everywhere;
-    /// Go to what is wrong
+    /// Go to the problems
     GoProblems = "problems", "problems" on [key!(3)] in Everywhere;
     /// Go to the logs
     GoLogs = "log-pane", "logs" on [key!(4)] in Everywhere;
@@ -103,18 +103,18 @@ commands! {
     GoPipeline = "stages", "pipeline" on [key!(6)] in Everywhere;
     /// Go to the runs
     GoRuns = "runs", "runs" on [key!(7)] in Everywhere;
-    /// Read what Pilothouse wrote down about itself
+    /// Show Pilothouse's own log
     OwnLog = "log", "own log" on [] in Everywhere;
-    /// Read the notices of this session again
+    /// Show the notices of this session
     Notices = "notices", "notices" on [] in Everywhere;
-    /// Draw the screen anew
+    /// Redraw the screen
     Redraw = "redraw", "redraw" on [key!(ctrl-l)] in Everywhere;
-    /// Stop for now and go back to the shell (fg continues)
+    /// Suspend and return to the shell (fg resumes)
     Suspend = "suspend", "suspend" on [key!(ctrl-z)] in Everywhere;
-    /// Quit; runs go on
+    /// Quit; runs continue
     Quit = "quit", "quit" on [key!(q)] in Everywhere;
 
-    /// Read the logs of what is selected
+    /// Show the logs of the selection
     Logs = "logs", "logs" on [key!(l)] in Fleet;
     /// Open a shell in the container
     Shell = "shell", "shell" on [key!(e)] in Fleet;
@@ -124,75 +124,75 @@ commands! {
     Restart = "restart", "restart" on [key!(r)] in Fleet;
     /// Start or stop the container
     Toggle = "start-stop", "start/stop" on [key!(s)] in Fleet;
-    /// Pause the container, or let it go on
+    /// Pause or unpause the container
     Pause = "pause", "pause" on [key!(z)] in Fleet;
     /// Kill the container (SIGKILL)
     Kill = "kill", "kill" on [key!(shift-k)] in Fleet;
-    /// Remove the container; never its volumes
+    /// Remove the container; its volumes are kept
     Remove = "remove", "remove" on [key!(shift-d)] in Fleet;
-    /// Mark the row: actions then take all that is marked
+    /// Mark the row; actions apply to all marked rows
     Mark = "mark", "mark" on [key!(space)] in Fleet;
-    /// Copy the name of what is selected
+    /// Copy the name of the selected row
     Copy = "copy", "copy" on [key!(y)] in Fleet;
-    /// Show stopped containers too, or only what runs
+    /// Show all containers, or only running ones
     All = "all", "all" on [key!(a)] in Fleet;
     /// Show other columns
     Columns = "columns", "columns" on [key!(c)] in Fleet;
     /// Sort by the next column
     Sort = "sort", "sort" on [key!(o)] in Fleet;
-    /// Sort the other way round
+    /// Reverse the sort order
     SortReverse = "sort-reverse", "reverse" on [key!(shift-o)] in Fleet;
-    /// Try a lost host now
+    /// Reconnect to a lost host now
     Retry = "retry", "retry" on [key!(ctrl-r)] in Fleet;
-    /// Ask the host for its load and disk
+    /// Measure the host's load and disk
     Measure = "measure", "measure" on [key!(shift-m)] in Fleet;
     /// Build the service's image
     Build = "build", "build" on [key!(b)] in Fleet;
-    /// Run the service's tests in the image that was built
+    /// Run the service's tests in the image just built
     Test = "test", "test" on [key!(t)] in Fleet;
     /// Push the image to its registry
     Push = "push", "push" on [key!(p)] in Fleet;
-    /// Show the plan to deploy the service; it is confirmed there
+    /// Show the plan to deploy the service and confirm it
     Deploy = "deploy", "deploy" on [key!(d)] in Fleet;
-    /// Show the releases to go back to and their plan
+    /// Show the releases to roll back to and their plan
     Rollback = "rollback", "roll back" on [key!(shift-r)] in Fleet;
     /// Build, test, push and deploy
     Pipeline = "pipeline", "pipeline" on [key!(shift-p)] in Fleet;
-    /// Show the plan to ship to one environment what runs in another now
+    /// Show the plan to promote to another environment
     Promote = "promote", "promote" on [] in Fleet;
-    /// Show the plan to make what runs of the service today its first release, untouched
+    /// Show the plan to adopt running containers
     Adopt = "adopt", "adopt" on [] in Fleet;
-    /// Show the run of the service before this one
+    /// Show the service's previous run
     EarlierRun = "earlier-run", "earlier run" on [key!('[')] in Fleet;
-    /// Show the run of the service after this one
+    /// Show the service's next run
     LaterRun = "later-run", "later run" on [key!(']')] in Fleet;
-    /// Cancel the run: what it changed is taken back
+    /// Cancel the run and undo its changes
     Cancel = "cancel", "cancel" on [key!(x)] in Fleet;
-    /// Answer a run that waits for a person
+    /// Approve or deny a run that waits for approval
     Approve = "approve", "approve" on [key!(shift-a)] in Fleet;
-    /// Finish or take back what a run left whose process died
+    /// Finish or revert a run whose process died
     Recover = "recover", "recover" on [key!(shift-x)] in Fleet;
 
     /// Go to the next match
     NextMatch = "next-match", "next" on [key!(n)] in Reading;
-    /// Go to the match before
+    /// Go to the previous match
     PreviousMatch = "previous-match", "previous" on [key!(shift-n)] in Reading;
     /// Wrap long lines, or cut them
     Wrap = "wrap", "wrap" on [key!(w)] in Reading;
 
-    /// Show a shorter time of logs
+    /// Show a shorter time range
     ShorterRange = "shorter-range", "shorter" on [key!('<')] in Logs;
-    /// Show a longer time of logs
+    /// Show a longer time range
     LongerRange = "longer-range", "longer" on [key!('>')] in Logs;
-    /// Follow new lines, or stay here
+    /// Follow new lines, or stop following
     Follow = "follow", "follow" on [key!(shift-f)] in Logs;
-    /// Show the time of each line, or not
+    /// Show or hide the time of each line
     Timestamps = "timestamps", "time" on [key!(t)] in Logs;
-    /// Take JSON lines apart, or show them as they came
+    /// Format JSON lines, or show them unchanged
     Json = "json", "json" on [key!(shift-j)] in Logs;
     /// Mark the line
     MarkLine = "mark-line", "mark" on [key!(m)] in Logs;
-    /// Save what is shown to a file
+    /// Save the shown lines to a file
     Save = "save", "save" on [key!(ctrl-s)] in Logs;
 }
 

@@ -1,5 +1,5 @@
-//! What is handed to the clipboard of the person's terminal, and what is said of it.
-//! Whether it arrives is never known: only what was sent is told.
+//! Copies text to the terminal's clipboard (OSC 52) and builds the notice about it.
+//! A terminal does not confirm a copy, so the notice states what was sent, not what arrived.
 
 use super::effect::Effect;
 use super::model::Model;
@@ -23,7 +23,7 @@ fn words(text: &str, sent: &str) -> String {
     let lines = sent.lines().count();
     if sent.len() < text.len() {
         let (sent, all) = (bytes(sent), bytes(text));
-        format!("copied the first {sent} of {all}: terminals take no more")
+        format!("copied the first {sent} of {all}, the most that a terminal accepts")
     } else if lines > 1 {
         format!("copied {lines} lines")
     } else if text.chars().count() > SHOWN {
@@ -33,7 +33,7 @@ fn words(text: &str, sent: &str) -> String {
     }
 }
 
-/// What of it fits, cut between characters.
+/// As much of it as fits, cut between characters.
 fn beginning(text: &str) -> &str {
     let end = (0..=text.len().min(LONGEST))
         .rev()

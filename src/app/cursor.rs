@@ -1,5 +1,5 @@
-//! A selection in a list that changes under it: kept by key, with the window of rows that is shown.
-//! Never holds on to a row number while its key is still there.
+//! The selection in a list that changes: kept by key, with the window of visible rows.
+//! Falls back to a row number only if the key is gone.
 
 use super::command::Command;
 
@@ -31,7 +31,7 @@ impl Motion {
         })
     }
 
-    /// Where a row number goes in a list of `len` shown `height` at a time; the last row stays the last.
+    /// The row number after this motion, in a list of `len` rows of which `height` are visible.
     #[must_use]
     pub fn from(self, at: usize, len: usize, height: usize) -> usize {
         let page = height.max(1);
@@ -53,13 +53,13 @@ impl Motion {
 #[derive(Clone, Debug)]
 pub struct Cursor<K> {
     key: Option<K>,
-    /// Where the key was when last seen: the place to stay at when it is gone.
+    /// The last row of the key, used if the key is gone.
     row: usize,
     /// First row shown.
     top: usize,
-    /// The person moved it, or something was selected for a reason: before that it has no place of its own.
+    /// Whether it was moved or set on purpose; before that it has no position of its own.
     placed: bool,
-    /// Rows were still coming in for the first time when it was last settled.
+    /// Whether the first rows were still arriving when it was last settled.
     arriving: bool,
 }
 
@@ -97,8 +97,15 @@ impl<K: Clone + PartialEq> Cursor<K> {
         self.placed = true;
     }
 
-    /// Rows are still coming in for the first time: until the person moves it, it is on whatever sorts first, not on
-    /// the row that was there first.
+    /// Its row until it is moved for the first time, instead of the first one.
+    pub fn land(&mut self, key: K) {
+        if !self.placed && self.key.is_none() {
+            self.key = Some(key);
+        }
+    }
+
+    /// Set while the first rows are arriving: until it is moved it stays on the row that sorts first, not on the row that
+    /// arrived first.
     pub fn arriving(&mut self, arriving: bool) {
         let before = std::mem::replace(&mut self.arriving, arriving);
         if !self.placed && (before || arriving) {
@@ -114,7 +121,7 @@ impl<K: Clone + PartialEq> Cursor<K> {
         self.settle(keys, height);
     }
 
-    /// The list is now this: the selection goes with its key; if that is gone it stays at its place.
+    /// Updates it for a new list: the selection follows its key; if that is gone, it stays at its row.
     pub fn settle(&mut self, keys: &[K], height: usize) {
         let last = keys.len().saturating_sub(1);
         let found = self

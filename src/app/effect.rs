@@ -1,5 +1,5 @@
-//! Everything the screen asks of the world, as data that tests compare.
-//! Nothing here is done here.
+//! Everything the screen asks of the outside world, as data that tests can compare.
+//! Nothing is carried out here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -10,35 +10,37 @@ use crate::domain::plan::RunRequest;
 use crate::domain::run::Said;
 use crate::release::subject::Subject;
 
+/// Something `update` asks of the outside; carried out by `term`. Effects with an id are answered by an event with that id.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     Order(OrderId, Order),
     /// Answered by `Event::Planned`.
     Plan(OrderId, RunRequest),
-    /// Start the run; it is then followed by its journal. Answered by `Event::Done`.
+    /// Start the run; from then on it is followed through its journal. Answered by `Event::Done`.
     Launch(OrderId, RunRequest),
     Cancel(OrderId, RunId),
-    /// To the stage of that name, which waits for a person.
+    /// Answer the stage that waits for approval.
     Approve(OrderId, RunId, Said),
     Recover(OrderId, RunId),
-    /// Whether these locks are renewed, by service the hosts. Answered by `Event::LeftLocks`.
+    /// Check whether the locks of these services on these hosts are renewed. Answered by `Event::LeftLocks`.
     LookAtLocks(BTreeMap<Subject, BTreeSet<HostName>>),
-    /// More of the runs that are older than those that are known.
+    /// Load more of the older runs.
     OlderRuns,
-    /// To the clipboard of the person's terminal (OSC 52).
+    /// Copy to the terminal's clipboard (OSC 52).
     Copy(String),
-    /// The title of the person's terminal.
+    /// Set the terminal's title.
     Title(String),
-    /// To the person's attention, who may be looking elsewhere.
+    /// Send a notification through the terminal.
     Notify(String),
-    /// Write a file of the person's, never over another one. Answered by `Event::Done`.
+    /// Write a file; never overwrites one. Answered by `Event::Done`.
     Save(OrderId, Save),
     /// Give the terminal to another program until it ends. Answered by `Event::Done`.
     Lend(OrderId, Lend),
-    /// Stop this process as `Ctrl-z` does in any program.
+    /// Suspend this process, as `Ctrl-z` does.
     Suspend,
-    /// Draw everything anew: another program may have written over it.
+    /// Redraw everything: another program may have written to the terminal.
     Redraw,
+    /// Quit.
     Leave,
 }
 

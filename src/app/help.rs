@@ -1,5 +1,5 @@
-//! The help page of a pane: every command that counts there, with its keys.
-//! Read from the command table; nothing is written twice.
+//! The help page of a pane: every command that is available there, with its keys.
+//! Generated from the command table.
 
 use super::command::Command;
 use super::model::Model;
@@ -15,7 +15,7 @@ pub enum HelpRow {
     },
 }
 
-/// Commands that no key reaches here are left out; the palette has them.
+/// Commands without a key here are left out; they are in the palette.
 #[must_use]
 pub fn rows(model: &Model) -> Vec<HelpRow> {
     let mut rows = Vec::new();

@@ -1,11 +1,11 @@
-//! One line of text being typed: filter, palette, the name that confirms.
-//! Edits only; what the text means is its owner's.
+//! One line of text input: filter, palette, or the name that confirms.
+//! Only edits; the owner interprets the text.
 
 use crokey::{KeyCombination, OneToThree};
 use crossterm::event::{KeyCode, KeyModifiers};
 use tui_input::{Input, InputRequest};
 
-/// Longer than anything that makes sense here; a paste of a file stops there.
+/// Longer than any sensible input; longer pastes are truncated.
 const LONGEST: usize = 256;
 
 #[derive(Clone, Debug, Default)]
@@ -28,7 +28,7 @@ impl Line {
         self.0.visual_cursor()
     }
 
-    /// Did the key belong to the line?
+    /// Whether the key was used by the line.
     pub fn key(&mut self, key: KeyCombination) -> bool {
         let Some(request) = request(key) else {
             return false;
@@ -40,7 +40,7 @@ impl Line {
         true
     }
 
-    /// Pasted text goes in without its control characters.
+    /// Inserts pasted text without control characters.
     pub fn paste(&mut self, text: &str) {
         for c in text.chars().filter(|c| !c.is_control()) {
             if self.text().len() < LONGEST {
@@ -50,7 +50,7 @@ impl Line {
     }
 }
 
-/// As readline has it.
+/// The editing keys, as in readline.
 fn request(key: KeyCombination) -> Option<InputRequest> {
     let OneToThree::One(code) = key.codes else {
         return None;

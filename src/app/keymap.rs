@@ -1,5 +1,5 @@
-//! Which key means which command in which pane: the table's defaults, changed by the user's `[keys]`.
-//! Faults in `[keys]` are all named at once; the rest of the keymap works all the same.
+//! Maps keys to commands per pane: the defaults of the command table, changed by the user's `[keys]`.
+//! Reports all faults in `[keys]` at once; the valid entries still apply.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -12,16 +12,16 @@ use crate::domain::fault::Fault;
 
 #[derive(Clone, Debug)]
 pub struct Keymap {
-    /// In the table's order, the keys of each: what is shown beside it.
+    /// The keys of each command, in the table's order.
     keys: BTreeMap<Command, Vec<KeyCombination>>,
-    /// The same turned round: what a key could mean.
+    /// The commands of each key.
     meanings: HashMap<KeyCombination, Vec<Command>>,
 }
 
-/// What is wrong with the keys that a command was given.
+/// A fault in the keys of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFault {
-    /// As the configuration names it.
+    /// Its name in the configuration.
     pub command: String,
     pub fault: Fault,
 }
@@ -49,7 +49,7 @@ impl Default for Keymap {
 }
 
 impl Keymap {
-    /// The defaults with the user's changes: a command that is named has exactly the keys given, also none.
+    /// The defaults with the user's changes; a configured command has exactly the keys given, possibly none.
     #[must_use]
     pub fn new(changes: &BTreeMap<String, Vec<String>>) -> (Self, Vec<KeyFault>) {
         let mut keys = defaults();
@@ -57,7 +57,8 @@ impl Keymap {
         for (name, texts) in changes {
             let Some(command) = Command::named(name) else {
                 faults.push(
-                    KeyFault::new(name, "there is no such command").hint("`pilothouse keys` lists them all"),
+                    KeyFault::new(name, "there is no such command")
+                        .hint("`pilothouse keys` lists all commands"),
                 );
                 continue;
             };
@@ -66,7 +67,7 @@ impl Keymap {
                 match parse(text) {
                     Ok(key) => own.push(key),
                     Err(_) => faults.push(
-                        KeyFault::new(name, format!("{text:?} is no key"))
+                        KeyFault::new(name, format!("{text:?} is not a key"))
                             .hint("write `x`, `ctrl-x`, `shift-x`, `f5`, `enter`"),
                     ),
                 }
@@ -87,7 +88,7 @@ impl Keymap {
         Self { keys, meanings }
     }
 
-    /// What the key means in this pane.
+    /// The command of the key in this pane.
     #[must_use]
     pub fn meaning(&self, pane: PaneId, key: KeyCombination) -> Option<Command> {
         let could = self.meanings.get(&key.normalized())?;
@@ -95,7 +96,7 @@ impl Keymap {
         pane.places().iter().find_map(in_place)
     }
 
-    /// What the key means somewhere, if it means nothing in this pane.
+    /// A command of the key in another pane, if it has none in this one.
     #[must_use]
     pub fn elsewhere(&self, key: KeyCombination) -> Option<Command> {
         self.meanings.get(&key.normalized())?.first().copied()
@@ -110,7 +111,7 @@ impl Keymap {
             .unwrap_or_default()
     }
 
-    /// Its keys that mean it in this pane.
+    /// The keys of the command in this pane.
     #[must_use]
     pub fn keys_in(&self, pane: PaneId, command: Command) -> Vec<String> {
         let keys = self.keys.get(&command).map(Vec::as_slice).unwrap_or_default();
@@ -120,7 +121,7 @@ impl Keymap {
             .collect()
     }
 
-    /// The key to show beside a command in this pane: one that means it there.
+    /// The key to show for a command in this pane.
     #[must_use]
     pub fn shown(&self, pane: PaneId, command: Command) -> Option<String> {
         let keys = self.keys.get(&command)?;
@@ -148,7 +149,7 @@ fn defaults() -> BTreeMap<Command, Vec<KeyCombination>> {
         .collect()
 }
 
-/// Two commands of one place on one key: the later one would never be reached.
+/// Two commands of one place on one key: the later one could never be used.
 fn collisions(keys: &BTreeMap<Command, Vec<KeyCombination>>) -> Vec<KeyFault> {
     let mut seen: HashMap<(KeyCombination, &'static str), Command> = HashMap::new();
     let mut faults = Vec::new();
@@ -160,7 +161,7 @@ fn collisions(keys: &BTreeMap<Command, Vec<KeyCombination>>) -> Vec<KeyFault> {
                 other => other,
             };
             if let Some(first) = seen.insert((*key, place.title()), *command) {
-                let why = format!("{} belongs to {} already", written(*key), first.name());
+                let why = format!("{} is already used for {}", written(*key), first.name());
                 faults.push(KeyFault::new(command.name(), why));
             }
         }

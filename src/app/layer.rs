@@ -1,5 +1,5 @@
-//! What lies over the panes and takes the keys first; at most one at a time.
-//! Holds state only; `update` gives it its keys.
+//! The layer over the panes that receives keys first: a question, a page, the palette. At most one at a time.
+//! Holds state only; `update` passes it its keys.
 
 use super::input::Line;
 use super::palette::Palette;
@@ -11,7 +11,7 @@ use super::question::Question;
 pub enum Layer {
     Question(Box<Question>),
     Palette(Box<Palette>),
-    /// From where to where a release is taken.
+    /// The list of promotions.
     Promotions(Box<Promotions>),
     /// First row shown.
     Help {
@@ -21,8 +21,16 @@ pub enum Layer {
     Notices {
         top: usize,
     },
-    /// A line typed at the bottom; the pane beneath stays to be seen.
+    /// A line of input at the bottom; the pane stays visible.
     Line(Box<LineEdit>),
+}
+
+impl Layer {
+    #[must_use]
+    pub fn line(purpose: Purpose, text: &str) -> Self {
+        let line = Line::new(text);
+        Self::Line(Box::new(LineEdit { purpose, line }))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -33,8 +41,10 @@ pub struct LineEdit {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Applied with every key; `Esc` takes it back, `Enter` keeps it.
+    /// Applied with every key; `Esc` discards it, `Enter` keeps it.
     Filter(PaneId),
     /// A file name for the logs shown; `Enter` saves.
     SaveLogs,
+    /// Of a page without a filter: what is typed behind `/` must not be taken for commands.
+    NoFilter,
 }

@@ -1,4 +1,4 @@
-//! Where everything is, from the size and what is wanted: shared by `update` (page sizes) and by drawing.
+//! The position of every pane, from the terminal size and the preferences; used by `update` (page sizes) and by drawing.
 //! A pure function; draws nothing.
 
 use super::place::PaneId;
@@ -18,7 +18,7 @@ pub struct Area {
     pub height: u16,
 }
 
-/// A pane where it is drawn; alone on the screen it has no title row of its own.
+/// The position of a pane; a single pane has no title row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub pane: PaneId,
@@ -30,15 +30,15 @@ pub struct Slot {
 pub struct Layout {
     pub status: Area,
     pub slots: Vec<Slot>,
-    /// A column that parts left from right.
+    /// The column between left and right.
     pub rule: Option<Area>,
-    /// The newest notice that was not looked at.
+    /// The newest unread notice.
     pub notice: Option<Area>,
     /// Keys, or the line being typed.
     pub keys: Area,
 }
 
-/// What the panes would like to have, and who has the focus.
+/// The sizes the panes request, and the focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wishes {
     pub focus: PaneId,
@@ -51,7 +51,7 @@ pub struct Wishes {
     pub containers: u16,
 }
 
-/// From here on panes stand side by side.
+/// From this width on panes are shown side by side.
 const ROOM_WIDTH: u16 = 120;
 const ROOM_HEIGHT: u16 = 24;
 /// Services and hosts, with a blank before the rule.
@@ -79,7 +79,7 @@ impl Layout {
                 .saturating_sub(2)
                 .saturating_sub(u16::from(notice.is_some())),
         };
-        let (slots, rule) = if is_room(size, wishes) {
+        let (slots, rule) = if is_room(size, wishes.focus, wishes.zoomed) {
             room(body, wishes)
         } else {
             (vec![alone(wishes.focus, body)], None)
@@ -99,12 +99,14 @@ impl Layout {
     }
 }
 
-fn is_room(size: Size, wishes: Wishes) -> bool {
-    let together = match wishes.focus {
+/// Are several panes side by side?
+#[must_use]
+pub fn is_room(size: Size, focus: PaneId, zoomed: bool) -> bool {
+    let together = match focus {
         PaneId::Services | PaneId::Containers | PaneId::Hosts | PaneId::Pipeline | PaneId::Logs => true,
         PaneId::Problems | PaneId::Runs | PaneId::Detail | PaneId::Plan => false,
     };
-    together && !wishes.zoomed && size.width >= ROOM_WIDTH && size.height >= ROOM_HEIGHT
+    together && !zoomed && size.width >= ROOM_WIDTH && size.height >= ROOM_HEIGHT
 }
 
 fn alone(pane: PaneId, body: Area) -> Slot {
@@ -115,7 +117,7 @@ fn alone(pane: PaneId, body: Area) -> Slot {
     }
 }
 
-/// Services and hosts left; of what is selected: pipeline, containers and logs right.
+/// Left: services and hosts; right: pipeline, containers and logs of the selection.
 fn room(body: Area, wishes: Wishes) -> (Vec<Slot>, Option<Area>) {
     let all = if body.width >= ROOMY_WIDTH {
         ROOMY_LEFT_WIDTH
@@ -140,7 +142,8 @@ fn room(body: Area, wishes: Wishes) -> (Vec<Slot>, Option<Area>) {
     let (services, hosts) = split(left, left.height - hosts);
     let pipeline = match wishes.pipeline {
         0 => 0,
-        wanted => (wanted + 2).min(right.height / 3),
+        // A run on some hosts is seen with all of them, and what it says below.
+        wanted => (wanted + 2).min(right.height / 2),
     };
     let (pipeline, rest) = split(right, pipeline);
     let containers = (wishes.containers + 2).clamp(rest.height / 4, (rest.height * 3).div_ceil(5));

@@ -1,5 +1,5 @@
-//! Locks of runs that nobody here carries out: whether their holders still renew them is asked once they are older than
-//! any lease, and then now and then. A list tells who holds a lock and since when, no more.
+//! Checks whether the locks of runs elsewhere are still being renewed: first when a lock is older than a lease, then from
+//! time to time. A container list shows only who holds a lock and since when, so the lock itself is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::effect::Effect;
 use super::model::Model;
 use crate::domain::container::label;
 use crate::domain::ids::RunId;
-use crate::domain::run::RunStatus;
+use crate::domain::run::{RunStatus, Silence};
 use crate::domain::units::Stamp;
 use crate::release::standing::Standing;
 use crate::release::standing::left::old_locks;
@@ -18,24 +18,28 @@ const EVERY: Duration = Duration::from_mins(2);
 
 #[derive(Clone, Debug, Default)]
 pub struct Locks {
-    /// When they were asked about last.
+    /// When they were last checked.
     asked: Option<Duration>,
-    /// By run: since when nobody renews them, by our own clock.
-    left: BTreeMap<String, Stamp>,
+    /// By run: what was known of its holder, and when that was asked, by our own clock.
+    left: BTreeMap<String, (Silence, Stamp)>,
 }
 
 impl Locks {
-    /// By run: for how long nobody renews its locks.
+    /// By run: what is known of its holder by now.
     #[must_use]
-    pub fn silent(&self, now: Stamp) -> BTreeMap<String, Duration> {
-        let silent = self.left.iter();
-        silent
-            .map(|(run, since)| (run.clone(), since.until(now)))
-            .collect()
+    pub fn silent(&self, now: Stamp) -> BTreeMap<String, Silence> {
+        let by_now = |(run, (silence, at)): (&String, &(Silence, Stamp))| {
+            let silence = match silence {
+                Silence::For(span) => Silence::For(*span + at.until(now)),
+                Silence::Ahead(span) => Silence::Ahead(span.saturating_sub(at.until(now))),
+            };
+            (run.clone(), silence)
+        };
+        self.left.iter().map(by_now).collect()
     }
 }
 
-/// Asks when it is time to, and somebody's lock may be stale.
+/// Requests a check if one is due and a lock may be stale.
 #[must_use]
 pub fn ask(model: &mut Model) -> Option<Effect> {
     let now = model.now;
@@ -68,7 +72,7 @@ pub fn ask(model: &mut Model) -> Option<Effect> {
     Some(Effect::LookAtLocks(asked))
 }
 
-/// It goes on here, or it died here and is told as that.
+/// Whether the run is one of this machine, and shown as such.
 fn is_known(model: &Model, run: &str) -> bool {
     let run = RunId::parse(run).ok().and_then(|id| model.runs.get(&id));
     run.is_some_and(|run| match run.status {
@@ -78,9 +82,9 @@ fn is_known(model: &Model, run: &str) -> bool {
 }
 
 /// The answer: what is not in it is renewed, or was not reached.
-pub fn told(model: &mut Model, left: Vec<(String, Duration)>) {
+pub fn told(model: &mut Model, left: Vec<(String, Silence)>) {
     let now = model.now.wall;
-    let left = left.into_iter().map(|(run, silent)| (run, now.minus(silent)));
+    let left = left.into_iter().map(|(run, silence)| (run, (silence, now)));
     model.locks.left = left.collect();
     model.stale = true;
     model.changed();

@@ -1,5 +1,5 @@
-//! Everything the screen knows: the fleet, the runs, every pane's state, what lies over them.
-//! Written by `update` alone; drawing only reads it.
+//! Everything the screen knows: the fleet, the runs, each pane's state, the layer above them.
+//! Only `update` writes it; drawing only reads it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::keymap::Keymap;
 use super::layer::Layer;
-use super::layout::{Layout, Size, Slot, Wishes};
+use super::layout::{Layout, Size, Slot, Wishes, is_room};
 use super::locks::Locks;
 use super::notices::Notices;
 use super::orders::Orders;
@@ -29,18 +29,19 @@ use crate::panes::{
     problems::Problems, runs::Runs, services::Services,
 };
 
-/// What is known before the first event.
+/// The input known before the first event.
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub config: Arc<Config>,
     pub access: Access,
-    /// The header says so.
+    /// Shown in the header.
     pub demo: bool,
     /// Login of the person and the machine, as runs name them: `ops-a@bastion-1`.
     pub actor: String,
     pub size: Size,
 }
 
+/// The whole state of the screen. Written by `update::update` only, read by drawing.
 #[derive(Debug)]
 pub struct Model {
     pub setup: Setup,
@@ -48,16 +49,16 @@ pub struct Model {
     pub now: Now,
     pub size: Size,
     pub fleet: Fleet,
-    /// Every run of the state folder that was told of.
+    /// The runs of the state folder that were loaded.
     pub runs: BTreeMap<RunId, RunView>,
-    /// Runs that are there and cannot be shown, and why.
+    /// Runs that cannot be read, and why.
     pub unreadable: BTreeMap<RunId, Fault>,
-    /// Runs that are there and were not told of: they are older.
+    /// The number of older runs that were not loaded.
     pub older_runs: usize,
     pub focus: PaneId,
-    /// The focused pane alone although there is room for more.
+    /// Show only the focused pane, even if there is room for more.
     pub zoomed: bool,
-    /// Where `Esc` goes back to, last one last.
+    /// Panes that `Esc` returns to, the most recent last.
     pub trail: Vec<PaneId>,
     pub layer: Option<Layer>,
     pub notices: Notices,
@@ -72,28 +73,30 @@ pub struct Model {
     pub run_list: Runs,
     pub detail: DetailPage,
     pub plan: PlanPage,
-    /// Runs that were found dead and are still to be asked about.
+    /// Dead runs whose recovery has still to be offered.
     pub(super) offers: VecDeque<RunId>,
-    /// Runs that lost a host and were asked about since it answers again.
+    /// Runs that lost a host, and whose recovery was offered since it answers again.
     pub(super) offered: BTreeSet<RunId>,
-    /// Of runs that nobody here carries out.
+    /// When the last key was pressed, by `now`: a question must not come up under fingers.
+    pub(super) key_pressed: Option<Duration>,
+    /// Locks of runs on other machines.
     pub locks: Locks,
-    /// Ids given out so far: follows and orders never share one and never reuse one.
+    /// The last id given out; follows and orders never share or reuse one.
     ids: u64,
-    /// How the last run ended that was seen under way, until a key is pressed.
+    /// How the last run ended that was seen in progress, until a key is pressed.
     pub ended: Option<String>,
-    /// What the terminal's title says.
+    /// The terminal's title.
     pub(super) title: String,
-    /// What is derived from fleet and runs is older than they are.
+    /// Whether data derived from fleet and runs is out of date.
     pub(super) stale: bool,
     pub(super) redraw: Redraw,
 }
 
-/// When the screen has to be drawn again.
+/// When the screen has to be redrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Redraw {
     No,
-    /// Nobody waits for it: figures that change all the time.
+    /// Not urgent: figures that change all the time.
     By(Duration),
     Now,
 }
@@ -133,6 +136,7 @@ impl Model {
             plan: PlanPage::default(),
             offers: VecDeque::new(),
             offered: BTreeSet::new(),
+            key_pressed: None,
             locks: Locks::default(),
             ids: 0,
             ended: None,
@@ -159,19 +163,19 @@ impl Model {
         )
     }
 
-    /// Are several panes side by side?
+    /// Whether several panes are shown side by side.
     #[must_use]
     pub fn in_room(&self) -> bool {
-        self.layout().rule.is_some()
+        is_room(self.size, self.focus, self.zoomed)
     }
 
-    /// Where the pane is drawn now, if it is.
+    /// The pane's position, if it is visible.
     #[must_use]
     pub fn slot(&self, pane: PaneId) -> Option<Slot> {
         self.layout().slot(pane).copied()
     }
 
-    /// Rows of the pane's body; those it would have alone while it is not drawn.
+    /// Rows of the pane's body; if it is not visible, the rows it would have alone.
     #[must_use]
     pub fn height_of(&self, pane: PaneId) -> usize {
         let height = self
@@ -180,8 +184,18 @@ impl Model {
         usize::from(height)
     }
 
-    /// Focuses the pane; `Esc` comes back from there.
+    /// Columns of the pane's body; none while it is not drawn.
+    #[must_use]
+    pub fn width_of(&self, pane: PaneId) -> u16 {
+        self.slot(pane).map_or(0, |slot| slot.body.width)
+    }
+
+    /// Focuses the pane; `Esc` returns from it. The services are home: from there `Esc` goes nowhere.
     pub fn go(&mut self, pane: PaneId) {
+        if pane == PaneId::Services {
+            self.trail.clear();
+            self.focus = pane;
+        }
         if self.focus != pane {
             self.trail.retain(|earlier| *earlier != pane);
             self.trail.push(self.focus);
@@ -189,7 +203,7 @@ impl Model {
         }
     }
 
-    /// Goes where we came from. False when there is nowhere to go.
+    /// Returns to the previous pane; `false` if there is none.
     pub fn back(&mut self) -> bool {
         match self.trail.pop() {
             Some(pane) => {
@@ -204,7 +218,7 @@ impl Model {
         self.layer = Some(Layer::Question(Box::new(question)));
     }
 
-    /// An answer to the key just pressed: gone with the next one.
+    /// Shows an answer to the key just pressed, until the next key.
     pub fn say(&mut self, text: impl Into<String>) {
         self.notices.answer(self.now.wall, text);
     }
@@ -221,7 +235,7 @@ impl Model {
         FollowId(self.ids)
     }
 
-    /// What a command would act on.
+    /// The target of a command.
     #[must_use]
     pub fn subject(&self) -> Option<Subject> {
         crate::panes::subject(self, self.focus)
@@ -232,7 +246,7 @@ impl Model {
         self.setup.config.host(host).is_some_and(|host| host.protected)
     }
 
-    /// Is something on the screen that is other in a second: a young age, a countdown, a run?
+    /// Whether something visible changes every second: a young age, a countdown, a run.
     pub(super) fn tells_seconds(&self) -> bool {
         const YOUNG: Duration = Duration::from_mins(1);
         let now = self.now.wall;
@@ -249,25 +263,25 @@ impl Model {
             || matches!(self.focus, PaneId::Detail | PaneId::Plan)
     }
 
-    /// When `update` wants a tick although the second is not over.
+    /// When `update` needs a tick before the next full second.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
         let dues = [self.watch.due(), self.logs.attention().due()];
         dues.into_iter().flatten().min()
     }
 
-    /// Has to be drawn again when?
+    /// When the screen has to be redrawn.
     #[must_use]
     pub fn redraw(&self) -> Redraw {
         self.redraw
     }
 
-    /// Something shown has changed: draw at once.
+    /// Something visible has changed: redraw at once.
     pub(crate) fn changed(&mut self) {
         self.redraw = Redraw::Now;
     }
 
-    /// Something shown has changed that nobody waits for: draw within the given time.
+    /// Something visible but not urgent has changed: redraw within the given time.
     pub(crate) fn changed_by(&mut self, within: Duration) {
         let by = self.now.uptime + within;
         self.redraw = match self.redraw {

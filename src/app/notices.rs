@@ -1,17 +1,17 @@
-//! What the program has to say: answers to keys, results, faults.
-//! A result stays until somebody has looked at it; an answer to a key goes with the next key.
+//! Messages to the user: answers to keys, results, faults.
+//! A result stays until it was seen; an answer to a key disappears with the next key.
 
 use std::collections::VecDeque;
 
 use crate::domain::fault::Fault;
 use crate::domain::units::Stamp;
 
-/// More would be an own log; that is a file.
+/// Older ones are in the own log.
 const KEPT: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
-    /// Not now, and why.
+    /// Why a key has no effect now.
     Answer,
     Done,
     Bad,
@@ -29,7 +29,7 @@ pub struct Notice {
 pub struct Notices {
     /// Oldest first.
     kept: VecDeque<Notice>,
-    /// How many of the newest were not looked at.
+    /// How many of the newest are unread.
     unread: usize,
 }
 
@@ -54,14 +54,14 @@ impl Notices {
         self.unread = (self.unread + 1).min(self.kept.len());
     }
 
-    /// The newest that was not looked at, and how many more there are.
+    /// The newest unread notice, and the number of further ones.
     #[must_use]
     pub fn current(&self) -> Option<(&Notice, usize)> {
         let more = self.unread.checked_sub(1)?;
         self.kept.back().map(|notice| (notice, more))
     }
 
-    /// A key was pressed: an answer to an earlier key has served, and is not kept.
+    /// Removes the answer to the previous key.
     pub fn key_pressed(&mut self) {
         while self.unread > 0 && self.kept.back().is_some_and(|notice| notice.tone == Tone::Answer) {
             self.kept.pop_back();
@@ -69,7 +69,7 @@ impl Notices {
         }
     }
 
-    /// All were looked at. Were there any?
+    /// Marks all as read; returns whether there were any.
     pub fn dismiss(&mut self) -> bool {
         std::mem::take(&mut self.unread) > 0
     }

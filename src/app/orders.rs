@@ -1,5 +1,5 @@
-//! Orders on their way, and what is said when they are answered: one summary for many at once.
-//! Asks for nothing itself.
+//! Orders in progress, and the notice when they are answered: one summary for a bulk action.
+//! Sends no orders itself.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::model::Model;
 use crate::domain::fault::Fault;
 use crate::domain::order::{OrderId, Verb};
 
-/// Orders on their way, and what is to be said when they are answered.
+/// Orders in progress, and the notices for their answers.
 #[derive(Clone, Debug, Default)]
 pub struct Orders {
     pending: BTreeMap<OrderId, Pending>,
@@ -18,7 +18,7 @@ pub struct Orders {
 #[derive(Clone, Debug)]
 enum Pending {
     Batch(u64),
-    /// What to say when it is done; nothing when absent. A fault is always said.
+    /// The notice when it is done; `None`: none. A fault is always shown.
     Words(Option<String>),
 }
 
@@ -28,19 +28,19 @@ struct Batch {
     verb: Verb,
     total: usize,
     waiting: usize,
-    /// The only one, if it is one.
+    /// The container's name, if there is only one.
     name: Option<String>,
     faults: Vec<Fault>,
 }
 
 impl Orders {
-    /// Is anything on its way?
+    /// Whether no order is in progress.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.pending.is_empty()
     }
 
-    /// Says this when the order is done.
+    /// Sets the notice for when the order is done.
     pub fn expect(&mut self, id: OrderId, words: Option<String>) {
         self.pending.insert(id, Pending::Words(words));
     }
@@ -61,7 +61,7 @@ impl Orders {
     }
 }
 
-/// An order was answered.
+/// Handles the answer to an order.
 pub fn done(model: &mut Model, id: OrderId, result: Result<(), Fault>) {
     let now = model.now.wall;
     match model.orders.pending.remove(&id) {
@@ -105,7 +105,7 @@ fn summary(model: &mut Model, batch: &Batch) {
                 model.notices.fault(now, fault);
             }
             let what = format!("{} {} of {}", batch.verb.word(), batch.faults.len(), batch.total);
-            let fault = Fault::new(what, &first.why).hint("each of them is in :notices");
+            let fault = Fault::new(what, &first.why).hint(":notices lists all of them");
             model.notices.fault(now, &fault);
         }
     }

@@ -1,5 +1,5 @@
-//! The command line: a command by its name, found by the letters typed.
-//! Finds only; what is chosen goes the same way as its key.
+//! The command palette: finds commands by the letters typed.
+//! Only finds; the chosen command is run exactly as by its key.
 
 use super::command::Command;
 use super::cursor::{Cursor, Motion};
@@ -12,7 +12,7 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// The name that was typed whole, then names that begin with it, then those that hold its letters in order.
+    /// Exact matches first, then names that begin with the text, then names that contain its letters in order.
     #[must_use]
     pub fn found(&self) -> Vec<Command> {
         let wanted = self.line.text().trim().to_lowercase();
@@ -24,7 +24,7 @@ impl Palette {
         found.into_iter().map(|(_, command)| command).collect()
     }
 
-    /// What was typed has changed: begin at the best again.
+    /// The text has changed: select the best match.
     pub fn typed(&mut self, height: usize) {
         self.cursor = Cursor::default();
         self.cursor.settle(&self.found(), height);

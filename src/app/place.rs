@@ -1,4 +1,4 @@
-//! The panes there are, and where a key has which meaning.
+//! The panes, and where a key has which meaning.
 //! Names only; what a pane does is in `panes/`.
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub enum PaneId {
     Runs,
     /// Everything about one container; reached from a row, left by `Esc`.
     Detail,
-    /// What a deploy or a rollback would do; reached by its key, left by `Esc`.
+    /// The plan of a deploy or rollback; opened by its key, left by `Esc`.
     Plan,
 }
 
@@ -47,7 +47,7 @@ impl PaneId {
         }
     }
 
-    /// Whose commands count here; the first that knows the key wins.
+    /// The places whose commands are available here; the first one that has the key wins.
     #[must_use]
     pub fn places(self) -> &'static [Place] {
         match self {
@@ -64,7 +64,7 @@ impl PaneId {
     }
 }
 
-/// Where a command's keys count.
+/// Where a command is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Everywhere,
@@ -81,7 +81,7 @@ impl Place {
     pub fn title(self) -> &'static str {
         match self {
             Self::Everywhere => "Everywhere",
-            Self::Fleet => "On what is selected",
+            Self::Fleet => "On the selection",
             Self::Reading => "In text",
             Self::Logs => "In logs",
         }

@@ -1,5 +1,5 @@
-//! From which environment of the selected service to which: a list, of which one is chosen.
-//! Choosing starts nothing: it asks for the plan, and the plan asks before anything is done.
+//! The list of possible promotions of the selected service, from one environment to another.
+//! Choosing one only opens its plan, which asks before anything is changed.
 
 use std::collections::BTreeSet;
 
@@ -27,15 +27,15 @@ pub struct Promotions {
     pub cursor: Cursor<Way>,
 }
 
-/// From an environment to another; absent: the service without one.
+/// From one environment to another; `None`: the service without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Way {
     pub from: Option<String>,
     pub to: Option<String>,
 }
 
-/// Those that begin where the selection is, then those that end there; where it is at none of them, all, in the order
-/// of the configuration.
+/// Promotions from the selected environment, then those to it; without a selected environment all of them, in the order of
+/// the configuration.
 pub fn ways(model: &Model) -> Result<(ServiceName, Vec<Way>), Refusal> {
     let (name, here) = place(model)?;
     let places: Vec<Option<String>> = model
@@ -133,7 +133,7 @@ impl Promotions {
             } else {
                 releases.join(" and ")
             };
-            format!("{} ({now})", crate::panes::services::name_of(&group))
+            format!("{group} ({now})")
         };
         format!("{} {arrow} {}", place(&way.from), place(&way.to))
     }

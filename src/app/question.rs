@@ -1,5 +1,5 @@
-//! A question before something changes: it names its target, its default is No, and Enter alone never confirms.
-//! The answer applies to what was named when it was asked, whatever is selected by then.
+//! A confirmation question: it names its target, the default is No, and Enter alone never confirms.
+//! The answer applies to the target named in the question, even if the selection has changed since.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use crate::domain::order::Verb;
 use crate::domain::plan::RunRequest;
 use crate::domain::run::Said;
 
-/// What was typed before a person can have read the question is no answer to it.
+/// Keys typed before a person can have read the question are ignored.
 pub const QUIET: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Debug)]
 pub struct Question {
     /// `Restart shop.r42.1 on web-1?`
     pub title: String,
-    /// What follows from a yes, or should be known first.
+    /// Consequences of a yes, and other details.
     pub details: Vec<String>,
     pub answer: Answer,
     pub intent: Intent,
-    /// `Tab`: this plan is asked for instead.
+    /// `Tab` asks for this plan instead.
     instead: Option<RunRequest>,
     quiet_until: Duration,
 }
@@ -37,7 +37,7 @@ pub enum Answer {
     Reasoned { line: Line },
 }
 
-/// What a yes does. Targets are named here, so nothing that moves meanwhile matters.
+/// What a yes does. Contains the targets, so a moved selection does not matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
     Act {
@@ -46,7 +46,7 @@ pub enum Intent {
     },
     Launch(Box<RunRequest>),
     Cancel(RunId),
-    /// The stage of the run goes on, or the run ends there.
+    /// Approves or denies a stage of the run.
     Approve(RunId, Said),
     Recover(RunId),
 }
@@ -56,7 +56,7 @@ pub enum Verdict {
     Pending,
     Yes,
     No,
-    /// Neither: another plan is to be seen first.
+    /// Neither: another plan is shown first.
     Instead(Box<RunRequest>),
 }
 
@@ -82,7 +82,7 @@ impl Question {
         }
     }
 
-    /// For a stage that waits: what is answered to it is kept with its reason.
+    /// A question of an approval stage; the answer is recorded with its reason.
     #[must_use]
     pub fn reasoned(title: String, run: RunId, stage: String, uptime: Duration) -> Self {
         let (yes, reason, line) = (false, None, Line::default());
@@ -98,7 +98,7 @@ impl Question {
         self
     }
 
-    /// Another plan that may be meant, and what it is called: `with shop, which stands on it`.
+    /// Offers another plan, described as `with shop afterwards, which depends on it`.
     #[must_use]
     pub fn or_plan(mut self, words: &str, request: RunRequest) -> Self {
         self.details.push(format!("Tab: {words}"));

@@ -1,6 +1,8 @@
-//! Taking up a run whose process died, or that lost hosts which answer again: offered when it is found so, once; asked for
-//! by its key at any time.
-//! The question names run, service and hosts; nothing is done without a yes.
+//! Offers to recover a run whose process died, or whose lost hosts answer again: once when it is found, and by its key at
+//! any time.
+//! The question names run, service and hosts; nothing is changed without a yes.
+
+use std::time::Duration;
 
 use super::availability::Refusal;
 use super::effect::Effect;
@@ -8,16 +10,17 @@ use super::layer::Layer;
 use super::model::Model;
 use super::question::{Intent, Question};
 use super::subject::Subject;
-use crate::domain::container::label;
+use crate::domain::container::{Group, Role, label};
 use crate::domain::fault::Fault;
 use crate::domain::fleet::Row;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::short_span;
+use crate::release::standing::Standing;
 
-/// A run is about to be as `run` says. One that was dead already when it was heard of is offered; one that dies
-/// while somebody watches is said: a question must not come up under fingers that are typing.
+/// Called before the state of a run is replaced by `run`. A run that is dead when first seen is offered for recovery; one that
+/// dies while shown only causes a notice, because a question must not appear while somebody is typing.
 pub fn heard(model: &mut Model, run: &RunView) {
     if run.status != RunStatus::Dead {
         model.offers.retain(|id| *id != run.id);
@@ -28,7 +31,7 @@ pub fn heard(model: &mut Model, run: &RunView) {
         return;
     }
     let offered = match model.runs.get(&run.id) {
-        None => model.setup.access == Access::Full && run.theirs.is_none(),
+        None => model.setup.access == Access::Full && run.theirs.is_none() && !is_typing(model),
         Some(before) if before.status == RunStatus::Dead => return,
         Some(_) => false,
     };
@@ -40,35 +43,66 @@ pub fn heard(model: &mut Model, run: &RunView) {
     let why = match (model.setup.access, run.only_theirs()) {
         (Access::Full, None) => "its process died; X recovers it".to_owned(),
         (Access::Full, Some(theirs)) => format!("its process died; {theirs} recover it"),
-        (Access::ReadOnly, _) => {
-            "its process died; it is recovered from where changes are allowed".to_owned()
-        }
+        (Access::ReadOnly, _) => "its process died; recover it from a session without --read-only".to_owned(),
     };
     model.notices.fault(model.now.wall, &Fault::new(what, why));
 }
 
-/// Is something of it left on hosts that were lost, for which a person was asked?
-fn lost_hosts(run: &RunView) -> bool {
+/// Can it be recovered: did its process die, or did it end with something left?
+fn is_recoverable(run: &RunView) -> bool {
     match &run.status {
-        RunStatus::Closed {
+        RunStatus::Dead
+        | RunStatus::Closed {
             outcome: Outcome::NeedsHuman { .. },
             ..
-        } => !run.lost.is_empty(),
+        } => true,
         RunStatus::Closed {
             outcome: Outcome::Converged | Outcome::Reverted { .. },
             ..
         }
-        | RunStatus::Running
-        | RunStatus::Dead => false,
+        | RunStatus::Running => false,
     }
+}
+
+/// Is something of it left on hosts that were lost, for which a person was asked?
+fn lost_hosts(run: &RunView) -> bool {
+    is_recoverable(run) && run.status != RunStatus::Dead && !run.lost.is_empty()
+}
+
+/// It ended with something left, and nothing says that this is in order by now: that is so once a later run of the same
+/// service ended well and all its hosts are of one mind.
+#[must_use]
+pub fn needs_person(model: &Model, run: &RunView) -> bool {
+    if !is_recoverable(run) || run.status == RunStatus::Dead {
+        return false;
+    }
+    let ended_well = |later: &RunView| {
+        matches!(
+            later.status,
+            RunStatus::Closed {
+                outcome: Outcome::Converged,
+                ..
+            }
+        )
+    };
+    let is_later = |other: &&RunView| {
+        (&other.service, &other.environment) == (&run.service, &run.environment)
+            && other.started > run.started
+    };
+    let group = Group::Service {
+        name: run.service.clone(),
+        environment: run.environment.as_deref().map(Into::into),
+    };
+    let standing = model.services.standings().get(&group);
+    let is_whole = standing.is_some_and(|judged| matches!(judged.standing, Standing::Converged { .. }));
+    !(is_whole && model.runs.values().filter(is_later).any(ended_well))
 }
 
 /// Every host that it lost answers again, and its lock is still on one of them: what it left can be put in order.
 #[must_use]
 pub fn is_back(model: &Model, run: &RunView) -> bool {
     let its_lock = |row: &Row| {
-        row.container.label(label::ROLE) == Some("lock")
-            && row.container.label(label::RUN) == Some(run.id.as_str())
+        row.container.has_role(Role::Lock) && row.container.label(label::RUN) == Some(run.id.as_str())
     };
     lost_hosts(run)
         && run.lost.iter().all(|host| answers(model, host))
@@ -84,7 +118,15 @@ fn answers(model: &Model, host: &HostName) -> bool {
     entry.is_some_and(|entry| entry.listed && entry.link.is_live())
 }
 
-/// Runs whose lost hosts have come back are asked about, each once.
+/// Somebody who presses no key for so long is not about to press one.
+const QUIET: Duration = Duration::from_secs(5);
+
+fn is_typing(model: &Model) -> bool {
+    let pressed = model.key_pressed;
+    pressed.is_some_and(|at| model.now.uptime.saturating_sub(at) < QUIET)
+}
+
+/// Runs whose lost hosts have come back are asked about, each once; under fingers that are typing they are only said.
 fn returned(model: &mut Model) {
     if model.setup.access == Access::ReadOnly {
         return;
@@ -99,27 +141,32 @@ fn returned(model: &mut Model) {
         .collect();
     for id in back {
         model.offered.insert(id.clone());
-        model.offers.push_back(id);
+        match model.runs.get(&id).filter(|_| is_typing(model)) {
+            None => model.offers.push_back(id),
+            Some(run) => {
+                let lost: Vec<&str> = run.lost.iter().map(HostName::as_str).collect();
+                let why = format!("{} answered again; X recovers it", super::act::listed(&lost));
+                let fault = Fault::new(format!("finish {}", run.name()), why);
+                model.notices.fault(model.now.wall, &fault);
+            }
+        }
     }
 }
 
-/// Can it be taken up?
+/// Can it be taken up now, and is there a reason to?
 fn is_left(model: &Model, run: &RunView) -> bool {
-    run.status == RunStatus::Dead || is_back(model, run)
+    run.status == RunStatus::Dead || is_back(model, run) || (run.lost.is_empty() && needs_person(model, run))
 }
 
-/// Asks about the next run that was found dead or whose hosts are back, as soon as nothing else lies over the screen. A question about a
-/// run that somebody else has taken up meanwhile goes.
+/// Asks about the next run that is dead or whose hosts are back, as soon as no layer is open. Closes a question about a run
+/// that somebody else is already recovering.
 pub fn offer(model: &mut Model) {
     if let Some(Layer::Question(question)) = &model.layer
         && let Intent::Recover(id) = &question.intent
-        && model
-            .runs
-            .get(id)
-            .is_some_and(|run| run.status != RunStatus::Dead && !lost_hosts(run))
+        && model.runs.get(id).is_some_and(|run| !is_recoverable(run))
     {
         model.layer = None;
-        model.say("somebody has taken the run up meanwhile");
+        model.say("somebody else is already recovering the run");
     }
     returned(model);
     if model.layer.is_none()
@@ -129,7 +176,7 @@ pub fn offer(model: &mut Model) {
     }
 }
 
-/// Its key: about the selected run that is to be recovered, else the latest.
+/// The key: asks about the selected run, otherwise about the latest one that can be recovered.
 #[must_use]
 pub fn ask(model: &mut Model) -> Vec<Effect> {
     if let Ok(id) = wanted(model) {
@@ -140,7 +187,7 @@ pub fn ask(model: &mut Model) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The selected run that died or lost hosts, else the latest; of those that are ours to recover, if there is one.
+/// The selected run that died or needs a person, else the latest; of those that are ours to recover, if there is one.
 pub fn wanted(model: &Model) -> Result<RunId, Refusal> {
     let selected = match model.subject() {
         Some(Subject::Run(id)) => model.runs.get(&id),
@@ -150,16 +197,16 @@ pub fn wanted(model: &Model) -> Result<RunId, Refusal> {
         && let Some(host) = run.lost.iter().find(|host| !answers(model, host))
     {
         return Err(Refusal(format!(
-            "{host} does not answer: what is left there is put in order when it does"
+            "{host} does not answer: recover the run when it does"
         )));
     }
-    let selected = selected.filter(|run| run.status == RunStatus::Dead || lost_hosts(run));
+    let selected = selected.filter(|run| is_recoverable(run));
     let left = || model.runs.values().filter(|run| is_left(model, run));
     let ours = || left().rfind(|run| run.theirs.is_none());
     let run = selected
         .or_else(ours)
         .or_else(|| left().next_back())
-        .ok_or_else(|| Refusal("no run has died".to_owned()))?;
+        .ok_or_else(|| Refusal("there is no run to recover".to_owned()))?;
     run.only_theirs()
         .map_or(Ok(run.id.clone()), |why| Err(Refusal(why)))
 }
@@ -167,21 +214,24 @@ pub fn wanted(model: &Model) -> Result<RunId, Refusal> {
 fn how_it_was_left(run: &RunView) -> String {
     if run.status == RunStatus::Dead {
         return format!(
-            "its process died after {} of {} steps: it is finished if that is proven safe, else taken back",
+            "its process died after {} of {} steps: recover finishes it if that is safe, otherwise undoes it",
             run.steps_done, run.steps_total
         );
     }
     let lost: Vec<&str> = run.lost.iter().map(HostName::as_str).collect();
+    if lost.is_empty() {
+        return "it needs a human: recover finishes it if that is safe, otherwise undoes its changes"
+            .to_owned();
+    }
     let answer = if lost.len() == 1 { "answers" } else { "answer" };
     format!(
-        "{} {answer} again: what it left there is taken back, or finished if it was committed",
+        "{} {answer} again: recover undoes what the run left there, or finishes it if it was committed",
         super::act::listed(&lost)
     )
 }
 
 fn ask_about(model: &mut Model, id: &RunId) {
-    let is_asked = |run: &&RunView| run.status == RunStatus::Dead || lost_hosts(run);
-    let Some(run) = model.runs.get(id).filter(is_asked) else {
+    let Some(run) = model.runs.get(id).filter(|run| is_recoverable(run)) else {
         return;
     };
     let hosts: Vec<&str> = run.hosts.iter().map(HostName::as_str).collect();
@@ -192,7 +242,7 @@ fn ask_about(model: &mut Model, id: &RunId) {
     let title = format!("Recover {}{on}?", run.name());
     let ago = short_span(run.started.until(model.now.wall));
     let mut details = vec![
-        format!("run {id}, begun {ago} ago by {}", run.by()),
+        format!("run {id}, started {ago} ago by {}", run.by()),
         how_it_was_left(run),
     ];
     let protected: Vec<&str> = run

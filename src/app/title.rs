@@ -1,5 +1,5 @@
-//! What the terminal's title says: the run under way, else how the last one ended until a key is pressed.
-//! Words only, without anything that changes every second.
+//! The terminal's title: the run in progress, or the result of the last one until a key is pressed.
+//! Contains nothing that changes every second.
 
 use super::model::Model;
 use crate::domain::run::{Cell, RunStatus, RunView};
@@ -29,9 +29,9 @@ fn under_way(run: &RunView) -> String {
     let how_far = if run.waiting.is_some() {
         "waiting".to_owned()
     } else if !run.asks.is_empty() {
-        "waits for a person".to_owned()
+        "waits for approval".to_owned()
     } else if run.undoing.is_some() {
-        "taking back".to_owned()
+        "undoing".to_owned()
     } else {
         match stage {
             Some(stage) => format!("{}, {} %", stage.name, percent.min(100)),

@@ -1,4 +1,4 @@
-//! The only writer of the model: what happened goes in, what must happen outside comes out.
+//! The only writer of the model: messages go in, effects come out.
 //! Never waits, reads no clock, draws nothing.
 
 use std::time::Duration;
@@ -65,7 +65,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
     }
 }
 
-/// What the screen shows now is asked for, what it no longer shows is not.
+/// Requests the data that is visible now and cancels the rest.
 fn settle(model: &mut Model) -> Vec<Effect> {
     let mut effects = watch::settle(model);
     effects.extend(panes::settle(model));
@@ -73,7 +73,7 @@ fn settle(model: &mut Model) -> Vec<Effect> {
     effects
 }
 
-/// The title when it is another than before.
+/// The title, if it has changed.
 fn titled(model: &mut Model) -> Option<Effect> {
     let title = super::title::of(model);
     let is_new = model.setup.config.looks.title && title != model.title;
@@ -83,14 +83,14 @@ fn titled(model: &mut Model) -> Option<Effect> {
     })
 }
 
-/// Brings what is derived up to date with fleet and runs.
+/// Updates the data derived from fleet and runs.
 fn refresh(model: &mut Model) {
     if std::mem::take(&mut model.stale) {
         panes::refresh(model);
     }
 }
 
-/// Draws only if something shown tells seconds, or a minute has begun: a quiet fleet costs nothing.
+/// Redraws only if something visible counts seconds, or a new minute has begun.
 fn tick(model: &mut Model, before: Now) -> Vec<Effect> {
     let minute = |now: Now| now.wall.seconds().div_euclid(60);
     let is_new_minute = minute(before) != minute(model.now);
@@ -129,7 +129,7 @@ fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Logs(id, batch) => {
             panes::logs::lines(model, id, batch);
             // Whoever reads them waits for them; beside other panes they are looked at now and then.
-            if matches!(model.focus, PaneId::Logs | PaneId::Detail) {
+            if matches!(model.focus, PaneId::Logs | PaneId::Detail | PaneId::Problems) {
                 model.changed();
             } else {
                 model.changed_by(FIGURES_WITHIN);
@@ -201,6 +201,7 @@ fn key_pressed(model: &mut Model, pressed: KeyCombination) -> Vec<Effect> {
         return vec![Effect::Leave];
     }
     model.notices.key_pressed();
+    model.key_pressed = Some(model.now.uptime);
     match model.layer.take() {
         None => {
             if let Some(command) = model.keymap.meaning(model.focus, pressed) {
@@ -234,18 +235,18 @@ fn key_pressed(model: &mut Model, pressed: KeyCombination) -> Vec<Effect> {
 /// Why a key does nothing here.
 fn meaningless(model: &Model, pressed: KeyCombination) -> String {
     let Some(command) = model.keymap.elsewhere(pressed) else {
-        return "no such key: ? shows those there are".to_owned();
+        return "this key does nothing: press ? for the keys".to_owned();
     };
     let why = match command.place() {
-        _ if model.focus == PaneId::Plan => "Esc leaves the plan first",
-        Place::Logs => "this is for logs: press l or 4",
-        Place::Reading => "this is for text: logs, or the page of a container",
+        _ if model.focus == PaneId::Plan => "leave the plan first: press Esc",
+        Place::Logs => "only in logs: press l or 4",
+        Place::Reading => "only in text: logs, or the page of a container",
         Place::Fleet | Place::Everywhere => "not on this page",
     };
     format!("{}: {why}", command.short())
 }
 
-/// A page of text over everything: motions move it, any other key closes it.
+/// A page of text above everything: motions scroll it, any other key closes it.
 fn scrolled(model: &Model, pressed: KeyCombination, top: usize, rows: usize) -> Option<usize> {
     let motion = Motion::of(model.keymap.meaning(model.focus, pressed)?)?;
     let height = usize::from(model.size.height.saturating_sub(2));
@@ -274,9 +275,9 @@ fn question_key(
         Verdict::Instead(request) => panes::plan::open(model, *request),
         Verdict::No => {
             model.say(match question.intent {
-                Intent::Recover(_) => "nothing was done; X asks again",
-                Intent::Approve(..) => "it waits on; A asks again",
-                Intent::Act { .. } | Intent::Launch(_) | Intent::Cancel(_) => "nothing was done",
+                Intent::Recover(_) => "nothing was changed; X asks again",
+                Intent::Approve(..) => "it still waits; A asks again",
+                Intent::Act { .. } | Intent::Launch(_) | Intent::Cancel(_) => "nothing was changed",
             });
             if model.focus == PaneId::Plan {
                 model.back();
@@ -295,7 +296,7 @@ fn palette_key(model: &mut Model, mut palette: Box<Palette>, pressed: KeyCombina
         if let Some(command) = palette.cursor.key().or(found.first()) {
             return command_given(model, *command);
         }
-        model.say(format!("no command {:?}", palette.line.text()));
+        model.say(format!("there is no command {:?}", palette.line.text()));
         return Vec::new();
     }
     if pressed == key!(up) || pressed == key!(ctrl - p) {
@@ -318,6 +319,7 @@ fn line_key(model: &mut Model, mut edit: Box<LineEdit>, pressed: KeyCombination)
     }
     if pressed == key!(enter) {
         return match edit.purpose {
+            Purpose::NoFilter => Vec::new(),
             Purpose::Filter(pane) => {
                 panes::filter_entered(model, pane);
                 Vec::new()
@@ -358,6 +360,9 @@ fn line_changed(model: &mut Model) {
 pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
     if let Err(Refusal(words)) = availability(model, command) {
         model.say(format!("{}: {words}", command.short()));
+        if command == Command::Filter {
+            model.layer = Some(Layer::line(Purpose::NoFilter, ""));
+        }
         return Vec::new();
     }
     match command {
@@ -378,9 +383,8 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
             if model.focus == PaneId::Pipeline {
                 effects = panes::pipeline::command(model, Command::Open);
             }
-            let line = super::input::Line::new(&panes::filter(model, model.focus));
-            let purpose = Purpose::Filter(model.focus);
-            effects.extend(layer(model, Layer::Line(Box::new(LineEdit { purpose, line }))));
+            let written = panes::filter(model, model.focus);
+            effects.extend(layer(model, Layer::line(Purpose::Filter(model.focus), &written)));
             effects
         }
         Command::Back => back(model),
@@ -470,7 +474,7 @@ fn step_ring(model: &mut Model, by: usize) -> Vec<Effect> {
     }
 }
 
-/// First what is nearest: the notice, then what the pane has to clear, then the way here.
+/// `Esc`: clears the notice, then the pane's filter, then returns to the previous pane.
 fn back(model: &mut Model) -> Vec<Effect> {
     if model.notices.dismiss() || panes::clear(model) {
         return Vec::new();

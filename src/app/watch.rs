@@ -1,5 +1,5 @@
-//! Whose statistics are asked for: exactly the rows on the screen, once they stay there for a moment.
-//! Asks per host and only when that host's set has changed.
+//! Selects the containers whose statistics are requested: the rows on the screen, once they have been there for a moment.
+//! Sends one request per host, and only if that host's set has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const SETTLE: Duration = Duration::from_millis(150);
 
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    /// What each host was last asked for.
+    /// The last request to each host.
     asked: BTreeMap<HostName, BTreeSet<ContainerId>>,
     /// What is on the screen, and since when.
     shown: BTreeMap<HostName, BTreeSet<ContainerId>>,
@@ -22,7 +22,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Do statistics of this one come in?
+    /// Whether statistics of this container are requested.
     #[must_use]
     pub fn is_asked(&self, key: &ContainerKey) -> bool {
         self.asked.get(&key.host).is_some_and(|ids| ids.contains(&key.id))
@@ -33,6 +33,18 @@ impl Watch {
     pub fn due(&self) -> Option<Duration> {
         self.changed
     }
+}
+
+/// Nobody sees the rows for a while: their statistics are asked for no more. The next `settle` asks anew.
+#[must_use]
+pub fn withdraw(model: &mut Model) -> Vec<Order> {
+    let watch = std::mem::take(&mut model.watch);
+    let asked = watch.asked.into_iter().filter(|(_, ids)| !ids.is_empty());
+    let empty = |(host, _)| Order::Watch {
+        host,
+        ids: Vec::new(),
+    };
+    asked.map(empty).collect()
 }
 
 /// Asks for what has been on the screen for long enough. The first time at once.

@@ -1,5 +1,5 @@
-//! What may be typed on the command line.
-//! Only says what was typed; what it means is decided by the command's own file.
+//! The command line: subcommands, arguments and their help texts.
+//! Parses only; what a command does is in its own file.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ use crate::release::subject::Subject;
 #[derive(Debug, Parser)]
 #[command(name = "pilothouse", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// Read this configuration instead of the user's
+    /// Use this configuration file instead of the default one
     #[arg(short, long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Only these hosts of the configuration (may be given several times)
+    /// Use only this host of the configuration (repeatable)
     #[arg(long = "host", global = true, value_name = "NAME", value_parser = HostName::parse)]
     pub hosts: Vec<HostName>,
     /// Send no request that changes anything: no start, stop, exec, build or deploy
@@ -30,12 +30,12 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed, everything as before · 2 usage or configuration · \
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed, everything is as before · 2 usage or configuration · \
 3 a host could not be reached · 4 locked by somebody else · 5 needs a human · 130 interrupted";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// The control room on a simulated fleet: needs nothing, harms nothing
+    /// Open the control room on a simulated fleet; needs no Docker and changes nothing
     Demo,
     /// Check the configuration and whether every host answers
     Check(Output),
@@ -43,46 +43,55 @@ pub enum Command {
     Hosts(Output),
     /// List the containers of all hosts
     Ps(Ps),
-    /// Show logs of containers or services, merged by time
+    /// Show the logs of containers or services, merged by time
     Logs(Logs),
     /// Build a service's image on its build host
     Build(BuildArgs),
     /// Run a service's tests in containers of its image
     Test(ImageArgs),
-    /// Push a service's image to its registry, or give another tag to one that is there
+    /// Push a service's image to its registry, or add a tag to an image that is already there
     Push(PushArgs),
-    /// Put a release of a service on its hosts
+    /// Deploy a release of a service to its hosts
     Deploy(ImageArgs),
-    /// Build, test, push and deploy a service, as its `pipeline` says
+    /// Run a service's pipeline: build, test, push and deploy
     Pipeline(PipelineArgs),
-    /// Ship to one environment of a service exactly the image that runs in another now
+    /// Deploy the exact image that runs in one environment of a service to another
     Promote(PromoteArgs),
-    /// Go back to the release before, or to a named one
+    /// Go back to the previous release, or to a given one
     Rollback(RollbackArgs),
-    /// Make what runs today a service's first release, without touching it: from then on it is deployed over and gone
-    /// back to like any other
+    /// Register running containers as a service's first release, without changing them
+    ///
+    /// Later deploys replace it, and rollbacks can return to it.
     Adopt(AdoptArgs),
     /// List runs, or show one
     Runs(Runs),
-    /// What was done to services, by the ledgers on their hosts: the same from every machine. Where a prune took the container
-    /// of a ledger it is made again to read it, and never started; not with --read-only
+    /// Show the history of services from the ledgers on their hosts
+    ///
+    /// The result is the same on every machine. If a prune removed a ledger's container, it is created again to read the ledger,
+    /// and never started; not with --read-only.
     History(History),
-    /// Follow a run until it ends; exits with its code
+    /// Follow a run until it ends; exits with the run's exit code
     Follow(Follow),
-    /// Ask a run to stop and undo what it did; a second time: to stop where it is. What does not end within 20 s of being
-    /// asked is given up. Only who started a run may, or root
+    /// Ask a run to stop and undo its changes
+    ///
+    /// A second request stops it without undoing the rest. A step that does not end within 20 s of the request is abandoned.
+    /// Allowed for the user who started the run and for root.
     Cancel(Cancel),
-    /// Let a run go on that waits for a person, or not; only who started it may, or root
+    /// Approve or deny a run that waits for approval
+    ///
+    /// Allowed for the user who started the run and for root.
     Approve(Approve),
-    /// Finish or revert what a dead run left; only who started it may, or root
+    /// Finish or revert a run whose process died
+    ///
+    /// Allowed for the user who started the run and for root.
     Recover(Recover),
-    /// Take away a service's lock that nobody holds any more
+    /// Remove a service's lock if its holder is gone
     Unlock(Unlock),
-    /// Start runs when a forge's web hook says that somebody pushed
+    /// Receive push webhooks from a forge and start runs
     Listen(Listen),
-    /// List every key and command
+    /// List all keys and commands
     Keys(Output),
-    /// Print completions for a shell
+    /// Print the completion script for a shell
     Completions {
         /// bash, zsh, fish, …
         shell: Shell,
@@ -106,18 +115,18 @@ pub enum Command {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Output {
-    /// Print JSON, one document
+    /// Print one JSON document
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Debug, Args)]
 pub struct Ps {
-    /// Also what is not running
+    /// Include containers that are not running
     #[arg(short, long)]
     pub all: bool,
-    /// Only containers in whose name, image, host or service all these words are found, in upper or lower case; a leading
-    /// `!` inverts. With --json a service of which no container is listed has a row of its own, with its state
+    /// Show only containers whose name, image, host or service contains all these words, ignoring case; a leading `!`
+    /// inverts the filter. With --json, a service without listed containers gets a row of its own with its state
     pub filter: Option<String>,
     #[command(flatten)]
     pub output: Output,
@@ -125,57 +134,57 @@ pub struct Ps {
 
 #[derive(Debug, Args)]
 pub struct Logs {
-    /// Containers (name or id, `host/name` where it is on several) or services
+    /// Containers (name or id; `host/name` if the name is on several hosts) or services
     #[arg(required = true, value_name = "TARGET")]
     pub targets: Vec<String>,
-    /// Go on with what is written from now on
+    /// Keep printing new lines
     #[arg(short, long)]
     pub follow: bool,
-    /// So many last lines of each container
+    /// Number of last lines to show of each container
     #[arg(short = 'n', long, default_value_t = 100, conflicts_with_all = ["since", "all"])]
     pub tail: u32,
-    /// Only what is younger: `90s`, `15m`, `2h`
+    /// Show only lines that are newer than this: `90s`, `15m`, `2h`
     #[arg(long, value_parser = duration, conflicts_with = "all")]
     pub since: Option<Duration>,
-    /// All there is
+    /// Show all lines
     #[arg(long)]
     pub all: bool,
-    /// Begin every line with its time
+    /// Show the time of each line
     #[arg(short, long)]
     pub timestamps: bool,
     #[command(flatten)]
     pub output: Output,
 }
 
-/// What is meant: a service, in one of its environments or without.
+/// The service, with or without an environment.
 #[derive(Debug, Args)]
 pub struct Target {
-    /// A service of the configuration; with its environment `shop.staging`
+    /// A service of the configuration; `shop.staging` for one of its environments
     #[arg(value_name = "SERVICE", value_parser = Subject::parse)]
     pub service: Subject,
-    /// The service's environment, if it is not said with the service
+    /// The service's environment, if not given as `shop.staging`
     #[arg(long = "env", value_name = "NAME")]
     pub environment: Option<String>,
 }
 
-/// Which image is meant.
+/// The image to use.
 #[derive(Debug, Args)]
 pub struct Image {
-    /// The image's tag instead of the last build's
+    /// Use the image with this tag instead of the last build
     #[arg(long, conflicts_with = "image")]
     pub tag: Option<String>,
-    /// The image: a reference, an id, or `repo@sha256:…`
+    /// Use this image: a reference, an id, or `repo@sha256:…`
     #[arg(long)]
     pub image: Option<String>,
 }
 
-/// What is built.
+/// What to build.
 #[derive(Debug, Default, Args)]
 pub struct Built {
-    /// Build exactly this commit, branch or tag, whatever the work tree holds
+    /// Build this commit, branch or tag instead of the work tree
     #[arg(long, value_name = "REVISION")]
     pub revision: Option<String>,
-    /// Also every service that says `after = [SERVICE]`, each behind what it stands on
+    /// Also build every service with `after = [SERVICE]`, each after the services it depends on
     #[arg(long)]
     pub with_dependants: bool,
 }
@@ -190,7 +199,7 @@ pub struct BuildArgs {
     pub how: HowToRun,
 }
 
-/// Of a run that takes an image as it is.
+/// Arguments of a run that uses an existing image.
 #[derive(Debug, Args)]
 pub struct ImageArgs {
     #[command(flatten)]
@@ -218,10 +227,10 @@ pub struct PushArgs {
     /// A service of the configuration
     #[arg(value_parser = ServiceName::parse)]
     pub service: ServiceName,
-    /// The image instead of the last build's: a tag, an id, a reference, or `repo@sha256:…`
+    /// Push this image instead of the last build: a tag, an id, a reference, or `repo@sha256:…`
     #[arg(long)]
     pub image: Option<String>,
-    /// Under this tag instead of its own (may be given several times)
+    /// Push under this tag instead of the image's own (repeatable)
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
     #[command(flatten)]
@@ -233,9 +242,9 @@ pub struct PromoteArgs {
     /// A service of the configuration
     #[arg(value_parser = ServiceName::parse)]
     pub service: ServiceName,
-    /// The environment whose image is taken; the service's own name means the service without one
+    /// The environment whose image is deployed; the service's own name means the service without an environment
     pub from: String,
-    /// The environment that it is shipped to
+    /// The environment to deploy to
     pub to: String,
     #[command(flatten)]
     pub how: HowToRun,
@@ -245,10 +254,10 @@ pub struct PromoteArgs {
 pub struct RollbackArgs {
     #[command(flatten)]
     pub target: Target,
-    /// The release to go back to: `r41`
+    /// The release to go back to, such as `r41`
     #[arg(long, value_parser = release)]
     pub to: Option<ReleaseNumber>,
-    /// List the releases that the hosts know of, who put them there and where they are kept, and do nothing
+    /// List the releases recorded on the hosts, who deployed them and where they are retained; change nothing
     #[arg(long, conflicts_with_all = ["to", "yes", "confirm", "detach", "wait", "reason"])]
     pub list: bool,
     #[command(flatten)]
@@ -259,8 +268,8 @@ pub struct RollbackArgs {
 pub struct AdoptArgs {
     #[command(flatten)]
     pub target: Target,
-    /// What runs today (may be given several times): a container's name, the same on every host of the service; `host/name`
-    /// for one host; or a compose file, whose service of this name or image is looked for by Compose's labels
+    /// What runs now (repeatable): a container name, the same on every host of the service; `host/name` for one host; or
+    /// a compose file, whose containers for the service of this name or image are found by Compose's labels
     #[arg(long, required = true, value_name = "CONTAINER|compose.yaml", value_parser = found)]
     pub from: Vec<Found>,
     #[command(flatten)]
@@ -272,19 +281,19 @@ pub struct HowToRun {
     /// Why, for the history
     #[arg(long)]
     pub reason: Option<String>,
-    /// Print what would be done and do nothing
+    /// Print the plan and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
-    /// Do not ask, also where it builds, tests, pushes or releases on a protected host: the service's name, once more
-    /// (`shop.staging` in an environment, `'base shop'` where both do)
+    /// Do not ask for confirmation, also if the run builds, tests, pushes or deploys on a protected host. Repeat the service's
+    /// name (`shop.staging` for an environment, `'base shop'` if both services do)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Option<String>,
     #[command(flatten)]
     pub patience: Patience,
-    /// Return once the run has begun, and print its id
+    /// Print the run's id and return once it has begun
     #[arg(long)]
     pub detach: bool,
     #[command(flatten)]
@@ -293,10 +302,10 @@ pub struct HowToRun {
 
 #[derive(Debug, Args)]
 pub struct Runs {
-    /// Show this run
+    /// Show only this run
     #[arg(value_parser = RunId::parse)]
     pub id: Option<RunId>,
-    /// Only runs of this service, in whatever environment; `shop.staging` for one of them
+    /// Only runs of this service, in any environment; `shop.staging` for one of them
     #[arg(long, value_name = "SERVICE", value_parser = Subject::parse, conflicts_with = "id")]
     pub service: Option<Subject>,
     /// Only runs in this environment
@@ -310,10 +319,10 @@ pub struct Runs {
 
 #[derive(Debug, Args)]
 pub struct History {
-    /// Only of this service, in whatever environment; `shop.staging` for one of them
+    /// Only this service, in any environment; `shop.staging` for one of them
     #[arg(value_name = "SERVICE", value_parser = Subject::parse)]
     pub service: Option<Subject>,
-    /// Only in this environment
+    /// Only this environment
     #[arg(long = "env", value_name = "NAME")]
     pub environment: Option<String>,
     #[command(flatten)]
@@ -324,7 +333,7 @@ pub struct History {
 
 #[derive(Debug, Args)]
 pub struct Follow {
-    /// The run
+    /// The id of the run
     #[arg(value_parser = RunId::parse)]
     pub id: RunId,
     #[command(flatten)]
@@ -333,7 +342,7 @@ pub struct Follow {
 
 #[derive(Debug, Args)]
 pub struct Cancel {
-    /// The run
+    /// The id of the run
     #[arg(value_parser = RunId::parse)]
     pub id: RunId,
     #[command(flatten)]
@@ -342,16 +351,16 @@ pub struct Cancel {
 
 #[derive(Debug, Args)]
 pub struct Approve {
-    /// The run, as `pilothouse runs` names it
+    /// The id of the run, as in `pilothouse runs`
     #[arg(value_parser = RunId::parse)]
     pub id: RunId,
-    /// The stage, where several wait
+    /// The stage, if several are waiting
     #[arg(long)]
     pub stage: Option<String>,
-    /// Say no: the stage fails, and what the run changed is taken back
+    /// Deny: the stage fails and the run undoes its changes
     #[arg(long)]
     pub deny: bool,
-    /// Why; it stays in the run's journal
+    /// Why, for the run's journal
     #[arg(long)]
     pub reason: Option<String>,
     #[command(flatten)]
@@ -360,10 +369,10 @@ pub struct Approve {
 
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// The run; all dead ones without it, one after the other: the worst result gives the exit code
+    /// The run; default: all dead runs, one after the other, and the exit code is that of the worst result
     #[arg(value_parser = RunId::parse)]
     pub id: Option<RunId>,
-    /// Where a host of it is protected: the service's name (`shop.staging` in an environment; may be given several times)
+    /// Required if one of its hosts is protected: the service's name (`shop.staging` for an environment; repeatable)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Vec<String>,
     #[command(flatten)]
@@ -377,7 +386,7 @@ pub struct Unlock {
     /// Why, for the history
     #[arg(long)]
     pub reason: String,
-    /// Where a host of it is protected: the service's name, once more (`shop.staging` in an environment)
+    /// Required if one of its hosts is protected: repeat the service's name (`shop.staging` for an environment)
     #[arg(long, value_name = "SERVICE")]
     pub confirm: Option<String>,
     #[command(flatten)]
@@ -386,23 +395,23 @@ pub struct Unlock {
 
 #[derive(Debug, Args)]
 pub struct Listen {
-    /// Listen here instead of `[listen] address`; POST /hook takes web hooks, GET /health tells counts
+    /// Listen on this address instead of `[listen] address`; POST /hook receives webhooks, GET /health returns counters
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub address: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Patience {
-    /// Wait so long at most for another run of the service: `15m`; at a terminal it waits its turn anyway
-    #[arg(long, value_name = "SPAN", value_parser = duration, conflicts_with = "no_wait")]
+    /// Wait at most this long for another run of the service: `15m`. Default at a terminal: wait without a limit
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "no_wait")]
     pub wait: Option<Duration>,
-    /// Exit with 4 while another run of the service is under way; without a terminal so unless --wait is said
+    /// Exit with 4 if another run of the service is in progress; the default without a terminal, unless --wait is given
     #[arg(long)]
     pub no_wait: bool,
 }
 
 impl Patience {
-    /// `at_terminal`: a person is there who sees that it waits.
+    /// `at_terminal`: a person can see that it waits.
     #[must_use]
     pub fn waits(&self, at_terminal: bool) -> Wait {
         match (self.wait, self.no_wait || !at_terminal) {
@@ -416,8 +425,8 @@ impl Patience {
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text
         .parse()
-        .map_err(|_error| format!("{text:?} is no span of time; try `90s`, `15m` or `2h`"))?;
-    Duration::try_from(span).map_err(|_negative| "a time span can't be negative".to_owned())
+        .map_err(|_error| format!("{text:?} is not a duration; try `90s`, `15m` or `2h`"))?;
+    Duration::try_from(span).map_err(|_negative| "a duration can't be negative".to_owned())
 }
 
 fn found(text: &str) -> Result<Found, String> {
@@ -434,7 +443,7 @@ fn found(text: &str) -> Result<Found, String> {
         None => (None, text),
     };
     if name.is_empty() || name.contains('/') {
-        return Err("a container is written `name` or `host/name`".to_owned());
+        return Err("a container is given as `name` or `host/name`".to_owned());
     }
     Ok(Found::Container {
         host,
@@ -447,5 +456,5 @@ fn release(text: &str) -> Result<ReleaseNumber, String> {
         .unwrap_or(text)
         .parse()
         .map(ReleaseNumber)
-        .map_err(|error| format!("{error}; a release is written `r41`"))
+        .map_err(|error| format!("{error}; a release is given as `r41`"))
 }

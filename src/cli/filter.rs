@@ -1,5 +1,5 @@
-//! Which runs are listed: since when, by whom, with what result, of what kind, on which hosts.
-//! Says whether one is wanted; where they come from is the command's own file.
+//! Filters of `runs` and `history`: by time, person, result, kind and host.
+//! Decides only whether an entry matches; reading the entries is up to the command.
 
 use std::time::Duration;
 
@@ -19,21 +19,21 @@ use crate::release::subject::Subject;
 use crate::runs::seen::history::{Chapter, Deed};
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Which ones (`--host NAME` says on which hosts)")]
+#[command(next_help_heading = "Filters (and `--host NAME`)")]
 pub struct Filter {
-    /// Only what began since then: `2h`, `7d`, `2026-11-20`, `2026-11-20T14:30`, by this machine's clock and zone
+    /// Only entries that began after this: `2h`, `7d`, `2026-11-20`, `2026-11-20T14:30`, in this machine's time zone
     #[arg(long, value_name = "WHEN", value_parser = since)]
     pub since: Option<Since>,
-    /// Only what this person did
+    /// Only entries of this person
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,
-    /// Only what ended, or did not end, so
+    /// Only entries with this result or state
     #[arg(long, value_enum)]
     pub result: Option<Ending>,
-    /// Only of this kind
+    /// Only entries of this kind
     #[arg(long, value_enum)]
     pub kind: Option<Kind>,
-    /// So many at most, the newest
+    /// Show at most this many, newest first
     #[arg(short = 'n', long, default_value_t = 100)]
     pub limit: usize,
 }
@@ -47,7 +47,7 @@ pub enum Since {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Ending {
     Done,
-    /// Undone wholly: it failed, or was cancelled
+    /// Failed or cancelled, with all changes undone
     Reverted,
     Cancelled,
     NeedsHuman,
@@ -64,7 +64,7 @@ pub enum Kind {
     Rollback,
     Adopt,
     Pipeline,
-    /// A lock that was taken away by hand; only in the history
+    /// A lock that was removed by hand; only in `history`
     Unlock,
 }
 
@@ -84,8 +84,8 @@ impl Filter {
             Since::At(moment) => moment,
         });
         if since.is_some_and(|since| since > now) {
-            let fault = Fault::new("list what began since then", "that moment is still to come");
-            out::fault(&fault.hint("`--since 2h`, or a day that has begun"));
+            let fault = Fault::new("list what began since then", "that time is in the future");
+            out::fault(&fault.hint("`--since 2h`, or a date that is not in the future"));
             return Err(Exit::Usage);
         }
         Ok(Wanted {
@@ -175,7 +175,8 @@ fn kind(kind: RunKind) -> Kind {
 }
 
 fn since(text: &str) -> Result<Since, String> {
-    let wrong = || format!("{text:?} is no moment; try `2h`, `7d`, `2026-11-20` or `2026-11-20T14:30`");
+    let wrong =
+        || format!("{text:?} is not a point in time; try `2h`, `7d`, `2026-11-20` or `2026-11-20T14:30`");
     let stamp = |moment: Timestamp| {
         let nanos = i64::try_from(moment.as_nanosecond());
         nanos.map(|nanos| Since::At(Stamp(nanos))).map_err(|_far| wrong())

@@ -1,4 +1,4 @@
-//! The demo's private folder: made for one process, gone with it; what a killed one left is swept at the next start.
+//! The private folder of the demo: created for one process and removed with it; leftovers are removed at the next start.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,5 +1,5 @@
-//! `history`: what was done to a service, by the ledgers on its hosts.
-//! A host that does not answer hides nothing of the others: it is named on stderr and in the exit code.
+//! `history`: what was done to a service, from the ledgers on its hosts.
+//! A host that does not answer does not hide the others: it is reported on stderr and in the exit code.
 
 use super::args::History;
 use super::filter::is_of;
@@ -72,11 +72,10 @@ fn places(setup: &Setup, asked: &History) -> Result<Vec<Subject>, Fault> {
             || "show a history".to_owned(),
             |subject| format!("show the history of {subject}"),
         );
-        return Err(Fault::new(
-            what,
-            "nothing of that name is deployed anywhere by this configuration",
-        )
-        .hint("ledgers are of what is deployed; `pilothouse runs` lists builds and tests"));
+        return Err(
+            Fault::new(what, "this configuration deploys nothing of that name")
+                .hint("ledgers record deployments only; `pilothouse runs` lists builds and tests"),
+        );
     }
     Ok(found)
 }

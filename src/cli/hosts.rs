@@ -1,4 +1,4 @@
-//! `pilothouse hosts` and `pilothouse check`: what each host says of itself, and whether it answers.
+//! `pilothouse hosts` and `pilothouse check`: the engine of each host, and whether it answers.
 
 use serde::Serialize;
 
@@ -6,6 +6,7 @@ use super::args::Output;
 use super::out::{self, Exit};
 use super::reach::{self, Answer};
 use super::setup::Setup;
+use crate::config::Service;
 use crate::domain::fault::Fault;
 use crate::domain::host::Engine;
 
@@ -102,14 +103,42 @@ pub(super) async fn check(setup: &Setup, output: Output) -> Exit {
                     engine.version,
                     engine.api,
                     seen.containers.len()
-                )
+                ) + &unknown_info(engine)
             }
             Err(fault) => fault.why.clone(),
         };
         out::line(&format!("host           {}  {verdict}", answer.host.name));
     }
     say_twins(&answers);
-    reach::say_missing(&answers)
+    let contexts = say_contexts(&setup.config.services);
+    match reach::say_missing(&answers) {
+        Exit::Done if !contexts => Exit::Failed,
+        exit => exit,
+    }
+}
+
+/// Folders to build from that are not there; false if there is one.
+fn say_contexts(services: &[Service]) -> bool {
+    let builds = services
+        .iter()
+        .filter_map(|service| Some((service, service.build.as_ref()?)));
+    let mut all = true;
+    for (service, build) in builds.filter(|(_, build)| !build.context.is_dir()) {
+        all = false;
+        out::words(&format!(
+            "{}: its build context is no folder here: {}",
+            service.name,
+            build.context.display()
+        ));
+    }
+    all
+}
+
+fn unknown_info(engine: &Engine) -> String {
+    let why = engine.info_unknown.as_ref();
+    why.map_or_else(String::new, |why| {
+        format!(", runs are refused there: GET /info: {why}")
+    })
 }
 
 /// Two hosts that are one daemon would be deployed to twice.
@@ -119,7 +148,7 @@ fn say_twins(answers: &[Answer]) {
         let Ok(seen_there) = &answer.result else { continue };
         let id = seen_there.daemon.engine().daemon_id.as_str();
         match seen.iter().find(|(other, _)| *other == id && !id.is_empty()) {
-            Some((_, first)) => out::words(&format!("{} and {first} are one daemon", answer.host.name)),
+            Some((_, first)) => out::words(&format!("{} and {first} are the same daemon", answer.host.name)),
             None => seen.push((id, answer.host.name.as_str())),
         }
     }

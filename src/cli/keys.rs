@@ -1,4 +1,4 @@
-//! `keys`, `completions`, `man`: what can be typed, printed from the same tables that the program itself reads.
+//! `keys`, `completions`, `man`: generated from the tables that the program itself uses.
 
 use std::io::{self, Write};
 

@@ -1,5 +1,5 @@
-//! `listen`: the door for web hooks, open until this process is told to end.
-//! Started runs go to stdout, one line each; everything else is words.
+//! `listen`: receives webhooks until this process is told to end.
+//! Started runs are printed on stdout, one line each; everything else on stderr.
 
 use std::sync::Arc;
 
@@ -23,14 +23,14 @@ pub(super) async fn listen(setup: Setup, asked: &Listen) -> Exit {
 }
 
 async fn open(setup: &Setup, asked: &Listen) -> Result<Listener, Fault> {
-    setup.may_change("listen for web hooks")?;
+    setup.may_change("listen for webhooks")?;
     let mut config = setup.config.clone();
     if let Some(address) = asked.address {
         config.listen.address = address;
     }
     if !config.listen.address.ip().is_loopback() {
         out::words(&format!(
-            "{} is no loopback address: this is plain HTTP, and GitLab's token would travel in it readably; \
+            "{} is not a loopback address: this is plain HTTP, and GitLab's token would be sent unencrypted; \
              put a proxy with TLS before it",
             config.listen.address
         ));
@@ -57,7 +57,7 @@ async fn served(listener: Listener) -> Exit {
         ]
         .map(signal);
         let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = ends else {
-            out::words("could not listen for signals: only SIGKILL ends this");
+            out::words("could not listen for signals: only SIGKILL stops this process");
             return;
         };
         tokio::select! {
@@ -74,6 +74,6 @@ async fn served(listener: Listener) -> Exit {
         out::words(&format!("  {line}"));
     }
     listener.serve(stop).await;
-    out::words("no longer listening; runs that were started go on");
+    out::words("no longer listening; runs already started continue");
     Exit::Done
 }

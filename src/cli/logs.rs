@@ -1,5 +1,5 @@
 //! `pilothouse logs`: lines of any containers on any hosts, merged by time.
-//! Their own output goes to stdout and stderr as it did there; what had to be skipped is said.
+//! Stdout and stderr of the containers go to stdout and stderr; skipped lines are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,18 +36,20 @@ struct Line<'a> {
 
 pub(super) async fn logs(setup: &Setup, asked: &Logs) -> Exit {
     let answers = reach::everything(&setup.config.hosts, setup.access).await;
-    let missing = reach::say_missing(&answers);
-    let targets = match resolve(&asked.targets, &answers) {
-        Ok(targets) => targets,
-        Err(fault) => {
-            out::fault(&fault);
-            return if missing == Exit::Done {
-                Exit::Usage
-            } else {
-                missing
-            };
-        }
+    let (targets, unknown) = resolve(&asked.targets, &answers);
+    let missing = match (reach::say_missing(&answers), unknown.as_slice()) {
+        // No host that is missing can have it.
+        (Exit::Done, [_, ..]) => Exit::Usage,
+        (missing, _) => missing,
     };
+    for word in &unknown {
+        let why = "no container or service has this name on the hosts that answer";
+        let fault = Fault::new(format!("find {word:?}"), why);
+        out::fault(&fault.hint("`pilothouse ps --all` lists them"));
+    }
+    if targets.is_empty() {
+        return missing;
+    }
     let names: BTreeMap<ContainerKey, String> = targets
         .iter()
         .map(|target| {
@@ -142,10 +144,10 @@ fn one(line: &LogLine, names: &BTreeMap<ContainerKey, String>, asked: &Logs) -> 
 }
 
 /// Each word is a container's name, an id or its beginning, `host/name`, or a service (in all its environments, or `shop.staging`);
-/// all that it fits are meant.
-fn resolve(words: &[String], answers: &[Answer]) -> Result<Vec<Target>, Fault> {
+/// all that it fits are meant. Also the words that fit nothing.
+fn resolve<'w>(words: &'w [String], answers: &[Answer]) -> (Vec<Target>, Vec<&'w str>) {
     let mut seen = BTreeSet::new();
-    let mut targets = Vec::new();
+    let (mut targets, mut unknown) = (Vec::new(), Vec::new());
     for word in words {
         let mut fits = 0;
         for (daemon, container) in answers
@@ -171,14 +173,10 @@ fn resolve(words: &[String], answers: &[Answer]) -> Result<Vec<Target>, Fault> {
             }
         }
         if fits == 0 {
-            return Err(Fault::new(
-                format!("find {word:?}"),
-                "no container or service is called so on the hosts that answer",
-            )
-            .hint("`pilothouse ps --all` lists them"));
+            unknown.push(word.as_str());
         }
     }
-    Ok(targets)
+    (targets, unknown)
 }
 
 fn means(word: &str, host: &HostName, container: &Container) -> bool {

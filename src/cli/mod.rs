@@ -1,5 +1,5 @@
-//! The command line: what may be typed, and the commands that need no screen.
-//! Data goes to stdout, words to stderr; the exit code says how it went.
+//! The command line: arguments, and the commands that need no screen.
+//! Data goes to stdout, messages to stderr; the exit code tells the result.
 
 pub mod args;
 pub mod out;
@@ -11,6 +11,7 @@ mod logs;
 mod plan;
 mod room;
 mod folder;
+mod past;
 mod target;
 mod releases;
 mod run;
@@ -83,6 +84,9 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
     let Some(command) = command else {
         return room::open(setup).await;
     };
+    if let Err(exit) = say_lacking(&setup, &command) {
+        return exit;
+    }
     match command {
         Command::Check(output) => hosts::check(&setup, output).await,
         Command::Hosts(output) => hosts::hosts(&setup, output).await,
@@ -112,6 +116,20 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         | Command::Runner { .. }
         | Command::Ssh { .. } => Exit::Usage,
     }
+}
+
+/// What cannot be kept on disk stops only those that begin runs or read them.
+fn say_lacking(setup: &Setup, command: &Command) -> Result<(), Exit> {
+    let only_asks_hosts = matches!(
+        command,
+        Command::Check(_) | Command::Hosts(_) | Command::Ps(_) | Command::Logs(_) | Command::History(_)
+    );
+    if let (false, Err(fault)) = (only_asks_hosts, setup.state.usable()) {
+        out::fault(&fault);
+        return Err(Exit::Usage);
+    }
+    setup.lacking.iter().for_each(out::fault);
+    Ok(())
 }
 
 /// A run of its own: it logs beside its journal, and goes on without a log if it must.

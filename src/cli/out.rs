@@ -1,5 +1,5 @@
-//! Writing for people and for programs: aligned tables, JSON documents, words.
-//! A reader that went away (`| head`) ends the program quietly, not with a panic.
+//! Output for people and programs: aligned tables, JSON documents, messages.
+//! A closed pipe (`| head`) ends the program quietly.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -7,53 +7,14 @@ use std::process::ExitCode;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+pub use crate::domain::exit::Exit;
 use crate::domain::fault::Fault;
 use crate::domain::units::Stamp;
 use crate::ui::ansi;
 
-/// How the program ended; `--help` has the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    Done,
-    /// Failed, and everything is as before.
-    Failed,
-    /// Usage or configuration.
-    Usage,
-    /// A host could not be reached; what the others said was printed.
-    Unreachable,
-    /// Locked by somebody else.
-    Locked,
-    NeedsHuman,
-    Interrupted,
-}
-
-impl Exit {
-    /// What a runner wrote into its journal as it closed.
-    #[must_use]
-    pub fn of_run(code: u8) -> Self {
-        match code {
-            0 => Self::Done,
-            1 => Self::Failed,
-            2 => Self::Usage,
-            3 => Self::Unreachable,
-            4 => Self::Locked,
-            130 => Self::Interrupted,
-            _ => Self::NeedsHuman,
-        }
-    }
-}
-
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Unreachable => 3,
-            Exit::Locked => 4,
-            Exit::NeedsHuman => 5,
-            Exit::Interrupted => 130,
-        })
+        Self::from(u8::from(exit))
     }
 }
 

@@ -1,5 +1,5 @@
-//! A plan in words, and the question that follows it.
-//! Without a terminal nothing is asked: what was not said on the command line is not assumed.
+//! A plan in words, and its confirmation.
+//! Without a terminal nothing is asked, and missing options are not assumed.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -45,7 +45,7 @@ pub(super) fn print(plan: &PlanView) {
     if plan.request.dependants.is_empty() && !plan.dependants.is_empty() {
         let names: Vec<&str> = plan.dependants.iter().map(ServiceName::as_str).collect();
         out::line(&format!(
-            "  {:<9}{}: --with-dependants has a {word} of each behind this one",
+            "  {:<9}{}: --with-dependants also does a {word} of each afterwards",
             "on it",
             names.join(", ")
         ));
@@ -88,7 +88,7 @@ pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
         return typed(service, &protected, how.confirm.as_deref());
     }
     if !is_somebody_there() {
-        return Answer::NotAsked("say --yes where nobody can be asked".to_owned());
+        return Answer::NotAsked("without a terminal, use --yes".to_owned());
     }
     let question = format!("{} {}? Type yes: ", plan.request.word(), plan.request.subject());
     answered(&question, &["y", "yes"])
@@ -97,11 +97,11 @@ pub(super) fn confirm(plan: &PlanView, how: &HowToRun) -> Answer {
 /// The name, typed where a host is protected. `other`: what `--confirm` says instead.
 pub(super) fn typed(word: &str, protected: &[&str], other: Option<&str>) -> Answer {
     if let Some(other) = other {
-        return Answer::NotAsked(format!("--confirm says {other:?}, the service is {word:?}"));
+        return Answer::NotAsked(format!("--confirm is {other:?}, but the service is {word:?}"));
     }
     let names = protected.join(", ");
     if !is_somebody_there() {
-        return Answer::NotAsked(format!("{names} is protected: say --confirm {}", quoted(word)));
+        return Answer::NotAsked(format!("{names} is protected: use --confirm {}", quoted(word)));
     }
     answered(&format!("{names} is protected. Type {word}: "), &[word])
 }

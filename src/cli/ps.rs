@@ -1,7 +1,6 @@
 //! `pilothouse ps`: the containers of all hosts in one list.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,6 +12,7 @@ use crate::app::filter::RowFilter;
 use crate::domain::container::{Container, Group, Health, State};
 use crate::domain::ids::HostName;
 use crate::domain::natural;
+use crate::domain::run::Silence;
 use crate::domain::units::{Stamp, short_span};
 use crate::hosts::Daemon;
 use crate::release::standing::{self, HostSeen, Judged, Part, Standing};
@@ -74,11 +74,8 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
         .iter()
         .filter_map(|answer| Some((&answer.host.name, &answer.result.as_ref().ok()?.containers)))
         .flat_map(|(host, containers)| containers.iter().map(move |container| (host, container)))
-        .filter(|(_, container)| asked.all || (container.state.is_running() && !container.is_housekeeping()))
-        .filter(|(host, container)| {
-            let service = group_name(&container.group());
-            filter.admits(&[host.as_str(), &container.name, &container.image, &service])
-        })
+        .filter(|(_, container)| asked.all || (container.state.is_up() && !container.is_housekeeping()))
+        .filter(|(host, container)| filter.admits_container(host, container))
         .collect();
     rows.sort_by(|(host, container), (other_host, other)| {
         let places = container
@@ -104,7 +101,7 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
                 }))
             })
             .collect();
-        let is_wanted = |group: &Group| filter.admits(&[&group_name(group)]);
+        let is_wanted = |group: &Group| filter.admits(&[&group.to_string()]);
         let others = judged
             .iter()
             .filter(|(group, _)| !groups.contains(*group) && is_wanted(group));
@@ -130,12 +127,12 @@ pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
     reach::say_missing(&answers)
 }
 
-/// Locks older than any lease are read: for how long nobody renews them, by run.
+/// Locks older than any lease are read: what is known of their holders, by run.
 async fn left(
     reached: &[Daemon],
     judged: &BTreeMap<Group, Judged>,
     seen: &[HostSeen<'_>],
-) -> BTreeMap<String, Duration> {
+) -> BTreeMap<String, Silence> {
     let all = seen
         .iter()
         .flat_map(|seen| seen.containers.iter().map(|container| (seen.host, *container)));
@@ -153,8 +150,8 @@ fn say_standings(judged: &BTreeMap<Group, Judged>) {
         | Standing::InProgress { .. }
         | Standing::Unknown { .. } = judged.standing
         {
-            let (name, word) = (group_name(group), judged.standing.word());
-            out::words(&format!("{name}: {word}, {}", judged.standing));
+            let word = judged.standing.word();
+            out::words(&format!("{group}: {word}, {}", judged.standing));
         }
     }
 }
@@ -173,9 +170,7 @@ fn cells(host: &HostName, container: &Container, part: Option<Part>, now: Stamp)
     };
     let health = match container.health {
         Health::Unchecked => "–",
-        Health::Starting => "starting",
-        Health::Healthy => "healthy",
-        Health::Unhealthy => "unhealthy",
+        checked => checked.word(),
     };
     [
         container.name.to_string(),
@@ -188,21 +183,6 @@ fn cells(host: &HostName, container: &Container, part: Option<Part>, now: Stamp)
             (Some(release), Some(part)) => format!("{release} {}", part.word()),
         },
         since.map_or_else(|| "–".to_owned(), |since| short_span(since.until(now))),
-        container.image.to_string(),
+        container.image_words().into_owned(),
     ]
-}
-
-fn group_name(group: &Group) -> String {
-    match group {
-        Group::Service {
-            name,
-            environment: None,
-        } => name.to_string(),
-        Group::Service {
-            name,
-            environment: Some(environment),
-        } => format!("{name}.{environment}"),
-        Group::Compose { project, service } => format!("{project} {service}"),
-        Group::None => String::new(),
-    }
 }

@@ -1,5 +1,5 @@
-//! All hosts of the configuration asked at once, for a command without a screen.
-//! A host that can't be reached hides nothing of the others: it is named on stderr and in the exit code.
+//! Connects to all configured hosts at once, for commands without a screen.
+//! An unreachable host does not hide the others: it is reported on stderr and in the exit code.
 
 use tokio::task::JoinSet;
 

@@ -1,5 +1,7 @@
-//! `recover` and `unlock`: what a run left is finished or taken back; a lock that nobody holds is taken away.
-//! A protected host wants the name said or typed, as the control room does.
+//! `recover` and `unlock`: finishes or undoes what a dead run left; removes a lock whose holder is gone.
+//! For a protected host the service's name must be given or typed, as in the control room.
+
+use std::time::Duration;
 
 use super::args::{Recover, Unlock};
 use super::out::{self, Exit};
@@ -11,7 +13,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::release::record::{Failure, FailureKind};
-use crate::runs::{self, Recovery, Unfinished};
+use crate::runs::{self, Recovery, Said, Unfinished};
 
 pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
     if let Err(fault) = setup.may_change("recover a run") {
@@ -43,7 +45,7 @@ pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
     };
     match &asked.id {
         Some(id) if found.is_empty() && missing.is_empty() => {
-            let why = "neither this machine nor a lock on the hosts knows it";
+            let why = "it is neither on this machine nor in a lock on the hosts";
             return failed(&Fault::new(format!("recover run {id}"), why));
         }
         None if found.is_empty() && missing.is_empty() => out::words("nothing to recover"),
@@ -83,6 +85,13 @@ fn is_ended(view: &RunView) -> bool {
     }
 }
 
+fn watching(what: &str, span: Duration) -> String {
+    let span = span.as_secs();
+    format!(
+        "{what}: the clocks do not tell how old its lock is: watching for {span} s whether anybody renews it"
+    )
+}
+
 /// How it ended, and as what it was seen last.
 async fn one(setup: &Setup, known: &Unfinished, confirm: &[String]) -> (Exit, Option<RunView>) {
     let word = known.subject.as_str();
@@ -92,17 +101,19 @@ async fn one(setup: &Setup, known: &Unfinished, confirm: &[String]) -> (Exit, Op
         return (exit, None);
     }
     let run = known.run.clone();
+    if let Some(span) = known.watched {
+        out::words(&watching(run.as_str(), span));
+    }
     match Box::pin(runs::recover(&setup.state, &setup.config, run, setup.access)).await {
         Ok(Recovery::Started(id)) => run::watch(setup, &id).await,
         Ok(Recovery::Unlocked { run, hosts }) => {
             let hosts: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
             out::words(&format!(
-                "run {run} had changed nothing yet: its locks on {} are gone",
+                "run {run} had changed nothing yet: removed its locks on {}",
                 hosts.join(", ")
             ));
             (Exit::Done, None)
         }
-        Ok(Recovery::Nothing) => (Exit::Done, None),
         Err(failure) => (refused(&failure), None),
     }
 }
@@ -140,7 +151,12 @@ pub(super) async fn unlock(setup: &Setup, asked: &Unlock) -> Exit {
     if let Err(exit) = is_confirmed(setup, (&word, hosts), said, asked.confirm.as_ref()) {
         return exit;
     }
-    match runs::unlock(&setup.config, &subject, (&asked.reason, &by), setup.access).await {
+    let said = Said {
+        reason: &asked.reason,
+        by: &by,
+        watching: &|span| out::words(&watching(&word, span)),
+    };
+    match runs::unlock(&setup.config, &subject, said, setup.access).await {
         Ok(unlocking) => {
             if asked.output.json {
                 out::json(&unlocking);
@@ -181,7 +197,7 @@ fn is_confirmed(
     match plan::typed(word, &protected, other.map(String::as_str)) {
         Answer::Yes => Ok(()),
         Answer::No => {
-            out::words("not confirmed: nothing was done");
+            out::words("not confirmed: nothing was changed");
             Err(Exit::Failed)
         }
         Answer::NotAsked(missing) => {
@@ -196,7 +212,9 @@ fn refused(failure: &Failure) -> Exit {
     match failure.kind {
         FailureKind::Unreachable => Exit::Unreachable,
         FailureKind::Locked => Exit::Locked,
-        FailureKind::Refused | FailureKind::Fenced | FailureKind::Interrupted => Exit::Failed,
+        FailureKind::Refused | FailureKind::Fenced | FailureKind::Interrupted | FailureKind::Abandoned => {
+            Exit::Failed
+        }
     }
 }
 

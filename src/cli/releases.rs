@@ -1,5 +1,5 @@
-//! `pilothouse rollback SERVICE --list`: every release that the hosts know of, the newest first.
-//! From ledgers and containers alone: the same from every machine.
+//! `pilothouse rollback SERVICE --list`: every release the hosts know of, newest first.
+//! From ledgers and containers alone, so the list is the same on every machine.
 
 use super::out::{self, Exit};
 use super::run;
@@ -41,7 +41,9 @@ pub(super) async fn list(setup: &Setup, request: &RunRequest, json: bool) -> Exi
     }
     // What the others know is told; what those know that did not answer may be more.
     for host in &plan.unreached {
-        out::words(&format!("{host} did not answer: what it keeps is not known"));
+        out::words(&format!(
+            "{host} did not answer: it is not known which releases it retains"
+        ));
     }
     Exit::Unreachable
 }
@@ -59,8 +61,8 @@ fn cells(one: &KnownRelease, all: &[&HostName]) -> [String; 8] {
     };
     let said = match (&one.refused, one.runs, one.default) {
         (_, true, false) => "runs".to_owned(),
-        (_, true, true) => "runs, the usual way back".to_owned(),
-        (_, false, true) => "the usual way back".to_owned(),
+        (_, true, true) => "running, the default rollback".to_owned(),
+        (_, false, true) => "the default rollback".to_owned(),
         (Some(why), false, false) => why.clone(),
         (None, false, false) => String::new(),
     };

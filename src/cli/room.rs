@@ -1,11 +1,12 @@
 //! The control room: on the configured hosts, or on a simulated fleet inside this process.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::Cli;
 use super::folder::Folder;
 use super::out::{self, Exit};
+use super::past;
 use super::setup::Setup;
 use crate::domain::fault::Fault;
 use crate::release::plan::Actor;
@@ -31,6 +32,7 @@ pub(super) async fn demo(cli: &Cli) -> Exit {
             machine: "demo".to_owned(),
             via: None,
         };
+        Box::pin(past::write(&setup.state, &setup.config, super::now())).await?;
         let exit = show(&setup, you, true).await;
         fleet.stop().await;
         Ok(exit)
@@ -48,7 +50,8 @@ async fn show(setup: &Setup, actor: Actor, demo: bool) -> Exit {
         demo,
         actor,
         state: setup.state.clone(),
-        log: Some(setup.log().to_owned()),
+        log: setup.log().map(Path::to_path_buf),
+        lacking: setup.lacking.clone(),
     };
     match term::run(room).await {
         Ok(()) => Exit::Done,

@@ -1,5 +1,5 @@
-//! `build`, `test`, `deploy`, `promote`, `rollback`, `adopt`, `pipeline`: plan, question, launch, and following it to its end.
-//! Ending this command never ends the run: it is a process of its own.
+//! `build`, `test`, `deploy`, `promote`, `rollback`, `adopt`, `pipeline`: plan, question, launch, follow.
+//! Ending the command does not end the run, which is its own process.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -18,7 +18,6 @@ use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::{Origin, PlanView, RunRequest};
 use crate::domain::run::{Cell, Outcome, Part, RunKind, RunStatus, RunView};
 use crate::domain::units::short_span;
-use crate::release::preflight::LOCKED;
 use crate::runs::seen::transcript::Transcript;
 use crate::runs::{self, State};
 
@@ -99,9 +98,9 @@ async fn forward(setup: &Setup, asked: Forward) -> Exit {
     if asked.built.with_dependants {
         dependants = setup.config.after.dependants(&subject.service);
         if dependants.is_empty() {
-            let what = format!("{} {} with what stands on it", kind.word(), subject.service);
-            let hint = format!("a service says so with `after = [\"{}\"]`", subject.service);
-            out::fault(&Fault::new(what, "nothing does").hint(hint));
+            let what = format!("{} {} with its dependants", kind.word(), subject.service);
+            let hint = format!("a service declares it with `after = [\"{}\"]`", subject.service);
+            out::fault(&Fault::new(what, "no service depends on it").hint(hint));
             return Exit::Usage;
         }
     }
@@ -216,7 +215,7 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
         match plan::confirm(&plan, how) {
             Answer::Yes => {}
             Answer::No => {
-                out::words("not confirmed: nothing was done");
+                out::words("not confirmed: nothing was changed");
                 return Exit::Failed;
             }
             Answer::NotAsked(missing) => {
@@ -246,12 +245,11 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
 
 /// What `--dry-run` and a run that would not be started exit with: a host that did not answer counts before a lock.
 pub(super) fn exit_of(plan: &PlanView) -> Exit {
-    let is_locked = |refusal: &Fault| refusal.why.starts_with(LOCKED);
     if plan.refusals.is_empty() {
         Exit::Done
     } else if !plan.unreached.is_empty() {
         Exit::Unreachable
-    } else if plan.refusals.iter().all(is_locked) {
+    } else if plan.locked == plan.refusals.len() {
         Exit::Locked
     } else {
         Exit::Failed
@@ -313,17 +311,17 @@ pub(super) async fn watch(setup: &Setup, id: &RunId) -> (Exit, Option<RunView>) 
     let followed = tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => {
-            out::words(&format!("the run goes on: pilothouse follow {id}, or pilothouse cancel {id}"));
+            out::words(&format!("the run continues: pilothouse follow {id}, or pilothouse cancel {id}"));
             return (Exit::Interrupted, None);
         }
         followed = runs::follow(&setup.state, id, show) => followed,
     };
     match followed {
-        Ok(code) => {
+        Ok(exit) => {
             if let Some(view) = &last {
                 out::words(&ending(view));
             }
-            (Exit::of_run(code), last)
+            (exit, last)
         }
         Err(fault) => (failed(&fault), None),
     }
@@ -342,7 +340,7 @@ pub(super) fn ending(view: &RunView) -> String {
 fn result(view: &RunView) -> String {
     let subject = view.name();
     match &view.status {
-        RunStatus::Running => format!("{subject} goes on"),
+        RunStatus::Running => format!("{subject} continues"),
         RunStatus::Dead => format!(
             "{subject}: its runner died; finish or revert it: pilothouse recover {}",
             view.id
@@ -403,8 +401,10 @@ impl Told {
                 if words.is_empty() || self.cells.get(&key) == Some(&words) {
                     continue;
                 }
-                let place = host.as_ref().map(|host| format!(" {host}")).unwrap_or_default();
-                out::words(&format!("{:<10}{place}  {words}", stage.name));
+                out::words(&match host {
+                    Some(host) => format!("{:<10} {host}  {words}", stage.name),
+                    None => format!("{:<10} {words}", stage.name),
+                });
                 self.cells.insert(key, words);
             }
         }
@@ -438,6 +438,7 @@ fn cell_words(cell: &Cell) -> String {
         Cell::Waiting => String::new(),
         Cell::Running { text, .. } if text.is_empty() => "begun".to_owned(),
         Cell::Running { text, .. } => text.clone(),
+        Cell::Done { took } if took.as_secs() == 0 => "✓".to_owned(),
         Cell::Done { took } => format!("✓ {}", short_span(*took)),
         Cell::Flaky { took, text } => format!("✓ {}  {text}", short_span(*took)),
         Cell::Failed { why, .. } => format!("✗ {why}"),

@@ -1,4 +1,4 @@
-//! `runs`, `follow`, `cancel`, `approve`: what became of runs, and a person's word to one that goes on.
+//! `runs`, `follow`, `cancel`, `approve`: shows runs, and controls runs in progress.
 
 use super::args::{Approve, Cancel, Follow, Output, Runs};
 use super::filter;
@@ -94,7 +94,7 @@ pub(super) fn cancel(setup: &Setup, asked: &Cancel) -> Exit {
     match runs::cancel(&setup.state, id, &actor.login) {
         Ok(()) => {
             out::words(&format!(
-                "asked {id} to stop and undo; a second time: to stop where it is"
+                "asked {id} to stop and undo its changes; a second cancel stops it without undoing"
             ));
             told(setup, id, asked.output)
         }

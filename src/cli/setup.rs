@@ -1,4 +1,4 @@
-//! What every command needs first: the configuration, narrowed to the hosts that were named, and our own log.
+//! What every command needs first: the configuration, restricted to the given hosts, and the own log.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::domain::order::Access;
-use crate::observe;
+use crate::observe::{self, Unlogged};
 use crate::runs;
 
 pub(super) struct Setup {
@@ -17,8 +17,10 @@ pub(super) struct Setup {
     /// Named by `--host`; all of the configuration, if there are none.
     pub(super) named: Vec<HostName>,
     pub(super) state: runs::State,
-    /// Logging ends when this is dropped.
-    log: observe::Observed,
+    /// Logging ends when this is dropped; without a file that can be written there is none.
+    log: Option<observe::Observed>,
+    /// What is missing though nothing was stopped by it.
+    pub(super) lacking: Vec<Fault>,
 }
 
 impl Setup {
@@ -34,8 +36,16 @@ impl Setup {
     /// The same around a configuration that was not read from a file.
     pub(super) fn with(cli: &Cli, mut config: Config, own: Option<PathBuf>) -> Result<Self, Fault> {
         narrow(&mut config, cli)?;
-        let state = runs::State::open(&config.state, &super::env)?;
-        let log = observe::start(&own.unwrap_or_else(|| state.root().to_path_buf()), &config.log)?;
+        let state = runs::State::find(&config.state, &super::env)?;
+        let mut lacking = Vec::from_iter(state.usable().err());
+        let log = match observe::start(&own.unwrap_or_else(|| state.root().to_path_buf()), &config.log) {
+            Ok(log) => Some(log),
+            Err(Unlogged::Level(fault)) => return Err(fault),
+            Err(Unlogged::File(fault)) => {
+                lacking.push(fault);
+                None
+            }
+        };
         let access = if cli.read_only {
             Access::ReadOnly
         } else {
@@ -47,22 +57,20 @@ impl Setup {
             named: cli.hosts.clone(),
             state,
             log,
+            lacking,
         })
     }
 
     /// The file of our own log.
-    pub(super) fn log(&self) -> &Path {
-        self.log.path()
+    pub(super) fn log(&self) -> Option<&Path> {
+        self.log.as_ref().map(observe::Observed::path)
     }
 }
 
 impl Setup {
     /// Runs are processes of their own: with `--read-only` none is started.
     pub(super) fn may_change(&self, what: &str) -> Result<(), Fault> {
-        match self.access {
-            Access::Full => Ok(()),
-            Access::ReadOnly => Err(Fault::new(what, "this was started with --read-only")),
-        }
+        self.access.may_change(what)
     }
 }
 

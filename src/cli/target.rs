@@ -1,5 +1,5 @@
-//! Which service is meant, and which of its environments: `shop`, `shop.staging`, or `shop --env staging`.
-//! What the configuration does not know is a mistake of whoever typed it, told with the names that it knows.
+//! The service and environment of a command: `shop`, `shop.staging`, or `shop --env staging`.
+//! Unknown names are refused with the known ones.
 
 use super::args::{PromoteArgs, Target};
 use super::out::{self, Exit};
@@ -14,11 +14,10 @@ use crate::release::subject::Subject;
 pub(super) fn said(asked: &Target) -> Result<Subject, Fault> {
     let mut subject = asked.service.clone();
     match (&subject.environment, &asked.environment) {
-        (Some(one), Some(other)) if one != other => Err(Fault::new(
-            format!("find {subject}"),
-            format!("--env says {other}"),
-        )
-        .hint("say the environment once")),
+        (Some(one), Some(other)) if one != other => {
+            Err(Fault::new(format!("find {subject}"), format!("--env is {other}"))
+                .hint("give the environment only once"))
+        }
         (None, Some(_)) => {
             subject.environment.clone_from(&asked.environment);
             Ok(subject)
@@ -55,7 +54,7 @@ pub(super) fn deployed(setup: &Setup, kind: RunKind, asked: &Target) -> Result<S
     if deploys && service.deploy.is_none() && !service.environments.is_empty() {
         let fault = Fault::new(
             format!("{} {subject}", kind.word()),
-            "it runs in its environments only",
+            "it only runs in its environments",
         );
         return Err(usage(&fault.hint(service.environment_words())));
     }

@@ -1,5 +1,5 @@
-//! A daemon's address as it is written: `unix:///…`, `tcp://host:port`, `ssh://user@host:port/path`.
-//! Reads text only; what cannot be reached from here (Windows pipes, activation sockets) is refused by name.
+//! Parses a daemon's address: `unix:///…`, `tcp://host:port`, `ssh://user@host:port/path`.
+//! Text only; unsupported addresses (Windows pipes, activation sockets) are refused by name.
 
 use std::path::PathBuf;
 
@@ -27,19 +27,21 @@ impl Address {
             "unix" => unix(rest),
             "tcp" => tcp(rest),
             "ssh" => ssh(rest),
-            "npipe" => Err(Wrong::new("a Windows pipe cannot be reached from here")
-                .hint("let the daemon listen on tcp with TLS, or reach it by ssh")),
-            "fd" => Err(
-                Wrong::new("`fd://` is how a daemon is started, not where it listens")
-                    .hint("`unix:///var/run/docker.sock`"),
-            ),
+            "npipe" => Err(Wrong::new("a Windows pipe cannot be reached from this machine")
+                .hint("let the daemon listen on tcp with TLS, or connect over ssh")),
+            "fd" => Err(Wrong::new(
+                "`fd://` is an option for starting a daemon, not an address to connect to",
+            )
+            .hint("`unix:///var/run/docker.sock`")),
             "http" | "https" => Err(
                 Wrong::new(format!("`{scheme}://` is written `tcp://` here")).hint(format!(
                     "`tcp://{rest}`, and for https also `tls = {{ ca, cert, key }}`"
                 )),
             ),
-            _ => Err(Wrong::new(format!("nothing here speaks `{scheme}://`"))
-                .hint("`unix://`, `tcp://` or `ssh://`")),
+            _ => {
+                Err(Wrong::new(format!("`{scheme}://` is not supported"))
+                    .hint("`unix://`, `tcp://` or `ssh://`"))
+            }
         }
     }
 
@@ -94,11 +96,11 @@ fn ssh(rest: &str) -> Result<Address, Wrong> {
     };
     if let Some(user) = user {
         if user.contains(':') {
-            return Err(Wrong::new("a password does not belong into an address")
-                .hint("keys and agents are ssh's own business: see ssh_config(5)"));
+            return Err(Wrong::new("an address must not contain a password")
+                .hint("ssh uses its own keys and agent: see ssh_config(5)"));
         }
         if user.is_empty() || user.starts_with('-') || user.contains(|c: char| c.is_whitespace()) {
-            return Err(Wrong::new(format!("{user:?} is no user")));
+            return Err(Wrong::new(format!("{user:?} is not a user name")));
         }
     }
     let (host, port) = host_and_port(place)?;
@@ -125,16 +127,16 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), Wrong> {
                 .split_once(']')
                 .ok_or_else(|| Wrong::new("a `[` is not closed").hint("`[::1]:2376`"))?;
             if host.parse::<std::net::Ipv6Addr>().is_err() {
-                return Err(Wrong::new(format!("{host:?} is no IPv6 address")));
+                return Err(Wrong::new(format!("{host:?} is not an IPv6 address")));
             }
             match after.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if after.is_empty() => (host, None),
-                None => return Err(Wrong::new(format!("{after:?} after the address means nothing"))),
+                None => return Err(Wrong::new(format!("{after:?} after the address is not allowed"))),
             }
         }
         None if text.matches(':').count() > 1 => {
-            return Err(Wrong::new("an IPv6 address stands in brackets").hint(format!("`[{text}]`")));
+            return Err(Wrong::new("an IPv6 address needs brackets").hint(format!("`[{text}]`")));
         }
         None => match text.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -146,13 +148,13 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), Wrong> {
         return Err(Wrong::new("the address names no host"));
     }
     if host.starts_with('-') || !host.chars().all(allowed) {
-        return Err(Wrong::new(format!("{host:?} is no host")));
+        return Err(Wrong::new(format!("{host:?} is not a host name")));
     }
     let port = match port {
         None => None,
         Some(digits) => match digits.parse::<u16>() {
             Ok(port) if port > 0 => Some(port),
-            Ok(_) | Err(_) => return Err(Wrong::new(format!("{digits:?} is no port")).hint("1 to 65535")),
+            Ok(_) | Err(_) => return Err(Wrong::new(format!("{digits:?} is not a port")).hint("1 to 65535")),
         },
     };
     Ok((host.to_owned(), port))
@@ -202,13 +204,13 @@ mod tests {
             ("/var/run/docker.sock", "not an address"),
             ("unix://docker.sock", "not absolute"),
             ("tcp://:2375", "no host"),
-            ("tcp://host:0", "no port"),
-            ("tcp://host:99999", "no port"),
+            ("tcp://host:0", "not a port"),
+            ("tcp://host:99999", "not a port"),
             ("tcp://::1:2375", "brackets"),
             ("tcp://host/path", "no path"),
             ("ssh://user:secret@host", "password"),
-            ("ssh://-oProxyCommand=x", "no host"),
-            ("ssh://-l@host", "no user"),
+            ("ssh://-oProxyCommand=x", "not a host name"),
+            ("ssh://-l@host", "not a user name"),
         ] {
             assert!(shown(text).starts_with("refused"), "{text}: {}", shown(text));
             assert!(shown(text).contains(word), "{text}: {}", shown(text));

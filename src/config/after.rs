@@ -1,5 +1,5 @@
-//! Which services stand on the images of which others, as their `after` says.
-//! Free of cycles once it is read; who starts what is not its business.
+//! Which services depend on the images of others, according to `after`.
+//! Free of cycles once it is read; starting runs is done elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ impl After {
         self.0.entry(service).or_default().push(on);
     }
 
-    /// What it stands on itself, not by way of others.
+    /// What it depends on itself, not by way of others.
     #[must_use]
     pub fn of(&self, service: &ServiceName) -> &[ServiceName] {
         self.0.get(service).map_or(&[], Vec::as_slice)

@@ -1,4 +1,4 @@
-//! Docker's own contexts: where `docker context use prod` points, with its certificates.
+//! Docker contexts: where `docker context use prod` points, with its certificates.
 //! Reads `~/.docker`, changes nothing there.
 
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ fn current_of_file(machine: &Machine<'_>) -> Result<Option<String>, Wrong> {
         Err(error) => return Err(Wrong::new(format!("{} cannot be read: {error}", file.display()))),
     };
     let settings: Value = serde_json::from_str(&settings)
-        .map_err(|error| Wrong::new(format!("{} is no JSON: {error}", file.display())))?;
+        .map_err(|error| Wrong::new(format!("{} is not JSON: {error}", file.display())))?;
     let current = settings.get("currentContext").and_then(Value::as_str);
     Ok(current.filter(|name| !name.is_empty()).map(str::to_owned))
 }
@@ -41,14 +41,14 @@ pub(super) fn endpoint(name: &str, machine: &Machine<'_>) -> Result<Endpoint, Wr
         .docker_folder()
         .ok_or_else(|| Wrong::new("there is no home folder to look for Docker contexts in"))?
         .join("contexts");
-    let id = hex(&Sha256::digest(name.as_bytes()));
+    let id = hex::encode(Sha256::digest(name.as_bytes()));
     let file = folder.join("meta").join(&id).join("meta.json");
     let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => unknown(name, &folder),
         _ => Wrong::new(format!("{} cannot be read: {error}", file.display())),
     })?;
     let meta: Value = serde_json::from_str(&text)
-        .map_err(|error| Wrong::new(format!("{} is no JSON: {error}", file.display())))?;
+        .map_err(|error| Wrong::new(format!("{} is not JSON: {error}", file.display())))?;
     let docker = meta
         .get("Endpoints")
         .and_then(|endpoints| endpoints.get("docker"));
@@ -60,7 +60,7 @@ pub(super) fn endpoint(name: &str, machine: &Machine<'_>) -> Result<Endpoint, Wr
         return Err(Wrong::new(format!("the context {name:?} names no Docker host")));
     }
     let address = Address::parse(host).map_err(|wrong| Wrong {
-        what: format!("the context {name:?} leads to {host:?}: {}", wrong.what),
+        what: format!("the context {name:?} points to {host:?}: {}", wrong.what),
         hint: wrong.hint,
     })?;
     let unverified = docker
@@ -87,7 +87,7 @@ pub(super) fn tls_of(folder: &Path) -> Result<Tls, Wrong> {
             Ok(path)
         } else {
             Err(Wrong::new(format!("{} is missing", path.display()))
-                .hint("TLS takes ca.pem, cert.pem and key.pem: both sides are proven"))
+                .hint("TLS needs ca.pem, cert.pem and key.pem: both sides are authenticated"))
         }
     };
     Ok(Tls {
@@ -114,12 +114,4 @@ fn unknown(name: &str, folder: &Path) -> Wrong {
     } else {
         wrong.hint(format!("there are {}", known.join(", ")))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }

@@ -1,5 +1,5 @@
-//! The daemons of this machine where no configuration names any.
-//! What Docker's own command would use; otherwise every socket that is there.
+//! The daemons of this machine, if none are configured:
+//! the one that the docker command would use, otherwise every socket that exists.
 
 use std::path::PathBuf;
 

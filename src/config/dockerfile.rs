@@ -1,5 +1,5 @@
-//! A Dockerfile as text: its lines, its variables, and the registries that building it may ask for an image.
-//! What an instruction does is a builder's business; a line that is none is not judged here.
+//! A Dockerfile as text: its lines, variables, and the registries of its base images.
+//! Instructions are interpreted by the builder; invalid lines are not reported here.
 
 use std::collections::{BTreeMap, BTreeSet};
 

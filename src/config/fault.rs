@@ -1,5 +1,5 @@
-//! What is wrong with a configuration: every fault with its place, what it is, and what may help.
-//! Collects only; nothing here decides whether to go on.
+//! Faults of a configuration, each with place, description and hint.
+//! Only collects them; callers decide what follows.
 
 use std::cell::RefCell;
 use std::fmt;

@@ -1,12 +1,13 @@
-//! Which files the configuration is made of: the first one there is, and what it includes.
-//! Reads and checks that it is TOML; what the tables mean is `read`.
+//! Finds the files of the configuration: the first one that exists, and its includes.
+//! Reads them and checks that they are TOML; tables are interpreted in `read`.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::Request;
 use super::fault::{ConfigFault, Faults, Wrong};
@@ -145,17 +146,61 @@ impl Reading<'_> {
     }
 }
 
+/// Which key is there twice, and where it was first: the nearest of that name before it.
+fn twice(source: &Source, table: &DeTable<'_>, at: &Range<usize>) -> Wrong {
+    let text = source.text.get(at.clone()).unwrap_or_default();
+    let name = text.trim_matches(['[', ']', '"', '\'', ' ']);
+    let wrong = Wrong::new(format!("`{name}` is there twice"));
+    match places_of(table, name)
+        .into_iter()
+        .filter(|first| *first < at.start)
+        .max()
+    {
+        Some(first) => wrong.hint(format!("it is in line {} already", source.place(first).0)),
+        None => wrong,
+    }
+}
+
+fn places_of(table: &DeTable<'_>, name: &str) -> Vec<usize> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        if key.get_ref() == name {
+            found.push(key.span().start);
+        }
+        found.extend(places_in(value.get_ref(), name));
+    }
+    found
+}
+
+fn places_in(value: &DeValue<'_>, name: &str) -> Vec<usize> {
+    match value {
+        DeValue::Table(table) => places_of(table, name),
+        DeValue::Array(values) => values
+            .iter()
+            .flat_map(|value| places_in(value.get_ref(), name))
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Says what is no TOML, and gives the patterns of `include`.
 fn includes(source: &mut Source, faults: &Faults) -> Vec<(Asker, PathBuf)> {
-    let (_, errors) = DeTable::parse_recoverable(&source.text);
-    source.broken = !errors.is_empty();
+    let wrongs: Vec<(Range<usize>, Wrong)> = {
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let wrong = |error: toml::de::Error| {
+            let at = error.span().unwrap_or_default();
+            let twice = (error.message() == "duplicate key").then(|| twice(source, table.get_ref(), &at));
+            (at, twice.unwrap_or_else(|| Wrong::new(error.message())))
+        };
+        errors.into_iter().map(wrong).collect()
+    };
+    source.broken = !wrongs.is_empty();
     let mut last_line = 0;
-    for error in errors {
-        let at = error.span().unwrap_or_default();
+    for (at, wrong) in wrongs {
         let (line, _) = source.place(at.start);
         // What follows on the same line is mostly the same mistake.
         if line != last_line {
-            source.fault(faults, &at, Wrong::new(error.message()));
+            source.fault(faults, &at, wrong);
         }
         last_line = line;
     }
@@ -186,7 +231,7 @@ fn open(path: &Path, home: Option<PathBuf>) -> Result<Source, ConfigFault> {
     let unreadable = |error: std::io::Error| {
         let fault = fault(format!("cannot be read: {}", plainly(&error)));
         match error.kind() {
-            std::io::ErrorKind::PermissionDenied => fault.hint("it must be readable for you"),
+            std::io::ErrorKind::PermissionDenied => fault.hint("make it readable for your user"),
             _ => fault,
         }
     };
@@ -201,7 +246,7 @@ fn open(path: &Path, home: Option<PathBuf>) -> Result<Source, ConfigFault> {
         .map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {
         return Err(fault(format!(
-            "is larger than {} MiB: not a configuration",
+            "is larger than {} MiB: that is not a configuration file",
             LARGEST >> 20
         )));
     }

@@ -1,5 +1,5 @@
-//! Whom the result of a run is told when it has closed: a command on this machine, or a web hook.
-//! Where it goes only; who tells it is the run's own process.
+//! Who is notified when a run ends: a command on this machine, or a webhook.
+//! Data only; the notification is sent by the run's process.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,12 +56,12 @@ impl OnFinish {
 /// A URL that a result may be sent to: https, or plain http that does not leave this machine.
 /// What is wrong with another one is said without repeating it.
 pub fn hook_url(text: &str) -> Result<Uri, &'static str> {
-    let url: Uri = text.parse().map_err(|_quoting| "it is no URL")?;
+    let url: Uri = text.parse().map_err(|_quoting| "it is not a URL")?;
     let Some(authority) = url.authority() else {
         return Err("it begins with neither https:// nor http://");
     };
     if authority.as_str().contains('@') {
-        return Err("a password does not belong into a URL");
+        return Err("a URL must not contain a password");
     }
     let host = authority.host();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -72,7 +72,7 @@ pub fn hook_url(text: &str) -> Result<Uri, &'static str> {
     match url.scheme_str() {
         Some("https") => Ok(url),
         Some("http") if is_loopback => Ok(url),
-        Some("http") => Err("http:// could be read on its way: https://, or a loopback address"),
+        Some("http") => Err("http:// is not encrypted: use https://, or a loopback address"),
         Some(_) | None => Err("it begins with neither https:// nor http://"),
     }
 }

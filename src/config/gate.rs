@@ -1,5 +1,5 @@
-//! When a new replica counts as good, and what asks it.
-//! Serialisable: it goes into plans.
+//! When a new replica counts as ready, and its probe.
+//! Serialisable, because it is part of plans.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The files that an `include` pattern names: `*`, `?` and `[…]` within one part of a path.
-//! Hidden files are not matched by a wildcard; results are sorted by name.
+//! The files that an `include` pattern matches: `*`, `?` and `[…]` within one part of a path.
+//! Wildcards do not match hidden files; results are sorted by name.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -21,7 +21,7 @@ pub(super) fn expand(pattern: &Path) -> Matches {
     let text = pattern.to_string_lossy();
     if text.contains("**") {
         return Matches::Refused(
-            "`**` is not understood here: name the folders, `services/*.toml`".to_owned(),
+            "`**` is not supported here: name the folders, `services/*.toml`".to_owned(),
         );
     }
     if !text.contains(['*', '?', '[']) {
@@ -43,7 +43,7 @@ pub(super) fn expand(pattern: &Path) -> Matches {
             continue;
         }
         let Some(regex) = regex(&name) else {
-            return Matches::Refused(format!("`{name}` is no pattern: a `[` is not closed"));
+            return Matches::Refused(format!("`{name}` is not a valid pattern: a `[` is not closed"));
         };
         found = found.iter().flat_map(|folder| within(folder, &regex)).collect();
         if found.len() > MOST {

@@ -1,4 +1,4 @@
-//! A daemon of the configuration.
+//! A configured daemon.
 
 use std::num::NonZeroU32;
 

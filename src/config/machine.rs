@@ -1,5 +1,5 @@
-//! What the configuration may ask of the machine it is read on: environment, home, a few known paths.
-//! Handed in, so that tests bring a machine of their own.
+//! What the configuration may read from its machine: environment, home, a few known paths.
+//! Passed in, so that tests can replace it.
 
 use std::path::{Path, PathBuf};
 

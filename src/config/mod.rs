@@ -1,5 +1,5 @@
-//! What the user's TOML says, checked: hosts, services, keys, looks.
-//! Reads text, never a network; every fault of every file is found at once, each with its place.
+//! The user's TOML, checked: hosts, services, keys, looks.
+//! Reads text, never a network; reports all faults of all files at once, each with its place.
 
 pub mod finish;
 pub mod host;
@@ -115,7 +115,7 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Which of them are built behind which others.
     pub after: After,
-    /// What web hooks may start, in the order of the services: at most one each.
+    /// What webhooks may start, in the order of the services: at most one each.
     pub triggers: Vec<Trigger>,
     pub listen: Listen,
     /// Whom the results of runs are told, where their service says nothing itself.

@@ -1,4 +1,4 @@
-//! What a replica may be given beside its command, environment, ports and places: handed to the daemon as it is said.
+//! Further options of a replica, passed to the daemon unchanged.
 //! Plain data; read by `config::read::options`.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Which branches are meant: `main`, `release/*`, `**`.
-//! A wildcard stays within one part of a name, as in paths; `**` alone stands for any number of parts.
+//! Branch patterns: `main`, `release/*`, `**`.
+//! A wildcard matches within one part of a name, as in paths; `**` matches any number of parts.
 
 use regex::Regex;
 

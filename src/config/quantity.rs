@@ -1,5 +1,5 @@
-//! Spans and sizes as people write them: `90s`, `1m30s`, `512M`, `1.5G`.
-//! A number without its unit is refused: nobody should have to guess.
+//! Durations and sizes: `90s`, `1m30s`, `512M`, `1.5G`.
+//! A number without a unit is refused.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_hours(24 * 3650);
 /// `500ms`, `90s`, `15m`, `2h`, `90d`, and several in a row: `1m30s`.
 pub(super) fn span(text: &str) -> Result<Duration, Wrong> {
     let wrong = || {
-        Wrong::new(format!("{text:?} is not a span of time"))
+        Wrong::new(format!("{text:?} is not a duration"))
             .hint("a number with its unit: `500ms`, `90s`, `15m`, `2h`, `90d`, `1m30s`")
     };
     let mut rest = text.trim();

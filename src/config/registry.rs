@@ -1,5 +1,5 @@
-//! A registry that images are pushed to and pulled from, and how one logs in there.
-//! Holds where a password comes from, never the password.
+//! A registry for pushes and pulls, and its login.
+//! Holds the source of the password, never the password.
 
 use super::service::Secret;
 

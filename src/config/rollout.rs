@@ -1,5 +1,5 @@
-//! How the old replicas of a service are replaced by the new ones.
-//! Serialisable: it goes into plans, so that recovery walks the same way.
+//! How new replicas of a service replace the old ones.
+//! Serialisable, because it is part of plans: recovery uses the same strategy.
 
 use serde::{Deserialize, Serialize};
 

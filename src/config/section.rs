@@ -1,5 +1,5 @@
-//! A table of the file being read: its keys are taken one by one, and what is left over is a fault.
-//! Never stops at the first fault: what cannot be read is `None`, and said.
+//! A table of the file being read: keys are taken one by one, and remaining ones are faults.
+//! Never stops at the first fault: what cannot be read is `None` and reported.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
@@ -153,17 +153,17 @@ impl<'s> Value<'s> {
             DeValue::String(text) => Some(text),
             DeValue::Integer(number) => {
                 self.fault(
-                    self.wrong_type("a text")
+                    self.wrong_type("a string")
                         .hint(format!("write \"{}\"", number.as_str())),
                 );
                 None
             }
             DeValue::Boolean(word) => {
-                self.fault(self.wrong_type("a text").hint(format!("write \"{word}\"")));
+                self.fault(self.wrong_type("a string").hint(format!("write \"{word}\"")));
                 None
             }
             _ => {
-                self.fault(self.wrong_type("a text"));
+                self.fault(self.wrong_type("a string"));
                 None
             }
         }
@@ -250,7 +250,7 @@ impl<'s> Value<'s> {
         };
         let number = number.filter(|number| number.is_finite());
         if number.is_none() {
-            self.fault(Wrong::new(format!("`{}` is no number to work with", self.key)));
+            self.fault(Wrong::new(format!("`{}` is not a usable number", self.key)));
         }
         number
     }
@@ -281,7 +281,7 @@ impl<'s> Value<'s> {
             DeValue::String(_) => Some(vec![self.text()?.to_owned()]),
             DeValue::Array(_) => self.texts(),
             _ => {
-                self.fault(self.wrong_type("a text or a list of texts"));
+                self.fault(self.wrong_type("a string or a list of strings"));
                 None
             }
         }
@@ -324,7 +324,7 @@ impl<'s> Value<'s> {
 
 fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
-        DeValue::String(_) => "a text",
+        DeValue::String(_) => "a string",
         DeValue::Integer(_) | DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "`true` or `false`",
         DeValue::Datetime(_) => "a date",

@@ -1,5 +1,5 @@
-//! What is shipped: how it is built and tested, how and where it runs.
-//! A spec that deploys is serialisable: it goes into plans, ledgers and hashes, never with a secret's value.
+//! A configured service: how it is built, tested and deployed.
+//! Serialisable, because it is part of plans, ledgers and hashes; never contains the value of a secret.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +14,8 @@ pub use super::switch::ReleaseTest;
 pub use super::test::Test;
 use crate::domain::ids::{HostName, ServiceName};
 
+/// A `[[services]]` table, or what an environment makes of it. Made by `config::read`, checked and complete: names resolved,
+/// paths absolute, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     pub name: ServiceName,
@@ -24,9 +26,9 @@ pub struct Service {
     pub tests: Vec<Test>,
     pub stages: Vec<CustomStage>,
     pub deploy: Option<Deploy>,
-    /// What a pipeline does, in order; the slots of one group run at once.
+    /// The stages of a pipeline, in order; the slots of one group run concurrently.
     pub pipeline: Vec<Vec<Slot>>,
-    /// The same service for other audiences, in the order of the file. Each is whole: a plan carries only its own.
+    /// Its environments, in the order of the file. Each is complete; a plan contains only its own.
     #[serde(skip)]
     pub environments: Vec<Environment>,
 }
@@ -36,7 +38,7 @@ pub struct Service {
 pub struct Environment {
     /// `staging`: a part of every name, label, lock and ledger.
     pub name: String,
-    /// With everything that is not other there; it has no environments of its own.
+    /// The complete settings of the environment; it has no environments of its own.
     pub service: Service,
 }
 
@@ -48,7 +50,7 @@ impl Service {
             .chain(environments.map(|other| (Some(other.name.as_str()), &other.service)))
     }
 
-    /// As it is in that environment; in none, as it is without.
+    /// The service in that environment, or without one.
     #[must_use]
     pub fn place(&self, environment: Option<&str>) -> Option<&Self> {
         self.places()
@@ -84,11 +86,11 @@ pub enum Slot {
     Deploy,
 }
 
-/// A stage of the service's own.
+/// A custom stage of a service (`[[services.stages]]`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CustomStage {
     pub name: String,
-    /// At the end, whatever came before: its result is told, and changes nothing.
+    /// Runs at the end in any case; its result is reported and does not change the run's.
     pub always: bool,
     pub work: Work,
 }
@@ -96,21 +98,21 @@ pub struct CustomStage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Work {
-    /// A container; of the run's own image where it names none.
+    /// A container; `None`: of the run's own image.
     Run { image: Option<String>, test: Box<Test> },
-    /// On the machine of the run, in the folder of the file that names it; never through a shell.
+    /// A command on the machine of the run, in the folder of the configuration file, without a shell.
     Command {
         argv: Vec<String>,
         env: BTreeMap<String, String>,
         folder: PathBuf,
         timeout: Duration,
     },
-    /// Waits for a person.
+    /// An approval by a person.
     Approve { question: String, timeout: Duration },
 }
 
 impl Slot {
-    /// What a pipeline does that says nothing else: one after the other.
+    /// The default pipeline: all stages one after the other.
     #[must_use]
     pub fn usual(
         builds: bool,
@@ -131,10 +133,11 @@ impl Slot {
     }
 }
 
+/// `[services.build]`: where and how the image is built.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Build {
     pub host: HostName,
-    /// Absolute: relative ones are taken from the file that names them.
+    /// Absolute; resolved against the folder of the configuration file.
     pub context: PathBuf,
     /// Within the context.
     pub dockerfile: PathBuf,
@@ -144,13 +147,13 @@ pub struct Build {
     /// Templates: `{git.short}`, `{git.branch}`, `{run.number}`, `{time}`; the first one names the build for people.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// What git knows under this name is built, whatever the work tree holds.
+    /// A commit, branch or tag to build instead of the work tree.
     #[serde(default)]
     pub git: Option<String>,
-    /// `linux/arm64`; absent: the build host's own.
+    /// `linux/arm64`; `None`: the build host's platform.
     #[serde(default)]
     pub platform: Option<String>,
-    /// Images whose layers may be taken instead of building them.
+    /// Images used as cache.
     #[serde(default)]
     pub cache_from: Vec<String>,
     /// For `RUN --mount=type=secret,id=…`.
@@ -162,7 +165,7 @@ pub struct Build {
 }
 
 impl Build {
-    /// The Dockerfile of a folder, its image named by the time.
+    /// The defaults: the `Dockerfile` of the folder, tagged with the time.
     #[must_use]
     pub fn new(host: HostName, context: PathBuf, timeout: Duration) -> Self {
         Self {
@@ -183,35 +186,36 @@ impl Build {
     }
 }
 
-/// Which of a daemon's two builders builds.
+/// Which of a daemon's two builders to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Builder {
-    /// `BuildKit` where the daemon has it.
+    /// `BuildKit` if the daemon has it.
     #[default]
     Auto,
     Classic,
     BuildKit,
 }
 
+/// `[services.deploy]`: where and how the service runs, and how releases replace each other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deploy {
     /// Resolved from names and `tag:…`, in the order of the configuration, each once.
     pub hosts: Vec<HostName>,
     pub strategy: Strategy,
-    /// On each host.
+    /// Per host.
     pub replicas: u32,
-    /// Kept committed releases, the current one counted.
+    /// Committed releases retained, including the current one.
     pub keep: u32,
     pub spec: Spec,
     pub gate: Gate,
-    /// After the last batch, before the commit, everything new must stay good for so long.
+    /// How long the new release must stay healthy between the last batch and the commit.
     #[serde(default)]
     pub bake: Duration,
-    /// Of each new replica once it is good.
+    /// Tests of each new replica once it is ready.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before_switch: Vec<ReleaseTest>,
-    /// Of each host once every new replica is good, before the commit.
+    /// Tests of each host once every new replica is ready, before the commit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after_switch: Vec<ReleaseTest>,
     /// Its read-write volumes may have several writers at once.
@@ -234,7 +238,7 @@ pub struct Spec {
     /// `data:/var/lib/data`, `/etc/shop:/etc/shop:ro`
     pub volumes: Vec<Mount>,
     pub networks: Vec<String>,
-    /// By network: names under which others there reach it beside the service's own.
+    /// By network: additional aliases.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<String, Vec<String>>,
     pub labels: BTreeMap<String, String>,
@@ -246,7 +250,7 @@ pub struct Spec {
     pub restart: Restart,
     pub stop_signal: Option<String>,
     pub stop_grace: Duration,
-    /// An image with `VOLUME` and no declared mount may start empty.
+    /// A `VOLUME` of the image without a mount may start empty.
     pub ephemeral: bool,
     #[serde(default, skip_serializing_if = "Options::are_default")]
     pub options: Box<Options>,
@@ -258,14 +262,14 @@ impl Spec {
         !self.secrets.is_empty() || !self.files.is_empty()
     }
 
-    /// Variables and files alike, by name.
+    /// The sources of all secrets, variables and files, by name.
     pub fn sources(&self) -> impl Iterator<Item = (&String, &Secret)> {
         let files = self.files.iter().map(|(name, file)| (name, &file.source));
         self.secrets.iter().chain(files)
     }
 }
 
-/// A value that is never written down: where it comes from.
+/// The source of a secret value; the value itself is never stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Secret {
@@ -274,7 +278,7 @@ pub enum Secret {
     File(PathBuf),
 }
 
-/// A secret that a replica finds in a file, put into it before it starts.
+/// A secret as a file in a replica, written before it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretFile {
     pub source: Secret,
@@ -282,12 +286,12 @@ pub struct SecretFile {
     pub path: String,
     pub uid: u32,
     pub gid: u32,
-    /// Of the last nine bits only.
+    /// Permission bits only.
     pub mode: u32,
 }
 
 impl SecretFile {
-    /// Is its place `folder`, or below it?
+    /// Whether its path is `folder` or below it.
     #[must_use]
     pub fn is_below(&self, folder: &str) -> bool {
         let folder = folder.trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! How it looks, where it keeps its state, what it logs of itself.
+//! Settings of this program: looks, state folder, own log.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The text of one configuration file, and where in it something stands.
-//! Knows lines and columns, nothing of what the text means.
+//! The text of one configuration file, with the positions of its parts.
+//! Knows lines and columns, not meanings.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Tests of a release: beside its new replicas once they are good, and from outside once all of them are.
-//! Serialisable: they go into plans, with their templates as they were written.
+//! Tests of a release: of its new replicas once they are ready, and from outside once all of them are.
+//! Serialisable, because they are part of plans; templates are stored as written.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -119,7 +119,9 @@ impl Url {
         };
         let is_sound = |c: char| c.is_ascii_graphic() && c != '#';
         if !path.chars().all(is_sound) {
-            return Err(wrong("holds what no request can: escape it with `%`"));
+            return Err(wrong(
+                "contains characters not allowed in a request: escape them with `%`",
+            ));
         }
         let usual = if tls { 443 } else { 80 };
         let (host, port) = place(authority, Some(usual)).map_err(|why| wrong(&why))?;
@@ -182,7 +184,7 @@ pub(super) fn check(template: &str, known: &[&'static str]) -> Result<(), Wrong>
         }
         let wrong = if OF_REPLICA.contains(&name) {
             Wrong::new(format!(
-                "`{{{name}}}` is of one replica, and this is asked once a host"
+                "`{{{name}}}` differs per replica, and this test runs once per host"
             ))
         } else {
             Wrong::new(format!("`{{{name}}}` is not known"))
@@ -246,7 +248,7 @@ mod tests {
         let slip = check("{replica.adress}", OF_REPLICA).unwrap_err();
         assert_eq!(slip.hint.unwrap(), "did you mean `{replica.address}`?");
         let other = check("{replica.address}", OF_HOST).unwrap_err();
-        assert!(other.what.contains("once a host"), "{}", other.what);
+        assert!(other.what.contains("once per host"), "{}", other.what);
         assert_eq!(fill("{host.address}:80 ${host}", &facts("a")), "a:80 ${host}");
     }
 }

@@ -1,5 +1,5 @@
 //! The tag of a build as a template: `{git.short}`, `{git.branch}`, `{run.number}`, `{time}`.
-//! Checked when the configuration is read; filled by the step that builds.
+//! Checked when the configuration is read; filled by the build.
 
 use super::fault::Wrong;
 use super::nearest::nearest;
@@ -62,7 +62,7 @@ pub fn fill(template: &str, facts: &TagFacts) -> Result<String, String> {
     let tag = tag.trim_start_matches(['-', '.']);
     let tag: String = tag.chars().take(LONGEST_TAG).collect();
     if tag.is_empty() {
-        return Err(format!("{template:?} makes an empty tag"));
+        return Err(format!("{template:?} results in an empty tag"));
     }
     Ok(tag)
 }
@@ -76,7 +76,7 @@ pub(super) fn check(template: &str) -> Result<String, Wrong> {
         if let Part::Text(text) = part
             && let Some(wrong) = text.chars().find(|c| !is_of_tag(*c))
         {
-            return Err(Wrong::new(format!("{wrong:?} cannot stand in a tag")).hint(
+            return Err(Wrong::new(format!("{wrong:?} is not allowed in a tag")).hint(
                 "letters, digits, `_`, `.`, `-` and `{git.short}`, `{git.branch}`, `{run.number}`, `{time}`",
             ));
         }

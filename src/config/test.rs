@@ -1,5 +1,5 @@
-//! How an image is proven: a command in a container, what it needs beside it, and what counts as passed.
-//! Serialisable: it goes into plans, so that recovery and colleagues read what was asked for.
+//! How an image is tested: a command in a container, its dependencies, and when it passes.
+//! Serialisable, because it is part of plans, for recovery and colleagues.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

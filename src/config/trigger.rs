@@ -1,5 +1,5 @@
-//! What a forge's web hook may start: which pushes, which run, and how the forge proves that it is it.
-//! Where the hooks come in is `[listen]`.
+//! What a forge's webhook may start: which pushes, which run, and how the forge authenticates.
+//! The address of the listener is `[listen]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -1,5 +1,5 @@
-//! May the commands in a file be run? Only if nobody but its owner and root could have written them.
-//! Judges what the file system says; reads no content.
+//! Whether commands in a file may be run: only if nobody but its owner and root can write it.
+//! Judges permissions only; reads no content.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -40,7 +40,7 @@ fn of_one(path: &Path, metadata: &Metadata, user: u32, is_folder: bool) -> Optio
     // In a sticky folder (/tmp) others may add files, not replace ours.
     let guarded = is_folder && mode & STICKY != 0;
     (mode & WRITABLE_BY_OTHERS != 0 && !guarded).then(|| Distrust {
-        why: format!("others may write {shown} (mode {:04o})", mode & 0o7777),
+        why: format!("other users may write {shown} (mode {:04o})", mode & 0o7777),
         remedy: format!("chmod go-w {shown}"),
     })
 }

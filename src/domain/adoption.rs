@@ -1,17 +1,14 @@
-//! What a host remembers of containers that are a release without having been made as one: which they are, and the
-//! labels that they count as having. Kept as the labels of a volume that nothing mounts: no label can be given to a
-//! container that exists, and what prunes containers and images leaves a named volume where it is.
+//! A host's record of adopted containers: which containers form a release, and the labels they are treated as having.
+//! Stored as labels of a volume that no container mounts: labels cannot be added to an existing container, and pruning
+//! containers or images does not remove a named volume.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::container::{Container, Group, group_of, label};
+use super::container::{Container, Group, Role, group_of, label};
 use super::ids::{ContainerId, ReleaseNumber};
-
-/// The role of such a volume.
-pub const ROLE: &str = "adopted";
 
 /// How the names of such volumes begin.
 pub const VOLUMES: &str = "pilothouse.adopted.";
@@ -22,17 +19,17 @@ const CONTAINERS: &str = "pilothouse.adopted";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adoption {
     pub release: ReleaseNumber,
-    /// With the names that they had: of one that is gone nothing else is left to say.
+    /// With their names, to report those that are gone.
     pub containers: BTreeMap<ContainerId, String>,
-    /// What a replica of this release would be labelled with.
+    /// The labels a replica of this release would have.
     pub labels: BTreeMap<String, String>,
 }
 
 impl Adoption {
-    /// `None`: these are not the labels of one.
+    /// `None` if these are not the labels of an adoption.
     #[must_use]
     pub fn read(labels: &BTreeMap<String, String>) -> Option<Self> {
-        if labels.get(label::ROLE).map(String::as_str) != Some(ROLE) {
+        if !Role::Adopted.is_of(labels) {
             return None;
         }
         let number = labels.get(label::RELEASE)?.trim_start_matches('r').parse().ok()?;
@@ -64,24 +61,24 @@ impl Adoption {
             .map(|(id, name)| format!("{id}={name}"))
             .collect();
         let mut labels = self.labels.clone();
-        labels.insert(label::ROLE.to_owned(), ROLE.to_owned());
+        labels.extend([Role::Adopted.label()]);
         labels.insert(CONTAINERS.to_owned(), words.join(" "));
         labels
     }
 
-    /// Is the container with this id one of them?
+    /// Whether the container with this id is one of them.
     #[must_use]
     pub fn holds(&self, id: &str) -> bool {
         self.containers.keys().any(|known| known.as_str() == id)
     }
 
-    /// Whose release it is.
+    /// The service the release belongs to.
     #[must_use]
     pub fn group(&self) -> Group {
         group_of(&self.labels)
     }
 
-    /// From here on the container is one of the release's, as if it had been labelled.
+    /// Gives the container the labels of the release.
     fn adopt(&self, container: &mut Container) {
         let mut labels = BTreeMap::clone(&container.labels);
         labels.extend(self.labels.clone());
@@ -89,7 +86,7 @@ impl Adoption {
     }
 }
 
-/// Gives a container the labels that it counts as having, if anybody adopted it.
+/// Gives an adopted container the labels it is treated as having; others are not changed.
 pub fn adopt(adoptions: &[Adoption], container: &mut Container) {
     if let Some(adoption) = adoptions
         .iter()
@@ -116,7 +113,7 @@ mod tests {
         let written = adoption.write();
         assert_eq!(Adoption::read(&written), Some(adoption));
         let mut other = written.clone();
-        other.insert(label::ROLE.to_owned(), "ledger".to_owned());
+        other.extend([Role::Ledger.label()]);
         assert_eq!(Adoption::read(&other), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Everything about one container, from one inspection; asked for when somebody looks.
-//! Environment values that look like secrets are masked here, before anybody can show them.
+//! Everything about one container, from one inspection, requested when it is opened.
+//! Environment values that look like secrets are masked here, before they can be shown.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ pub struct Probe {
 
 const MASK: &str = "••••••";
 
-/// Is this the name of a variable whose value must not be shown? Errs towards masking.
+/// Whether the value of a variable with this name must be masked. Errs on the side of masking.
 #[must_use]
 pub fn looks_secret(name: &str) -> bool {
     const WORDS: [&str; 11] = [

@@ -1,5 +1,5 @@
-//! Where a daemon listens and how to get there, as the configuration or a Docker context says it.
-//! Says only; reaching it is `hosts::connect`.
+//! Where a daemon listens and how to connect, as given by the configuration or a Docker context.
+//! Data only; `hosts::connect` connects.
 
 use std::fmt;
 use std::path::PathBuf;

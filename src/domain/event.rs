@@ -1,7 +1,5 @@
-//! Facts from outside, as the one owner of the model receives them.
-//! Every fact names its host; no fact is a question.
-
-use std::time::Duration;
+//! Facts from outside, as `update` receives them.
+//! Every fact names its host; none of them asks for an answer.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +12,7 @@ use super::ids::{ContainerId, HostName, RunId};
 use super::logs::{FollowId, LogBatch};
 use super::order::OrderId;
 use super::plan::PlanView;
-use super::run::{Output, RunView};
+use super::run::{Output, RunView, Silence};
 use super::sample::Sample;
 use super::units::Stamp;
 
@@ -22,33 +20,33 @@ use super::units::Stamp;
 pub enum Event {
     Host(HostName, HostEvent),
     Logs(FollowId, LogBatch),
-    /// What a run said, asked for by `Order::FollowRun`.
+    /// Output of a run, requested by `Order::FollowRun`.
     Output(FollowId, Output),
-    /// The runs of the state folder as they stand: sent whole for one run whenever its journal grew.
+    /// A run of the state folder, sent completely whenever its journal grew.
     Run(Box<RunView>),
-    /// A run that is there and cannot be shown: its journal is damaged, or another version's.
+    /// A run that cannot be read: its journal is damaged, or of another version.
     Unreadable(RunId, Fault),
-    /// So many runs of the state folder are older than those that were told of.
+    /// The number of runs of the state folder that are older than those sent.
     OlderRuns(usize),
-    /// Runs whose locks were asked about and are renewed by nobody, and for how long.
-    LeftLocks(Vec<(String, Duration)>),
+    /// Runs whose locks were asked about and are not seen to be renewed.
+    LeftLocks(Vec<(String, Silence)>),
     /// The answer to a wish to see the plan of a run.
     Planned(OrderId, Result<Box<PlanView>, Fault>),
     /// An order was carried out, or could not be.
     Done(OrderId, Result<(), Fault>),
 }
 
-/// What one daemon's actor tells. Its rows are already reconciled there: an older list never overwrites a newer event.
+/// What the actor of one daemon reports. Rows are already reconciled: an older list never overwrites a newer event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum HostEvent {
     Link(Link),
     Engine(Box<Engine>),
-    /// All its containers: what is not in it is gone.
+    /// All its containers; others are gone.
     Listed(Vec<Container>),
-    /// One row is new or other than before.
+    /// One row is new or has changed.
     Changed(Box<Container>),
     Removed(ContainerId),
-    /// All containers that were adopted there; sent before the list that counts them in.
+    /// All containers that were adopted there; sent before the list that includes them.
     Adopted(Vec<Adoption>),
     /// One batch a second.
     Samples(Vec<(ContainerId, Sample)>),

@@ -1,11 +1,11 @@
-//! The whole fleet as it is known now: every host with its rows, kept by applying facts.
-//! Rows of a lost host stay; nothing here decides what that means.
+//! The current state of the whole fleet: every host with its rows, updated by applying facts.
+//! Rows of a lost host stay; what that means is decided elsewhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::adoption::Adoption;
-use super::container::{Container, Health, State};
+use super::container::{Container, Health, State, is_clean_exit};
 use super::detail::Detail;
 use super::event::{Happening, HostEvent};
 use super::host::{Engine, HostLoad, Link};
@@ -13,13 +13,13 @@ use super::ids::{ContainerId, ContainerKey, HostName};
 use super::sample::{History, Sample};
 use super::units::Stamp;
 
-/// What a container's own page shows as "what led to it".
+/// What a container's own page shows as "recent events".
 const HAPPENINGS_KEPT: usize = 64;
 
-/// Who is asked to end and takes longer than this ended for another reason; `stop` is told whatever it takes.
+/// An exit later than this after a signal had another cause; a `stop` event is always reported.
 const ENDS_WITHIN: Duration = Duration::from_mins(1);
 
-/// Where an engine tells a name and not a number.
+/// Signal numbers, for engines that report names.
 const SIGNALS: [(&str, u32); 8] = [
     ("HUP", 1),
     ("INT", 2),
@@ -31,6 +31,7 @@ const SIGNALS: [(&str, u32); 8] = [
     ("WINCH", 28),
 ];
 
+/// All hosts with their containers. Changed by `apply` only.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     hosts: BTreeMap<HostName, HostEntry>,
@@ -39,23 +40,23 @@ pub struct Fleet {
 #[derive(Clone, Debug)]
 pub struct HostEntry {
     pub link: Link,
-    /// Absent until it was reached once.
+    /// `None` until it was reached once.
     pub engine: Option<Engine>,
-    /// The last that is known; stale while the link is not live.
+    /// The last known value; stale while the link is not live.
     pub load: Option<HostLoad>,
-    /// Has it been listed at least once? Before that "no containers" would be a guess.
+    /// Whether its containers were listed at least once; before that it is unknown whether it has any.
     pub listed: bool,
-    /// Containers that were adopted there, gone ones among them.
+    /// Containers that were adopted there, including removed ones.
     pub adopted: Vec<Adoption>,
     rows: BTreeMap<ContainerId, Row>,
 }
 
-/// A container with what came in about it besides the list.
+/// A container with everything received about it.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub container: Container,
     pub history: History,
-    /// From the last inspection, if anybody looked.
+    /// From the last inspection, if there was one.
     pub detail: Option<Box<Detail>>,
     /// Oldest first, at most 64.
     pub happenings: Vec<Happening>,
@@ -70,7 +71,7 @@ impl Fleet {
         }
     }
 
-    /// The only way in. Facts about hosts or rows that are not here are of no consequence: they were removed meanwhile.
+    /// The only way to change the fleet. Facts about unknown hosts or rows are ignored: they were removed meanwhile.
     pub fn apply(&mut self, host: &HostName, event: HostEvent) {
         if let Some(entry) = self.hosts.get_mut(host) {
             entry.apply(event);
@@ -232,6 +233,22 @@ impl Row {
         }
     }
 
+    /// When it ended, to the second: by its own history or its inspection. A list only says `2 weeks ago`.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Stamp> {
+        let State::Exited { code, .. } = self.container.state else {
+            return None;
+        };
+        let mut told = self.happenings.iter().rev();
+        let told = told.find(|one| words(one).0 == "die").map(|die| die.at);
+        let inspected = self.detail.as_ref().and_then(|detail| match detail.state {
+            State::Exited { code: then, .. } if then == code => detail.finished,
+            _ => None,
+        });
+        let mut ends = told.into_iter().chain(inspected);
+        ends.find(|end| !self.has_started_since(Some(*end)))
+    }
+
     fn has_started_since(&self, end: Option<Stamp>) -> bool {
         let mut starts = self.happenings.iter().filter(|one| words(one).0 == "start");
         starts.any(|start| end.is_none_or(|end| start.at > end))
@@ -278,7 +295,7 @@ impl<'a> Life<'a> {
                 self.end = Some(happening);
                 self.asked |= self.kill.is_some_and(|kill| is_ended_by(kill, happening, code));
             }
-            // Told when somebody waited for the end, whatever signal the image stops by.
+            // Told when somebody waited for the end, whatever signal the image stop signal.
             ("stop", _) => self.asked = true,
             ("oom", _) => self.oom = true,
             _ => {}
@@ -298,6 +315,10 @@ fn is_ended_by(kill: &Happening, die: &Happening, code: &str) -> bool {
     let ends = number.is_none_or(|number| matches!(number, 2 | 3 | 9 | 15));
     let said = code.parse::<u32>().ok() == number.map(|number| 128 + number);
     kill.at.until(die.at) <= ENDS_WITHIN && (ends || said)
+}
+
+fn is_clean(die: &Happening) -> bool {
+    words(die).1.parse().is_ok_and(is_clean_exit)
 }
 
 fn restarts(happenings: &[Happening], since: Stamp) -> usize {
@@ -333,7 +354,10 @@ fn last_end(happenings: &[Happening]) -> Option<(&str, bool)> {
         } else {
             // The word of the kernel may come behind the end.
             life.live(happening);
-            last = life.end.map(|end| (end.what.as_str(), life.oom)).or(last);
+            let told = life
+                .end
+                .map(|end| (end.what.as_str(), life.oom && !is_clean(end)));
+            last = told.or(last);
         }
     }
     last
@@ -389,6 +413,7 @@ mod tests {
             fell("die 1", false)
         );
         assert_eq!(end(&["start", "die 1", "start", "oom"]), fell("die 1", false));
+        assert_eq!(end(&["start", "oom", "die 0", "start"]), fell("die 0", false));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! One daemon as the fleet sees it: its link, its engine, its load.
-//! Plain data; who fills it is `hosts::actor`.
+//! Plain data, written by `hosts::actor`.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::units::{Bytes, Stamp};
 /// The state of the connection to a daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Link {
-    /// Being reached for the first time.
+    /// Connecting for the first time.
     Connecting { since: Stamp },
     /// Answering; `latency` is the last ping's round trip.
     Live { since: Stamp, latency: Option<Duration> },
-    /// Was or should be there, and is not; its rows stay, marked stale. Tried again at `retry_at`.
+    /// The connection was lost or never succeeded; its rows stay, marked stale. Retried at `retry_at`.
     Lost {
         since: Stamp,
         why: Fault,
         retry_at: Option<Stamp>,
     },
-    /// Only a person can go on (passphrase, FIDO touch, second factor): `Enter` lends the terminal to ssh.
+    /// Needs a person (passphrase, FIDO touch, second factor): `Enter` lends the terminal to ssh.
     NeedsPerson { since: Stamp, why: Fault },
 }
 
@@ -39,11 +39,11 @@ impl Link {
 pub enum EngineKind {
     Docker,
     Podman,
-    /// `pilothouse demo`'s: nothing real runs there.
+    /// The simulated engine of `pilothouse demo`.
     Simulated,
 }
 
-/// What a daemon said of itself (`GET /version`, `GET /info`) when it was reached.
+/// What a daemon said of itself when it was reached: `GET /version`, and `GET /info` where that is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Engine {
     pub kind: EngineKind,
@@ -51,12 +51,16 @@ pub struct Engine {
     pub version: String,
     /// The API version negotiated with it: `1.41`.
     pub api: String,
+    /// Why `/info` is not known (a proxy denies it, the daemon hangs over it). What only `/info` tells is empty then:
+    /// the fields from `daemon_id` on, but not `os`, `arch` and `kernel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info_unknown: Option<String>,
     /// Docker's own id of the daemon: two hosts with one id are one daemon.
     pub daemon_id: String,
     /// The host name the daemon runs under.
     pub hostname: String,
     pub os: String,
-    /// As Go and images say it: `amd64`, `arm64`.
+    /// In Go's and images' notation: `amd64`, `arm64`.
     pub arch: String,
     pub kernel: String,
     pub cpus: u32,
@@ -68,7 +72,7 @@ pub struct Engine {
     pub data_root: String,
 }
 
-/// A figure that may be unknown, then with the reason; never a guess.
+/// A figure, or the reason why it is unknown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reading<T> {
     Known(T),
@@ -84,7 +88,7 @@ impl<T: fmt::Display> fmt::Display for Reading<T> {
     }
 }
 
-/// How busy a host is, where that can be had: over ssh from `/proc`, or asked for by exec.
+/// Load and disk of a host, from `/proc` over ssh, or measured by exec.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HostLoad {
     pub at: Stamp,

@@ -1,5 +1,5 @@
-//! Names and identifiers, each a type of its own and checked where text is parsed.
-//! An identifier that exists is well-formed: short, printable, without separators.
+//! Names and identifiers, each with its own type, validated where text is parsed.
+//! A value of such a type is well-formed: short, printable, without separators.
 
 use std::cmp::Ordering;
 use std::fmt;

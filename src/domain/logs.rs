@@ -1,5 +1,5 @@
-//! Log lines in a bounded ring, in time order across sources.
-//! What does not fit is dropped from the old end and counted: nothing is lost without being said.
+//! Log lines in a bounded ring, ordered by time across sources.
+//! The oldest lines are dropped when it is full; dropped lines are counted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,17 +19,17 @@ pub struct FollowId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogRange {
-    /// The last lines of each source, then what comes.
+    /// The last lines of each source, then new ones.
     Tail(u32),
-    /// Everything of this last while (asked for by time), then what comes.
+    /// All lines of this last period, then new ones.
     Last(Duration),
     All,
-    /// What was written after what came already, then what comes.
+    /// Lines after those already received, then new ones.
     After(Reached),
 }
 
-/// How far a container's log was read: of each stream the last moment, and how many lines had just that moment.
-/// What a container writes to one stream does not go back in time; its two streams are written beside each other.
+/// How far a container's log was read: the last timestamp of each stream, and how many lines had it.
+/// Timestamps of one stream never decrease; the two streams are independent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Reached {
@@ -38,7 +38,7 @@ pub struct Reached {
 }
 
 impl Reached {
-    /// This line came.
+    /// Records a received line.
     pub fn line(&mut self, stream: Stream, at: Stamp) {
         let mark = match stream {
             Stream::Out | Stream::Console => &mut self.out,
@@ -51,13 +51,13 @@ impl Reached {
         };
     }
 
-    /// Did anything come at all?
+    /// Whether any line was received.
     #[must_use]
     pub fn is_some(&self) -> bool {
         self.out.1 > 0 || self.err.1 > 0
     }
 
-    /// The last moment of any line.
+    /// The latest timestamp.
     #[must_use]
     pub fn last(&self) -> Stamp {
         self.out.0.max(self.err.0)
@@ -69,9 +69,9 @@ impl Reached {
 pub enum Stream {
     Out,
     Err,
-    /// A terminal's: both together.
+    /// Both together, of a container with a TTY.
     Console,
-    /// Ours: "… 1 203 lines skipped", "web-2 lost, resuming".
+    /// A notice of this program: "… 1 203 lines skipped", "web-2 lost, resuming".
     Notice,
 }
 
@@ -82,11 +82,11 @@ pub struct LogLine {
     /// Which of the followed containers.
     pub source: Arc<ContainerKey>,
     pub stream: Stream,
-    /// Without its line end; as it came, escape codes and all: it is cleaned when drawn.
+    /// Without its line end, including escape codes; it is cleaned when drawn.
     pub text: Box<str>,
 }
 
-/// What a follower hands over at once, in time order, with what it had to leave out before these.
+/// Lines a follower delivers together, in time order, with the number of lines skipped before them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogBatch {
     pub lines: Vec<LogLine>,
@@ -100,7 +100,7 @@ pub struct LogRing {
     bytes: usize,
     max_lines: usize,
     max_bytes: usize,
-    /// Lines that were here and had to go, and lines the follower left out.
+    /// Lines dropped here and lines skipped by the follower.
     skipped: u64,
     /// Number of the first line in the ring: lines keep their number for life, so a view stays put while old ones go.
     first: u64,
@@ -126,12 +126,12 @@ impl LogRing {
         }
     }
 
-    /// Lines that never came.
+    /// Counts lines that were skipped.
     pub fn skip(&mut self, lines: u64) {
         self.skipped = self.skipped.saturating_add(lines);
     }
 
-    /// The number the line got; smaller than the newest when it came late: then all after it moved on by one.
+    /// Returns the number of the line. A late line is inserted, and the numbers of all later lines grow by one.
     pub fn push_line(&mut self, line: LogLine) -> u64 {
         self.bytes += weight(&line);
         let number = self.first + self.insert(line) as u64;
@@ -178,7 +178,7 @@ impl LogRing {
         self.skipped
     }
 
-    /// The number of the oldest line that is still here.
+    /// The number of the oldest line in the ring.
     #[must_use]
     pub fn first(&self) -> u64 {
         self.first
@@ -200,7 +200,7 @@ impl LogRing {
     }
 }
 
-/// Bytes that a line costs here, its own and the bookkeeping's.
+/// Bytes a line uses, including bookkeeping.
 fn weight(line: &LogLine) -> usize {
     line.text.len() + size_of::<LogLine>()
 }

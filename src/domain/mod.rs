@@ -1,5 +1,5 @@
-//! The words of the fleet: plain data that every other room speaks.
-//! Never does I/O, reads no clock, and names no room but itself.
+//! The vocabulary of the fleet: plain data used by all other modules.
+//! Does no I/O, reads no clock, and depends on no other module.
 
 pub mod natural;
 pub mod ids;
@@ -7,6 +7,7 @@ pub mod reference;
 pub mod units;
 pub mod text;
 pub mod fault;
+pub mod exit;
 pub mod endpoint;
 pub mod host;
 pub mod container;

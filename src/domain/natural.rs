@@ -1,4 +1,4 @@
-//! The order in which people read names: numbers in them count as numbers, so `web-2` comes before `web-10`.
+//! The order in which people read names: numbers in them are compared as numbers, so `web-2` comes before `web-10`.
 //! A total order that agrees with equality: names that differ only in leading zeros still differ.
 
 use std::cmp::Ordering;

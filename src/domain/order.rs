@@ -1,13 +1,14 @@
-//! What the control room asks of the hosts. Orders are data: they are compared, recorded, sent.
+//! What the control room asks of the hosts, as data that can be compared, recorded and sent.
 //! An order names its target by key, never by row.
 
 use serde::{Deserialize, Serialize};
 
+use super::fault::Fault;
 use super::ids::{ContainerId, ContainerKey, HostName};
 use super::logs::{FollowId, LogRange};
 use super::run::Part;
 
-/// What this program may do to the hosts at all. Asked where requests are sent, not where keys are read.
+/// Whether this program may change anything on hosts. Enforced where requests are sent, not where keys are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -15,6 +16,19 @@ pub enum Access {
     Full,
     /// No request that changes anything, no exec, no attach.
     ReadOnly,
+}
+
+impl Access {
+    pub const REFUSED: &str = "Pilothouse was started with --read-only";
+    pub const REMEDY: &str = "start it without --read-only";
+
+    /// As in "could not {what}".
+    pub fn may_change(self, what: impl Into<String>) -> Result<(), Fault> {
+        match self {
+            Self::Full => Ok(()),
+            Self::ReadOnly => Err(Fault::new(what, Self::REFUSED).hint(Self::REMEDY)),
+        }
+    }
 }
 
 /// Matches an answer (`Event::Done`) to its order; given out by the model, never reused.
@@ -30,30 +44,30 @@ pub enum Order {
         verb: Verb,
     },
     Inspect(ContainerKey),
-    /// Statistics are wanted for exactly these containers of the host; replaces what was wanted before.
+    /// Send statistics of exactly these containers of the host; replaces the previous set.
     Watch {
         host: HostName,
         ids: Vec<ContainerId>,
     },
-    /// Follow the logs of these, merged by time, under one id.
+    /// Follow the logs of these containers, merged by time, under one id.
     Follow {
         id: FollowId,
         targets: Vec<ContainerKey>,
         range: LogRange,
     },
-    /// Goes on with logs that were left, each container from where it was left.
+    /// Resume logs that were left, each container from where it was left.
     Resume {
         id: FollowId,
         targets: Vec<(ContainerKey, LogRange)>,
     },
-    /// Follow this program's own log file; no host has a part in it.
+    /// Follow this program's own log file; involves no host.
     FollowOwnLog(FollowId),
-    /// Follow what a run says, from the beginning of what was kept; no host has a part in it.
+    /// Follow the output of a run, from the oldest stored line; involves no host.
     FollowRun(FollowId, Part),
     Unfollow(FollowId),
-    /// Try a lost host now instead of at its next turn.
+    /// Reconnect to a lost host now.
     Retry(HostName),
-    /// Ask for the host's load and disk (by exec in one of its containers where nothing better is there).
+    /// Measure the host's load and disk (by exec in one of its containers if there is no better way).
     Measure(HostName),
 }
 

@@ -1,5 +1,5 @@
-//! What is asked of a run, and what would happen: shown before the key counts.
-//! Made by `runs::plan`; the answer never holds a secret's value.
+//! A request for a run, and the preview of what the run would do, shown before it is confirmed.
+//! Made by `runs::plan`; never contains the value of a secret.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,102 +12,102 @@ use super::reference::Reference;
 use super::run::RunKind;
 use super::units::Stamp;
 
-/// One run as a person or a pipeline asks for it.
+/// A request for one run, by a person or a webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRequest {
     pub kind: RunKind,
     pub service: ServiceName,
     pub environment: Option<String>,
-    /// A tag, an image id or `repo@digest`; absent: what the last build of the service made.
+    /// A tag, an image id or `repo@digest`; `None`: the last build of the service.
     pub image: Option<String>,
-    /// A commit to build, instead of what the configuration says.
+    /// A commit to build instead of the configured revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// What `{git.branch}` is where git knows no branch of what is built: a push says its own.
+    /// The value of `{git.branch}` if git has no branch for what is built: the branch of a push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// Where a rollback goes; absent: the last release committed on all hosts before the present one.
+    /// The release to roll back to; `None`: the last release committed on all hosts before the current one.
     pub to: Option<ReleaseNumber>,
-    /// What the plan said that was confirmed; something else by now is refused.
+    /// The confirmed plan's release and image; if they have changed, the run is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreseen: Option<Foreseen>,
-    /// Under which tags a push puts it into the registry; none: those that it has.
+    /// Tags for a push; empty: the tags it has.
     #[serde(default)]
     pub tags: Vec<String>,
     pub reason: Option<String>,
-    /// A promotion: the image is what runs there.
+    /// In a promotion: the environment whose image is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// An adoption: where what runs today is found.
+    /// In an adoption: the containers to adopt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub found: Vec<Found>,
     #[serde(default)]
     pub wait: Wait,
-    /// Services whose images stand on this one's and that have a run of the same kind behind this one, in this order.
+    /// Dependent services to run afterwards with the same kind of run, in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependants: Vec<ServiceName>,
-    /// Runs that must have ended well before this one begins.
+    /// Runs that must succeed before this one begins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub behind: Vec<RunId>,
 }
 
-/// What a plan of a release said, to be held against what is decided under the locks. Absent: not said, and not held.
+/// What the plan of a release showed, to be compared with the decision under the locks. `None` fields are not compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreseen {
     #[serde(default)]
     pub from: Before,
-    /// Where a rollback goes.
+    /// The target of a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<ReleaseNumber>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageId>,
 }
 
-/// What runs before a release.
+/// The release that runs before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Before {
-    /// It was to wait for others, which may change that.
+    /// Unknown: runs that it waits for may change it.
     #[default]
     Whatever,
     Nothing,
     Release(ReleaseNumber),
 }
 
-/// What a run does while another one of its service is under way.
+/// What a run does while another one of its service is in progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
-    /// It ends at once, with exit 4.
+    /// Ends at once with exit 4.
     No,
-    /// It takes its turn in this state folder, however long that is; for another machine's lock it waits 15 min.
+    /// Waits for its turn in this state folder without a limit, and for another machine's lock up to 15 min.
     #[default]
     Turn,
-    /// No longer than this, for both together.
+    /// Waits at most this long, for both together.
     UpTo(Duration),
 }
 
 /// Where a promotion takes its image from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Another environment of the same service; absent: the service without one.
+    /// Another environment of the same service; `None`: the service without one.
     pub environment: Option<String>,
-    /// What the plan saw there; `image` of the request is then that release's. Something else by now is refused.
+    /// The release the plan found there; `image` of the request is its image. If it has changed, the run is refused.
     pub release: Option<ReleaseNumber>,
 }
 
-/// What is adopted, as a person names it.
+/// Containers to adopt, as given by a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// A container, by name or id: on each host of the service, or on this one.
     Container { host: Option<HostName>, name: String },
-    /// Those that a compose file's service runs as.
+    /// The containers of a compose file's service.
     Compose(PathBuf),
 }
 
 impl RunRequest {
-    /// With nothing said but what and whose.
+    /// A request with defaults for everything else.
     #[must_use]
     pub fn new(kind: RunKind, service: ServiceName) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl RunRequest {
         }
     }
 
-    /// `shop`, or `shop.staging`: what has to be typed where a host is protected.
+    /// `shop`, or `shop.staging`: the word to type if a host is protected.
     #[must_use]
     pub fn subject(&self) -> String {
         match &self.environment {
@@ -174,55 +174,58 @@ pub struct PlanView {
     pub image_id: Option<String>,
     /// `PORT 80 → 8080`, `+ FEATURE_BASKET2`, `API_KEY changed`
     pub changes: Vec<String>,
-    /// What is done, in order, one line a wave or stage.
+    /// The steps, in order, one line per wave or stage.
     pub order: Vec<String>,
     pub tests: Vec<String>,
-    /// What undoing will do, and until when it can.
+    /// What undo will do, and until when.
     pub undo: Vec<String>,
     pub estimate: Option<Duration>,
-    /// What a person should know before saying yes; none of it stops the run.
+    /// Warnings; none of them stops the run.
     pub warnings: Vec<String>,
-    /// Why it would not be started; empty when it can be.
+    /// Why it cannot be started; empty if it can.
     pub refusals: Vec<Fault>,
+    /// So many of them are that another run is under way.
+    #[serde(default)]
+    pub locked: usize,
     /// Hosts that it needs and that did not answer; each has its refusal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<HostName>,
-    /// Protected hosts among those that it changes something on: the word must be typed.
+    /// Protected hosts that it changes; the word must be typed.
     pub protected: Vec<HostName>,
-    /// `shop`; `base shop` where a run behind it changes protected hosts, too.
+    /// The word to type: `shop`; `base shop` if a dependent run changes protected hosts, too.
     pub word: String,
-    /// Services whose images stand on this one's, whether they have a run behind it or not.
+    /// All dependent services, whether they are run afterwards or not.
     #[serde(default)]
     pub dependants: Vec<ServiceName>,
-    /// Of a rollback: every release that the hosts know of, the newest first.
+    /// For a rollback: every release the hosts know of, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<KnownRelease>,
 }
 
-/// A release as the ledgers and the containers tell of it.
+/// A release, from the ledgers and containers of the hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownRelease {
     pub release: ReleaseNumber,
-    /// When it was committed first; absent where only labels are left.
+    /// When it was first committed; `None` if only labels are left.
     pub at: Option<Stamp>,
     pub by: Option<String>,
     /// It was deployed, or adopted.
     pub kind: Option<RunKind>,
     pub reason: Option<String>,
-    /// As it was asked for: `shop:3f2a91c`.
+    /// As requested: `shop:3f2a91c`.
     pub reference: String,
     pub image: Option<ImageId>,
-    /// What its registry calls it.
+    /// Its digest in its registry.
     pub digest: Option<Reference>,
     pub git: Option<String>,
-    /// Where it was committed last.
+    /// The hosts it was last committed on.
     pub hosts: Vec<HostName>,
-    /// Where its containers are kept: there they are started again as they are, elsewhere it is made again.
+    /// Hosts that retain its containers, where they are started again; elsewhere they are created again.
     pub kept: Vec<HostName>,
     /// It runs somewhere.
     pub runs: bool,
-    /// Where a rollback goes if nobody says otherwise: the last one committed on all hosts.
+    /// Whether it is the default of a rollback: the last one committed on all hosts.
     pub default: bool,
-    /// Why nobody can go back to it.
+    /// Why it cannot be rolled back to.
     pub refused: Option<String>,
 }

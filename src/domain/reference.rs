@@ -1,5 +1,5 @@
-//! The name of an image taken apart: registry, repository, tag, digest.
-//! Text only: what it names is a daemon's or a registry's to say.
+//! An image reference, parsed: registry, repository, tag, digest.
+//! Text only; which image it refers to is known to daemons and registries.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::fault::Fault;
 use super::ids::Digest;
 
-/// The registry of names that say none.
+/// The registry of names without one.
 pub const HUB: &str = "docker.io";
 
-/// `registry:5000/shop:v3`, `shop@sha256:…`: a repository, and what is said of the image in it.
+/// An image reference: `registry:5000/shop:v3`, `shop@sha256:…`.
 /// <https://github.com/distribution/reference>
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -36,7 +36,7 @@ impl Reference {
             Some(_) | None => (name, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(fault("has a tag that is none"));
+            return Err(fault("has an invalid tag"));
         }
         let is_name = |text: &str| {
             !text.is_empty()
@@ -49,7 +49,7 @@ impl Reference {
                 })
         };
         if !is_name(repository) {
-            return Err(fault("is no image's name"));
+            return Err(fault("is not an image name"));
         }
         Ok(Self {
             repository: repository.to_owned(),
@@ -74,7 +74,7 @@ impl Reference {
         self.digest.as_ref()
     }
 
-    /// Where it is pushed to and pulled from: `registry:5000`; `docker.io` where the name says none.
+    /// The registry it is pushed to and pulled from: `registry:5000`; `docker.io` if the name has none.
     #[must_use]
     pub fn registry(&self) -> &str {
         registry_of(&self.repository)
@@ -104,7 +104,7 @@ impl Reference {
         }
     }
 
-    /// Do both name the same repository, however the daemon writes it? (`shop` is `docker.io/library/shop`)
+    /// Whether both have the same repository, in any notation (`shop` is `docker.io/library/shop`).
     #[must_use]
     pub fn same_repository(&self, other: &str) -> bool {
         familiar(&self.repository) == familiar(other)
@@ -120,13 +120,13 @@ pub fn registry_of(repository: &str) -> &str {
     }
 }
 
-/// As Docker's own hub is written by people.
+/// The names people use for Docker Hub.
 fn familiar(repository: &str) -> &str {
     let rest = repository.strip_prefix("docker.io/").unwrap_or(repository);
     rest.strip_prefix("library/").unwrap_or(rest)
 }
 
-/// What a registry takes as a tag.
+/// Whether a registry accepts it as a tag.
 #[must_use]
 pub fn is_tag(text: &str) -> bool {
     let is_inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');

@@ -1,5 +1,5 @@
 //! A run as anybody sees it who follows its journal: stages, hosts, times, result.
-//! Made by `runs::follow`; the runner itself is another process.
+//! Made by [`crate::runs::seen`]; the runner itself is another process.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use super::tested::Tested;
 use super::units::Stamp;
 
+/// What a run does; also its name in journals, ledgers and JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunKind {
@@ -17,9 +18,9 @@ pub enum RunKind {
     Push,
     Deploy,
     Rollback,
-    /// What runs already becomes a release, untouched.
+    /// Running containers become a release, unchanged.
     Adopt,
-    /// Build, test, push, deploy in one.
+    /// Build, test, push and deploy in one run.
     Pipeline,
 }
 
@@ -38,80 +39,91 @@ impl RunKind {
     }
 }
 
-/// How a closed run ended. There is no other way for a run that changes hosts to end.
+/// The result of a closed run; there are no others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "result")]
 pub enum Outcome {
-    /// Did what it was for: the fleet is wholly on the new release (or the image is built, the tests passed). Exit 0.
+    /// Succeeded: all hosts are on the new release (or the image is built, the tests passed). Exit 0.
     Converged,
-    /// Did not, and everything is as it was before, checked. Exit 1; 130 when it was cancelled.
+    /// Failed, and everything is verified to be as it was before. Exit 1; 130 if it was cancelled.
     Reverted { why: String, cancelled: bool },
-    /// Neither could be reached or proven: exactly these differences are left. Exit 5.
+    /// Neither could be reached or verified: these differences are left. Exit 5.
     NeedsHuman { why: String, differences: Vec<String> },
+}
+
+/// What is known of the holder of a lock that is not seen to be renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Silence {
+    /// It has not renewed the lock for so long: longer than any run that goes on.
+    For(Duration),
+    /// It renewed the lock so far in the future of the lock's daemon: the clock there was set back since.
+    Ahead(Duration),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunStatus {
-    /// Its process lives (holds the run's flock).
+    /// Its process is alive (it holds the run's flock).
     Running,
     Closed {
         at: Stamp,
         outcome: Outcome,
     },
-    /// Its process died before it closed: `recover` finishes or reverts what it left.
+    /// Its process died before it closed: `recover` finishes or reverts it.
     Dead,
 }
 
+/// A run as shown on the screen and printed as JSON; folded from its journal by `runs::seen::view`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunView {
     pub id: RunId,
     pub kind: RunKind,
     pub service: ServiceName,
     pub environment: Option<String>,
-    /// Login of the person, not the shared account; and the machine.
+    /// The person's login, not the shared account.
     pub actor: String,
     pub machine: String,
     pub reason: Option<String>,
     pub started: Stamp,
     pub status: RunStatus,
-    /// Its process lives and does nothing yet, or no more: `for run … by …`.
+    /// Set while it waits: `for run … by …`.
     pub waiting: Option<String>,
-    /// How long it has waited in all, until the last time that it went on.
+    /// The total time it waited, until it last continued.
     pub waited: Duration,
-    /// Being undone: a gate failed, or somebody cancelled.
+    /// Set while it is being undone: the reason.
     pub undoing: Option<String>,
-    /// Its release is committed and stays, whatever becomes of what stands behind it.
+    /// Its release is committed and stays, whatever the stages after it do.
     #[serde(default)]
     pub committed: bool,
-    /// How often somebody asked it to end: the first time it undoes, the second time it stops where it is.
+    /// How often it was cancelled: the first time it undoes its changes, the second time it stops without undoing the rest.
     #[serde(default)]
     pub cancels: usize,
     pub from: Option<ReleaseNumber>,
     pub to: Option<ReleaseNumber>,
-    /// What is shipped, for people: `shop:3f2a91c`, with its id.
+    /// The image, for people: `shop:3f2a91c`, with its id.
     pub image: String,
     /// In the order of the plan.
     pub hosts: Vec<HostName>,
-    /// Those of them that were lost on the way: what is left there is put in order when they answer again.
+    /// Hosts that were lost during the run: recover them when they answer again.
     #[serde(default)]
     pub lost: Vec<HostName>,
-    /// In the order they are done.
+    /// In execution order.
     pub stages: Vec<StageView>,
-    /// Done steps out of all: the progress bar.
+    /// For the progress bar.
     pub steps_done: u32,
     pub steps_total: u32,
-    /// From earlier runs of this kind and service; absent for the first.
+    /// From earlier runs of this kind and service; `None` for the first.
     pub estimate: Option<Duration>,
-    /// The account that started it, where that is not ours: only it may end, answer or recover the run, and root.
+    /// The user who started it, if that is another one: only that user and root may cancel, approve or recover it.
     #[serde(default)]
     pub theirs: Option<String>,
-    /// Stages that wait for a person's word.
+    /// Stages that wait for approval.
     pub asks: Vec<Asked>,
-    /// What was left, or did not succeed, without making the run a failed one.
+    /// Things left over or unsuccessful that do not make the run a failure.
     pub notes: Vec<String>,
-    /// The last lines of output, oldest first, cut to what a pane can show.
+    /// The last lines of output, oldest first, as many as a pane can show.
     pub output: Vec<RunLine>,
-    /// Output lines before those, not sent.
+    /// The number of earlier output lines.
     pub output_skipped: u64,
 }
 
@@ -126,15 +138,15 @@ pub struct Asked {
 pub struct StageView {
     /// `build`, `test unit`, `image`, `create`, `start`, `gate`, `commit`, `retire`, …
     pub name: String,
-    /// Runs at once with the stage before it.
+    /// Runs concurrently with the previous stage.
     #[serde(default)]
     pub beside: bool,
-    /// How long it usually takes, from earlier runs; absent for the first.
+    /// Its usual duration, from earlier runs; `None` for the first.
     #[serde(default)]
     pub estimate: Option<Duration>,
-    /// One cell for the whole stage, or one a host.
+    /// One cell for the whole stage, or one per host.
     pub cells: Vec<(Option<HostName>, Cell)>,
-    /// Of a test that has ended: its attempts, its report, what was kept.
+    /// For a test that has ended: its attempts, report and artifacts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tested: Option<Tested>,
 }
@@ -146,7 +158,7 @@ impl StageView {
             if let Cell::Running { .. } = cell {
                 *cell = Cell::Failed {
                     took: Duration::ZERO,
-                    why: "its process died here".to_owned(),
+                    why: "its process died".to_owned(),
                 };
             }
         }
@@ -173,7 +185,7 @@ pub enum Cell {
         took: Duration,
         why: String,
     },
-    /// Was done, and is taken back.
+    /// Was begun or done, and is taken back.
     Undone,
     Skipped,
 }

@@ -1,5 +1,5 @@
-//! What a container uses: the arithmetic from Docker's counters, and a short history.
-//! Percentages are of one core: a container on four busy cores shows 400.
+//! Resource use of a container: computed from Docker's counters, with a short history.
+//! Percentages are of one core: a container that uses four cores shows 400.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub struct Counters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     pub at: Stamp,
-    /// Percent of one core; absent until a second message came.
+    /// Percent of one core; `None` until the second message.
     pub cpu: Option<f32>,
     /// Without the cache that can be dropped.
     pub memory: Bytes,
@@ -74,8 +74,8 @@ impl Sample {
     }
 }
 
-/// Docker's own formula where the machine's counter is there, wall time otherwise. A container that was
-/// started again has smaller counters than before: no figure then, rather than a wrong one.
+/// Docker's formula if the machine's counter is available, otherwise by wall time. `None` if the counters decreased, because
+/// the container was restarted.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -1,5 +1,5 @@
-//! What a test stage found out beside passed or failed: its attempts, its report, what was kept of it.
-//! Written into the journal by the run, shown by everybody who follows it.
+//! The details of a test's result: its attempts, its report, its artifacts.
+//! Written to the journal by the run, shown by everybody who follows it.
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ pub struct Tested {
     pub passed: bool,
     /// Passed, but not at the first attempt.
     pub flaky: bool,
-    /// The last one, from 1, and how many it may have.
+    /// The last attempt, from 1, and the maximum.
     pub attempt: u32,
     pub attempts: u32,
-    /// Of the last attempt.
+    /// The report of the last attempt.
     pub report: Option<Junit>,
-    /// Kept files of all attempts, below the run's folder `artifacts`.
+    /// Artifacts of all attempts, as paths below the run's folder `artifacts`.
     pub artifacts: Vec<String>,
-    /// Kept beside those, and not named here.
+    /// The number of further artifacts, not listed here.
     pub more_artifacts: u64,
-    /// It was tested in an image of its own: what it is beside the shipped one.
+    /// Set if it was tested in another image than the shipped one.
     pub image: Option<TestedImage>,
 }
 
@@ -29,7 +29,7 @@ pub struct Tested {
 pub struct TestedImage {
     pub reference: String,
     pub size: Bytes,
-    /// Absent where nothing of the run is needed for the test.
+    /// `None` if the test uses no image of the run.
     pub shipped: Option<Bytes>,
 }
 
@@ -40,7 +40,7 @@ pub struct Junit {
     pub failures: u64,
     pub errors: u64,
     pub skipped: u64,
-    /// The names of the first that failed, as they came.
+    /// The names of the first failed cases, in order.
     pub failing: Vec<String>,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Junit {
 }
 
 impl Tested {
-    /// What is said beside the time it took; empty where there is nothing to say.
+    /// The text shown beside its duration; may be empty.
     #[must_use]
     pub fn words(&self) -> String {
         let mut words = Vec::new();

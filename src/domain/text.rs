@@ -1,5 +1,5 @@
-//! Text from outside, taken apart: what is shown, what colours it, what would only act on a terminal.
-//! Nothing that leaves here as text can move a cursor, reorder a line or hide a character.
+//! Text from outside, split into what is shown, what colours it, and what would only act on a terminal.
+//! Text that leaves here cannot move the cursor, reorder a line or hide a character.
 
 use std::borrow::Cow;
 use std::str::Chars;

@@ -1,5 +1,5 @@
-//! Quantities with their units: bytes, moments, spans.
-//! Arithmetic saturates; how they are written for people is decided here, in one way everywhere.
+//! Quantities with units: bytes, points in time, durations.
+//! Arithmetic saturates; formatting for people is defined here, in one way for all.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -32,7 +32,7 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A moment: nanoseconds since 1970-01-01T00:00:00Z, by the clock of whoever made it (a daemon's for its events and logs).
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, by the clock of its source (a daemon's for its events and logs).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Stamp(pub i64);
@@ -57,7 +57,7 @@ impl Stamp {
         self.0.div_euclid(1_000_000_000)
     }
 
-    /// How long before `later` this was; zero if it was not before.
+    /// The time from this to `later`; zero if it is not later.
     #[must_use]
     pub fn until(self, later: Self) -> Duration {
         Duration::from_nanos(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
@@ -80,7 +80,7 @@ impl Stamp {
     }
 }
 
-/// What time it is, handed in by the shell: pure code never asks a clock.
+/// The current time, passed in by `term`: pure code never reads a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Now {
     /// Since the program started; never jumps: for deadlines and rates.
@@ -101,7 +101,7 @@ pub fn short_span(span: Duration) -> String {
     }
 }
 
-/// An age in a table: below a minute in steps of 5 s, so that a screen of young rows is not written anew every second.
+/// An age in a table: below a minute in steps of 5 s, so that the screen is not redrawn every second.
 #[must_use]
 pub fn row_age(span: Duration) -> String {
     let seconds = span.as_secs();

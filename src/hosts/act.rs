@@ -1,5 +1,5 @@
-//! What a person may tell a container: start, stop, restart, kill, pause, unpause, remove.
-//! Goes through `Daemon::change`, so never read-only; a lost answer is unknown, not failed: it is looked up.
+//! Actions on a container: start, stop, restart, kill, pause, unpause, remove.
+//! Uses `Daemon::change`, so read-only mode refuses it; after a lost answer the container's state is read again.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::ContainerId;
 use crate::domain::order::Verb;
 
-/// What a daemon needs besides the container's own grace: to signal, to unmount, to free its network.
+/// Added to the container's stop grace, for signalling, unmounting and freeing its network.
 const MARGIN: Duration = Duration::from_secs(30);
 /// Docker's own where the container has none.
-const DEFAULT_GRACE: Duration = Duration::from_secs(10);
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(10);
 const LOOK_LIMIT: Duration = Duration::from_secs(10);
 
-/// `name` is for words. Done when the daemon says so, or when looking shows that it was done.
+/// `name` is used in messages. Succeeds if the daemon confirms, or if an inspection shows that it was done.
 pub async fn act(daemon: &Daemon, id: &ContainerId, name: Option<&str>, verb: Verb) -> Result<(), Fault> {
     let docker = daemon.change()?;
     let what = format!(
@@ -43,12 +43,12 @@ pub async fn act(daemon: &Daemon, id: &ContainerId, name: Option<&str>, verb: Ve
                 what,
                 format!("{}; the container is now {}", engine_words(&fault), seen.word),
             )
-            .hint("the daemon may still be at it: watch the row before trying again")),
+            .hint("the daemon may still be doing it: check the row before trying again")),
             Some(_) => Ok(()),
             None if verb == Verb::Remove => Ok(()),
             None => Err(Fault::new(
                 what,
-                format!("{}; whether it was done is unknown", engine_words(&fault)),
+                format!("{}; it is unknown whether it was done", engine_words(&fault)),
             )),
         },
         Err(fault) => Err(refused(what, verb, &fault)),
@@ -83,7 +83,7 @@ async fn send(docker: &bollard::Docker, id: &str, verb: Verb) -> Result<(), Erro
     }
 }
 
-/// No answer does not mean not done.
+/// Whether the outcome is unknown: without an answer it may have been done.
 fn is_unknown(fault: &Error) -> bool {
     matches!(
         fault,
@@ -123,7 +123,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Is it as the verb would leave it?
+    /// Whether the container is in the state the verb leads to.
     fn is(&self, verb: Verb) -> bool {
         match verb {
             Verb::Start | Verb::Unpause => self.word == "running",

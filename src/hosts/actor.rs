@@ -1,5 +1,5 @@
-//! One daemon's actor: reaches it, watches it, carries out what is ordered, and starts over whenever the link breaks.
-//! Never ends by itself; never changes anything that was not ordered.
+//! The actor of one daemon: connects, watches, carries out orders, and reconnects whenever the link breaks.
+//! Never ends by itself; never changes anything without an order.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -24,7 +24,7 @@ use crate::domain::ids::ContainerId;
 use crate::domain::order::{Access, Order, OrderId};
 use crate::domain::units::Stamp;
 
-/// Through ssh with a jump a first connection takes up to a second; 10 s is ssh's own limit for each hop.
+/// Through ssh with a jump host a first connection takes up to a second; 10 s is ssh's own limit per hop.
 const OPEN_LIMIT: Duration = Duration::from_secs(45);
 
 pub(super) struct Actor {
@@ -33,13 +33,13 @@ pub(super) struct Actor {
     pub(super) facts: mpsc::Sender<Event>,
     pub(super) bulk: mpsc::Sender<Event>,
     pub(super) orders: mpsc::Receiver<(OrderId, Order)>,
-    /// The daemon while it is reached, for whoever needs it besides: logs, shells, orders on their way.
+    /// The daemon while it is connected, for other users: logs, shells, orders in progress.
     pub(super) door: watch::Sender<Option<Daemon>>,
     pub(super) shutdown: CancellationToken,
     pub(super) inventory: Inventory,
-    /// Whose statistics somebody looks at; outlives the link.
+    /// Containers whose statistics are requested; outlives the link.
     pub(super) watched: Vec<ContainerId>,
-    /// Orders that are being carried out. They outlive the link: a stop goes on in the daemon when its answer is lost.
+    /// Orders in progress. They outlive the link: a stop continues in the daemon if its answer is lost.
     pub(super) tasks: JoinSet<()>,
 }
 
@@ -121,13 +121,12 @@ impl Actor {
         match watching.catch_unwind().await {
             Ok(ended) => ended,
             Err(_panic) => Ended::Lost(Unreached::Fault(
-                Fault::new(what, "a fault in Pilothouse itself")
-                    .hint("please report it with Pilothouse's own log"),
+                Fault::new(what, "a bug in Pilothouse").hint("please report it with Pilothouse's own log"),
             )),
         }
     }
 
-    /// Answers orders that need the daemon with why there is none, until `work` is done.
+    /// Until `work` is done, answers orders that need the daemon with the reason why it is not connected.
     async fn meanwhile<T>(&mut self, work: impl Future<Output = T>, link: &Link) -> Waited<T> {
         let mut work = pin!(work);
         loop {
@@ -152,7 +151,7 @@ impl Actor {
                 let fault = match link {
                     Link::Lost { why, .. } | Link::NeedsPerson { why, .. } => why.clone(),
                     Link::Connecting { .. } | Link::Live { .. } => {
-                        Fault::new(connect::reaching(&self.host), "the connection is not there yet")
+                        Fault::new(connect::reaching(&self.host), "not connected yet")
                             .hint("try again in a moment")
                     }
                 };

@@ -1,14 +1,14 @@
-//! How long to wait before a lost daemon is tried again.
-//! Only counts; who waits is the caller.
+//! The delay before reconnecting to a lost daemon.
+//! Only computes; the caller waits.
 
 use std::time::Duration;
 
-/// A daemon that was only restarted is back within this.
+/// A restarted daemon is usually back within this time.
 const FIRST: Duration = Duration::from_secs(1);
-/// A person who repaired a host does not wait much longer than this to see it.
+/// The longest a repaired host takes to be noticed.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Doubles from one second to thirty, each time up to a quarter shorter: many clients do not come back at once.
+/// Doubles from one second to thirty, minus up to a quarter of jitter, so that clients do not all reconnect at once.
 #[derive(Debug, Default)]
 pub(super) struct BackOff {
     failures: u32,
@@ -24,7 +24,7 @@ impl BackOff {
         full.mul_f64(1.0 - 0.25 * jitter.clamp(0.0, 1.0))
     }
 
-    /// It answered: the next failure counts as the first.
+    /// Resets the delay after a success.
     pub(super) fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,5 +1,5 @@
-//! The requests of a build: which builder a daemon prefers, the build itself, and the session beside it.
-//! Hands on what is said on both; what is said means something in `runs::step::build` only.
+//! The requests of a build: the builder a daemon prefers, the build itself, and its session.
+//! Passes messages through; they are interpreted in `runs::step::build`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,28 +18,28 @@ use super::connect::engine_error;
 use super::listing::encode;
 use super::registry::Login;
 use super::trouble::Trouble;
-use super::wire::{Body, checked};
+use super::wire::Body;
 use crate::domain::fault::Fault;
 use crate::domain::host::EngineKind;
 
 const LIMIT: Duration = Duration::from_secs(10);
-/// What one message of a build may have; `BuildKit` gathers a step's output for some tenths of a second.
+/// The limit of one message of a build; `BuildKit` collects a step's output for some tenths of a second.
 const LONGEST_MESSAGE: usize = 32 << 20;
 
 /// Which builder a daemon has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
-    /// Only the classic one: Podman, an old API, or so configured.
+    /// Only the classic one: Podman, an old API, or disabled by configuration.
     Classic,
-    /// `BuildKit` as far as can be known without asking for a build.
+    /// `BuildKit`, as far as can be determined without a build.
     BuildKit,
 }
 
-/// What a build says, message by message (JSON, one a line); the build is cancelled when this is dropped.
+/// The messages of a build (JSON, one per line); the build is cancelled when this is dropped.
 pub struct Messages {
     body: Incoming,
     rest: BytesMut,
-    /// How much of the rest holds no line end.
+    /// The length of the rest that contains no line end.
     looked: usize,
     is_over: bool,
 }
@@ -74,7 +74,7 @@ impl Daemon {
         logins: &BTreeMap<String, Option<Login>>,
         body: Option<mpsc::Receiver<io::Result<Bytes>>>,
     ) -> Result<Messages, BuildRefused> {
-        self.change().map_err(BuildRefused::Fault)?;
+        let wire = self.change_wire().map_err(BuildRefused::Fault)?;
         let headers = [("Content-Type", "application/x-tar".to_owned())];
         let body: Body = match body {
             Some(mut pieces) => {
@@ -90,12 +90,12 @@ impl Daemon {
             .collect();
         let path = format!("/build?{}", query.join("&"));
         let asking = async {
-            let mut request = self.wire().post_with(&path, &headers, body)?;
+            let mut request = wire.post_with(&path, &headers, body)?;
             if logins.values().any(Option::is_some) {
                 let config = super::registry::config(logins)?;
                 request.headers_mut().insert("X-Registry-Config", config);
             }
-            checked(self.wire().send(request).await?).await
+            wire.ask(request).await
         };
         let response = asking.await.map_err(|trouble| match trouble {
             Trouble::Refused { .. } => BuildRefused::Daemon(engine_error(trouble)),
@@ -111,12 +111,10 @@ impl Daemon {
 
     /// `POST /session`: a stream on which the daemon's builder asks us for things, by gRPC.
     pub async fn session(&self, headers: &[(&'static str, String)]) -> Result<Upgraded, BuildRefused> {
-        self.change().map_err(BuildRefused::Fault)?;
+        let wire = self.change_wire().map_err(BuildRefused::Fault)?;
         let opening = async {
-            let request =
-                self.wire()
-                    .post_with("/session", headers, Either::Left(Full::new(Bytes::new())))?;
-            self.wire().hijack(request, "h2c", LIMIT).await
+            let request = wire.post_with("/session", headers, Either::Left(Full::new(Bytes::new())))?;
+            wire.hijack(request, "h2c", LIMIT).await
         };
         match opening.await {
             Ok(stream) => Ok(stream.into_inner()),
@@ -126,10 +124,10 @@ impl Daemon {
     }
 }
 
-/// Why a build was not begun.
+/// Why a build was refused.
 #[derive(Debug)]
 pub enum BuildRefused {
-    /// In the daemon's words, before it began.
+    /// Refused by the daemon, in its words.
     Daemon(Error),
     /// The connection broke, or nothing came.
     Broken(Error),
@@ -137,7 +135,7 @@ pub enum BuildRefused {
 }
 
 impl Messages {
-    /// The next message; nothing is lost if the caller stops waiting for it.
+    /// The next message; cancel-safe.
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         loop {
             let unseen = self.rest.get(self.looked..).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! Reaching a daemon: its endpoint opened, its version agreed on, what it is found out.
-//! Everything that is sent to it goes through a `Daemon`, where read-only is enforced; nothing waits without a limit.
+//! Connects to a daemon: opens its endpoint, negotiates the API version, reads what the engine is.
+//! All requests go through a `Daemon`, which enforces read-only mode; every wait has a limit.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
@@ -14,7 +14,7 @@ use super::pipe::Route;
 use super::ssh::Tunnel;
 use super::tls;
 use super::trouble::Trouble;
-use super::wire::Wire;
+use super::wire::{ReadWire, Wire};
 use crate::config::Host;
 use crate::domain::adoption::{self, Adoption};
 use crate::domain::container::Container;
@@ -23,18 +23,19 @@ use crate::domain::fault::Fault;
 use crate::domain::host::Engine;
 use crate::domain::ids::HostName;
 use crate::domain::order::Access;
+use crate::domain::units::Stamp;
 
-/// A question is answered within this, or the daemon hangs.
+/// The limit of a read request; a daemon that takes longer hangs.
 const READ_LIMIT: Duration = Duration::from_secs(30);
 /// Until the head of an answer; longer than any grace that a stop is given without being told (its own is added by who asks).
 const CHANGE_LIMIT: Duration = Duration::from_mins(2);
 
-/// A second connection nobody uses is closed after this: the next log is often opened soon.
+/// An unused second connection is closed after this time, because the next log is often opened soon.
 const BULK_IDLE: Duration = Duration::from_mins(1);
-/// How often is looked whether it is.
+/// How often that is checked.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 
-/// Why a daemon could not be reached.
+/// Why a daemon could not be connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unreached {
     /// Trying again later may help.
@@ -52,7 +53,7 @@ impl Unreached {
     }
 }
 
-/// A daemon that answered. Clones share its connections; the last one to go closes them.
+/// A connected daemon. Clones share its connections, which are closed with the last one.
 #[derive(Clone, Debug)]
 pub struct Daemon {
     shared: Arc<Shared>,
@@ -61,12 +62,15 @@ pub struct Daemon {
 #[derive(Debug)]
 struct Shared {
     host: Host,
+    /// By `/version`.
     engine: Engine,
+    /// With `/info`, which a room's daemon is asked when its rows are already shown.
+    whole: OnceLock<Engine>,
     access: Access,
     read: Docker,
     change: Docker,
     wire: Wire,
-    /// The second connection over ssh while somebody uses it and a while longer, so that several share one.
+    /// The second connection over ssh, shared by its users and kept for a while after the last one.
     bulk: tokio::sync::Mutex<Option<Second>>,
 }
 
@@ -74,21 +78,22 @@ struct Shared {
 struct Second {
     shared: Arc<Shared>,
     idle: Idle,
-    /// Closes it; whoever has the daemon, a room, a command or a run, need not think of that.
+    /// The task that closes it.
     _tidying: AbortOnDropHandle<()>,
 }
 
-/// Since when nobody was seen to use something.
+/// Since when something is unused.
 #[derive(Debug, Default)]
 struct Idle(Option<Instant>);
 
-/// Opens the endpoint, asks what is there, agrees on the API version.
+/// Opens the endpoint, reads what the engine is, negotiates the API version.
 pub async fn connect(host: &Host, access: Access) -> Result<Daemon, Unreached> {
     let wire = open(host).await?;
-    introduce(host, wire, access).await.map_err(Unreached::Fault)
+    let engine = engine::whole(&wire).await;
+    introduced(host, &wire, access, engine).map_err(Unreached::Fault)
 }
 
-/// The way to the daemon, before a word was said.
+/// Opens the endpoint without sending a request.
 pub(super) async fn open(host: &Host) -> Result<Wire, Unreached> {
     let route = match &host.endpoint {
         Endpoint::Unix(path) => Route::Unix(path.clone()),
@@ -125,13 +130,21 @@ pub(super) async fn open(host: &Host) -> Result<Wire, Unreached> {
     Ok(Wire::new(route, None))
 }
 
-/// Asks a daemon what it is and wraps it up.
+/// Asks a daemon for its version and wraps it up; `Daemon::describe` asks for the rest.
 pub(super) async fn introduce(host: &Host, wire: Wire, access: Access) -> Result<Daemon, Fault> {
-    let engine = engine::ask(&wire)
-        .await
-        .map_err(|trouble| trouble.fault(reaching(host), &host.endpoint))?;
+    let engine = engine::version(&wire).await;
+    introduced(host, &wire, access, engine)
+}
+
+fn introduced(
+    host: &Host,
+    wire: &Wire,
+    access: Access,
+    engine: Result<Engine, Trouble>,
+) -> Result<Daemon, Fault> {
+    let engine = engine.map_err(|trouble| trouble.fault(reaching(host), &host.endpoint))?;
     wire.pin(&engine.api);
-    daemon(host, engine, &wire, access)
+    daemon(host, engine, wire, access)
 }
 
 fn daemon(host: &Host, engine: Engine, wire: &Wire, access: Access) -> Result<Daemon, Fault> {
@@ -144,6 +157,7 @@ fn daemon(host: &Host, engine: Engine, wire: &Wire, access: Access) -> Result<Da
             read: docker(Allowed::Reading, READ_LIMIT)?,
             change: docker(Allowed::Everything, CHANGE_LIMIT)?,
             engine,
+            whole: OnceLock::new(),
             access,
             wire: wire.clone(),
             bulk: tokio::sync::Mutex::default(),
@@ -157,7 +171,7 @@ pub(super) fn reaching(host: &Host) -> String {
 }
 
 impl Daemon {
-    /// All its containers, running or not, from one request: for whoever looks once instead of watching.
+    /// All its containers, running or not, from one request; for commands that do not watch.
     pub async fn containers(&self) -> Result<(Vec<Container>, Vec<Adoption>), Fault> {
         let Shared { host, wire, .. } = self.shared.as_ref();
         let listing = super::listing::all(wire).await;
@@ -180,7 +194,23 @@ impl Daemon {
 
     #[must_use]
     pub fn engine(&self) -> &Engine {
-        &self.shared.engine
+        self.shared.whole.get().unwrap_or(&self.shared.engine)
+    }
+
+    /// Asks for what only `/info` tells; from then on it is known of all clones.
+    pub(super) async fn describe(&self) -> &Engine {
+        let engine = engine::with_info(self.shared.engine.clone(), &self.shared.wire).await;
+        self.shared.whole.get_or_init(|| engine)
+    }
+
+    /// By which runs tell daemons apart, whatever they are called.
+    pub fn id(&self) -> Result<&str, Fault> {
+        let engine = self.engine();
+        match &engine.info_unknown {
+            None => Ok(&engine.daemon_id),
+            Some(why) => Err(Fault::new(format!("tell which daemon {} is", self.name()), why)
+                .hint("a run needs GET /info: allow it if a proxy stands before the daemon")),
+        }
     }
 
     #[must_use]
@@ -193,22 +223,29 @@ impl Daemon {
         self.shared.access
     }
 
-    /// For requests that change nothing: any other method than GET and HEAD (and waiting for a container) is refused here.
+    /// The client for reading: methods other than GET and HEAD (and waiting for a container) are refused.
     #[must_use]
     pub fn read(&self) -> &Docker {
         &self.shared.read
     }
 
+    /// The daemon's own clock to the second, rounded down, as it dates its answers: nothing that it can be asked costs it
+    /// less. `None` where something in between takes the date away.
+    pub async fn clock(&self) -> Result<Option<Stamp>, Error> {
+        let asked = Box::pin(self.wire().get_bytes("/_ping", READ_LIMIT)).await;
+        let (_, date) = asked.map_err(engine_error)?;
+        Ok(date.as_deref().and_then(super::listing::parse_date))
+    }
+
     /// For everything that changes something, runs something or attaches: refused when the program runs read-only.
     pub fn change(&self) -> Result<&Docker, Fault> {
-        match self.shared.access {
-            Access::Full => Ok(&self.shared.change),
-            Access::ReadOnly => Err(Fault::new(
-                format!("change anything on {}", self.shared.host.name),
-                "Pilothouse runs read-only",
-            )
-            .hint("start it without --read-only")),
-        }
+        self.may_change()?;
+        Ok(&self.shared.change)
+    }
+
+    fn may_change(&self) -> Result<(), Fault> {
+        let what = format!("change anything on {}", self.shared.host.name);
+        self.shared.access.may_change(what)
     }
 
     /// The same daemon for logs, builds and transfers: over ssh by a second connection, so that an action never
@@ -228,7 +265,7 @@ impl Daemon {
         wire.pin(&self.shared.engine.api);
         let opened = daemon(
             &self.shared.host,
-            self.shared.engine.clone(),
+            self.engine().clone(),
             &wire,
             self.shared.access,
         )
@@ -241,12 +278,18 @@ impl Daemon {
         Ok(opened)
     }
 
-    pub(super) fn wire(&self) -> &Wire {
+    pub(super) fn wire(&self) -> &ReadWire {
         &self.shared.wire
+    }
+
+    /// As `change`, for requests of our own.
+    pub(super) fn change_wire(&self) -> Result<&Wire, Fault> {
+        self.may_change()?;
+        Ok(&self.shared.wire)
     }
 }
 
-/// Closes the second connection once nobody has used it for a while.
+/// Closes the second connection after it was unused for a while.
 async fn tidy(first: Weak<Shared>) {
     loop {
         tokio::time::sleep(TIDY_EVERY).await;

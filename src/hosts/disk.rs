@@ -1,5 +1,5 @@
-//! How much is free on the disk where a daemon keeps its images: by `df` over ssh, else in a container that runs there.
-//! Where it cannot be had the reason is said; it never guesses.
+//! Free space on the disk of a daemon's images: by `df` over ssh, otherwise in a running container.
+//! If it cannot be determined, the reason is reported.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::{figures, measure};
 use crate::domain::host::Reading;
 use crate::domain::units::Bytes;
 
-/// It is a help: what waits for it goes on without.
+/// Optional information, so callers continue without it.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A disk as it is seen by everybody; what root keeps for itself is in neither number.
+/// The size of a disk, without the blocks reserved for root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disk {
     pub free: Bytes,

@@ -1,20 +1,20 @@
-//! What a daemon says of itself, from `GET /version` and `GET /info`.
-//! Docker's JSON stops here.
+//! A daemon's description of itself, from `GET /version` and `GET /info`.
+//! Docker's JSON is not used outside this file.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::trouble::Trouble;
-use super::wire::Wire;
+use super::wire::ReadWire;
 use crate::domain::host::{Engine, EngineKind};
 use crate::domain::units::Bytes;
 
-/// Both answers together; `/info` counts containers and asks plugins, which takes a loaded daemon seconds.
+/// `/info` counts containers and asks plugins, which takes a loaded daemon seconds.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Docker 19.03, and what Podman 3 offers: older ones miss fields that rows and releases are made of.
+/// Docker 19.03 and Podman 3; older versions lack required fields.
 const OLDEST_API: (u32, u32) = (1, 40);
-/// The newest that was compared with what this program reads and writes.
+/// The newest version this program was checked against.
 const NEWEST_API: (u32, u32) = (1, 51);
 
 #[derive(Deserialize)]
@@ -57,20 +57,55 @@ struct Facts {
     docker_root_dir: Option<String>,
 }
 
-/// Asks both at once; refuses an engine that is too old.
-pub(super) async fn ask(wire: &Wire) -> Result<Engine, Trouble> {
-    let (version, facts) = tokio::try_join!(
-        wire.get_json::<Version>("/version", LIMIT),
-        wire.get_json::<Facts>("/info", LIMIT),
-    )?;
-    engine(version, facts)
+/// What `/version` tells, which is all that is needed to use a daemon; refuses an engine that is too old.
+pub(super) async fn version(wire: &ReadWire) -> Result<Engine, Trouble> {
+    engine(wire.get_json::<Version>("/version", LIMIT).await?)
 }
 
-fn engine(version: Version, facts: Facts) -> Result<Engine, Trouble> {
+/// Adds what `/info` tells, or why that is unknown.
+pub(super) async fn with_info(engine: Engine, wire: &ReadWire) -> Engine {
+    let facts = wire.get_json::<Facts>("/info", LIMIT).await;
+    described(engine, facts)
+}
+
+/// Both, asked at once.
+pub(super) async fn whole(wire: &ReadWire) -> Result<Engine, Trouble> {
+    let (engine, facts) = tokio::join!(version(wire), wire.get_json::<Facts>("/info", LIMIT));
+    Ok(described(engine?, facts))
+}
+
+fn described(engine: Engine, facts: Result<Facts, Trouble>) -> Engine {
+    match facts {
+        Ok(facts) => Engine {
+            info_unknown: None,
+            daemon_id: facts.id.unwrap_or_default(),
+            hostname: facts.name.unwrap_or_default(),
+            os: facts.operating_system.unwrap_or(engine.os),
+            cpus: facts.cpus.unwrap_or_default(),
+            memory: Bytes(facts.mem_total.unwrap_or_default()),
+            storage_driver: facts.driver.unwrap_or_default(),
+            logging_driver: facts.logging_driver.unwrap_or_default(),
+            // Absent before API 1.41, when there was only the first.
+            cgroup: if facts.cgroup_version.as_deref() == Some("2") {
+                2
+            } else {
+                1
+            },
+            data_root: facts.docker_root_dir.unwrap_or_default(),
+            ..engine
+        },
+        Err(trouble) => Engine {
+            info_unknown: Some(trouble.to_string()),
+            ..engine
+        },
+    }
+}
+
+fn engine(version: Version) -> Result<Engine, Trouble> {
     let offered = version.api.unwrap_or_default();
     let Some(api) = parse_api(&offered) else {
         return Err(Trouble::Unreadable(format!(
-            "it names no API version ({offered:?})"
+            "it reports no API version ({offered:?})"
         )));
     };
     let number = version.number.unwrap_or_default();
@@ -85,22 +120,18 @@ fn engine(version: Version, facts: Facts) -> Result<Engine, Trouble> {
         kind: kind(&version.platform, &version.components),
         version: number,
         api: format!("{}.{}", api.0, api.1),
-        daemon_id: facts.id.unwrap_or_default(),
-        hostname: facts.name.unwrap_or_default(),
-        os: facts.operating_system.or(version.os).unwrap_or_default(),
+        info_unknown: Some("it was not asked yet".to_owned()),
+        daemon_id: String::new(),
+        hostname: String::new(),
+        os: version.os.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
         kernel: version.kernel.unwrap_or_default(),
-        cpus: facts.cpus.unwrap_or_default(),
-        memory: Bytes(facts.mem_total.unwrap_or_default()),
-        storage_driver: facts.driver.unwrap_or_default(),
-        logging_driver: facts.logging_driver.unwrap_or_default(),
-        // Absent before API 1.41, when there was only the first.
-        cgroup: if facts.cgroup_version.as_deref() == Some("2") {
-            2
-        } else {
-            1
-        },
-        data_root: facts.docker_root_dir.unwrap_or_default(),
+        cpus: 0,
+        memory: Bytes(0),
+        storage_driver: String::new(),
+        logging_driver: String::new(),
+        cgroup: 0,
+        data_root: String::new(),
     })
 }
 
@@ -125,7 +156,7 @@ mod tests {
     use super::*;
 
     fn from(version: &str) -> Result<Engine, Trouble> {
-        engine(serde_json::from_str(version).unwrap(), Facts::default())
+        engine(serde_json::from_str(version).unwrap())
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The figures of a host behind ssh, read beside its watching: now and then for the screen, or at once when asked.
-//! Needs no container and changes nothing, so a read-only program has them, too.
+//! Load and disk of a host behind ssh: read from time to time for the screen, or at once on request.
+//! Needs no container and changes nothing, so it also works in read-only mode.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::domain::fault::Fault;
 use crate::domain::host::{HostLoad, Reading};
 use crate::domain::ids::HostName;
 
-/// Long enough that the processors' counters say something.
+/// Long enough for meaningful CPU counters.
 const FIRST_SPAN: Duration = Duration::from_secs(1);
-/// Disk and memory move slowly; each reading costs the host four short processes.
+/// Disk and memory change slowly, and each reading starts four short processes on the host.
 const EVERY: Duration = Duration::from_secs(15);
-/// An account that may run no commands will not learn it soon.
+/// The delay if the account may not run commands, which rarely changes.
 const AGAIN: Duration = Duration::from_mins(10);
 
-/// Until it is aborted, with the connection.
+/// Runs until it is aborted together with the connection.
 pub(super) async fn follow(
     tunnel: Arc<Tunnel>,
     data_root: String,
@@ -42,7 +42,7 @@ pub(super) async fn follow(
     }
 }
 
-/// The figures now, with the processors over a second.
+/// The current figures, with CPU measured over one second.
 pub(super) async fn once(tunnel: &Tunnel, data_root: &str) -> HostLoad {
     let asked = async {
         let mut reader = tunnel.load(data_root)?;

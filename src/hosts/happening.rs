@@ -1,5 +1,5 @@
-//! One line of `GET /events`, read into what happened to which container, or that something was adopted.
-//! Docker's JSON stops here; events that change no row are not asked for.
+//! Parses one line of `GET /events`: what happened to which container, or that containers were adopted.
+//! Docker's JSON is not used outside this file; events that change no row are not requested.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use crate::domain::container::Health;
 use crate::domain::ids::ContainerId;
 use crate::domain::units::Stamp;
 
-/// An event line has the container's labels in it: those of orchestrators reach some ten kilobytes.
+/// An event line includes the container's labels, which can be tens of kilobytes with orchestrators.
 pub(super) const LONGEST_LINE: usize = 1 << 20;
 
-/// Names as Docker has them, and Podman's own where they differ.
+/// Docker's names, and Podman's if they differ.
 const KINDS: [&str; 16] = [
     "create",
     "start",
@@ -46,12 +46,12 @@ pub(super) struct EngineEvent {
 pub(super) enum Kind {
     Create,
     Start,
-    /// Follows the start of a restart; says nothing new.
+    /// Follows the start of a restart; contains nothing new.
     Restart,
     Die {
         code: Option<i32>,
     },
-    /// Follows the die; says that somebody wanted it.
+    /// Follows the die event; shows that the stop was requested.
     Stop,
     Kill {
         signal: String,
@@ -63,7 +63,7 @@ pub(super) enum Kind {
         to: String,
     },
     Destroy,
-    /// Limits or the restart policy.
+    /// A change of limits or restart policy.
     Update,
     Health(Health),
 }
@@ -94,17 +94,17 @@ impl Kind {
     }
 }
 
-/// What a line tells.
+/// The content of an event line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     Happened(EngineEvent),
-    /// What was adopted there is not what it was.
+    /// The adopted containers of the host have changed.
     Adopted,
-    /// Nothing that concerns a row.
+    /// Irrelevant for rows.
     Nothing,
 }
 
-/// The request for the events of containers since a moment of the daemon's clock.
+/// The request for container events since a time of the daemon's clock.
 pub(super) fn path(since: Stamp) -> String {
     let filters = serde_json::json!({ "type": ["container", "volume"], "event": KINDS }).to_string();
     let since = since.0.max(0);
@@ -154,7 +154,7 @@ struct Attributes<'a> {
     signal: Option<Cow<'a, str>>,
 }
 
-/// An error is a line that is not an event at all.
+/// An error means that the line is not an event.
 pub(super) fn read(line: &[u8]) -> Result<Told, serde_json::Error> {
     let line: Line<'_> = serde_json::from_slice(line)?;
     if line.object == "volume" && line.actor.id.starts_with(adoption::VOLUMES) {

@@ -1,5 +1,5 @@
-//! One container in full: `GET /containers/{id}/json` read into a `Detail`.
-//! Docker's JSON stops here; nothing that looks like a secret leaves it unmasked.
+//! One container in full: `GET /containers/{id}/json` as a `Detail`.
+//! Docker's JSON is not used outside this file; values that look like secrets are masked.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub async fn inspect(daemon: &Daemon, id: &ContainerId) -> Result<Detail, Fault>
     Ok(detail(id.clone(), raw))
 }
 
-/// Reads by path: whatever is missing or of another type is empty.
+/// Reads JSON by path; missing values or values of another type are empty.
 struct Raw<'a>(&'a Value);
 
 impl<'a> Raw<'a> {
@@ -147,11 +147,7 @@ fn state(raw: &Raw<'_>) -> (State, Health) {
         },
         "removing" => State::Removing,
         "dead" => State::Dead,
-        _ => State::Exited {
-            code,
-            at: raw.moment("/State/FinishedAt"),
-            oom: raw.is("/State/OOMKilled"),
-        },
+        _ => State::exited(code, raw.moment("/State/FinishedAt"), raw.is("/State/OOMKilled")),
     };
     let health = match raw.text("/State/Health/Status").as_str() {
         "healthy" => Health::Healthy,

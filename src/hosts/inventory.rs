@@ -1,5 +1,5 @@
-//! The rows of one daemon as they are, reconciled from lists and events by the daemon's own clock.
-//! Decides only. State comes from the event; an older list never overwrites a newer event.
+//! The rows of one daemon, reconciled from lists and events by the daemon's own clock.
+//! Decides only. State comes from events; an older list never overwrites a newer event.
 
 mod recent;
 
@@ -20,20 +20,20 @@ use crate::domain::units::Stamp;
 /// A list may tell of a state this much older than its own `Date:`: daemons were seen to answer with the state
 /// from before an event for 45 ms, and the header is cut to the second.
 pub(super) const SLACK: Duration = Duration::from_secs(2);
-/// How long a destroyed container is remembered, so that an older list does not bring it back.
+/// How long a destroyed container is remembered, so that an older list does not restore it.
 const GRAVE: Duration = Duration::from_secs(30);
 
-/// Of one container, between its first event and the answer about it; it is asked about again after each.
+/// Events remembered per container between its first event and the answer about it.
 const REMEMBERED: usize = 32;
 
-/// What follows from a list or an event.
+/// The result of applying a list or an event.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Step {
-    /// To tell the owner of the model, in this order.
+    /// Facts to report, in this order.
     pub(super) facts: Vec<HostEvent>,
-    /// To ask about again soon: unknown, or with more to it than the event told.
+    /// Containers to read again soon: unknown ones, or ones with more changes than the event contained.
     pub(super) refresh: Vec<ContainerId>,
-    /// To ask about once `SLACK` has passed: the list and the events disagreed.
+    /// Containers to read again after `SLACK`: list and events disagreed.
     pub(super) settle: Vec<ContainerId>,
 }
 
@@ -42,37 +42,37 @@ pub(super) struct Inventory {
     rows: HashMap<ContainerId, Row>,
     /// Which of them were adopted.
     adopted: Vec<Adoption>,
-    /// Destroyed lately, and when.
+    /// Recently destroyed containers, and when.
     gone: HashMap<ContainerId, Stamp>,
-    /// When the first list was taken; before it there is nothing to apply an event to.
+    /// When the first list was taken; events cannot be applied before.
     listed: Option<Stamp>,
-    /// Events that came before the first list of this connection.
+    /// Events received before the first list of this connection.
     early: Vec<EngineEvent>,
-    /// Events of containers that are asked about and not yet known: the answer may be older than they are.
+    /// Events of containers that are not known yet; the requested answer may be older than these events.
     strangers: HashMap<ContainerId, Vec<EngineEvent>>,
-    /// A stream asked for "since" repeats some of them.
+    /// Recent events, because a stream with `since` repeats some of them.
     recent: Recent,
     part: Part,
 }
 
-/// Of a connection's stream of events.
+/// The part of a connection's event stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Part {
-    /// What happened before the list may still come: told apart from news by its moment.
+    /// Events from before the list may still arrive; recognised by their time.
     #[default]
     Backlog,
-    /// All that comes is news, whatever the daemon's clock says.
+    /// All events are new, whatever the daemon's clock says.
     News,
 }
 
 #[derive(Debug)]
 struct Row {
     container: Container,
-    /// The event that last said something about the state, the health, the name.
+    /// The times of the last events about state, health and name.
     state_at: Stamp,
     health_at: Stamp,
     name_at: Stamp,
-    /// The kernel killed something in it since it was started.
+    /// Whether the kernel killed a process in it since it was started.
     oom: bool,
 }
 
@@ -93,18 +93,18 @@ impl Row {
 }
 
 impl Inventory {
-    /// From where the events must be asked for again so that none is missed.
+    /// The start time for requesting events without missing any.
     pub(super) fn since(&self) -> Option<Stamp> {
         self.recent.last()
     }
 
-    /// A new connection: events wait for its first list again.
+    /// To be called on a new connection: events are held until its first list.
     pub(super) fn reconnecting(&mut self) {
         self.listed = None;
         self.part = Part::Backlog;
     }
 
-    /// What the daemon remembered was read: from now on its stream tells only of now.
+    /// To be called when the repeated events are read: later events are new.
     pub(super) fn caught_up(&mut self) {
         self.part = Part::News;
     }
@@ -120,7 +120,7 @@ impl Inventory {
         self.rows.get(id).map(|row| &row.container)
     }
 
-    /// A list of everything. Rows that only events know are kept while the list may be older than they are.
+    /// Applies a full list. Rows known from events only are kept while the list may be older.
     pub(super) fn list(&mut self, listing: Listing) -> Step {
         let mut step = Step::default();
         let taken = listing.taken;
@@ -171,7 +171,7 @@ impl Inventory {
         step
     }
 
-    /// The answer about some of them; who is asked for and not there is gone.
+    /// Applies the answer about some containers; missing ones are gone.
     pub(super) fn refreshed(&mut self, asked: &[ContainerId], listing: Listing) -> Step {
         let mut step = Step::default();
         let taken = listing.taken;
@@ -215,7 +215,7 @@ impl Inventory {
         step
     }
 
-    /// Events in the order of the stream. Before the first list they wait for it.
+    /// Applies events in stream order; before the first list they are held.
     pub(super) fn events(&mut self, events: Vec<EngineEvent>) -> Step {
         let mut step = Step::default();
         let mut changed = Vec::new();
@@ -235,7 +235,7 @@ impl Inventory {
         step
     }
 
-    /// The daemon's clock was set back: what it told before is later than all it tells now, and no measure of that.
+    /// To be called when the daemon's clock was set back: earlier times can no longer be compared.
     fn forget_moments(&mut self) {
         for row in self.rows.values_mut() {
             (row.state_at, row.health_at, row.name_at) = (Stamp(0), Stamp(0), Stamp(0));
@@ -298,12 +298,12 @@ fn happened(event: &EngineEvent) -> HostEvent {
     })
 }
 
-/// Could an event of this moment be missing in a list taken then? A moment far ahead is a clock that was set back.
+/// Whether an event of this time may be missing in a list taken at `taken`. A time far ahead means the clock was set back.
 fn is_newer(event: Stamp, taken: Stamp) -> bool {
     event > taken.minus(SLACK) && event < taken.plus(GRAVE)
 }
 
-/// What the list says of a container, where no newer event says otherwise.
+/// The list's state of a container, unless a newer event contradicts it.
 fn reconcile(row: Option<Row>, listed: Container, taken: Stamp, settle: &mut Vec<ContainerId>) -> Row {
     let Some(mut row) = row else {
         return Row::new(listed);
@@ -350,7 +350,7 @@ fn meet(row: &mut Row, events: Vec<EngineEvent>, taken: Stamp, step: &mut Step) 
     history
 }
 
-/// Does the list agree with the event, or say more exactly what it led to?
+/// Whether the list agrees with the event, or has a more exact result of it.
 fn is_refined(event: &State, listed: &State) -> bool {
     match (event, listed) {
         (State::Running { .. }, State::Running { .. })
@@ -363,7 +363,7 @@ fn is_refined(event: &State, listed: &State) -> bool {
     }
 }
 
-/// The list's state with the moments already known: a list says "about an hour", an event when.
+/// The list's state with the exact times already known from events.
 fn exact(known: State, listed: State, oom: bool, taken: Stamp) -> State {
     let keep = |told: Option<Stamp>, said: Option<Stamp>| match (told, said) {
         (Some(told), Some(said)) if !is_same_span(told.until(taken), said.until(taken)) => Some(said),
@@ -381,27 +381,19 @@ fn exact(known: State, listed: State, oom: bool, taken: Stamp) -> State {
                 at: told, code: then, ..
             },
             State::Exited { code, at, .. },
-        ) if then == code => State::Exited {
-            code,
-            at: keep(told, at),
-            oom,
-        },
-        (_, State::Exited { code, at, .. }) => State::Exited {
-            code,
-            at,
-            oom: oom && code != 0,
-        },
+        ) if then == code => State::exited(code, keep(told, at), oom),
+        (_, State::Exited { code, at, .. }) => State::exited(code, at, oom),
         (_, listed) => listed,
     }
 }
 
-/// Docker's words cut a span: "2 hours" is anything up to three, "About a minute" up to two.
+/// Docker rounds durations down: "2 hours" is anything up to three, "About a minute" up to two.
 fn is_same_span(told: Duration, said: Duration) -> bool {
     let slack = Duration::from_secs(3);
     said <= told + slack && told <= said * 2 + slack
 }
 
-/// An event from before the list only adds what lists do not say: exact moments, and that it was the kernel.
+/// An event from before the list only adds exact times and out-of-memory kills.
 fn recall(row: &mut Row, event: &EngineEvent) -> bool {
     let oom_before = row.oom;
     match (&event.kind, &mut row.container.state) {
@@ -412,9 +404,8 @@ fn recall(row: &mut Row, event: &EngineEvent) -> bool {
             return true;
         }
         (Kind::Start, _) => row.oom = false,
-        (Kind::Die { code: Some(told) }, State::Exited { code, at, oom }) if told == code => {
-            *at = Some(event.at);
-            *oom = row.oom;
+        (Kind::Die { code: Some(told) }, State::Exited { code, .. }) if told == code => {
+            row.container.state = State::exited(*told, Some(event.at), row.oom);
             return true;
         }
         _ => {}
@@ -422,7 +413,7 @@ fn recall(row: &mut Row, event: &EngineEvent) -> bool {
     oom_before != row.oom && matches!(row.container.state, State::Exited { .. })
 }
 
-/// A new event. True when the row changed.
+/// Applies a new event; returns whether the row changed.
 fn advance(row: &mut Row, event: EngineEvent, refresh: &mut Vec<ContainerId>) -> bool {
     let before = row.container.clone();
     let now = event.at;
@@ -445,11 +436,7 @@ fn advance(row: &mut Row, event: EngineEvent, refresh: &mut Vec<ContainerId>) ->
         }
         Kind::Die { code } => {
             row.state_at = now;
-            row.container.state = State::Exited {
-                code: code.unwrap_or(0),
-                at: Some(now),
-                oom: row.oom,
-            };
+            row.container.state = State::exited(code.unwrap_or(0), Some(now), row.oom);
             row.container.ports.retain(|port| port.published.is_none());
             row.container.health = Health::Unchecked;
             // Its restart policy may be about to start it again.

@@ -1,5 +1,5 @@
-//! A streamed answer cut at line ends: events and statistics come as one JSON object a line.
-//! Holds one line at most, up to a limit; never interprets it.
+//! Splits a streamed answer at line ends: events and statistics are one JSON object per line.
+//! Holds at most one line, up to a limit; does not interpret it.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::trouble::Trouble;
-use super::wire::{Wire, within};
+use super::wire::{ReadWire, within};
 
-/// A streamed body cut at line ends; one line is held at most, up to a limit.
+/// A streamed body, split at line ends; holds at most one line, up to a limit.
 pub(super) struct Lines {
     body: Incoming,
     /// What came after the last line end.
     rest: BytesMut,
-    /// Of the last frame, not yet looked at.
+    /// The unprocessed rest of the last frame.
     ahead: Bytes,
     longest: usize,
 }
@@ -30,9 +30,9 @@ impl Lines {
         }
     }
 
-    /// Asks for it; the head of the answer must come within the limit, the body when it comes.
+    /// Sends the request; the limit applies to the head of the answer only.
     pub(super) async fn get(
-        wire: &Wire,
+        wire: &ReadWire,
         path: &str,
         limit: Duration,
         longest: usize,
@@ -41,7 +41,7 @@ impl Lines {
         Ok(Self::new(response.into_body(), longest))
     }
 
-    /// The next line without its end; `None` when the body ended well. Nothing is lost when this is cancelled.
+    /// The next line without its end; `None` at the end of the body. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
         loop {
             if let Some(line) = self.cut() {
@@ -61,7 +61,7 @@ impl Lines {
         }
     }
 
-    /// Is another line here already, without waiting?
+    /// Whether another line is available without waiting.
     pub(super) fn has_more(&self) -> bool {
         self.ahead.contains(&b'\n')
     }

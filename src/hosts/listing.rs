@@ -1,46 +1,47 @@
-//! `GET /containers/json`: Docker's rows read into ours, and what was adopted among them.
-//! Docker's JSON stops here; a row that cannot be read is left out and said in the log, the others stay.
+//! `GET /containers/json` as rows, with the adopted containers among them.
+//! Docker's JSON is not used outside this file; a row that cannot be read is skipped and logged.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::mask;
 use super::status_text;
 use super::trouble::Trouble;
-use super::wire::Wire;
-use crate::domain::adoption::{self, Adoption};
-use crate::domain::container::{Container, Port, label};
+use super::wire::ReadWire;
+use crate::domain::adoption::Adoption;
+use crate::domain::container::{Container, Port, Role};
 use crate::domain::ids::{ContainerId, ImageId};
 use crate::domain::units::Stamp;
 
 /// Thousands of containers on a busy daemon take seconds.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// A daemon that is slow to tell its volumes hides no container.
+/// The limit for volumes, so that a slow answer does not delay the containers.
 const VOLUMES_LIMIT: Duration = Duration::from_secs(3);
 
-/// All containers asked for, as they were at `taken` by the daemon's clock (which is exact to the second).
+/// The requested containers, as of `taken` by the daemon's clock (to the second).
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) taken: Stamp,
     pub(super) containers: Vec<Container>,
-    /// What was adopted there; absent where it was not asked or not told.
+    /// The adopted containers; `None` if not requested or not available.
     pub(super) adopted: Option<Vec<Adoption>>,
 }
 
 /// All of them.
-pub(super) async fn all(wire: &Wire) -> Result<Listing, Trouble> {
+pub(super) async fn all(wire: &ReadWire) -> Result<Listing, Trouble> {
     let (listing, adopted) = tokio::join!(fetch(wire, "/containers/json?all=true"), adopted(wire));
     Ok(Listing { adopted, ..listing? })
 }
 
-/// Only of the daemon's own driver: a plugin that hangs is not asked.
-async fn adopted(wire: &Wire) -> Option<Vec<Adoption>> {
-    let role = format!("{}={}", label::ROLE, adoption::ROLE);
+/// Only volumes of the local driver, because a plugin may hang.
+async fn adopted(wire: &ReadWire) -> Option<Vec<Adoption>> {
+    let role = Role::Adopted.filter();
     let filters = serde_json::json!({ "label": [role], "driver": ["local"] }).to_string();
     let path = format!("/volumes?filters={}", encode(&filters));
     match wire.get_json::<Volumes>(&path, VOLUMES_LIMIT).await {
@@ -52,7 +53,10 @@ async fn adopted(wire: &Wire) -> Option<Vec<Adoption>> {
                 .collect(),
         ),
         Err(trouble) => {
-            tracing::debug!(?trouble, "volumes are not told: what was adopted is as it was");
+            tracing::debug!(
+                ?trouble,
+                "the volumes could not be read: adopted containers stay as they were"
+            );
             None
         }
     }
@@ -71,7 +75,7 @@ struct Volume {
 }
 
 /// Only these, in one request.
-pub(super) async fn only(wire: &Wire, ids: &[ContainerId]) -> Result<Listing, Trouble> {
+pub(super) async fn only(wire: &ReadWire, ids: &[ContainerId]) -> Result<Listing, Trouble> {
     let ids: Vec<&str> = ids.iter().map(ContainerId::as_str).collect();
     let filters = serde_json::json!({ "id": ids }).to_string();
     fetch(
@@ -81,7 +85,7 @@ pub(super) async fn only(wire: &Wire, ids: &[ContainerId]) -> Result<Listing, Tr
     .await
 }
 
-async fn fetch(wire: &Wire, path: &str) -> Result<Listing, Trouble> {
+async fn fetch(wire: &ReadWire, path: &str) -> Result<Listing, Trouble> {
     let (bytes, date) = wire.get_bytes(path, LIMIT).await?;
     let taken = clock(date.as_deref());
     Ok(Listing {
@@ -91,27 +95,23 @@ async fn fetch(wire: &Wire, path: &str) -> Result<Listing, Trouble> {
     })
 }
 
-/// Percent-encodes for a query: everything but letters, digits and `-._~`.
+/// What stands for itself in a query.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 pub(super) fn encode(text: &str) -> String {
-    use std::fmt::Write;
-    let mut encoded = String::with_capacity(text.len() * 2);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            write!(encoded, "%{byte:02X}").unwrap_or_default();
-        }
-    }
-    encoded
+    utf8_percent_encode(text, QUERY).to_string()
 }
 
-/// The daemon's own clock, from the `Date:` of an answer; ours where it sends none.
+/// The daemon's clock, from the `Date:` header; this machine's if there is none.
 pub(super) fn clock(date: Option<&str>) -> Stamp {
     date.and_then(parse_date).unwrap_or_else(wall_clock)
 }
 
-fn parse_date(text: &str) -> Option<Stamp> {
+pub(super) fn parse_date(text: &str) -> Option<Stamp> {
     let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
     Some(Stamp::from_seconds(at.as_second()))
 }

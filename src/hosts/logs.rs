@@ -1,5 +1,5 @@
 //! Logs of any containers across hosts, merged by time into batches.
-//! Bounded everywhere: who cannot keep up makes the daemons wait a moment, then is told how many lines were skipped.
+//! All buffers are bounded: a slow reader first slows the daemons down, then gets the number of skipped lines.
 
 mod frames;
 mod gulps;
@@ -32,25 +32,25 @@ use merge::Merge;
 use outbox::Outbox;
 use source::{Source, Word};
 
-/// Batches of a source on their way to the merge; behind them its daemon waits.
+/// Batches of a source waiting for the merge; when it is full, the daemon has to wait.
 const LANE: usize = 4;
 /// Batches on their way to a command's output.
 const BATCHES: usize = 4;
-/// Lines taken from the merge between two looks at everything else.
+/// Lines taken from the merge at a time.
 const STEP: usize = 1_024;
 
-/// Logs for who has no actors: the command line. Dropping it ends the reading.
+/// Logs for the command line, which has no actors. Dropping it stops reading.
 pub struct LogStream {
     batches: mpsc::Receiver<Event>,
-    /// Owns the reading.
+    /// The reading tasks.
     tasks: JoinSet<Read>,
 }
 
-/// What became of a reading.
+/// How reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     Whole,
-    /// A log could not be read, or not to its end: a notice among the lines says which and why.
+    /// A log could not be read completely; a notice among the lines says which and why.
     Short,
 }
 
@@ -94,7 +94,7 @@ impl LogStream {
         }
     }
 
-    /// How it went, once there are no more lines.
+    /// The result, once there are no more lines.
     pub async fn ended(mut self) -> Read {
         self.batches.close();
         all_of(&mut self.tasks).await
@@ -211,7 +211,7 @@ async fn merge(
     }
 }
 
-/// The next word of any lane that has room; waits for ever when none has or all have ended.
+/// The next message of any lane with room; waits forever if there is none or all have ended.
 async fn hear(lanes: &mut [Option<mpsc::Receiver<Word>>], merge: &Merge) -> (usize, Option<Word>) {
     let mut next = pin!(std::future::poll_fn(|context| {
         for (index, lane) in lanes.iter_mut().enumerate() {
@@ -227,7 +227,7 @@ async fn hear(lanes: &mut [Option<mpsc::Receiver<Word>>], merge: &Merge) -> (usi
     next.as_mut().await
 }
 
-/// The earlier of two moments that may never come.
+/// Waits for the earlier of two optional times.
 async fn until(one: Option<Instant>, other: Option<Instant>) {
     match one.into_iter().chain(other).min() {
         Some(at) => tokio::time::sleep_until(at.into()).await,

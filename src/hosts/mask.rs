@@ -1,5 +1,5 @@
-//! Secrets kept out of everything an inspection or a list tells: environment, labels, command lines, raw JSON.
-//! Errs towards masking; `detail::shown_value` decides what a name's value may show.
+//! Masks secrets in everything from inspections and lists: environment, labels, command lines, raw JSON.
+//! Errs on the side of masking; `detail::shown_value` decides what may be shown.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use crate::domain::detail::{looks_secret, shown_value};
 
 const MASK: &str = "••••••";
 
-/// `NAME=value` as it may be shown.
+/// `NAME=value` with a secret value masked.
 pub(super) fn assignment(text: &str) -> (String, String) {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     // Its words after what is assigned in it: `--requirepass x`.
@@ -37,7 +37,7 @@ fn is_option(word: &str) -> bool {
     (word.starts_with('-') || word == "requirepass") && !word.contains(['=', ' ']) && looks_secret(word)
 }
 
-/// A line with words in it, as a shell command has them.
+/// The words of a shell command line.
 pub(super) fn words_of(line: &str) -> Cow<'_, str> {
     let is_suspect = line.contains('=') || line.contains("://") || (line.contains(' ') && looks_secret(line));
     if !is_suspect {
@@ -77,7 +77,7 @@ fn word(text: &str) -> String {
     }
 }
 
-/// Every string below, in place. `Env` lists are assignments; elsewhere a name decides, then the words.
+/// Masks every string in place. `Env` lists are assignments; elsewhere the name decides, then the words.
 pub(super) fn everything(value: &mut Value) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -113,7 +113,7 @@ pub(super) fn everything(value: &mut Value) {
     }
 }
 
-/// Docker's own field that sounds like one: the path of a network namespace.
+/// Except Docker's own field that only sounds like a secret: the path of a network namespace.
 fn is_named_secret(name: &str) -> bool {
     name != "SandboxKey" && looks_secret(name)
 }

@@ -1,5 +1,5 @@
-//! How busy a host is and how full its disk: asked for by running `df` and reading `/proc` in one of its containers.
-//! Only when a person asked, never read-only; what cannot be had is unknown with the reason, never a guess.
+//! Load and disk of a host, measured by running `df` and reading `/proc` in one of its containers.
+//! Only on request, never in read-only mode; what cannot be measured is unknown, with the reason.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::domain::units::Bytes;
 
 /// The second between two readings of the processors, and a slow exec.
 const LIMIT: Duration = Duration::from_secs(10);
-/// Many images have no shell: so many containers are tried.
+/// The number of containers to try, since many images have no shell.
 const TRIES: usize = 4;
 const LARGEST_ANSWER: usize = 64 << 10;
 
-/// Each line is known by how it begins or ends: images differ in what else their tools print.
+/// Lines are recognised by their beginning or end, because the tools of images differ.
 const SCRIPT: &str = "head -n 1 /proc/stat; sleep 1; head -n 1 /proc/stat; grep -E '^Mem(Total|Available):' /proc/meminfo; df -P -k /";
 
 const DISK: &str = "df -P -k /";
@@ -49,9 +49,7 @@ pub(super) async fn disk_alone(daemon: &Daemon) -> Result<(Bytes, Bytes), String
 
 async fn ask(daemon: &Daemon, script: &str) -> Result<String, String> {
     if daemon.access() == Access::ReadOnly {
-        return Err(
-            "it needs a command run in a container, which neither a plan nor --read-only does".to_owned(),
-        );
+        return Err("it needs a command in a container, which a plan or --read-only does not run".to_owned());
     }
     let docker = daemon.change().map_err(|fault| fault.why)?;
     let listing = listing::all(daemon.wire())
@@ -62,7 +60,7 @@ async fn ask(daemon: &Daemon, script: &str) -> Result<String, String> {
         .iter()
         .filter(|container| matches!(container.state, State::Running { .. }))
         .filter(|container| !container.is_housekeeping());
-    let mut why = Cow::Borrowed("no container runs there to ask in");
+    let mut why = Cow::Borrowed("no container runs there to measure in");
     for container in running.take(TRIES) {
         match tokio::time::timeout(LIMIT, run(docker, container.id.as_str(), script)).await {
             Ok(Ok(answer)) if answer.contains("cpu") || answer.contains(" /\n") => return Ok(answer),

@@ -1,5 +1,5 @@
-//! The daemons of the fleet: reached, watched, asked and told.
-//! Facts go out as events, orders come in as data; nothing here knows the screen.
+//! The daemons of the fleet: connecting, watching, requests and orders.
+//! Facts go out as events, orders come in as data; nothing here depends on the screen.
 
 mod back_off;
 mod pipe;
@@ -49,21 +49,21 @@ use crate::domain::ids::{ContainerKey, HostName};
 use crate::domain::logs::{FollowId, LogRange};
 use crate::domain::order::{Access, Order, OrderId};
 
-/// A bulk action over a whole page of marked rows fits; more is refused, not queued.
+/// Enough for a bulk action on a page of marked rows; further orders are refused.
 const ORDERS_WAITING: usize = 256;
 
-/// All daemons of the configuration, each with an actor of its own.
+/// All configured daemons, each with its own actor.
 pub struct Hosts {
     reaches: BTreeMap<HostName, Reach>,
-    /// Logs that are followed; touched only while an order is handed on.
+    /// The followed logs; locked only while an order is passed on.
     desk: Mutex<logs::Desk>,
-    /// Ends shells, which no actor owns.
+    /// Ends shells, which do not belong to an actor.
     shutdown: CancellationToken,
     /// Owns the actors.
     actors: JoinSet<()>,
 }
 
-/// The way to one actor, and past it to its daemon.
+/// Access to an actor and its daemon.
 struct Reach {
     host: Host,
     orders: mpsc::Sender<(OrderId, Order)>,
@@ -149,7 +149,7 @@ impl Hosts {
             .try_send((id, order))
             .map_err(|refused| {
                 let why = match refused {
-                    mpsc::error::TrySendError::Full(_) => "too many orders are waiting there already",
+                    mpsc::error::TrySendError::Full(_) => "too many requests are already waiting there",
                     mpsc::error::TrySendError::Closed(_) => "Pilothouse is closing",
                 };
                 Fault::new(format!("send an order to {host}"), why)
@@ -175,8 +175,8 @@ impl Hosts {
         match &self.reach(host)?.host.endpoint {
             Endpoint::Ssh(ssh) => ssh::lend(ssh),
             Endpoint::Unix(_) | Endpoint::Tcp { .. } => Err(Fault::new(
-                format!("lend the terminal for {host}"),
-                "it is not reached over ssh",
+                format!("log in to {host}"),
+                "it is not connected over ssh",
             )),
         }
     }
@@ -202,7 +202,7 @@ impl Hosts {
         shell::shell(&daemon, &key.id, door, &self.shutdown).await
     }
 
-    /// The daemon itself once it is reached; waits for it a moment.
+    /// The daemon, after waiting for its connection for a moment.
     pub async fn daemon(&self, host: &HostName) -> Result<Daemon, Fault> {
         task::through(&mut self.reach(host)?.door.clone(), host).await
     }

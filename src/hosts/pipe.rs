@@ -1,5 +1,5 @@
-//! One byte stream to a daemon: a unix socket, a TCP connection, a TLS session on one.
-//! Opens it within a limit; what is said over it is `wire`'s business.
+//! One byte stream to a daemon: a unix socket, a TCP connection, or TLS over TCP.
+//! Opens it within a limit; the protocol is in `wire`.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-/// A host that does not answer a SYN or a handshake within this is not there.
+/// The limit of a TCP or TLS handshake.
 pub(super) const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// ssh's listening socket takes this many waiting connections before it refuses more (EAGAIN), for a moment.
 const BACKLOG_TRIES: u32 = 20;
@@ -27,13 +27,13 @@ const SWALLOWED: u32 = 25_000;
 /// host that was rebooted, or a router that forgot the connection, never says that it is over.
 const SILENT: u32 = 10;
 const ASK_AGAIN: u32 = 5;
-/// So often in vain, and the connection is broken: after 25 s of silence, like `SWALLOWED`.
+/// Unanswered keep-alives after which the connection is broken: 25 s of silence, like `SWALLOWED`.
 const ASKED_IN_VAIN: u32 = 3;
 
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Where a daemon's bytes go.
+/// How to connect to a daemon.
 #[derive(Clone, Debug)]
 pub(super) enum Route {
     Unix(PathBuf),
@@ -98,7 +98,7 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Brackets are how a URL writes an IPv6 address; neither a resolver nor a certificate knows them.
+/// Removes the brackets of an IPv6 address in a URL; resolvers and certificates do not use them.
 fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }

@@ -1,5 +1,5 @@
-//! Push, pull, and what a registry says of a tag: asked of a daemon, which does the talking.
-//! A login goes into one header of one request and nowhere else.
+//! Push, pull, and the digest of a tag in a registry: requests to a daemon, which talks to the registry.
+//! A login is sent in one header of one request only.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::Digest;
 use crate::domain::reference::{HUB, Reference};
 
-/// Until the first line: the daemon asks the registry first, which may be slow to refuse.
+/// The limit until the first line, because the daemon first asks the registry, which may be slow.
 const HEAD_LIMIT: std::time::Duration = std::time::Duration::from_mins(2);
 /// A registry that cannot be reached makes the daemon wait for its own limits.
 const ASK_LIMIT: std::time::Duration = std::time::Duration::from_secs(45);
@@ -28,7 +28,7 @@ const ASK_LIMIT: std::time::Duration = std::time::Duration::from_secs(45);
 const LONGEST_LINE: usize = 256 << 10;
 const AUTH: &str = "X-Registry-Auth";
 
-/// Who one is at a registry. Is written to one pipe: the one between a launcher and its runner.
+/// A registry login. Only ever written to the pipe between a launcher and its runner.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Login {
@@ -50,7 +50,7 @@ impl fmt::Debug for Login {
 }
 
 impl Login {
-    /// What must never be written down.
+    /// The secret part.
     #[must_use]
     pub fn secret(&self) -> &str {
         match self {
@@ -289,9 +289,8 @@ impl Daemon {
             digest: String,
         }
         let path = format!("/distribution/{reference}/json");
-        let mut request = self.wire().request(hyper::Method::GET, &path)?;
-        request.headers_mut().insert(AUTH, header(login, reference)?);
-        let bytes = self.wire().answer(request, ASK_LIMIT).await?;
+        let login = header(login, reference)?;
+        let bytes = self.wire().get_with(&path, (AUTH, login), ASK_LIMIT).await?;
         let said: Said =
             serde_json::from_slice(&bytes).map_err(|fault| Trouble::Unreadable(fault.to_string()))?;
         let digest =
@@ -305,9 +304,10 @@ impl Daemon {
         reference: &Reference,
         login: Option<&Login>,
     ) -> Result<Lines, Refusal> {
-        // Refused here when read-only.
-        self.change().map_err(|_fault: Fault| Trouble::ReadOnly)?;
-        let wire = self.wire().clone();
+        let wire = self
+            .change_wire()
+            .map_err(|_fault: Fault| Trouble::ReadOnly)?
+            .clone();
         let mut request = wire.request(hyper::Method::POST, path)?;
         request.headers_mut().insert(AUTH, header(login, reference)?);
         let response = within(HEAD_LIMIT, wire.ask(request)).await?;

@@ -1,7 +1,9 @@
-//! One connection to a daemon while it lasts: events asked for before the list, then followed.
-//! On any gap it lists again; a daemon that hangs is noticed by a ping of our own. Nothing here outlives the connection.
+//! One connection to a daemon while it lasts: subscribes to events, lists, then follows.
+//! Lists again after any gap; a hung daemon is noticed by a ping. All state ends with the connection.
 
-use std::collections::{BTreeSet, HashSet};
+mod due;
+
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +12,8 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
+
+use due::Due;
 
 use super::actor::Actor;
 use super::connect::{self, Daemon, Unreached};
@@ -20,11 +24,11 @@ use super::listing::{self, Listing, wall_clock};
 use super::stats::Stats;
 use super::task::{Errand, log_panic};
 use super::trouble::Trouble;
-use super::wire::Wire;
+use super::wire::{ReadWire, Wire};
 use super::{figures, happening};
 use crate::domain::event::{Event, HostEvent};
 use crate::domain::fault::Fault;
-use crate::domain::host::Link;
+use crate::domain::host::{Engine, Link};
 use crate::domain::ids::ContainerId;
 use crate::domain::order::{Order, OrderId};
 use crate::domain::units::Stamp;
@@ -62,6 +66,7 @@ enum Report {
     Listed(Result<Listing, Trouble>),
     Refreshed(Vec<ContainerId>, Result<Listing, Trouble>),
     Introduced(Box<Result<Daemon, Fault>>),
+    Described(Box<Engine>),
     Pinged(Result<Duration, Trouble>),
 }
 
@@ -79,12 +84,20 @@ struct Session<'a> {
     settle: Due,
     refreshing: bool,
     list: Asked,
+    /// The first list and the daemon itself, until both are there: only then it is reached.
+    first: First,
     live_since: Option<Stamp>,
     /// When what happened before the connection has been read.
     news_from: Option<Instant>,
     latency: Option<Duration>,
     pinging: bool,
     misses: u32,
+}
+
+#[derive(Default)]
+struct First {
+    listing: Option<Listing>,
+    daemon: Option<Daemon>,
 }
 
 /// Is a list on its way?
@@ -96,45 +109,18 @@ enum Asked {
     Again,
 }
 
-/// Containers to ask about at a moment.
-#[derive(Default)]
-struct Due {
-    ids: BTreeSet<ContainerId>,
-    at: Option<Instant>,
-}
-
-impl Due {
-    fn add(&mut self, ids: Vec<ContainerId>, after: Duration) {
-        if !ids.is_empty() {
-            self.ids.extend(ids);
-            self.at.get_or_insert_with(|| Instant::now() + after);
-        }
-    }
-
-    fn take(&mut self) -> Vec<ContainerId> {
-        self.at = None;
-        std::mem::take(&mut self.ids).into_iter().collect()
-    }
-
-    async fn come(&self) {
-        match self.at {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// Watches until the link breaks. `reached` is called once, when the first list is in.
+/// Watches until the link breaks. `reached` is called once, when the first list is in and the daemon can be used.
 pub(super) async fn run(actor: &mut Actor, wire: Wire, reached: impl FnOnce()) -> Ended {
     let mut session = Session {
         questions: JoinSet::new(),
         events: None,
-        stats: Stats::new(wire.clone()),
+        stats: Stats::new(ReadWire::clone(&wire)),
         figures: None,
         refresh: Due::default(),
         settle: Due::default(),
         refreshing: false,
         list: Asked::No,
+        first: First::default(),
         live_since: None,
         news_from: None,
         latency: None,
@@ -150,6 +136,7 @@ impl Session<'_> {
     async fn watch(&mut self, reached: impl FnOnce()) -> Ended {
         self.subscribe();
         self.list();
+        self.introduce();
         let mut ping = every(PING_EVERY);
         let mut second = every(Duration::from_secs(1));
         let mut reached = Some(reached);
@@ -249,18 +236,13 @@ impl Session<'_> {
             Report::Listed(listing) => {
                 let listing = self.or_lost(listing)?;
                 let asked = std::mem::replace(&mut self.list, Asked::No);
-                if let Some(reached) = reached.take() {
-                    reached();
-                    let since = wall_clock();
-                    self.live_since = Some(since);
-                    self.news_from = Some(Instant::now() + BACKLOG);
-                    self.actor
-                        .tell(HostEvent::Link(Link::Live { since, latency: None }))
-                        .await;
-                    self.introduce();
+                if self.live_since.is_some() {
+                    let step = self.actor.inventory.list(listing);
+                    self.follow_up(step).await;
+                } else {
+                    self.first.listing = Some(listing);
+                    self.arrive(reached).await;
                 }
-                let step = self.actor.inventory.list(listing);
-                self.follow_up(step).await;
                 if asked == Asked::Again {
                     self.list();
                 }
@@ -272,12 +254,12 @@ impl Session<'_> {
                 self.follow_up(step).await;
             }
             Report::Introduced(daemon) => {
-                let daemon = (*daemon)?;
-                self.actor
-                    .tell(HostEvent::Engine(Box::new(daemon.engine().clone())))
-                    .await;
-                self.begin_figures(&daemon);
-                drop(self.actor.door.send_replace(Some(daemon)));
+                self.first.daemon = Some((*daemon)?);
+                self.arrive(reached).await;
+            }
+            Report::Described(engine) => {
+                self.begin_figures(engine.data_root.clone());
+                self.actor.tell(HostEvent::Engine(engine)).await;
             }
             Report::Pinged(Ok(latency)) => {
                 self.pinging = false;
@@ -300,10 +282,38 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// It is reached once the first list is in and its version is one that can be used. What `/info` tells comes later,
+    /// or never.
+    async fn arrive(&mut self, reached: &mut Option<impl FnOnce()>) {
+        let (listing, daemon) = match std::mem::take(&mut self.first) {
+            First {
+                listing: Some(listing),
+                daemon: Some(daemon),
+            } => (listing, daemon),
+            half => {
+                self.first = half;
+                return;
+            }
+        };
+        if let Some(reached) = reached.take() {
+            reached();
+        }
+        let since = wall_clock();
+        self.live_since = Some(since);
+        self.news_from = Some(Instant::now() + BACKLOG);
+        self.actor
+            .tell(HostEvent::Link(Link::Live { since, latency: None }))
+            .await;
+        let step = self.actor.inventory.list(listing);
+        self.follow_up(step).await;
+        drop(self.actor.door.send_replace(Some(daemon.clone())));
+        self.questions
+            .spawn(async move { Report::Described(Box::new(daemon.describe().await.clone())) });
+    }
+
     /// Where the host can be asked over ssh; without it a person asks for them.
-    fn begin_figures(&mut self, daemon: &Daemon) {
+    fn begin_figures(&mut self, root: String) {
         if let Some(tunnel) = self.wire.tunnel() {
-            let root = daemon.engine().data_root.clone();
             let (host, bulk) = (self.actor.host.name.clone(), self.actor.bulk.clone());
             let task = tokio::spawn(figures::follow(Arc::clone(tunnel), root, host, bulk));
             self.figures = Some(AbortOnDropHandle::new(task));

@@ -1,5 +1,5 @@
-//! A shell in a container on the controlling terminal: keys in, output out, the size kept in step.
-//! Leaves nothing running: a dropped connection would not end the shell, so a watcher in the container does.
+//! A shell in a container on the controlling terminal: input, output and window size.
+//! Leaves nothing running: closing the connection does not end the shell, so a watcher in the container does.
 
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::connect::Daemon;
 use super::trouble::Trouble;
 use super::tty::Tty;
+use super::wire::{ReadWire, Wire};
 use crate::domain::fault::Fault;
-use crate::domain::ids::ContainerId;
+use crate::domain::ids::{ContainerId, HostName};
 
 /// To create and start an exec; container runtimes take some 100 ms.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -50,14 +51,13 @@ pub(super) async fn shell(
     door: watch::Receiver<Option<Daemon>>,
     shutdown: &CancellationToken,
 ) -> Result<i32, Fault> {
-    // Refused here when read-only.
-    daemon.change()?;
+    let wire = daemon.change_wire()?;
     let what = format!("open a shell in {} on {}", container.short(), daemon.name());
     let tty = Tty::open().map_err(|fault| Fault::new(&what, fault).hint("is there a terminal?"))?;
     let mark = format!("{:016x}", fastrand::u64(..));
     let fault = |trouble: Trouble| explained(&what, &trouble, daemon);
-    let watcher = watch(daemon, container, &mark).await;
-    let exec = create(daemon, container, &mark).await.map_err(fault)?;
+    let watcher = watch(daemon.name(), wire, container, &mark).await;
+    let exec = create(wire, container, &mark).await.map_err(fault)?;
     // Ends what it started also when this future is dropped.
     let mut leftovers = Leftovers {
         daemon: Some(daemon.clone()),
@@ -68,7 +68,7 @@ pub(super) async fn shell(
         biased;
         () = shutdown.cancelled() => Ended::LeftAlone,
         () = lost(door) => Ended::HostLost,
-        ended = converse(daemon, &exec, &tty) => ended.map_err(fault)?,
+        ended = converse(wire, &exec, &tty) => ended.map_err(fault)?,
     };
     match ended {
         Ended::LeftAlone => {
@@ -78,16 +78,16 @@ pub(super) async fn shell(
         // Its watcher ends it in the container; to ask for that as well nobody waits.
         Ended::HostLost => Err(Fault::new(
             what,
-            "the host does not answer any more; the shell ends there by itself",
+            "the host no longer answers; the shell on it will end by itself",
         )
-        .hint("its daemon may hang, or the network is gone: the hosts page says more")),
+        .hint("its daemon may hang, or the network is down: see the hosts page")),
         Ended::NoShell => {
             leftovers.daemon = None;
             dismiss(watcher).await;
             Err(no_shell(what))
         }
         Ended::ByItself => {
-            if let Some(code) = exit_code(daemon, &exec).await.map_err(fault)? {
+            if let Some(code) = exit_code(wire, &exec).await.map_err(fault)? {
                 leftovers.daemon = None;
                 dismiss(watcher).await;
                 return Ok(code);
@@ -100,7 +100,8 @@ pub(super) async fn shell(
 
 /// Where it cannot be started the shell is ended by us alone, as long as we live.
 async fn watch(
-    daemon: &Daemon,
+    host: &HostName,
+    wire: &Wire,
     container: &ContainerId,
     mark: &str,
 ) -> Option<impl AsyncRead + AsyncWrite + Unpin + use<>> {
@@ -110,21 +111,18 @@ async fn watch(
     });
     let started = async {
         let exec = exec_id(
-            &daemon
-                .wire()
+            &wire
                 .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
                 .await?,
         )?;
         let start = json!({ "Detach": false, "Tty": false });
-        daemon
-            .wire()
-            .upgrade(&format!("/exec/{exec}/start"), &start, START_LIMIT)
+        wire.upgrade(&format!("/exec/{exec}/start"), &start, START_LIMIT)
             .await
     };
     match started.await {
         Ok(stream) => Some(stream),
         Err(trouble) => {
-            tracing::warn!(host = %daemon.name(), container = %container.short(), %trouble, "nobody watches a shell");
+            tracing::warn!(%host, container = %container.short(), %trouble, "nobody watches a shell");
             None
         }
     }
@@ -143,7 +141,7 @@ async fn dismiss(watcher: Option<impl AsyncRead + AsyncWrite + Unpin>) {
     }
 }
 
-async fn create(daemon: &Daemon, container: &ContainerId, mark: &str) -> Result<String, Trouble> {
+async fn create(wire: &Wire, container: &ContainerId, mark: &str) -> Result<String, Trouble> {
     let term = std::env::var("TERM").unwrap_or_else(|_| "xterm".to_owned());
     let body = json!({
         "AttachStdin": true, "AttachStdout": true, "AttachStderr": true, "Tty": true,
@@ -151,8 +149,7 @@ async fn create(daemon: &Daemon, container: &ContainerId, mark: &str) -> Result<
         "Env": [format!("PILOTHOUSE_SHELL={mark}"), format!("TERM={term}")],
     });
     exec_id(
-        &daemon
-            .wire()
+        &wire
             .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
             .await?,
     )
@@ -175,25 +172,24 @@ async fn lost(mut door: watch::Receiver<Option<Daemon>>) {
 }
 
 /// Both ways at once: a write that waits for the daemon holds up neither its output nor whoever ends this.
-async fn converse(daemon: &Daemon, exec: &str, tty: &Tty) -> Result<Ended, Trouble> {
+async fn converse(wire: &Wire, exec: &str, tty: &Tty) -> Result<Ended, Trouble> {
     let start = json!({ "Detach": false, "Tty": true });
-    let stream = daemon
-        .wire()
+    let stream = wire
         .upgrade(&format!("/exec/{exec}/start"), &start, START_LIMIT)
         .await?;
     let (output, input) = tokio::io::split(stream);
     let resized = signal(SignalKind::window_change()).map_err(Trouble::Open)?;
-    resize(daemon, exec, tty).await;
+    resize(wire, exec, tty).await;
     Ok(tokio::select! {
         biased;
-        ended = listen(daemon, exec, tty, (resized, input)) => ended,
+        ended = listen(wire, exec, tty, (resized, input)) => ended,
         ended = show(tty, output) => ended,
     })
 }
 
 /// What is typed goes in, and the size.
 async fn listen(
-    daemon: &Daemon,
+    wire: &Wire,
     exec: &str,
     tty: &Tty,
     (mut resized, mut input): (Signal, impl AsyncWrite + Unpin),
@@ -203,7 +199,7 @@ async fn listen(
         tokio::select! {
             biased;
             // Before what was typed: a program started with these keys looks at the size.
-            _ = resized.recv() => resize(daemon, exec, tty).await,
+            _ = resized.recv() => resize(wire, exec, tty).await,
             read = tty.read(&mut typed) => match read {
                 Ok(count) if count > 0 => {
                     let keys = typed.get(..count).unwrap_or_default();
@@ -236,21 +232,18 @@ async fn show(tty: &Tty, mut output: impl AsyncRead + Unpin) -> Ended {
 }
 
 /// Fails harmlessly for a shell that has just ended.
-async fn resize(daemon: &Daemon, exec: &str, tty: &Tty) {
+async fn resize(wire: &Wire, exec: &str, tty: &Tty) {
     let Ok((columns, rows)) = tty.size() else { return };
     let path = format!("/exec/{exec}/resize?h={rows}&w={columns}");
-    if let Err(trouble) = daemon.wire().post(&path, &Value::Null, ASK_LIMIT).await {
+    if let Err(trouble) = wire.post(&path, &Value::Null, ASK_LIMIT).await {
         tracing::debug!(%trouble, "resize");
     }
 }
 
 /// `None` when it still runs though its output ended: the connection broke.
-async fn exit_code(daemon: &Daemon, exec: &str) -> Result<Option<i32>, Trouble> {
+async fn exit_code(wire: &ReadWire, exec: &str) -> Result<Option<i32>, Trouble> {
     for _ in 0..LOOKS {
-        let seen: Value = daemon
-            .wire()
-            .get_json(&format!("/exec/{exec}/json"), ASK_LIMIT)
-            .await?;
+        let seen: Value = wire.get_json(&format!("/exec/{exec}/json"), ASK_LIMIT).await?;
         let is_running = seen.pointer("/Running").and_then(Value::as_bool).unwrap_or(false);
         let code = seen.pointer("/ExitCode").and_then(Value::as_i64);
         if let (false, Some(code)) = (is_running, code) {
@@ -308,16 +301,14 @@ impl Drop for Leftovers {
 async fn end(daemon: Daemon, container: ContainerId, mark: String) {
     let body = json!({ "AttachStdout": false, "Cmd": ["sh", "-c", END_MARKED, mark] });
     let ended = async {
+        let wire = daemon.change_wire().map_err(|_fault: Fault| Trouble::ReadOnly)?;
         let exec = exec_id(
-            &daemon
-                .wire()
+            &wire
                 .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
                 .await?,
         )?;
         let start = json!({ "Detach": true, "Tty": false });
-        daemon
-            .wire()
-            .post(&format!("/exec/{exec}/start"), &start, START_LIMIT)
+        wire.post(&format!("/exec/{exec}/start"), &start, START_LIMIT)
             .await
     };
     if let Err(trouble) = ended.await {

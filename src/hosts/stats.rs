@@ -1,5 +1,5 @@
-//! Statistics of the containers that somebody looks at: a stream for each, one batch a second for all.
-//! Opens nothing that nobody asked for; a stream that ends is opened again while its container runs.
+//! Statistics of the containers on the screen: one stream each, one batch per second for all.
+//! Opens only what was requested; a stream that ends is reopened while its container runs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::lines::Lines;
 use super::stats_message;
 use super::trouble::Trouble;
-use super::wire::Wire;
+use super::wire::ReadWire;
 use crate::domain::ids::ContainerId;
 use crate::domain::sample::{Counters, Sample};
 
@@ -28,13 +28,13 @@ type Board = Arc<Mutex<HashMap<ContainerId, Sample>>>;
 
 /// The streams of one connection; dropping it ends them.
 pub(super) struct Stats {
-    wire: Wire,
+    wire: ReadWire,
     board: Board,
     streams: HashMap<ContainerId, AbortOnDropHandle<()>>,
 }
 
 impl Stats {
-    pub(super) fn new(wire: Wire) -> Self {
+    pub(super) fn new(wire: ReadWire) -> Self {
         Self {
             wire,
             board: Board::default(),
@@ -77,7 +77,7 @@ impl Stats {
 }
 
 /// Until it is aborted: whether the container runs is known by its events, not by the end of a stream.
-async fn follow(wire: Wire, id: ContainerId, board: Board) {
+async fn follow(wire: ReadWire, id: ContainerId, board: Board) {
     let path = format!("/containers/{id}/stats?stream=true");
     let mut before: Option<Counters> = None;
     let mut pause = REOPEN_FIRST;
@@ -96,7 +96,7 @@ async fn follow(wire: Wire, id: ContainerId, board: Board) {
 }
 
 async fn stream(
-    wire: &Wire,
+    wire: &ReadWire,
     path: &str,
     id: &ContainerId,
     board: &Board,

@@ -1,5 +1,5 @@
-//! One message of `GET /containers/{id}/stats`, cut down to the counters that are shown.
-//! Docker's JSON stops here: of some two kilobytes only these fields are looked at, the rest is skipped unread.
+//! One message of `GET /containers/{id}/stats`, reduced to the counters that are shown.
+//! Docker's JSON is not used outside this file; the other fields of its two kilobytes are skipped unread.
 
 use std::borrow::Cow;
 use std::fmt;

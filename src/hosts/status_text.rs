@@ -1,5 +1,5 @@
-//! Docker's status column ("Up 2 hours (healthy)", "Exited (137) 3 minutes ago") read back into facts.
-//! The list has them in no other form; moments got so are as exact as the words, no more.
+//! Parses Docker's status column ("Up 2 hours (healthy)", "Exited (137) 3 minutes ago").
+//! The list has these facts in no other form; the times are only as exact as the text.
 
 use std::time::Duration;
 
@@ -20,11 +20,7 @@ pub(super) fn read(word: &str, status: &str, taken: Stamp) -> (State, Health) {
         "removing" => State::Removing,
         "dead" => State::Dead,
         // `exited`, Podman's `stopped`, and words that are yet to be invented.
-        _ => State::Exited {
-            code: code(status).unwrap_or(0),
-            at: since,
-            oom: false,
-        },
+        _ => State::exited(code(status).unwrap_or(0), since, false),
     };
     (state, health(status))
 }

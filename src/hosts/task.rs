@@ -1,5 +1,5 @@
-//! Orders carried out beside the watching: each a task that answers with `Event::Done`.
-//! A task never outlives the actor, and a panic in one is a logged fault, not the end of the room.
+//! Orders carried out beside the watching: each is a task that answers with `Event::Done`.
+//! A task never outlives the actor; a panic in one is logged as a fault and does not end the program.
 
 use std::time::Duration;
 
@@ -90,6 +90,6 @@ pub(super) fn log_panic(done: Result<(), JoinError>) {
     if let Err(fault) = done
         && fault.is_panic()
     {
-        tracing::error!(%fault, "a task of ours panicked");
+        tracing::error!(%fault, "an internal task panicked");
     }
 }

@@ -1,5 +1,5 @@
-//! Both sides of a TLS connection proven: the daemon by our authority, we by our certificate.
-//! Trusts only the authority of the configuration, never the machine's own list.
+//! Mutual TLS: the daemon is verified with the configured authority, the client by its certificate.
+//! Trusts only the configured authority, never the system's list.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ pub(super) fn words(fault: &Error) -> (String, Option<String>) {
         // A bad signature: an authority of the same name with another key.
         Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => said(
             "the daemon's certificate is signed by another authority than `ca` of this host",
-            "set tls.ca to the authority that signed it; if nothing was changed, somebody may be in between",
+            "set tls.ca to the authority that signed it; if nothing was changed, the connection may be intercepted",
         ),
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

@@ -1,5 +1,5 @@
-//! What can go wrong with a request to a daemon, and in which words a person is told.
-//! Classifies only; a remedy is given where one is known.
+//! What can go wrong with a request to a daemon, and the message for it.
+//! Classifies only; adds a remedy if one is known.
 
 use std::io;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tokio_rustls::rustls;
 use super::tls;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::fault::Fault;
+use crate::domain::order::Access;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
@@ -19,18 +20,18 @@ pub(super) enum Trouble {
     #[error("no answer within {} s", .0.as_secs_f32())]
     Late(Duration),
     /// A stream that said nothing of it.
-    #[error("it answers no more")]
+    #[error("it no longer answers")]
     Lost,
     /// The daemon's own words.
     #[error("{message}")]
     Refused { status: u16, message: String },
-    #[error("the answer is not what was expected: {0}")]
+    #[error("unexpected answer: {0}")]
     Unreadable(String),
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
     #[error("{0}")]
     Invalid(String),
-    #[error("Pilothouse runs read-only")]
+    #[error("{}", Access::REFUSED)]
     ReadOnly,
 }
 
@@ -69,7 +70,7 @@ impl Trouble {
             ),
             Self::Refused { status: 400, message } if message.contains("HTTP request to an HTTPS server") => {
                 (
-                    "the daemon wants TLS".to_owned(),
+                    "the daemon requires TLS".to_owned(),
                     Some("give tls = { ca, cert, key } for this host".to_owned()),
                 )
             }
@@ -80,7 +81,7 @@ impl Trouble {
             Self::Lost | Self::Refused { .. } | Self::TooLarge(_) | Self::Invalid(_) => {
                 (self.to_string(), None)
             }
-            Self::ReadOnly => (self.to_string(), Some("start it without --read-only".to_owned())),
+            Self::ReadOnly => (self.to_string(), Some(Access::REMEDY.to_owned())),
         }
     }
 }
@@ -103,13 +104,15 @@ fn opening(fault: &io::Error, endpoint: &Endpoint) -> (String, Option<String>) {
             "is the daemon installed and running (systemctl status docker)? is the path right?"
         }
         (io::ErrorKind::ConnectionRefused, Endpoint::Unix(_)) => {
-            "the socket is there but nobody listens: start the daemon (systemctl start docker)"
+            "the socket exists but nothing listens on it: start the daemon (systemctl start docker)"
         }
         (io::ErrorKind::ConnectionRefused, Endpoint::Tcp { .. }) => {
-            "nobody listens on that port: does the daemon run, with -H tcp://…? is the port right (2376 with TLS, 2375 without)?"
+            "nothing listens on that port: is the daemon running with -H tcp://…? is the port right (2376 with TLS, 2375 without)?"
         }
         (io::ErrorKind::TimedOut, _) => "is the host up, and does a firewall let this port through?",
-        (_, Endpoint::Tcp { .. }) if is_lookup(fault) => "the name is not known: check it, or use an address",
+        (_, Endpoint::Tcp { .. }) if is_lookup(fault) => {
+            "the host name cannot be resolved: check it, or use an address"
+        }
         (_, Endpoint::Unix(_) | Endpoint::Tcp { .. } | Endpoint::Ssh(_)) => return (bare(fault), None),
     };
     (bare(fault), Some(hint.to_owned()))
@@ -144,8 +147,8 @@ fn breaking(fault: &hyper::Error) -> (String, Option<String>) {
     }
     if fault.is_parse() {
         return (
-            "what answers does not speak HTTP".to_owned(),
-            Some("does the daemon want TLS there? give tls = { ca, cert, key } for this host".to_owned()),
+            "the answer is not HTTP".to_owned(),
+            Some("does the daemon require TLS there? give tls = { ca, cert, key } for this host".to_owned()),
         );
     }
     let cause = std::error::Error::source(fault)

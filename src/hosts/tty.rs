@@ -1,5 +1,5 @@
-//! The controlling terminal, opened anew and without blocking: no thread waits on it, so no key is stolen later.
-//! Passes bytes; raw mode is whose screen it is.
+//! The controlling terminal, opened again in non-blocking mode: no thread waits on it, so no later key is lost.
+//! Passes bytes only; raw mode is up to the screen.
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -1,7 +1,8 @@
-//! HTTP to one daemon over its pipe: requests of our own, and the transport under bollard.
-//! A connection is used again while it is young; a pipe is opened when none is free. Never retries what may have been done.
+//! HTTP to one daemon: our own requests, and the transport under bollard.
+//! Connections are reused while they are young, and opened if none is free. Never retries a request that may have been carried out.
 
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,10 +35,16 @@ const READ_BUFFER: usize = 64 << 10;
 const LARGEST_ANSWER: usize = 64 << 20;
 const LARGEST_REFUSAL: usize = 16 << 10;
 
-/// A daemon's HTTP endpoint; clones share connections and whatever keeps the route open.
+/// A daemon's HTTP endpoint, of which is only read; clones share connections and whatever keeps the route open.
 #[derive(Clone)]
-pub(super) struct Wire {
+pub(super) struct ReadWire {
     shared: Arc<Shared>,
+}
+
+/// The same for every request there is. Of a `Daemon` it is had only by who may change something.
+#[derive(Clone, Debug)]
+pub(super) struct Wire {
+    read: ReadWire,
 }
 
 struct Shared {
@@ -51,11 +58,19 @@ struct Shared {
     tunnel: Option<Arc<Tunnel>>,
 }
 
-impl std::fmt::Debug for Wire {
+impl std::fmt::Debug for ReadWire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wire")
+        f.debug_struct("ReadWire")
             .field("route", &self.shared.route)
             .finish_non_exhaustive()
+    }
+}
+
+impl Deref for Wire {
+    type Target = ReadWire;
+
+    fn deref(&self) -> &ReadWire {
+        &self.read
     }
 }
 
@@ -70,63 +85,22 @@ impl Wire {
                 config: _,
             } => format!("{host}:{port}"),
         };
+        let shared = Arc::new(Shared {
+            route,
+            authority: HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static("docker")),
+            prefix: OnceLock::new(),
+            idle: Mutex::new(Vec::new()),
+            tunnel,
+        });
         Self {
-            shared: Arc::new(Shared {
-                route,
-                authority: HeaderValue::from_str(&host).unwrap_or(HeaderValue::from_static("docker")),
-                prefix: OnceLock::new(),
-                idle: Mutex::new(Vec::new()),
-                tunnel,
-            }),
+            read: ReadWire { shared },
         }
-    }
-
-    pub(super) fn tunnel(&self) -> Option<&Arc<Tunnel>> {
-        self.shared.tunnel.as_ref()
     }
 
     /// Requests of our own carry this API version from now on; the first to say so wins.
     pub(super) fn pin(&self, api: &str) {
         // Losing a second value is right: one connection has one version.
-        drop(self.shared.prefix.set(format!("/v{api}")));
-    }
-
-    /// The answer's head; its body is the caller's to read. Any status but success is a refusal with the daemon's words.
-    pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, Trouble> {
-        match self.send(self.get_request(path)?).await {
-            // A connection that the daemon closed just then: nothing was changed by a GET, so ask again.
-            Err(Trouble::Broken(fault)) if fault.is_incomplete_message() || fault.is_canceled() => {
-                self.forget();
-                checked(self.send(self.get_request(path)?).await?).await
-            }
-            other => checked(other?).await,
-        }
-    }
-
-    pub(super) async fn get_bytes(
-        &self,
-        path: &str,
-        limit: Duration,
-    ) -> Result<(Bytes, Option<String>), Trouble> {
-        within(limit, async {
-            let response = self.get(path).await?;
-            let date = response
-                .headers()
-                .get(hyper::header::DATE)
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned);
-            Ok((read_all(response.into_body(), LARGEST_ANSWER).await?, date))
-        })
-        .await
-    }
-
-    pub(super) async fn get_json<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        limit: Duration,
-    ) -> Result<T, Trouble> {
-        let (bytes, _date) = self.get_bytes(path, limit).await?;
-        serde_json::from_slice(&bytes).map_err(|fault| Trouble::Unreadable(fault.to_string()))
+        drop(self.read.shared.prefix.set(format!("/v{api}")));
     }
 
     /// Asks for something to be done and reads the answer. Never sent twice.
@@ -186,7 +160,7 @@ impl Wire {
         headers: &[(&'static str, String)],
         body: Body,
     ) -> Result<Request<Body>, Trouble> {
-        let prefix = self.shared.prefix.get().map_or("", String::as_str);
+        let prefix = self.read.shared.prefix.get().map_or("", String::as_str);
         let mut request = Request::post(format!("{prefix}{path}"));
         for (name, value) in headers {
             request = request.header(*name, value);
@@ -198,6 +172,88 @@ impl Wire {
 
     /// An empty request of our own, for whoever has headers to add.
     pub(super) fn request(&self, method: Method, path: &str) -> Result<Request<Body>, Trouble> {
+        self.read.request(method, path)
+    }
+
+    /// Any request, as it is. Has no limit of its own.
+    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
+        self.read.send(request).await
+    }
+
+    /// The answer's head; its body is the caller's to read. Never sent twice, and without a limit of its own.
+    pub(super) async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
+        checked(self.send(request).await?).await
+    }
+
+    fn post_request(&self, path: &str, body: &serde_json::Value) -> Result<Request<Body>, Trouble> {
+        let prefix = self.read.shared.prefix.get().map_or("", String::as_str);
+        Request::post(format!("{prefix}{path}"))
+            .header(hyper::header::CONTENT_TYPE, "application/json")
+            .body(Either::Left(Full::new(Bytes::from(body.to_string()))))
+            .map_err(|fault| Trouble::Invalid(fault.to_string()))
+    }
+}
+
+impl ReadWire {
+    pub(super) fn tunnel(&self) -> Option<&Arc<Tunnel>> {
+        self.shared.tunnel.as_ref()
+    }
+
+    /// The answer's head; its body is the caller's to read. Any status but success is a refusal with the daemon's words.
+    pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, Trouble> {
+        match self.send(self.get_request(path)?).await {
+            // A connection that the daemon closed just then: nothing was changed by a GET, so ask again.
+            Err(Trouble::Broken(fault)) if fault.is_incomplete_message() || fault.is_canceled() => {
+                self.forget();
+                checked(self.send(self.get_request(path)?).await?).await
+            }
+            other => checked(other?).await,
+        }
+    }
+
+    pub(super) async fn get_bytes(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<(Bytes, Option<String>), Trouble> {
+        within(limit, async {
+            let response = self.get(path).await?;
+            let date = response
+                .headers()
+                .get(hyper::header::DATE)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned);
+            Ok((read_all(response.into_body(), LARGEST_ANSWER).await?, date))
+        })
+        .await
+    }
+
+    pub(super) async fn get_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        limit: Duration,
+    ) -> Result<T, Trouble> {
+        let (bytes, _date) = self.get_bytes(path, limit).await?;
+        serde_json::from_slice(&bytes).map_err(|fault| Trouble::Unreadable(fault.to_string()))
+    }
+
+    /// The whole answer to a question with a header of its own.
+    pub(super) async fn get_with(
+        &self,
+        path: &str,
+        (name, value): (&'static str, HeaderValue),
+        limit: Duration,
+    ) -> Result<Bytes, Trouble> {
+        let mut request = self.get_request(path)?;
+        request.headers_mut().insert(name, value);
+        within(limit, async {
+            let response = checked(self.send(request).await?).await?;
+            read_all(response.into_body(), LARGEST_ANSWER).await
+        })
+        .await
+    }
+
+    fn request(&self, method: Method, path: &str) -> Result<Request<Body>, Trouble> {
         let prefix = self.shared.prefix.get().map_or("", String::as_str);
         Request::builder()
             .method(method)
@@ -206,36 +262,11 @@ impl Wire {
             .map_err(|fault| Trouble::Invalid(fault.to_string()))
     }
 
-    /// The answer's head; its body is the caller's to read. Never sent twice, and without a limit of its own.
-    pub(super) async fn ask(&self, request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
-        checked(self.send(request).await?).await
-    }
-
-    /// The whole answer.
-    pub(super) async fn answer(&self, request: Request<Body>, limit: Duration) -> Result<Bytes, Trouble> {
-        within(limit, async {
-            read_all(self.ask(request).await?.into_body(), LARGEST_ANSWER).await
-        })
-        .await
-    }
-
-    fn post_request(&self, path: &str, body: &serde_json::Value) -> Result<Request<Body>, Trouble> {
-        let prefix = self.shared.prefix.get().map_or("", String::as_str);
-        Request::post(format!("{prefix}{path}"))
-            .header(hyper::header::CONTENT_TYPE, "application/json")
-            .body(Either::Left(Full::new(Bytes::from(body.to_string()))))
-            .map_err(|fault| Trouble::Invalid(fault.to_string()))
-    }
-
     fn get_request(&self, path: &str) -> Result<Request<Body>, Trouble> {
-        let prefix = self.shared.prefix.get().map_or("", String::as_str);
-        Request::get(format!("{prefix}{path}"))
-            .body(Either::Left(Full::new(Bytes::new())))
-            .map_err(|fault| Trouble::Invalid(fault.to_string()))
+        self.request(Method::GET, path)
     }
 
-    /// Any request, as it is. Has no limit of its own.
-    pub(super) async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
+    async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
         if request.uri().authority().is_some() {
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
             *request.uri_mut() = path

@@ -1,4 +1,4 @@
-//! How often each verdict was given since the listener began: what `GET /health` answers.
+//! The number of each verdict since the listener started, returned by `GET /health`.
 //! Numbers only: no names, no addresses.
 
 use std::collections::BTreeMap;

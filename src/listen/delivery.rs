@@ -1,5 +1,5 @@
-//! What a proven delivery says: a push of a commit to a branch of a repository, by somebody.
-//! Takes the few fields that count, as GitHub and GitLab document them; everything from outside is cut and cleaned here.
+//! The content of an authenticated delivery: a push of a commit to a branch of a repository, by somebody.
+//! Reads the few fields that are needed, as documented by GitHub and GitLab; text from outside is truncated and cleaned here.
 //!
 //! <https://docs.github.com/en/webhooks/webhook-events-and-payloads#push>,
 //! <https://docs.gitlab.com/user/project/integrations/webhook_events/#push-events>

@@ -1,5 +1,5 @@
-//! Where a delivery is judged: proven, read, compared with what the services want, and a run started for each that does.
-//! One run is started at a time; one that was begun is finished whether or not the forge waits for the answer.
+//! Handles a delivery: authenticates it, parses it, compares it with the triggers, and starts a run for each match.
+//! Starts one run at a time; starting is completed even if the forge no longer waits for the answer.
 
 use std::net::IpAddr;
 use std::process::Stdio;
@@ -68,14 +68,14 @@ impl Desk {
     ) -> Result<Self, Fault> {
         if config.triggers.is_empty() {
             return Err(
-                Fault::new("listen for web hooks", "no service has [services.trigger]")
+                Fault::new("listen for webhooks", "no service has [services.trigger]")
                     .hint("config.example.toml shows one"),
             );
         }
         let mut watches = Vec::new();
         for trigger in &config.triggers {
             consented(&config, trigger)?;
-            let what = format!("the web hook's secret of {}", trigger.service);
+            let what = format!("the webhook's secret of {}", trigger.service);
             let secret = runs::begin::secrets::one(&what, &trigger.secret, env).await?;
             watches.push(Watch {
                 key: Key::parse(&secret).map_err(|fault| Fault {
@@ -147,7 +147,7 @@ impl Desk {
         let delivery = delivery::read(headers, body, &proven)?;
         let push = match &delivery.event {
             Event::Ping => return Ok(Verdict::Pong),
-            Event::NoBranch => return Ok(Verdict::Ignored("a tag, or a branch that is gone")),
+            Event::NoBranch => return Ok(Verdict::Ignored("a tag, or a deleted branch")),
             Event::Push(push) => push,
         };
         let of_repository: Vec<usize> = allowed
@@ -166,7 +166,7 @@ impl Desk {
             .filter(|at| self.watches.get(*at).is_some_and(|watch| watch.wants(push)))
             .collect();
         if wanted.is_empty() {
-            return Ok(Verdict::Ignored("no service waits for this branch"));
+            return Ok(Verdict::Ignored("no service has a trigger for this branch"));
         }
         let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else {
             return Err(Refusal::Busy);
@@ -222,13 +222,13 @@ impl Desk {
             match self.once(&watch.trigger, &marks, delivery, push, from).await {
                 Ok(Some(run)) => {
                     self.tell(&format!("{service}: run {run}: {}", reason(delivery, push)));
-                    tracing::info!(%service, %run, reason = reason(delivery, push), %from, "started by a web hook");
+                    tracing::info!(%service, %run, reason = reason(delivery, push), %from, "started by a webhook");
                     started.push((service.clone(), run));
                 }
                 Ok(None) => {}
                 Err(fault) => {
                     self.tell(&format!("{service}: {fault}: {}", reason(delivery, push)));
-                    tracing::error!(%service, %fault, reason = reason(delivery, push), %from, "a web hook started nothing");
+                    tracing::error!(%service, %fault, reason = reason(delivery, push), %from, "a webhook could not start its run");
                     has_failed = true;
                 }
             }
@@ -267,7 +267,7 @@ impl Desk {
             let actor = Actor {
                 login: format!("{} ({})", push.pusher, delivery.forge.word()),
                 machine: runs::who().machine,
-                via: Some(format!("web hook from {from}")),
+                via: Some(format!("webhook from {from}")),
             };
             runs::launch(&self.state, &self.config, &request, actor).await
         };
@@ -277,7 +277,7 @@ impl Desk {
             Err(_) => seen.forget(marks),
         });
         if let Err(error) = remembered {
-            tracing::warn!(%error, "what became of a delivery is not written down");
+            tracing::warn!(%error, "the outcome of a delivery could not be recorded");
         }
         run.map(Some)
     }
@@ -363,7 +363,7 @@ fn consented(config: &Config, trigger: &Trigger) -> Result<(), Fault> {
         ),
         format!("{} is protected", names.join(", ")),
     )
-    .hint("`confirm = true` in its [services.trigger] allows it without anybody being asked"))
+    .hint("`confirm = true` in its [services.trigger] allows it without confirmation"))
 }
 
 /// `shop`, or `shop.staging`.

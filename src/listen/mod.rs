@@ -1,8 +1,8 @@
-//! Web hooks: a forge says that somebody pushed, and a run is started. Nothing else can be asked for here.
-//! What is not proven to come from the forge is not even read; what was seen before, is too large or too slow is refused.
+//! Webhooks: a push to a forge starts a run. Nothing else can be requested here.
+//! A delivery that is not authenticated is not parsed; repeated, oversized and slow ones are refused.
 //!
-//! A delivery goes: `server` (bounded connections, times and bytes) → `proof` (who signed it) → `delivery` (what it says) →
-//! `desk` (which service wants it) → `seen` (never twice) → `runs::launch`. Every end of that way is a `verdict`, and counted.
+//! A delivery passes `server` (bounded connections, times and bytes) → `proof` (signature) → `delivery` (content) →
+//! `desk` (matching services) → `seen` (not repeated) → `runs::launch`. Every outcome is a `verdict`, and counted.
 
 mod counts;
 mod delivery;

@@ -1,5 +1,5 @@
-//! Does a delivery come from the forge? By GitHub's signature, GitLab's signature, or GitLab's token, in constant time.
-//! Looks at bytes only: what they say is read when they are proven.
+//! Authenticates a delivery by GitHub's signature, GitLab's signature, or GitLab's token, in constant time.
+//! Works on bytes only; they are parsed after they are authenticated.
 //!
 //! <https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>,
 //! <https://docs.gitlab.com/user/project/integrations/webhooks/>, <https://www.standardwebhooks.com>
@@ -34,13 +34,13 @@ pub(super) enum Key {
 impl Key {
     /// The fault never holds the secret.
     pub(super) fn parse(secret: &str) -> Result<Self, Fault> {
-        let what = "use the web hook's secret";
+        let what = "use the webhook's secret";
         if let Some(text) = secret.strip_prefix(SIGNING) {
             return match STANDARD.decode(text) {
                 Ok(key) if key.len() >= SHORTEST => Ok(Self::Signing(key)),
                 Ok(_) | Err(_) => Err(Fault::new(
                     what,
-                    "it begins as GitLab's signing tokens do, and is none",
+                    "it begins like a GitLab signing token, but is not one",
                 )),
             };
         }
@@ -86,8 +86,11 @@ impl<'h> Proof<'h> {
     /// `None`: it brings nothing.
     pub(super) fn of(headers: &'h HeaderMap) -> Option<Self> {
         let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        let github = text("x-hub-signature-256")
-            .map(|text| text.strip_prefix("sha256=").and_then(hex).unwrap_or_default());
+        let github = text("x-hub-signature-256").map(|text| {
+            text.strip_prefix("sha256=")
+                .and_then(|hex| hex::decode(hex).ok())
+                .unwrap_or_default()
+        });
         let signed = text("webhook-signature").map(|text| Signed {
             id: self::text(headers, "webhook-id"),
             timestamp: self::text(headers, "webhook-timestamp"),
@@ -156,25 +159,6 @@ fn tag(key: &[u8], parts: &[&[u8]]) -> Option<Hmac<Sha256>> {
 
 fn holds(key: &[u8], parts: &[&[u8]], signature: &[u8]) -> bool {
     tag(key, parts).is_some_and(|mac| mac.verify_slice(signature).is_ok())
-}
-
-/// Lower-case or upper-case, 32 bytes.
-fn hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
-    text.as_bytes()
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

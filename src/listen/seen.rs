@@ -1,6 +1,6 @@
-//! Which deliveries were taken in: a bounded memory that survives a restart, as lines appended to a file.
-//! A mark is on disk before anything is started for it, taken back if nothing was, and confirmed once a run is: one that an
-//! earlier listener had only begun may come again, unless there is a run of it.
+//! Which deliveries were accepted: a bounded memory that survives restarts, as lines appended to a file.
+//! A mark is on disk before anything is started, removed if nothing was, and confirmed once a run exists. A delivery that an
+//! earlier listener only marked may be repeated, unless it has a run.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -60,7 +60,7 @@ impl Seen {
             Err(fs::TryLockError::WouldBlock) => {
                 return Err(Fault::new(
                     "listen",
-                    "another `pilothouse listen` does, with the same state folder",
+                    "another `pilothouse listen` uses the same state folder",
                 ));
             }
             Err(fs::TryLockError::Error(error)) => return Err(fault(error)),
@@ -243,7 +243,7 @@ mod tests {
         let open = || Seen::open(folder.path()).unwrap();
         let mut seen = open();
         assert!(seen.take_in(&delivery, NO_RUN).unwrap());
-        assert!(!seen.take_in(&delivery, NO_RUN).unwrap(), "it is under way");
+        assert!(!seen.take_in(&delivery, NO_RUN).unwrap(), "it is in progress");
         drop(seen);
         let mut seen = open();
         assert!(!seen.take_in(&marks(&["id 2", "body 1"]), NO_RUN).unwrap());

@@ -1,5 +1,5 @@
-//! The HTTP side: one request a connection, a few connections at once, little time and few bytes for each.
-//! Whoever is slow or large costs a connection for some seconds, and nothing else.
+//! The HTTP server: one request per connection, few connections, short limits on time and size.
+//! Slow or large requests cost a connection for some seconds at most.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};

@@ -1,5 +1,5 @@
-//! How a request to the listener may end: the status a forge is told, and the word it is counted under.
-//! Answers say what is wrong with a delivery, never what is known here about secrets or paths.
+//! The possible outcomes of a request to the listener: its HTTP status, and its name in the counters.
+//! Answers describe the delivery, never secrets or paths of this machine.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -74,17 +74,17 @@ impl Refusal {
 
     fn hint(self) -> &'static str {
         match self {
-            Self::NoSuchPlace => "web hooks go to /hook",
-            Self::Method => "web hooks are sent with POST",
+            Self::NoSuchPlace => "webhooks go to /hook",
+            Self::Method => "webhooks are sent with POST",
             Self::TooLarge => "it is larger than `max_body` of [listen]",
             Self::TooSlow => "it did not arrive in time",
-            Self::Unsigned => "give the web hook a secret",
-            Self::Forged => "the web hook's secret is none of those configured here",
+            Self::Unsigned => "give the webhook a secret",
+            Self::Forged => "the webhook's secret matches none of the configured ones",
             Self::NotJson => "choose the content type application/json",
             Self::Malformed => "it is not what the forge documents",
-            Self::UnknownEvent => "only push events start something: choose just these for the web hook",
+            Self::UnknownEvent => "only push events start runs: select only these for the webhook",
             Self::UnknownRepository => "no [services.trigger] with this secret names the repository",
-            Self::Replayed => "this delivery was taken in before",
+            Self::Replayed => "this delivery was already accepted",
             Self::Busy => "too many deliveries at once: send it again later",
             Self::Failed => "it could not be started; the listener's log says why, and it may be sent again",
         }

@@ -1,6 +1,5 @@
-//! A log file that is put aside when it has grown, shared by every process that logs there.
-//! Never grows beyond its bound by more than what the processes write between two looks at it, and holds nothing that is
-//! much older than asked.
+//! A log file that is rotated by size, shared by all processes that log to it.
+//! Exceeds its limit at most by what is written between two checks, and holds nothing much older than configured.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

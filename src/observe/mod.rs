@@ -1,5 +1,5 @@
-//! Our own log: `tracing` into a file of the state folder, bounded in size and age, panics too.
-//! Never writes to the terminal, and never a secret: what is logged is chosen where it is logged.
+//! The own log: `tracing` to a file of the state folder, bounded in size and age, including panics.
+//! Never writes to the terminal, and never logs secrets: each event chooses its fields.
 
 mod file;
 
@@ -37,15 +37,27 @@ impl Observed {
     }
 }
 
-/// Begins logging to `dir/pilothouse.log` (0600). Fails when the file can't be written or the filter is not one.
-pub fn start(dir: &Path, settings: &OwnLog) -> Result<Observed, Fault> {
+/// Why there is no log.
+#[derive(Debug)]
+pub enum Unlogged {
+    /// The configuration's level is none.
+    Level(Fault),
+    /// The file cannot be written: no reason to stop.
+    File(Fault),
+}
+
+/// Begins logging to `dir/pilothouse.log` (0600).
+pub fn start(dir: &Path, settings: &OwnLog) -> Result<Observed, Unlogged> {
     let filter = EnvFilter::try_new(&settings.level).map_err(|error| {
-        Fault::new(format!("read the log level {:?}", settings.level), error)
-            .hint("try `info` or `pilothouse=debug`")
+        let fault = Fault::new(format!("read the log level {:?}", settings.level), error);
+        Unlogged::Level(fault.hint("try `info` or `pilothouse=debug`"))
     })?;
     let file = make_private(dir)
         .and_then(|()| LogFile::open(dir, settings.max_bytes, settings.keep_files, OLDEST))
-        .map_err(|error| Fault::new(format!("write the log in {}", dir.display()), error))?;
+        .map_err(|error| {
+            let fault = Fault::new(format!("write the log in {}", dir.display()), error);
+            Unlogged::File(fault.hint("the program continues without a log"))
+        })?;
     let (writer, flush) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES)
         .lossy(true)
@@ -56,7 +68,7 @@ pub fn start(dir: &Path, settings: &OwnLog) -> Result<Observed, Fault> {
         .with_writer(writer)
         .finish();
     tracing::subscriber::set_global_default(subscriber)
-        .map_err(|error| Fault::new("begin logging", error))?;
+        .map_err(|error| Unlogged::File(Fault::new("begin logging", error)))?;
     log_panics();
     Ok(Observed {
         _flush: flush,

@@ -1,5 +1,5 @@
-//! The panes, one folder each: its state and what its keys do in `mod.rs`, how it looks in `view.rs`.
-//! Here is only who is asked: every function is one `match` over `PaneId`.
+//! The panes, one folder each: state and keys in `mod.rs`, drawing in `view.rs`.
+//! This file only dispatches: every function is one `match` over `PaneId`.
 
 pub mod page;
 pub mod services;
@@ -47,7 +47,7 @@ fn no_sides(pane: PaneId) -> Option<&'static str> {
         PaneId::Containers => Some("c shows other columns"),
         PaneId::Runs => Some("Enter shows all of a run"),
         PaneId::Services | PaneId::Problems | PaneId::Hosts | PaneId::Detail | PaneId::Plan => {
-            Some("there is nothing to the side here")
+            Some("nothing more on this side")
         }
     }
 }
@@ -251,7 +251,7 @@ pub fn copied(model: &Model) -> String {
             .fleet
             .row(&key)
             .map_or_else(|| key.id.to_string(), |row| row.container.name.to_string()),
-        Some(Subject::Group(group)) => services::name_of(&group),
+        Some(Subject::Group(group)) => group.to_string(),
         Some(Subject::Host(host)) => host.to_string(),
         Some(Subject::Run(run)) => run.to_string(),
         None => String::new(),
@@ -281,6 +281,7 @@ pub fn tick(model: &mut Model) -> Vec<Effect> {
 pub fn before_host_event(model: &mut Model, host: &HostName, event: &HostEvent) -> Vec<Effect> {
     let mut effects = logs::host_event(model, host, event);
     effects.extend(detail::host_event(model, host, event));
+    effects.extend(hosts::host_event(model, host, event));
     effects
 }
 

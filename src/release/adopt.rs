@@ -1,11 +1,11 @@
-//! Adoption: what runs today becomes a release, and nothing about it is changed.
-//! Says which containers may be adopted and what they are as a release; that they are one is remembered by their hosts.
+//! Adoption: running containers become a release without being changed.
+//! Decides which containers may be adopted and what they are as a release; the hosts store the record of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Decision, Facts, Picked, history};
+use super::decision::{Decision, Facts, RunImage, history};
 use super::destination;
 use super::facts::{HostFacts, ImageFacts};
 use super::ledger::LedgerEntry;
@@ -19,13 +19,13 @@ use crate::domain::container::label;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, HostName, ReleaseNumber};
 
-/// Of a run that adopts: how what runs is found on a host.
+/// In an adoption: how the containers are found on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Whence {
     /// By name or id.
     Container { host: Option<HostName>, name: String },
-    /// By the labels that Compose gives; `project`: where the file names one.
+    /// By Compose's labels; `project`: if the file names one.
     Compose {
         file: String,
         project: Option<String>,
@@ -34,7 +34,7 @@ pub enum Whence {
 }
 
 impl Whence {
-    /// Is it looked for there?
+    /// Whether it applies to this host.
     #[must_use]
     pub fn is_for(&self, host: &HostName) -> bool {
         match self {
@@ -52,46 +52,46 @@ impl Whence {
     }
 }
 
-/// What was found of one of them on a host.
+/// The containers found for one of them on a host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sought {
     pub whence: Whence,
-    /// Empty: nothing is called so.
+    /// Empty if there is none.
     pub found: Vec<Candidate>,
 }
 
-/// A container that somebody wants to adopt.
+/// A container to adopt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     pub replica: Replica,
-    /// Its image as it was asked for when it was created.
+    /// Its image, as given when it was created.
     pub reference: String,
     pub image: ImageFacts,
     /// Names of that image.
     pub tags: Vec<String>,
-    /// How it runs, in the words of the configuration, without the values of secrets.
+    /// Its settings in terms of the configuration, without the values of secrets.
     pub spec: Spec,
-    /// What those words cannot say of it, or must not: names only.
+    /// Names of settings that the configuration cannot express, or must not contain.
     pub lacks: Vec<String>,
-    /// Whose replica its labels say it is, if anybody's: `r3 of shop`.
+    /// The release in its labels, if any: `r3 of shop`.
     pub owner: Option<String>,
-    /// Docker removes it when it stops.
+    /// Whether Docker removes it when it stops (`--rm`).
     pub auto_remove: bool,
-    /// Of which project Compose made it.
+    /// Its Compose project.
     pub project: Option<String>,
 }
 
-/// What a release is that was adopted.
+/// The containers of an adopted release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adopted {
     /// By id, with their names.
     pub containers: BTreeMap<ContainerId, String>,
-    /// What its specification does not say: once its containers are gone it cannot be made again.
+    /// Settings missing from its specification; if there are any, it cannot be created again once its containers are gone.
     #[serde(default)]
     pub lacks: Vec<String>,
 }
 
-/// Is this an image of the repository?
+/// Whether this is an image of the repository.
 #[must_use]
 pub fn is_of(image: &str, repository: &str) -> bool {
     image
@@ -99,14 +99,14 @@ pub fn is_of(image: &str, repository: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
 }
 
-/// Why what was found on a host cannot be adopted.
+/// Why the containers found on a host cannot be adopted.
 pub(super) fn refusals(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fault> {
     let refuse = |why: String| Fault::new(format!("adopt {} on {host}", plan.subject), why);
     let mut found = Vec::new();
     if seen.sought.is_empty() {
         found.push(
-            refuse("no container of it was named".to_owned())
-                .hint(format!("--from {host}/NAME, for each host")),
+            refuse("no container was given for it".to_owned())
+                .hint(format!("--from {host}/NAME, once per host")),
         );
     }
     for sought in &seen.sought {
@@ -158,18 +158,18 @@ pub(super) fn refusals(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fa
             .map_or_else(|| "a release".to_owned(), |number| number.to_string());
         found.push(
             refuse(format!("{release} of it runs there already: {}", replica.name))
-                .hint("what runs beside it was started by hand: stop and remove one of them"),
+                .hint("other containers of it were started by hand: stop and remove them"),
         );
     }
     found
 }
 
-/// Why this one cannot be, with what helps.
+/// Why this one cannot be adopted, with a hint.
 fn unfit(plan: &Plan, one: &Candidate) -> Option<(String, Option<String>)> {
     let replica = &one.replica;
     let name = &replica.name;
     if let Some(owner) = &one.owner {
-        return Some((format!("{name} was released already: it is {owner}"), None));
+        return Some((format!("{name} already belongs to a release: {owner}"), None));
     }
     let repository = &plan.service.image;
     let names = std::iter::once(&one.reference).chain(&one.tags);
@@ -189,11 +189,11 @@ fn unfit(plan: &Plan, one: &Candidate) -> Option<(String, Option<String>)> {
             ));
         }
         Up::Restarting => {
-            let hint = "what is adopted is gone back to: it must be good".to_owned();
+            let hint = "an adopted container is a rollback target, so it must be healthy".to_owned();
             return Some((format!("{name} is in a restart loop"), Some(hint)));
         }
         Up::Created | Up::Exited { .. } | Up::Dead | Up::Removing => {
-            let hint = format!("what is adopted is what runs: docker start {name}");
+            let hint = format!("only running containers can be adopted: docker start {name}");
             return Some((
                 format!("{name} does not run: it is {}", replica.state),
                 Some(hint),
@@ -202,14 +202,14 @@ fn unfit(plan: &Plan, one: &Candidate) -> Option<(String, Option<String>)> {
     }
     if replica.policy == Policy::UnlessStopped {
         return Some((
-            format!("{name} has restart policy unless-stopped: it stays down after a daemon crash"),
+            format!("{name} has restart policy unless-stopped: it would stay down after a daemon crash"),
             Some(format!("docker update --restart=always {name}")),
         ));
     }
     one.auto_remove.then(|| {
         (
             format!(
-                "{name} was started with --rm: stopping it would remove it, and nothing could be gone back to"
+                "{name} was started with --rm: stopping it would remove it, and a rollback would be impossible"
             ),
             Some("start it without --rm".to_owned()),
         )
@@ -220,7 +220,7 @@ fn candidates(seen: &HostFacts) -> impl Iterator<Item = &Candidate> {
     seen.sought.iter().flat_map(|sought| &sought.found)
 }
 
-/// The release that these containers are; the fault says why they are not one.
+/// The release that these containers form; the fault says why they form none.
 pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<Decision, Fault> {
     let refuse = |why: String| Fault::new(format!("adopt {}", plan.subject), why);
     let all: Vec<(&HostName, &Candidate)> = order
@@ -229,7 +229,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
         .flat_map(|(host, seen)| candidates(seen).map(move |one| (host, one)))
         .collect();
     let Some((on, first)) = all.first().copied() else {
-        return Err(refuse("nothing of it was found".to_owned()));
+        return Err(refuse("no container of it was found".to_owned()));
     };
     let place = |host: &HostName, one: &Candidate| format!("{} on {host}", one.replica.name);
     for (host, one) in &all {
@@ -243,7 +243,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
                 one.reference,
                 one.image.id.short()
             ))
-            .hint("a release is one image: bring them to the same one first"));
+            .hint("a release has one image: deploy the same image everywhere first"));
         }
         if one.replica.policy != first.replica.policy {
             return Err(refuse(format!(
@@ -253,7 +253,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
                 place(host, one),
                 one.replica.policy
             ))
-            .hint("a release has one: docker update --restart=always …"));
+            .hint("a release has only one: docker update --restart=always …"));
         }
     }
     let deploy = plan
@@ -267,7 +267,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
     for (host, one) in &all {
         let other = spec::changed_names(&first.spec, &one.spec);
         if !other.is_empty() {
-            lacks.insert(format!("what is other on {host} ({})", other.join(", ")));
+            lacks.insert(format!("the differences on {host} ({})", other.join(", ")));
         }
     }
     let spec = Spec {
@@ -287,7 +287,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
         release,
         from: destination::current(order, facts, history.as_ref()),
         whole: destination::last_whole(order, history.as_ref(), release),
-        image: Picked {
+        image: RunImage {
             id: first.image.id.clone(),
             reference: first.reference.clone(),
             on: on.clone(),
@@ -318,7 +318,7 @@ pub(super) fn decide(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<D
     Ok(decision)
 }
 
-/// The first is r0, whatever was tried before; what is adopted later is as any release.
+/// The first release is r0, whatever was tried before; later adoptions are numbered like any release.
 fn number(order: &[HostName], facts: &Facts, has_history: bool) -> ReleaseNumber {
     let committed = order.iter().any(|host| {
         let seen = facts.get(host).and_then(|seen| seen.ledger.read());
@@ -344,12 +344,12 @@ fn notes(order: &[HostName], facts: &Facts) -> Vec<String> {
         let taken: BTreeSet<&String> = candidates(seen).map(|one| &one.replica.name).collect();
         for name in seen.strangers.iter().filter(|name| !taken.contains(name)) {
             notes.push(format!(
-                "{host}: {name} runs its image, too, and is not named: a deploy will refuse it"
+                "{host}: {name} runs its image, too, and was not given: deploys will be refused because of it"
             ));
         }
         if let Some(one) = candidates(seen).find(|one| one.replica.policy == Policy::No) {
             notes.push(format!(
-                "{host}: {} has restart policy no: a reboot starts nothing",
+                "{host}: {} has restart policy no: it does not start after a reboot",
                 one.replica.name
             ));
         }
@@ -357,7 +357,7 @@ fn notes(order: &[HostName], facts: &Facts) -> Vec<String> {
     notes
 }
 
-/// What was adopted may run in a way that nobody wrote down: that, in words.
+/// Settings of an adopted release that are not recorded, in words.
 pub(super) fn unwritten(entry: &LedgerEntry) -> Option<String> {
     let lacks = entry.adopted.as_ref().map(|adopted| &adopted.lacks)?;
     (!lacks.is_empty()).then(|| lacks.join(", "))
@@ -368,14 +368,14 @@ pub(super) fn can_be_made_again(plan: &Plan, host: &HostName, entry: &LedgerEntr
         return Ok(());
     };
     let why = format!(
-        "{host} keeps no container of {}, and it cannot be made again: it was adopted, and its ledger does not hold {unwritten}",
+        "{host} retains no container of {}, and it cannot be created again: it was adopted, and its ledger does not contain {unwritten}",
         entry.release
     );
     Err(Fault::new(format!("roll back {}", plan.subject), why)
-        .hint("deploy its image with what the configuration says: --image"))
+        .hint("deploy its image with the current configuration: --image"))
 }
 
-/// What the hosts remember of it.
+/// The record of it on the hosts.
 #[must_use]
 pub fn adoption(subject: &Subject, entry: &LedgerEntry) -> Option<Adoption> {
     let adopted = entry.adopted.as_ref()?;

@@ -1,20 +1,20 @@
-//! What a rollback starts again and what it makes anew, host by host: as many as the release had.
-//! Decides only; whether that can be made is asked in `decision`.
+//! Which containers a rollback starts again and which it creates again, per host: as many as the release had.
+//! Decides only; `decision` checks whether they can be created.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::{Facts, of};
 use crate::domain::ids::{ContainerId, HostName, ReleaseNumber};
 
-/// Kept containers that are started, and the hosts where some are missing.
+/// Retained containers to start, and the hosts that lack some.
 pub(super) struct Again {
     pub(super) wake: BTreeMap<HostName, Vec<ContainerId>>,
     pub(super) make: BTreeSet<HostName>,
-    /// What a person should know of it.
+    /// Notes for people.
     pub(super) notes: Vec<String>,
 }
 
-/// `replicas`: of each host, as its ledger has it; absent, whatever is kept of it counts as all of it.
+/// `replicas`: per host, from its ledger; `None`: the retained containers count as complete.
 pub(super) fn again(
     release: ReleaseNumber,
     replicas: Option<u32>,
@@ -35,11 +35,11 @@ pub(super) fn again(
             .collect();
         let note = match (kept.len(), wanted) {
             (0, _) => Some(format!(
-                "{host} keeps no container of {release}: it is created again from the ledger, with today's secrets"
+                "{host} retains no container of {release}: it is created again from the ledger, with the current secrets"
             )),
             (few, Some(wanted)) if few < wanted => Some(format!(
                 "{host} keeps {few} of {wanted} containers of {release}: the missing ones are created again from the \
-                 ledger, with today's secrets"
+                 ledger, with the current secrets"
             )),
             (_, _) => None,
         };

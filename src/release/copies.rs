@@ -1,5 +1,5 @@
-//! One history in several copies, one a host: what they say together, and what was committed since a run looked at them.
-//! By what stands in them: the clocks of two bastions may be hours apart, and count where nothing else tells two apart.
+//! Merges the copies of one history, one per host, and finds what was committed since a run last read them.
+//! Compares contents: clocks of two machines may differ by hours, so times are used only if nothing else distinguishes two entries.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -10,15 +10,15 @@ use super::decision::{Decision, Facts};
 use super::ledger::{Ledger, LedgerEntry};
 use crate::domain::ids::{HostName, ReleaseNumber, RunId};
 
-/// So many commits of each copy a decision remembers: the last one is compared, and a copy may have been put back.
+/// Commits of each copy that a decision remembers: the last one is compared, and a copy may have been restored from a backup.
 const REMEMBERED: usize = 10;
 
-/// What the copies held when a run looked at them.
+/// The contents of the copies when a run read them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Past {
     /// The runs of the last commits.
     pub runs: BTreeSet<RunId>,
-    /// The copy of the first host in lock order held a commit: if it holds none of these later, it was lost.
+    /// Whether the copy of the first host in lock order had a commit; if it has none of these later, it was lost.
     pub first: bool,
 }
 
@@ -40,13 +40,13 @@ impl Past {
         }
     }
 
-    /// Is this what the first host has now, and not what it had?
+    /// Whether the first host, which now has `now`, has lost its copy.
     #[must_use]
     pub fn is_lost(&self, now: &Ledger) -> bool {
         self.first && !now.committed().any(|entry| self.runs.contains(&entry.run))
     }
 
-    /// Is the last commit neither this run's nor one that it saw?
+    /// Whether the last commit is neither this run's nor one it had seen.
     #[must_use]
     pub fn is_over(&self, run: &RunId, now: &Ledger) -> bool {
         now.committed()
@@ -56,7 +56,7 @@ impl Past {
 }
 
 impl Decision {
-    /// Was another run committed since this one was decided? What it saw under its locks is none, however long it had
+    /// Whether another run was committed since this one was decided. Runs it saw under its locks do not count, however long it had
     /// waited for them.
     #[must_use]
     pub fn is_superseded(&self, run: &RunId, now: &Ledger) -> bool {
@@ -81,7 +81,7 @@ pub fn joined<'a>(copies: impl IntoIterator<Item = &'a Ledger>) -> Option<Ledger
 }
 
 impl Ledger {
-    /// This copy with what only `other` holds: its own generation, and what was unlocked there.
+    /// This copy with the entries that only `other` has, including its unlocks; keeps its own generation.
     #[must_use]
     pub fn filled_from(self, other: Option<&Self>) -> Self {
         match other {
@@ -149,7 +149,7 @@ fn compare(one: &Ledger, other: &Ledger) -> Ordering {
     rank(one, &own, &others).cmp(&rank(other, &others, &own))
 }
 
-/// What stands in `one` alone.
+/// Entries that only `one` has.
 fn beside<'a>(one: &'a Ledger, other: &Ledger) -> Vec<&'a LedgerEntry> {
     let is_alone = |entry: &&LedgerEntry| !other.entries.iter().any(|known| is_same(known, entry));
     one.entries.iter().filter(is_alone).collect()

@@ -1,5 +1,5 @@
-//! What the hosts' facts make of a plan: number, image, snapshot, what is woken or made, what is kept.
-//! Made once, under the locks; written into the journal and into every lock before anything is changed.
+//! What a plan becomes with the facts of the hosts: release number, image, snapshot, containers to start or create, releases to keep.
+//! Made once, under the locks; written to the journal and to every lock before anything is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,68 +22,74 @@ use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 
-/// Facts of every host that answered, the builder's included.
+/// The facts of every host that answered, including the build host.
 pub type Facts = BTreeMap<HostName, HostFacts>;
 
+/// Everything a release run will do, decided once from the facts of its hosts. Written to the journal and into every lock
+/// before anything is changed; recovery continues from it and never decides again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     pub release: ReleaseNumber,
+    /// The release that was active before.
     pub from: Option<ReleaseNumber>,
-    /// The last other release that was committed on all hosts: it is what a rollback goes to.
+    /// The last other release that was committed on all hosts: the target of a rollback.
     #[serde(default)]
     pub whole: Option<ReleaseNumber>,
-    pub image: Picked,
+    pub image: RunImage,
     /// The revision that the image was built from, where it is known.
     #[serde(default)]
     pub git: Option<String>,
     pub spec: Spec,
     pub spec_hash: String,
-    /// Of the secrets of the new containers, or of those that are woken.
+    /// Hashes of the secrets of the new or restarted containers.
     #[serde(default)]
     pub seals: Seals,
-    /// Lock order: sorted by the daemons' ids. The first one's ledger decides whether the run is committed.
+    /// Lock order: sorted by daemon id. The ledger of the first host decides whether the run is committed.
     pub order: Vec<HostName>,
-    /// Every host that was looked at, by its daemon's id: another bastion may call it otherwise.
+    /// The daemon id of every host that was read: another machine may use other host names.
     #[serde(default)]
     pub daemons: BTreeMap<HostName, String>,
     pub snapshot: Snapshot,
-    /// Kept containers that a rollback starts again, by host.
+    /// Retained containers that a rollback starts again, by host.
     pub wake: BTreeMap<HostName, Vec<ContainerId>>,
-    /// Hosts where new containers are made: all of them, or those that are not kept.
+    /// Hosts where containers are created: all, or in a rollback those that lack retained ones.
     pub make: BTreeSet<HostName>,
-    /// Containers of the release on each host.
+    /// Replicas per host.
     pub replicas: u32,
-    /// What they are good by; absent: an earlier program decided it, and the configuration says.
+    /// The gate; `None`: decided by an earlier version, the configuration's gate applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
-    /// Releases whose containers stay.
+    /// Releases whose containers are retained.
     pub keep: BTreeSet<ReleaseNumber>,
-    /// What the new containers' labels say of the kept releases before.
+    /// The retained releases, for the labels of the new containers.
     #[serde(default)]
     pub kept: BTreeMap<ReleaseNumber, Kept>,
-    /// What the hosts' histories held; absent: an earlier program decided it.
+    /// The history as the hosts had it; `None`: decided by an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub past: Option<Past>,
-    /// A release that was adopted, by this run or an earlier one.
+    /// Set if the release was adopted, by this run or an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,
-    /// What a person should know; none of it stops the run.
+    /// Notes for people; none of them stops the run.
     pub notes: Vec<String>,
 }
 
 /// The one image of the run, and a host that has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Picked {
+pub struct RunImage {
     pub id: ImageId,
     pub reference: String,
     pub on: HostName,
-    /// What its registry calls it, where it was pushed: hosts pull by it, and it is what was deployed.
+    /// Its digest in its registry, if it was pushed: hosts pull by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pinned: Option<Reference>,
 }
 
 impl Decision {
-    /// Only after `preflight::refusals` found nothing; the fault says what cannot be decided.
+    /// To be called only if `preflight::refusals` is empty.
+    ///
+    /// # Errors
+    /// What cannot be decided, for example because no host has the image.
     pub fn make(plan: &Plan, order: &[HostName], facts: &Facts) -> Result<Self, Fault> {
         let mut decided = match plan.kind {
             RunKind::Rollback => Self::back(plan, order, facts)?,
@@ -159,7 +165,7 @@ impl Decision {
         // With ledger and containers gone, a later release's labels still say which image it was.
         let labelled = self::replicas(order, facts).find_map(|replica| replica.kept.get(&release));
         let image = match (entry, kept_image) {
-            (Some(entry), kept) => Picked {
+            (Some(entry), kept) => RunImage {
                 id: entry.image.clone(),
                 reference: entry.reference.clone(),
                 on: facts
@@ -172,12 +178,12 @@ impl Decision {
                     .ok_or_else(|| {
                         Fault::new(
                             what(),
-                            format!("no host has the image {} any more", entry.image.short()),
+                            format!("the image {} is no longer on any host", entry.image.short()),
                         )
                     })?,
                 pinned: entry.digest.clone(),
             },
-            (None, Some((on, id))) => Picked {
+            (None, Some((on, id))) => RunImage {
                 reference: id.short().to_owned(),
                 id,
                 on,
@@ -224,7 +230,7 @@ impl Decision {
         Ok(decision)
     }
 
-    /// The highest number ever given out.
+    /// The highest release number ever assigned.
     pub(super) fn highest(order: &[HostName], facts: &Facts) -> Option<ReleaseNumber> {
         let of_ledgers = order
             .iter()
@@ -257,7 +263,7 @@ impl Decision {
         its.map(|(host, id)| (host.clone(), id.clone())).collect()
     }
 
-    /// The new one, the one before, the last one that was everywhere, and the last committed ones up to `keep`.
+    /// Keeps the new release, the previous one, the last one that was on all hosts, and the last committed ones up to `keep`.
     pub(super) fn keep_last(&mut self, keep: u32, history: Option<&Ledger>) {
         self.keep = [Some(self.release), self.from, self.whole]
             .into_iter()
@@ -285,7 +291,7 @@ impl Decision {
             .collect();
     }
 
-    /// The run in the history of its hosts.
+    /// The entry of the run for the ledgers.
     #[must_use]
     pub fn ledger_entry(&self, plan: &Plan, at: Stamp, result: LedgerResult) -> LedgerEntry {
         LedgerEntry {
@@ -317,17 +323,17 @@ impl Decision {
     }
 }
 
-/// The image of a release of which only labels are left; its specification must be the configuration's still.
+/// The image of a release known from labels only; its specification must still equal the configuration's.
 fn by_labels(
     plan: &Plan,
     release: ReleaseNumber,
     labelled: Option<&Kept>,
     facts: &Facts,
-) -> Result<Picked, Fault> {
+) -> Result<RunImage, Fault> {
     let fault = |why: String| Fault::new(format!("roll back {}", plan.subject), why);
     let kept = labelled.ok_or_else(|| {
         fault(format!(
-            "neither ledger, container nor label of {release} is left"
+            "{release} is unknown: no ledger, container or label has it"
         ))
     })?;
     let spec = plan.deploy().map(|deploy| &deploy.spec);
@@ -337,13 +343,17 @@ fn by_labels(
     let hash = spec.map(|spec| hash(spec, plan)).transpose()?;
     if !unknown && hash.as_ref() != Some(&kept.spec_hash) {
         return Err(fault(format!(
-            "the ledgers are gone, and {release} ran with another specification than the configuration's"
+            "the ledgers are missing, and {release} ran with a specification that differs from the configuration"
         )));
     }
     let on = facts.iter().find(|(_, seen)| seen.images.contains(&kept.image));
-    let (on, _) =
-        on.ok_or_else(|| fault(format!("no host has the image {} any more", kept.image.short())))?;
-    Ok(Picked {
+    let (on, _) = on.ok_or_else(|| {
+        fault(format!(
+            "the image {} is no longer on any host",
+            kept.image.short()
+        ))
+    })?;
+    Ok(RunImage {
         reference: kept.image.short().to_owned(),
         id: kept.image.clone(),
         on: on.clone(),
@@ -364,30 +374,40 @@ fn hash(spec: &Spec, plan: &Plan) -> Result<String, Fault> {
 }
 
 /// The builder's answer counts before the targets': that is where a tag is given.
-fn pick(plan: &Plan, facts: &Facts) -> Result<Picked, Fault> {
+fn pick(plan: &Plan, facts: &Facts) -> Result<RunImage, Fault> {
     plan.builder
         .iter()
         .chain(&plan.targets)
         .find_map(|host| {
             let image = facts.get(host)?.image.as_ref()?;
-            Some(Picked {
+            Some(RunImage {
                 id: image.id.clone(),
                 reference: plan.image.clone(),
                 on: host.clone(),
                 pinned: pinned(plan, &image.id, facts),
             })
         })
-        .ok_or_else(|| {
-            let places: Vec<&str> = facts.keys().map(HostName::as_str).collect();
-            Fault::new(
-                format!("find the image {}", plan.image),
-                format!("it is not on {}", places.join(", ")),
-            )
-            .hint("build it first, or name one that is there with --image")
-        })
+        .ok_or_else(|| not_found(plan, facts))
 }
 
-/// What a registry calls this image: by the reference that was asked for, else by the service's own repository.
+fn not_found(plan: &Plan, facts: &Facts) -> Fault {
+    let places: Vec<&str> = facts.keys().map(HostName::as_str).collect();
+    let nowhere = match places.as_slice() {
+        [] => "none of its hosts could be looked at".to_owned(),
+        some => format!("it is not on {}", some.join(", ")),
+    };
+    let what = format!("find the image {}", plan.image);
+    let Some(fault) = facts.values().find_map(|seen| seen.not_pulled.as_ref()) else {
+        return Fault::new(what, nowhere).hint("build it first, or choose an existing image with --image");
+    };
+    Fault {
+        what,
+        why: format!("{nowhere}, and could not {}: {}", fault.what, fault.why),
+        hint: fault.hint.clone(),
+    }
+}
+
+/// The digest of this image: in the repository of the reference, otherwise in the service's own.
 fn pinned(plan: &Plan, id: &ImageId, facts: &Facts) -> Option<Reference> {
     let asked = Reference::parse(&plan.image)
         .ok()
@@ -402,7 +422,7 @@ fn pinned(plan: &Plan, id: &ImageId, facts: &Facts) -> Option<Reference> {
     asked.or_else(own)
 }
 
-/// What the hosts' copies say together: a host that lost its own, or missed an entry, takes it from another.
+/// The merged history: a host that lost its copy, or misses an entry, gets it from another.
 #[must_use]
 pub fn history(order: &[HostName], facts: &Facts) -> Option<Ledger> {
     joined(order.iter().filter_map(|host| facts.get(host)?.ledger.read()))
@@ -413,7 +433,9 @@ fn notes(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Vec<Str
     if history.is_some() {
         for host in order {
             if facts.get(host).is_some_and(|seen| seen.ledger.read().is_none()) {
-                notes.push(format!("{host} lost its ledger: it gets another host's copy"));
+                notes.push(format!(
+                    "{host} has lost its ledger: it gets a copy from another host"
+                ));
             }
         }
     }

@@ -1,5 +1,7 @@
-//! What a stage has to do on one host, given what is there: the smallest list that gets it where the stage promises.
-//! Asked again after the deeds, an empty list is the proof; asked after a crash, it is the recovery.
+//! The actions a stage needs on one host, given its current state: the shortest list that reaches what the stage promises.
+//! After the actions an empty list is the proof of success; after a crash the list is what recovery has to do.
+
+use std::time::Duration;
 
 use super::decision::Decision;
 use super::plan::Plan;
@@ -22,6 +24,8 @@ pub enum Deed {
     Stop {
         id: ContainerId,
         name: String,
+        /// Its own: the answer comes at its end.
+        grace: Option<Duration>,
     },
     Policy {
         id: ContainerId,
@@ -146,6 +150,15 @@ impl<'a> Scene<'a> {
         })
     }
 
+    /// What was up before and has not gone down since, as far as can be seen.
+    pub fn unmoved<'r>(&self, now: &'r [Replica]) -> impl Iterator<Item = &'r Replica> {
+        let scene = *self;
+        self.old_ones(now).filter(move |replica| {
+            let was = scene.was(replica);
+            replica.state.is_up() && was.is_some_and(|was| was.started_at == replica.started_at)
+        })
+    }
+
     /// The names that this run makes here: beside those that are kept as many as are missing.
     fn names(&self) -> Vec<String> {
         if !self.decision.make.contains(self.host) {
@@ -164,6 +177,29 @@ impl<'a> Scene<'a> {
             .collect()
     }
 
+    /// The names of what the run brings up here and what is not there: never made, or taken away meanwhile.
+    #[must_use]
+    pub fn missing(&self, now: &[Replica]) -> Vec<String> {
+        let has = |place: usize| self.share.is_none_or(|share| share.has(place));
+        let woken = self.woken();
+        let kept = woken
+            .iter()
+            .enumerate()
+            .filter(|(place, id)| has(*place) && !now.iter().any(|replica| replica.id == **id));
+        let name_of = |id: &ContainerId| {
+            let was = self.before().iter().find(|was| was.id == *id);
+            was.map_or_else(|| id.short().to_owned(), |was| was.name.clone())
+        };
+        let absent = self.create(now);
+        let made = self.names().into_iter().enumerate().filter(|(at, name)| {
+            let deed = Deed::Create { name: name.clone() };
+            has(woken.len() + at) && absent.contains(&deed)
+        });
+        kept.map(|(_, id)| name_of(id))
+            .chain(made.map(|(_, name)| name))
+            .collect()
+    }
+
     /// What `stage` has to do here; empty when it is as the stage promises.
     #[must_use]
     pub fn deeds(&self, stage: &Stage, now: &[Replica]) -> Vec<Deed> {
@@ -177,7 +213,7 @@ impl<'a> Scene<'a> {
                 deeds
             }
             Stage::Promote => self.promote(now),
-            Stage::Retire => self.retire(now),
+            Stage::Retire | Stage::RetireAgain => self.retire(now),
             Stage::CleanUp => self.clean_up(now),
             Stage::Wave(_, turn) => self.at(stage).deeds(&turn.stage(), now),
             Stage::Halt => self.halt(now),
@@ -377,6 +413,7 @@ fn stop(replica: &Replica) -> Deed {
     Deed::Stop {
         id: replica.id.clone(),
         name: replica.name.clone(),
+        grace: replica.grace,
     }
 }
 

@@ -1,5 +1,5 @@
-//! What is active, and where a rollback goes: by the history, else by what the containers' labels say.
-//! Never by date, and never to what was only on some of the hosts.
+//! Which release is active, and which one a rollback returns to: by the history, otherwise by the containers' labels.
+//! Never chosen by date, and never a release that was only on some of the hosts.
 
 use super::decision::{Facts, of, replicas};
 use super::ledger::{Ledger, LedgerEntry};
@@ -8,7 +8,7 @@ use super::replica::Replica;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ReleaseNumber};
 
-/// The last release that was committed on all hosts, but for this one.
+/// The last release that was committed on all hosts, other than this one.
 pub(super) fn last_whole(
     order: &[HostName],
     history: Option<&Ledger>,
@@ -20,7 +20,7 @@ pub(super) fn last_whole(
         .map(|entry| entry.release)
 }
 
-/// The release that is active: what was committed last; without a history, the newest that is up.
+/// The active release: the last committed one; without a history, the newest that runs.
 pub(super) fn current(order: &[HostName], facts: &Facts, history: Option<&Ledger>) -> Option<ReleaseNumber> {
     history
         .and_then(|ledger| ledger.committed().next_back())
@@ -33,14 +33,14 @@ pub(super) fn current(order: &[HostName], facts: &Facts, history: Option<&Ledger
         })
 }
 
-/// What runs on the hosts that the last commit was for.
+/// What runs on the hosts of the last commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// Its release, on all of them.
     There,
-    /// Nothing, on some of them: its containers fell over.
+    /// Nothing on some of them: its containers have failed.
     Fallen,
-    /// Another release, on some of them: a run was paused, or died midway and its locks were taken away.
+    /// Another release on some of them: a run was paused, or died and was unlocked.
     Split,
 }
 
@@ -61,9 +61,9 @@ fn standing(last: &LedgerEntry, order: &[HostName], facts: &Facts) -> Standing {
     }
 }
 
-/// The last release before the present one that was committed on all hosts of its run; never merely the second newest.
-/// Where the hosts are split it is the last that was on all of them, the present one among them. One that fell over is
-/// started again only where it is asked for: who goes back from it wants the one before.
+/// The last release before the current one that was committed on all hosts of its run, which may not be the second newest.
+/// If the hosts are split, the last one that was on all of them, possibly the current one. A current release that has failed
+/// is started again only if it is requested.
 pub(super) fn destination(
     plan: &Plan,
     order: &[HostName],
@@ -88,7 +88,10 @@ pub(super) fn destination(
             None => replicas(order, facts).any(is_labelled),
         };
         if Some(wanted) == from && standing == Standing::There {
-            return Err(Fault::new(what(), format!("{wanted} is what runs now")));
+            return Err(Fault::new(
+                what(),
+                format!("{wanted} is the release that runs now"),
+            ));
         }
         return if known {
             Ok(wanted)
@@ -99,7 +102,7 @@ pub(super) fn destination(
             ))
         };
     }
-    let from = from.ok_or_else(|| Fault::new(what(), "it was never released here"))?;
+    let from = from.ok_or_else(|| Fault::new(what(), "it has no releases"))?;
     let by_history = history.and_then(|ledger| {
         // Last by commit: a higher number that was gone back from is no better for it.
         let mut whole = ledger.committed().filter(is_whole);
@@ -115,7 +118,7 @@ pub(super) fn destination(
     by_history.or_else(by_labels).ok_or_else(|| {
         Fault::new(
             what(),
-            format!("no release before {from} was committed on all of its hosts"),
+            format!("no earlier release than {from} was committed on all of its hosts"),
         )
     })
 }

@@ -1,5 +1,5 @@
-//! What a plan said before it was confirmed, held against what is decided under the locks.
-//! Decides only: a difference is a refusal in words; the plan has to be looked at again.
+//! Compares the plan that was confirmed with the decision made under the locks.
+//! Decides only: a difference is a refusal, and the plan has to be confirmed again.
 
 use super::decision::Decision;
 use super::plan::Plan;
@@ -8,7 +8,7 @@ use crate::domain::ids::ReleaseNumber;
 use crate::domain::plan::{Before, Foreseen};
 use crate::domain::run::RunKind;
 
-/// What of a decision is confirmed with its plan. `waits`: others are before it, and what they leave is not known.
+/// The parts of a decision that the plan's confirmation covers. `waits`: other runs come first, and their result is unknown.
 #[must_use]
 pub fn foreseen(plan: &Plan, decision: &Decision, waits: bool) -> Option<Foreseen> {
     let from = match decision.from {
@@ -52,10 +52,10 @@ pub fn refusal(plan: &Plan, decision: &Decision) -> Option<Fault> {
     };
     let why = if before != decision.from {
         let (now, then) = (said(decision.from), said(before));
-        Some(format!("{subject} runs {now} by now, the plan was of {then}"))
+        Some(format!("{subject} now runs {now}; the plan was made for {then}"))
     } else if let Some(to) = foreseen.to.filter(|to| *to != decision.release) {
         Some(format!(
-            "it would go to {} by now, the plan said {to}",
+            "it would now become {}; the plan was made for {to}",
             decision.release
         ))
     } else {
@@ -65,8 +65,8 @@ pub fn refusal(plan: &Plan, decision: &Decision) -> Option<Fault> {
             .filter(|image| **image != decision.image.id);
         other.map(|image| {
             let (now, then) = (decision.image.id.short(), image.short());
-            format!("{} is {now} by now, the plan was of {then}", plan.image)
+            format!("{} is now {now}; the plan was made for {then}", plan.image)
         })
     };
-    why.map(|why| Fault::new(format!("{} {subject}", plan.kind.word()), why).hint("look at the plan again"))
+    why.map(|why| Fault::new(format!("{} {subject}", plan.kind.word()), why).hint("check the new plan"))
 }

@@ -1,5 +1,5 @@
-//! When a started replica counts as good: the same start, no restart, running, healthy where a check is declared, steadily.
-//! Judges what was seen and when; looking again is the driver's.
+//! When a started replica counts as ready: running since the same start, healthy if it has a health check, probes passed,
+//! for the configured time. Judges observations; the driver makes them.
 
 use std::time::Duration;
 
@@ -7,35 +7,35 @@ use super::replica::{Replica, Up};
 use crate::config::service::Gate;
 use crate::domain::container::Health;
 
-/// Once may be the start, twice bad luck.
+/// A single relapse may be part of starting, a second one bad luck.
 const FLAPS: u32 = 3;
 
-/// One replica behind the gate.
+/// The observation of one replica.
 #[derive(Clone, Debug)]
 pub struct Watch {
     name: String,
     started_at: String,
     restarts: u64,
-    /// Since when, counted from the opening of the gate, it has looked good without a break.
+    /// Since when it has been ready without interruption, counted from the start of the gate.
     good_since: Option<Duration>,
-    /// Its probe passed so often in a row.
+    /// Consecutive passes of its probe.
     passes: u32,
-    /// It counted as good, and then did not any more.
+    /// How often it became ready and then failed again.
     relapses: u32,
-    /// It was good before; a container that was unhealthy before may be so again.
+    /// Whether it must become healthy; a container that was unhealthy before the run need not.
     must_be_healthy: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// What to show meanwhile: `starting, 4 s of 60 s`.
+    /// The progress to show: `starting, 4 s of 60 s`.
     Wait(String),
     Good,
     Bad(String),
 }
 
 impl Watch {
-    /// From the first look after it was started.
+    /// Starts from the first observation after it was started.
     #[must_use]
     pub fn new(first: &Replica, must_be_healthy: bool) -> Self {
         Self {
@@ -49,8 +49,8 @@ impl Watch {
         }
     }
 
-    /// `now` counts from the opening of the gate. `seen`: `None`, the container is gone. `probed`: what its probe said, where
-    /// it was asked; `Err` says why it did not pass.
+    /// `now` counts from the start of the gate. `seen`: `None` if the container is gone. `probed`: the result of its probe, if
+    /// it has one; `Err` says why it failed.
     pub fn look(
         &mut self,
         gate: &Gate,
@@ -69,7 +69,7 @@ impl Watch {
             }
         }
         if seen.started_at != self.started_at || seen.restarts != self.restarts {
-            return Verdict::Bad(format!("{name} was started again meanwhile"));
+            return Verdict::Bad(format!("{name} was restarted during the gate"));
         }
         let health = if self.must_be_healthy {
             seen.health
@@ -79,7 +79,7 @@ impl Watch {
         match health {
             Health::Unhealthy => return Verdict::Bad(format!("{name} is unhealthy")),
             Health::Starting => {
-                if let Some(flaps) = self.relapse("its health check begins anew") {
+                if let Some(flaps) = self.relapse("its health check started over") {
                     return flaps;
                 }
                 return if now >= gate.within {
@@ -159,14 +159,14 @@ impl Watch {
         }
     }
 
-    /// It does not look good now. If it did before, often enough, it never will for long.
+    /// It is not ready now. After enough relapses it counts as flapping.
     fn relapse(&mut self, why: &str) -> Option<Verdict> {
         self.passes = 0;
         self.good_since.take()?;
         self.relapses += 1;
         (self.relapses >= FLAPS).then(|| {
             Verdict::Bad(format!(
-                "{} flaps: it was good and then not {FLAPS} times; the last time {why}",
+                "{} is flapping: became unhealthy {FLAPS} times after being healthy; last: {why}",
                 self.name
             ))
         })
@@ -204,6 +204,7 @@ mod tests {
             state,
             started_at: "t1".to_owned(),
             restarts: 0,
+            grace: None,
             health,
             policy: Policy::No,
             error: None,
@@ -323,7 +324,7 @@ mod tests {
         assert_eq!(
             seen[5],
             Verdict::Bad(
-                "shop.r2.1 flaps: it was good and then not 3 times; the last time tcp :80: it answered 500"
+                "shop.r2.1 is flapping: became unhealthy 3 times after being healthy; last: tcp :80: it answered 500"
                     .to_owned()
             )
         );

@@ -1,5 +1,5 @@
-//! The history of a service as every one of its hosts keeps it: NDJSON, newest last, without secrets.
-//! Two files are written in turn, so that a write cut in half leaves the other one whole.
+//! The history of a service as each of its hosts stores it: NDJSON, newest last, without secrets.
+//! Two files are written in turn, so that an interrupted write leaves the other one complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,22 +15,23 @@ use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 
-/// What this program writes, and the newest it reads.
+/// The schema this version writes, and the newest it reads.
 pub const SCHEMA: u32 = 1;
-/// So many runs are remembered; the file stays far below what a PUT carries in one piece.
+/// Entries kept; the file stays far below the limit of one PUT request.
 const LONGEST: usize = 400;
 const LONGEST_UNLOCKED: usize = 100;
 
+/// The history of one service on one host, oldest entry first. Written by `runs::step::ledger` under the lock.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
-    /// Grows with every write; the file with the higher one counts.
+    /// Incremented by every write; of the two files the one with the higher generation counts.
     pub generation: u64,
     pub entries: Vec<LedgerEntry>,
-    /// When a person took a lock away.
+    /// Locks removed by hand.
     pub unlocked: Vec<Unlocked>,
 }
 
-/// A lock that a person took away, and why: what its run left was not looked at.
+/// A lock that was removed by hand, and why; what its run left was not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unlocked {
     pub at: Stamp,
@@ -49,6 +50,7 @@ enum Line {
     Unlocked(Unlocked),
 }
 
+/// One run in the history of a service: who did what when, and with what result. Enough to create the release again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LedgerEntry {
     pub at: Stamp,
@@ -63,32 +65,32 @@ pub struct LedgerEntry {
     pub reference: String,
     #[serde(default)]
     pub git: Option<String>,
-    /// What its registry calls it, where it was pushed.
+    /// Its digest in its registry, if it was pushed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Reference>,
     /// Without the values of secrets.
     pub spec: Spec,
     pub spec_hash: String,
-    /// Of the secrets that it ran with.
+    /// Hashes of the secrets it ran with.
     #[serde(default, skip_serializing_if = "Seals::is_empty")]
     pub seals: Seals,
-    /// Of each host. Earlier programs wrote neither this nor the gate.
+    /// Replicas per host. Earlier versions wrote neither this nor the gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<u32>,
-    /// What they were good by.
+    /// The gate they passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Gate>,
     pub hosts: Vec<HostName>,
-    /// These hosts by their daemons' ids: another bastion may call them otherwise.
+    /// The daemon ids of these hosts: another machine may use other host names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub daemons: BTreeMap<HostName, String>,
-    /// Was it for all hosts of its run? Absent: an earlier program wrote it.
+    /// Whether it covers all hosts of its run; `None`: written by an earlier version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<bool>,
-    /// A promotion: whose release it was.
+    /// In a promotion: the release it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted: Option<Promoted>,
-    /// It was not made: it ran, and was adopted.
+    /// Set if the release was adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<Adopted>,
     pub result: LedgerResult,
@@ -100,15 +102,15 @@ impl LedgerEntry {
         self.result == LedgerResult::Committed
     }
 
-    /// Was it for all hosts that its run had, whichever the service has by now? Of an earlier program's only the names
-    /// can be compared with `hosts`.
+    /// Whether it covers all hosts of its run, regardless of the hosts the service has now. For entries of earlier versions
+    /// only the names can be compared with `hosts`.
     #[must_use]
     pub fn is_whole(&self, hosts: &[HostName]) -> bool {
         self.whole
             .unwrap_or_else(|| hosts.iter().all(|host| self.hosts.contains(host)))
     }
 
-    /// Was it for this host, whatever it was called then?
+    /// Whether it covers this host, whatever its name was then.
     #[must_use]
     pub fn was_for(&self, host: &HostName, daemon: Option<&str>) -> bool {
         match daemon.filter(|id| !id.is_empty()) {
@@ -117,7 +119,7 @@ impl LedgerEntry {
         }
     }
 
-    /// Only these of its hosts are kept.
+    /// Restricts it to these of its hosts.
     pub fn only_for(&mut self, kept: &BTreeSet<HostName>) {
         self.whole = Some(self.hosts.iter().all(|host| kept.contains(host)));
         self.hosts.retain(|host| kept.contains(host));
@@ -138,9 +140,9 @@ struct Header {
     schema: u32,
     generation: u64,
     entries: usize,
-    /// Of the lines after this one.
+    /// The hash of the lines after this one.
     sha256: String,
-    /// Over this line's own fields: of two files the one with the higher generation counts. Earlier programs wrote none.
+    /// The checksum of this line's own fields, because the generation decides between the two files. Earlier versions wrote none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sum: Option<String>,
 }
@@ -155,10 +157,10 @@ impl Header {
     }
 }
 
-/// Why a ledger file says nothing.
+/// Why a ledger file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unread {
-    /// Cut in half or never written: the other file counts.
+    /// Incomplete or never written: the other file counts.
     Torn,
     Newer {
         schema: u32,
@@ -166,7 +168,7 @@ pub enum Unread {
 }
 
 impl Ledger {
-    /// The file that this generation is written to: the two take turns.
+    /// The file this generation is written to; the two alternate.
     #[must_use]
     pub fn file_name(&self) -> &'static str {
         if self.generation.is_multiple_of(2) {
@@ -176,7 +178,7 @@ impl Ledger {
         }
     }
 
-    /// The next generation, with `entry` last; an entry of the same run and result is not doubled.
+    /// The next generation, with `entry` last; an entry of the same run and result is not repeated.
     #[must_use]
     pub fn with(&self, entry: LedgerEntry) -> Self {
         let mut entries = self.entries.clone();
@@ -195,7 +197,7 @@ impl Ledger {
         }
     }
 
-    /// The next generation, with a lock taken away.
+    /// The next generation, with an unlock added.
     #[must_use]
     pub fn with_unlocked(&self, unlocked: Unlocked) -> Self {
         let mut all = self.unlocked.clone();
@@ -209,7 +211,7 @@ impl Ledger {
         }
     }
 
-    /// Images of the runs in it that belong to none of these releases.
+    /// Images of its runs that belong to none of these releases.
     #[must_use]
     pub fn images_beside(&self, keep: &BTreeSet<ReleaseNumber>) -> BTreeSet<ImageId> {
         let images = |wanted: bool| {
@@ -222,13 +224,13 @@ impl Ledger {
         images(false).filter(|image| !kept.contains(image)).collect()
     }
 
-    /// Did this run reach its commit?
+    /// Whether this run was committed.
     #[must_use]
     pub fn is_committed(&self, run: &RunId) -> bool {
         self.committed().any(|entry| entry.run == *run)
     }
 
-    /// Did somebody undo this run wholly?
+    /// Whether this run was completely undone.
     #[must_use]
     pub fn is_undone(&self, run: &RunId) -> bool {
         let is_reverted = |entry: &LedgerEntry| matches!(entry.result, LedgerResult::Reverted { .. });
@@ -249,7 +251,7 @@ impl Ledger {
         self.committed().rev().find(|entry| entry.release == number)
     }
 
-    /// The highest number ever given out, also to a release that was taken back.
+    /// The highest release number ever assigned, including reverted releases.
     #[must_use]
     pub fn highest(&self) -> Option<ReleaseNumber> {
         self.entries.iter().map(|entry| entry.release).max()
@@ -269,7 +271,7 @@ impl Ledger {
             schema: SCHEMA,
             generation: self.generation,
             entries: self.entries.len() + self.unlocked.len(),
-            sha256: super::spec::hex(&Sha256::digest(body.as_bytes())),
+            sha256: hex::encode(Sha256::digest(body.as_bytes())),
             sum: None,
         };
         header.sum = Some(header.check());
@@ -288,7 +290,7 @@ impl Ledger {
         }
         let torn = |_: serde_json::Error| Unread::Torn;
         let header: Header = serde_json::from_str(first).map_err(torn)?;
-        if header.sha256 != super::spec::hex(&Sha256::digest(body.as_bytes())) {
+        if header.sha256 != hex::encode(Sha256::digest(body.as_bytes())) {
             return Err(Unread::Torn);
         }
         if header.sum.as_ref().is_some_and(|sum| *sum != header.check()) {
@@ -310,7 +312,7 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// The newest of the files that are whole. A newer program's file hides an older one's: it must not be rewritten.
+    /// The newest complete file. A file of a newer version takes precedence, because it must not be overwritten.
     pub fn newest<'a>(files: impl IntoIterator<Item = &'a str>) -> Result<Option<Self>, Unread> {
         let mut best: Option<Self> = None;
         let mut torn = false;

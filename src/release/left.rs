@@ -1,5 +1,5 @@
-//! What left the configuration and is there still, and who deployed with another one: said in the plan, never forgotten.
-//! Compares the last commit with what is asked for now; what runs on a host that is not looked at is not known here.
+//! Hosts and replicas that left the configuration but still run, and deployments with a different configuration: shown in the plan.
+//! Compares the last commit with the request; hosts that are not read are not covered.
 
 use super::decision::{Decision, Facts};
 use super::ledger::{Ledger, LedgerEntry};
@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::spec;
 use crate::domain::ids::HostName;
 
-/// A line each for a person; none of it stops the run.
+/// Notes for people, one per line; none of them stops the run.
 #[must_use]
 pub fn notes(plan: &Plan, decision: &Decision, history: Option<&Ledger>) -> Vec<String> {
     let Some(last) = history.and_then(|ledger| ledger.committed().next_back()) else {
@@ -38,33 +38,33 @@ fn hosts(decision: &Decision, last: &LedgerEntry) -> Vec<String> {
     let mut notes = Vec::new();
     if !gone.is_empty() {
         notes.push(format!(
-            "{} had {release} and is not among its hosts any more: what runs there stays, and nobody replaces it",
+            "{} had {release} and is no longer one of its hosts: its containers keep running there and are not replaced",
             gone.join(", ")
         ));
     }
     if !come.is_empty() && !last.hosts.is_empty() {
         notes.push(format!(
-            "{} did not have {release}: it is new among its hosts",
+            "{} did not have {release}: it is a new host of the service",
             come.join(", ")
         ));
     }
     notes
 }
 
-/// Another machine deployed the active release, and its configuration said something else.
+/// The active release was deployed from another machine with a different configuration.
 fn another(plan: &Plan, decision: &Decision, last: &LedgerEntry) -> Option<String> {
     let asked = &plan.deploy()?.spec;
     let differs = !spec::changes(&last.spec, asked).is_empty();
     let is_ours = last.machine == plan.by.machine;
     (differs && !is_ours && last.release != decision.release).then(|| {
         format!(
-            "{} was deployed by {} on {} with another configuration than this one: see the changes",
+            "{} was deployed by {} on {} with a different configuration: see the changes",
             last.release, last.actor, last.machine
         )
     })
 }
 
-/// `replicas on web-1 3 → 1`, where what runs is not as many as are made.
+/// `replicas on web-1 3 → 1`, where the number of replicas changes.
 #[must_use]
 pub fn replicas(decision: &Decision, facts: &Facts) -> Vec<String> {
     let wanted = usize::try_from(decision.replicas).unwrap_or(usize::MAX);

@@ -1,5 +1,5 @@
 //! Decides releases, never acts: plans, refusals, the state machine of a run, gates, snapshots, records.
-//! No clock, no I/O, no runtime: facts come in, actions go out, `runs::driver` carries them out.
+//! No clock, no I/O, no runtime: facts come in, actions go out, [`crate::runs::process`] carries them out.
 //!
 //! Strategies: `recreate` (all hosts at once, in `road`) and `rolling` (in waves). Another one is a file with its part of
 //! the road out and back, and an arm in `road::rollout`; a proxy's switch would be another stage between gate and commit.

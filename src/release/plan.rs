@@ -1,5 +1,5 @@
-//! What a run is asked to do, with everything known before a host was looked at.
-//! Written as the first record of the journal; what the hosts add to it is the `Decision`.
+//! What a run is asked to do, with everything known before any host was read.
+//! The first record of the journal; the facts of the hosts turn it into a `Decision`.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,11 @@ use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::domain::units::Stamp;
 
-/// Moves in a registry, and only with an image whose tests passed.
+/// The tag that a push moves, only to an image whose tests passed.
 pub const LATEST: &str = "latest";
 
+/// The request of one run: what, for which service, on which hosts, by whom. Made by `runs::begin::draft`, written as the
+/// first record of the journal and into every lock; never changed afterwards, except by `withhold`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     pub run: RunId,
@@ -30,34 +32,34 @@ pub struct Plan {
     pub by: Actor,
     pub reason: Option<String>,
     pub started: Stamp,
-    /// The hosts whose containers are replaced; in a run that replaces none, where is built, tested or pushed.
+    /// The hosts whose containers are replaced; in a run that replaces none, the hosts that build, test or push.
     /// In the order of the configuration.
     pub targets: Vec<HostName>,
-    /// Looked at for the image first, if it can be reached: where the service is built, or promoted from.
+    /// The host where the image is looked for first, if it is reachable: the build host, or the source of a promotion.
     pub builder: Option<HostName>,
     /// The reference to resolve, once: `shop:last-build`, `shop:v3`, `sha256:…`.
     pub image: String,
-    /// Tags that a build gives, the last one being the pointer that `image` follows by default.
+    /// Tags of a build; the last one is the pointer that `image` follows by default.
     pub tags: Vec<String>,
-    /// What a push calls it in the registry; empty: as the image is called where it is.
+    /// Names under which it is pushed; empty: the names it has on its host.
     #[serde(default)]
     pub pushes: Vec<Reference>,
     /// Labels of a built image.
     pub labels: BTreeMap<String, String>,
-    /// What a person should know before it begins.
+    /// Notes shown to the person before it begins.
     pub notes: Vec<String>,
-    /// Where a rollback goes, if it was said.
+    /// The release a rollback returns to, if one was requested.
     pub to: Option<ReleaseNumber>,
     /// What was confirmed: a decision that differs is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreseen: Option<Foreseen>,
-    /// A promotion: whose release this was.
+    /// In a promotion: the release it came from.
     #[serde(default)]
     pub promoted: Option<Promoted>,
-    /// An adoption: where what runs is found.
+    /// In an adoption: the containers to adopt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adopts: Vec<Whence>,
-    /// Known from a lock alone: the work that this machine does not do, because its configuration does not say the same.
+    /// In a plan read from a lock: the stages this machine does not run, because its configuration of them differs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<Stage>,
     pub service: Service,
@@ -69,7 +71,7 @@ pub struct Plan {
 pub struct Actor {
     pub login: String,
     pub machine: String,
-    /// `SSH_CONNECTION`, where there is one.
+    /// `SSH_CONNECTION`, if set.
     pub via: Option<String>,
 }
 
@@ -84,7 +86,7 @@ impl Plan {
         self.service.tests.iter().find(|test| test.name == name)
     }
 
-    /// Does it make its image itself?
+    /// Whether it builds its image.
     #[must_use]
     pub fn builds(&self) -> bool {
         slots(&self.service, self.kind)
@@ -93,7 +95,7 @@ impl Plan {
             .any(|slot| *slot == Slot::Build)
     }
 
-    /// Does it put its image into a registry?
+    /// Whether it pushes its image.
     #[must_use]
     pub fn does_push(&self) -> bool {
         slots(&self.service, self.kind)
@@ -102,7 +104,7 @@ impl Plan {
             .any(|slot| *slot == Slot::Push)
     }
 
-    /// Every host it talks to.
+    /// All hosts it connects to.
     #[must_use]
     pub fn hosts(&self) -> Vec<HostName> {
         let mut hosts = self.targets.clone();
@@ -114,7 +116,7 @@ impl Plan {
         hosts
     }
 
-    /// Makes what is on its targets a release, under their locks: replaces containers, or adopts them.
+    /// Whether it makes a release on its targets, under their locks: by replacing containers, or by adopting them.
     #[must_use]
     pub fn is_release(&self) -> bool {
         match self.kind {

@@ -1,5 +1,5 @@
-//! Why a release would not be started, found before anything is changed.
-//! Each refusal is exact: the thing, the host, the reason, the remedy.
+//! Why a release cannot be started, found before anything is changed.
+//! Each refusal names the thing, the host, the reason and the remedy.
 
 use super::adopt;
 use super::decision::{Decision, Facts};
@@ -12,19 +12,56 @@ use crate::domain::host::{Engine, EngineKind};
 use crate::domain::ids::HostName;
 use crate::domain::run::RunKind;
 
-/// How the refusal begins when somebody else holds the lock: the command line exits by it with a code of its own.
-pub const LOCKED: &str = "it is locked";
+/// Empty: it can be started.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Somebody else holds the lock: that passes by itself.
+    pub locked: Vec<Fault>,
+    pub others: Vec<Fault>,
+}
 
-/// Docker 19.03: the oldest on which every request of a release was tried.
+impl Refusals {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.locked.is_empty() && self.others.is_empty()
+    }
+
+    #[must_use]
+    pub fn all(self) -> Vec<Fault> {
+        let mut all = self.others;
+        all.extend(self.locked);
+        all
+    }
+}
+
+/// `by`: who or which run holds it.
+#[must_use]
+pub fn locked(by: &str) -> String {
+    format!("it is locked: {by}")
+}
+
+/// The first is where Docker up to 20.10 keeps its id, the second where later ones do, who take it over from the first.
+const TWINS: &str = "name each daemon once; machines that were cloned from one share its id: on one of them remove \
+    /etc/docker/key.json and /var/lib/docker/engine-id, as far as they are there, and restart Docker";
+
+/// Docker 19.03: the oldest version on which every request of a release was tested.
 const OLDEST_API: (u32, u32) = (1, 40);
 
-/// Everything that speaks against it, host by host; empty when it can be started.
+/// Everything that speaks against it, host by host.
 #[must_use]
-pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
-    let mut found = same_daemon(plan, order, facts);
+pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Refusals {
+    let id = |host: &HostName| facts.get(host).map(|seen| seen.engine.daemon_id.as_str());
+    let mut refusals = Refusals {
+        locked: Vec::new(),
+        others: same_daemon(plan, order, id),
+    };
+    let Refusals {
+        locked,
+        others: found,
+    } = &mut refusals;
     for host in order {
         let Some(seen) = facts.get(host) else {
-            found.push(refuse(plan, host, "it was not looked at"));
+            found.push(refuse(plan, host, "it was not checked"));
             continue;
         };
         found.extend(engine(plan, host, &seen.engine));
@@ -34,17 +71,24 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
         });
         found.extend(ledger(plan, host, &seen.ledger));
         for lock in &seen.locks {
-            found.push(if lock.is_left(&plan.subject) {
+            if lock.is_left(&plan.subject) {
                 let why = format!("a run was left unfinished there: {}", lock.described());
-                refuse(plan, host, why).hint(format!("pilothouse recover {}", lock.run))
+                found.push(refuse(plan, host, why).hint(format!("pilothouse recover {}", lock.run)));
             } else {
-                refuse(plan, host, format!("{LOCKED}: {}", lock.described()))
-            });
+                locked.push(refuse(plan, host, self::locked(&lock.described())));
+            }
         }
     }
-    if !found.is_empty() {
-        return found;
+    if !refusals.is_empty() {
+        return refusals;
     }
+    refusals.others = of_decision(plan, order, facts);
+    refusals
+}
+
+/// What speaks against what would be decided.
+fn of_decision(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
+    let mut found = Vec::new();
     match Decision::make(plan, order, facts) {
         Ok(decision) => {
             for host in order.iter().filter(|host| decision.make.contains(*host)) {
@@ -73,7 +117,7 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
     found
 }
 
-/// What forbids that old and new run at once for a while.
+/// Why old and new replicas cannot run side by side.
 fn side_by_side(plan: &Plan, decision: &Decision) -> Vec<Fault> {
     if !plan.starts_first() {
         return Vec::new();
@@ -89,7 +133,7 @@ fn side_by_side(plan: &Plan, decision: &Decision) -> Vec<Fault> {
             "both would publish port {}/{}",
             port.outside, port.protocol
         ))
-        .hint("order = \"stop-first\"; or no published port, with others reaching it on a network")
+        .hint("use order = \"stop-first\", or publish no port and let clients reach it on a network")
     });
     let is_shared = plan.deploy().is_some_and(|deploy| deploy.shared);
     let writable = decision.spec.volumes.iter().filter(|mount| !mount.read_only);
@@ -98,12 +142,12 @@ fn side_by_side(plan: &Plan, decision: &Decision) -> Vec<Fault> {
             "both would write to {} (at {})",
             mount.source, mount.target
         ))
-        .hint("order = \"stop-first\"; `:ro` if it is only read; shared = true if several may write to it")
+        .hint("use order = \"stop-first\", `:ro` if it only reads, or shared = true if several may write")
     });
     ports.chain(volumes).collect()
 }
 
-/// Several replicas on a host that write to one place, for as long as they run. What is woken or adopted ran so before.
+/// Several replicas on a host that write to the same volume. Restarted and adopted containers are exempt: they ran so before.
 fn writers(plan: &Plan, decision: &Decision) -> Vec<Fault> {
     let is_shared = plan.deploy().is_some_and(|deploy| deploy.shared);
     // Said already, of old and new.
@@ -117,7 +161,7 @@ fn writers(plan: &Plan, decision: &Decision) -> Vec<Fault> {
             decision.replicas, mount.source, mount.target
         );
         Fault::new(format!("{} {}", plan.kind.word(), plan.subject), why)
-            .hint("`:ro` if it is only read; shared = true if several may write to it; or replicas = 1")
+            .hint("use `:ro` if it only reads, shared = true if several may write, or replicas = 1")
     };
     writable.map(refuse).collect()
 }
@@ -126,20 +170,17 @@ fn refuse(plan: &Plan, host: &HostName, why: impl std::fmt::Display) -> Fault {
     Fault::new(format!("{} {} on {host}", plan.kind.word(), plan.subject), why)
 }
 
-fn same_daemon(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<Fault> {
+/// Two hosts that answer with one id.
+pub(super) fn same_daemon<'a>(
+    plan: &Plan,
+    order: &[HostName],
+    id: impl Fn(&HostName) -> Option<&'a str>,
+) -> Vec<Fault> {
     let mut found = Vec::new();
     for (n, host) in order.iter().enumerate() {
         for other in order.iter().skip(n + 1) {
-            let id = |name| {
-                facts
-                    .get(name)
-                    .map(|seen: &HostFacts| seen.engine.daemon_id.as_str())
-            };
-            if let (Some(one), Some(two)) = (id(host), id(other))
-                && !one.is_empty()
-                && one == two
-            {
-                found.push(refuse(plan, host, format!("{other} is the same daemon")));
+            if id(host) == id(other) && id(host).is_some_and(|id| !id.is_empty()) {
+                found.push(refuse(plan, host, format!("{other} is the same daemon")).hint(TWINS));
             }
         }
     }
@@ -150,6 +191,10 @@ fn engine(plan: &Plan, host: &HostName, engine: &Engine) -> Vec<Fault> {
     let mut found = Vec::new();
     let mut parts = engine.api.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let api = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    if let Some(unknown) = &engine.info_unknown {
+        let why = format!("GET /info does not tell which daemon it is: {unknown}");
+        found.push(refuse(plan, host, why).hint("allow it if a proxy stands before the daemon"));
+    }
     match engine.kind {
         EngineKind::Podman => found.push(
             refuse(
@@ -157,7 +202,7 @@ fn engine(plan: &Plan, host: &HostName, engine: &Engine) -> Vec<Fault> {
                 host,
                 "Podman cannot change a container's restart policy, so a reboot would start the wrong release",
             )
-            .hint("release on Docker hosts; Podman hosts can be watched, built and tested on"),
+            .hint("deploy to Docker hosts; on Podman hosts only monitoring, builds and tests work"),
         ),
         EngineKind::Docker | EngineKind::Simulated if api < OLDEST_API => found.push(refuse(
             plan,
@@ -176,10 +221,10 @@ fn replicas(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fault> {
             refuse(
                 plan,
                 host,
-                format!("{name} runs this service's image and nobody released it"),
+                format!("{name} runs this service's image and does not belong to a release"),
             )
             .hint(format!(
-                "pilothouse adopt {} --from {name} makes what runs there its first release, untouched",
+                "pilothouse adopt {} --from {name} registers it as the first release, without changing it",
                 plan.subject
             )),
         );
@@ -189,10 +234,7 @@ fn replicas(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fault> {
             found.push(refuse(
                 plan,
                 host,
-                format!(
-                    "{} is labelled as this service's and has no release",
-                    replica.name
-                ),
+                format!("{} has this service's label and no release", replica.name),
             ));
         }
         if replica.state == Up::Paused {
@@ -211,7 +253,7 @@ fn replicas(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fault> {
                     plan,
                     host,
                     format!(
-                        "{} has restart policy unless-stopped: it stays down after a daemon crash",
+                        "{} has restart policy unless-stopped: it would stay down after a daemon crash",
                         replica.name
                     ),
                 )
@@ -278,7 +320,7 @@ fn clash(wanted: &Publish, taken: &TakenPort) -> bool {
         && (any(address) || any(&taken.address) || address == taken.address)
 }
 
-/// A woken container binds the ports it had: its spec is the ledger's.
+/// A restarted container binds the ports it had: its spec comes from the ledger.
 fn woken_ports(plan: &Plan, facts: &Facts, decision: &Decision) -> Vec<Fault> {
     decision
         .wake
@@ -324,7 +366,7 @@ fn image(plan: &Plan, host: &HostName, seen: &HostFacts, decision: &Decision, fa
         let own = image.volumes.iter().find(|place| file.is_below(place));
         found.extend(own.map(|place| {
             let why = format!(
-                "the image declares VOLUME {place}: the secret {name} at {} would stay behind in it",
+                "the image declares VOLUME {place}: the secret {name} at {} would be left in it",
                 file.path
             );
             refuse(plan, host, why).hint("another `path`")
@@ -341,7 +383,7 @@ fn image(plan: &Plan, host: &HostName, seen: &HostFacts, decision: &Decision, fa
                         host,
                         format!("the image declares VOLUME {path} and no mount is declared: each release would start empty"),
                     )
-                    .hint("declare a volume for it, or say `ephemeral = true`"),
+                    .hint("declare a volume for it, or set `ephemeral = true`"),
                 );
             }
         }

@@ -1,5 +1,5 @@
-//! What a promotion ships: the one image that the whole of an environment runs now.
-//! Decides only; an environment that is not wholly on one release is told as what it is, and nothing is shipped.
+//! What a promotion deploys: the one image that runs in a whole environment.
+//! Decides only; an environment that is not completely on one release is refused with its state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use crate::domain::container::Health;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, ImageId, ReleaseNumber};
 
-/// Where a release was taken from: kept in plans and ledgers.
+/// The source of a promoted release; stored in plans and ledgers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promoted {
     pub from: Subject,
@@ -21,27 +21,27 @@ pub struct Promoted {
     pub image: ImageId,
 }
 
-/// What one host of the environment tells.
+/// The state of one host of the environment.
 #[derive(Clone, Debug, Default)]
 pub struct Sight {
     pub replicas: Vec<Replica>,
     pub locks: Vec<LockSeen>,
-    /// Absent: there is none, or it cannot be read.
+    /// `None`: there is none, or it cannot be read.
     pub ledger: Option<Ledger>,
 }
 
-/// What is shipped, and a host that has it.
+/// The image to deploy, and a host that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shipment {
     pub promoted: Promoted,
-    /// `repo@sha256:…` where it was pushed, the image's id otherwise: never a tag, which may name another by now.
+    /// `repo@sha256:…` if it was pushed, otherwise the image id; never a tag, which may have moved.
     pub reference: String,
     pub on: HostName,
-    /// What a person should know; none of it stops the promotion.
+    /// Notes for people; none of them stops the promotion.
     pub notes: Vec<String>,
 }
 
-/// 1. No run is under way there, and none was left unfinished.
+/// 1. No run is in progress there, and none was left unfinished.
 /// 2. On each of its hosts replicas are up, all of one release and one image.
 /// 3. The history says that this release is the active one.
 pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<Shipment, Fault> {
@@ -53,7 +53,7 @@ pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<S
                 fault(format!("a run was left unfinished on {host}: {words}"))
                     .hint(format!("pilothouse recover {}", lock.run))
             } else {
-                fault(format!("it is changing on {host}: {words}")).hint("wait for that run")
+                fault(format!("a run is in progress on {host}: {words}")).hint("wait for that run")
             });
         }
     }
@@ -67,11 +67,11 @@ pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<S
             .filter(|replica| replica.state.is_up())
             .collect();
         if up.is_empty() {
-            return Err(fault(format!("nothing of it runs on {host}")).hint("deploy it there first"));
+            return Err(fault(format!("it does not run on {host}")).hint("deploy it there first"));
         }
         for replica in up {
             let Some(release) = replica.release else {
-                return Err(fault(format!("{} on {host} says no release", replica.name)));
+                return Err(fault(format!("{} on {host} has no release label", replica.name)));
             };
             releases.entry(release).or_default().insert(host);
             images.entry(replica.image.as_str()).or_insert(host);
@@ -94,7 +94,7 @@ pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<S
             let parts = images.iter().map(|(image, host)| format!("{image} on {host}"));
             let parts: Vec<String> = parts.collect();
             return Err(fault(format!(
-                "its {release} is not one image: {}",
+                "its {release} has more than one image: {}",
                 parts.join(", ")
             )));
         }
@@ -116,7 +116,7 @@ pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<S
         && last.release != release
     {
         return Err(fault(format!(
-            "{release} runs, but its history says that {} does",
+            "{release} runs, but according to its history {} should",
             last.release
         )));
     }
@@ -152,6 +152,7 @@ mod tests {
             state,
             started_at: String::new(),
             restarts: 0,
+            grace: None,
             health: Health::Unchecked,
             policy: Policy::Always,
             error: None,
@@ -200,17 +201,17 @@ mod tests {
         let split = refused(&[("a", up(41, "sha256:aa")), ("b", up(42, "sha256:bb"))]);
         assert!(split.contains("SPLIT: r41 on a; r42 on b"), "{split}");
         let missing = refused(&[("a", up(41, "sha256:aa")), ("b", Vec::new())]);
-        assert!(missing.contains("nothing of it runs on b"), "{missing}");
+        assert!(missing.contains("it does not run on b"), "{missing}");
         let two = refused(&[("a", up(41, "sha256:aa")), ("b", up(41, "sha256:bb"))]);
         assert!(
-            two.contains("not one image") && two.contains("sha256:bb on b"),
+            two.contains("more than one image") && two.contains("sha256:bb on b"),
             "{two}"
         );
         let unknown = Replica {
             release: None,
             ..replica(41, "sha256:aa", Up::Running)
         };
-        assert!(refused(&[("a", vec![unknown])]).contains("says no release"));
+        assert!(refused(&[("a", vec![unknown])]).contains("has no release label"));
         assert!(refused(&[]).contains("no hosts"));
     }
 

@@ -1,5 +1,5 @@
-//! The lines of a run's journal: enough for anybody to follow it, and for another process to recover it.
-//! Append-only NDJSON; a line of a newer schema is refused, never guessed at.
+//! The records of a run's journal: enough to follow the run, and for another process to recover it.
+//! Append-only NDJSON; a record of a newer schema is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use super::facts::HostFacts;
 use super::plan::{Actor, Plan};
 use super::replica::Replica;
 use super::stage::{Step, Way};
+use crate::domain::exit::Exit;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, HostName, ImageId};
 use crate::domain::reference::Reference;
@@ -18,9 +19,10 @@ use crate::domain::run::Outcome;
 use crate::domain::tested::Tested;
 use crate::domain::units::Stamp;
 
-/// What this program writes, and the newest it reads.
+/// The schema this version writes, and the newest it reads.
 pub const SCHEMA: u32 = 1;
 
+/// One line of a journal. Written by the run's own process only; read by everybody who follows or recovers the run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub schema: u32,
@@ -30,16 +32,17 @@ pub struct Record {
     pub entry: Entry,
 }
 
+/// The content of a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Entry {
     /// The first record of every journal.
     Opened(Box<Plan>),
-    /// A later process goes on with what an earlier one left.
+    /// A later process recovers the run.
     Resumed {
         by: Actor,
     },
-    /// About to be done; on disk before anything is.
+    /// The step is about to be done; on disk before it changes anything.
     Intent(Step),
     Done {
         step: Step,
@@ -51,23 +54,23 @@ pub enum Entry {
         took: Duration,
         why: Failure,
     },
-    /// What the hosts' facts made of the plan; on disk before anything is changed.
+    /// The decision; on disk before anything is changed.
     Decided(Box<Decision>),
-    /// What a step does now, for those who watch.
+    /// What a step is doing now, for followers.
     Text {
         step: Step,
         text: String,
     },
-    /// What a test found out, whether it passed or not; before its `Done` or `Failed`.
+    /// The details of a test's result, before its `Done` or `Failed`.
     Tested {
         step: Step,
         tested: Tested,
     },
-    /// For whom it waits: `for run … by …`. Until the next record of another kind.
+    /// What it is waiting for: `for run … by …`. Holds until the next record of another kind.
     Waits {
         text: String,
     },
-    /// The run goes another way than out.
+    /// The run changes its way, for example from `Out` to `Back`.
     Turned {
         way: Way,
         why: String,
@@ -77,31 +80,31 @@ pub enum Entry {
         host: HostName,
         why: String,
     },
-    /// The run was paused: what is done on these hosts is kept and committed, the rest is taken back.
+    /// The run was paused: these hosts are kept and committed, the rest is undone.
     Kept {
         hosts: BTreeSet<HostName>,
         why: String,
     },
-    /// What was left, or did not succeed, without making the run a failed one.
+    /// Something left over or unsuccessful that does not make the run a failure.
     Note(String),
     Closed {
         outcome: Outcome,
-        exit: u8,
+        exit: Exit,
     },
 }
 
 impl Entry {
-    /// Must be on disk before the run goes on. Live text may be lost.
+    /// Whether it must be on disk before the run continues. Live text may be lost.
     #[must_use]
     pub fn is_binding(&self) -> bool {
         !matches!(self, Self::Text { .. } | Self::Waits { .. })
     }
 }
 
-/// The image that each tag names on one host; `None`: the tag is not there.
+/// The image each tag refers to on one host; `None`: the tag does not exist.
 pub type Tags = BTreeMap<String, Option<ImageId>>;
 
-/// What a step that was done learned.
+/// The result of a successful step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Finding {
@@ -117,15 +120,15 @@ pub enum Finding {
         id: ImageId,
         reference: String,
     },
-    /// Bound from then on: this id is that digest.
+    /// From then on this image id is bound to that digest.
     Pushed {
         id: ImageId,
         pinned: Reference,
         tags: Vec<Reference>,
     },
-    /// What each tag named before the run gave it to another image; `None`: nothing.
+    /// The image each tag referred to before the run moved it; `None`: none.
     Tags(Tags),
-    /// Somebody let the run go on.
+    /// Somebody approved.
     Approved {
         by: String,
         reason: Option<String>,
@@ -136,14 +139,14 @@ pub enum Finding {
     Committed {
         yes: bool,
         superseded: bool,
-        /// Somebody undid it wholly, and wrote that down.
+        /// The ledger records that it was completely undone.
         #[serde(default)]
         undone: bool,
-        /// Where, if not on all of its hosts.
+        /// The hosts it was committed on, if not all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         part: Option<BTreeSet<HostName>>,
     },
-    /// The other answer to `Inquire`: nobody can tell any more.
+    /// The other answer to `Inquire`: it cannot be determined.
     Unknown {
         why: String,
     },
@@ -159,16 +162,26 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// It was tried, and the host or the container said no.
+    /// It was attempted, and the host or the container refused.
     Refused,
-    /// The host did not answer: what became of it is not known.
+    /// The host did not answer: the outcome is unknown.
     Unreachable,
     /// Somebody else holds the lock.
     Locked,
     /// Our lock is gone or somebody else's: nothing more may be done.
     Fenced,
-    /// It was ended because the run turned back.
+    /// It was ended because the run is being undone.
     Interrupted,
+    /// It was to be ended, and did not end in time: the outcome is unknown.
+    Abandoned,
+}
+
+impl FailureKind {
+    /// It did not fail by itself: the run is being undone.
+    #[must_use]
+    pub fn is_interrupted(self) -> bool {
+        matches!(self, Self::Interrupted | Self::Abandoned)
+    }
 }
 
 impl Failure {

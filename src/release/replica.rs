@@ -1,8 +1,9 @@
-//! One container of a service as a release sees it: what is compared, started, stopped, kept.
-//! Taken from an inspection, never from memory.
+//! One container of a service as a release sees it: compared, started, stopped, retained.
+//! Always taken from an inspection.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,31 +11,35 @@ use crate::config::service::Restart;
 use crate::domain::container::Health;
 use crate::domain::ids::{ContainerId, ImageId, ReleaseNumber};
 
+/// One container of a service, as inspected by a step. Part of facts, snapshots and the findings in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
     pub id: ContainerId,
     pub name: String,
-    /// Absent: its labels do not say, so nobody released it.
+    /// From its labels; `None`: it belongs to no release.
     pub release: Option<ReleaseNumber>,
-    /// The release before it, as its labels say.
+    /// The previous release, from its labels.
     pub previous: Option<ReleaseNumber>,
-    /// The releases that were kept beside it, as its labels say.
+    /// The releases that were retained with it, from its labels.
     #[serde(default)]
     pub kept: BTreeMap<ReleaseNumber, Kept>,
     /// The run that created it.
     pub run: Option<String>,
     pub image: String,
     pub state: Up,
-    /// As the daemon writes it; empty if it never ran.
+    /// The daemon's own text; empty if it never ran.
     pub started_at: String,
     pub restarts: u64,
     pub health: Health,
     pub policy: Policy,
+    /// How long a stop waits before it kills, where the container says so.
+    #[serde(default)]
+    pub grace: Option<Duration>,
     /// The daemon's own words when it could not start it.
     pub error: Option<String>,
 }
 
-/// What a replica's labels say of an earlier release: enough to find its image, and to know its specification again.
+/// An earlier release in a replica's labels: enough to find its image and to recognise its specification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     pub image: ImageId,
@@ -52,7 +57,7 @@ impl Kept {
         words.join(" ")
     }
 
-    /// What is not written so is left out.
+    /// Ignores words in another form.
     #[must_use]
     pub fn read(text: &str) -> BTreeMap<ReleaseNumber, Self> {
         text.split_whitespace()
@@ -69,14 +74,14 @@ impl Kept {
     }
 }
 
-/// Docker's states as far as a release tells them apart.
+/// Docker's states, as far as they matter to a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Up {
     Created,
     Running,
     Paused,
-    /// Its restart policy is at work: it wants to be up.
+    /// Being restarted by its restart policy.
     Restarting,
     Exited {
         code: i64,
@@ -87,7 +92,7 @@ pub enum Up {
 }
 
 impl Up {
-    /// Holds ports and would have to be stopped.
+    /// Whether it holds ports and would have to be stopped.
     #[must_use]
     pub fn is_up(self) -> bool {
         match self {
@@ -96,7 +101,7 @@ impl Up {
         }
     }
 
-    /// What a comparison compares: a crash loop is seen now running, now restarting, and an exit code is history.
+    /// The state for comparisons: a crash loop alternates between running and restarting, and exit codes are ignored.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -125,7 +130,7 @@ impl fmt::Display for Up {
     }
 }
 
-/// A restart policy as the daemon keeps it.
+/// A restart policy as the daemon stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {

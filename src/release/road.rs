@@ -1,11 +1,12 @@
-//! The roads of a run: which stages it walks on which way, in which order, and on which hosts each is done.
-//! A road is a list of groups; the stages of a group run at once, and the next group begins when all have answered.
+//! The order of the stages of a run, forwards and back, and the hosts of each stage.
+//! A road is a list of groups; the stages of a group run concurrently, and the next group begins when all have ended.
 
 use super::plan::Plan;
 use super::rolling;
-use super::stage::{Stage, Way};
+use super::stage::{HostsOf, Stage, Way};
 use crate::config::Service;
 use crate::config::service::{CustomStage, Deploy, ReleaseTest, Slot, Strategy, Work};
+use crate::domain::ids::HostName;
 use crate::domain::run::RunKind;
 
 pub type Group = Vec<Stage>;
@@ -22,14 +23,13 @@ pub fn road(plan: &Plan, way: Way) -> Vec<Group> {
     }
 }
 
-/// Back where nothing was decided, so nothing was changed but locks and what carries the run's own name.
+/// The way back before a decision: only locks and resources named after the run were created.
 #[must_use]
 pub fn early_back(plan: &Plan) -> Vec<Group> {
     ending(plan, each(&[Stage::Unlock]))
 }
 
-/// What is swept and what is always done, around the end of a way back: a container that is always run may be one of
-/// the image that goes.
+/// Sweep and `always` stages around the end of a way back; an `always` stage may use the image that is removed.
 fn ending(plan: &Plan, end: Vec<Group>) -> Vec<Group> {
     let always = always(plan);
     let is_container = |stage: &Stage| matches!(stage, Stage::Run(_));
@@ -95,7 +95,7 @@ fn out(plan: &Plan) -> Vec<Group> {
     road
 }
 
-/// From created to good, as the strategy has it.
+/// From created to ready, according to the strategy.
 fn rollout(plan: &Plan) -> Vec<Group> {
     let Some(deploy) = plan.deploy() else {
         return Vec::new();
@@ -105,9 +105,12 @@ fn rollout(plan: &Plan) -> Vec<Group> {
     match &deploy.strategy {
         Strategy::Recreate => {
             let mut road = each(&[Stage::Stop, Stage::Start, Stage::Gate]);
-            road.extend((!plan.tests_before().is_empty()).then(|| vec![Stage::Before]));
+            let before = (!plan.tests_before().is_empty()).then(|| vec![Stage::Before]);
+            // While others are tested, what was good may have fallen over.
+            let is_tested = before.is_some() || after.is_some();
+            road.extend(before);
             road.extend(after);
-            road.extend((!deploy.bake.is_zero()).then_some(bake));
+            road.extend((is_tested || !deploy.bake.is_zero()).then_some(bake));
             road
         }
         Strategy::Rolling(rolling) => {
@@ -120,7 +123,7 @@ fn rollout(plan: &Plan) -> Vec<Group> {
     }
 }
 
-/// The way on of a run that was paused: what was not kept is taken back, as far as it was begun.
+/// The way on of a paused run: hosts that are not kept are undone, as far as they were begun.
 #[must_use]
 pub fn on_in_part(plan: &Plan, begun: u32) -> Vec<Group> {
     let mut road = each(&[Stage::Promote]);
@@ -132,7 +135,7 @@ pub fn on_in_part(plan: &Plan, begun: u32) -> Vec<Group> {
     road
 }
 
-/// The way back, after so many waves were begun.
+/// The way back after `begun` waves.
 #[must_use]
 pub fn all_back(plan: &Plan, begun: u32) -> Vec<Group> {
     let mut road = rolling::back(plan, begun);
@@ -188,13 +191,12 @@ fn committed() -> Vec<Group> {
         Stage::Retire,
         Stage::Prove,
         Stage::CleanUp,
-        // Once more where it was refused: what keeps its restart policy comes back with the next restart of its daemon.
-        Stage::Retire,
+        Stage::RetireAgain,
         Stage::Unlock,
     ])
 }
 
-/// What is done at the end of a pipeline, whatever came before it.
+/// The `always` stages at the end of a pipeline.
 fn always(plan: &Plan) -> Vec<Group> {
     if plan.kind != RunKind::Pipeline {
         return Vec::new();
@@ -206,7 +208,7 @@ fn always(plan: &Plan) -> Vec<Group> {
         .collect()
 }
 
-/// Only what can have made something that is no replica leaves something to sweep.
+/// Needed only if a stage may have created something other than replicas.
 fn swept(plan: &Plan) -> Vec<Group> {
     if plan.workplaces().is_empty() && !plan.has_release_containers() {
         Vec::new()
@@ -215,7 +217,7 @@ fn swept(plan: &Plan) -> Vec<Group> {
     }
 }
 
-/// What a run of this kind does of the service's pipeline.
+/// The part of the service's pipeline that a run of this kind executes.
 #[must_use]
 pub fn slots(service: &Service, kind: RunKind) -> Vec<Vec<Slot>> {
     match kind {
@@ -249,7 +251,7 @@ impl Plan {
         self.service.stages.iter().find(|stage| stage.name == name)
     }
 
-    /// A way back is gated and not tested: what is gone back to has passed its tests, and may not know today's.
+    /// Empty for a rollback, which is gated but not tested: the release passed its tests then, and may not pass the current ones.
     #[must_use]
     pub fn tests_before(&self) -> &[ReleaseTest] {
         self.release_tests()
@@ -267,14 +269,49 @@ impl Plan {
             .filter(|_| self.is_release() && self.kind != RunKind::Rollback)
     }
 
-    /// May a test of the release leave a container on a target?
+    /// Whether a test of the release may leave a container on a target.
     #[must_use]
     pub fn has_release_containers(&self) -> bool {
         let mut all = self.tests_before().iter().chain(self.tests_after());
         all.any(|test| test.container().is_some())
     }
 
-    /// A stage that is done at the end whatever came before: what it comes to is told and changes nothing.
+    /// The hosts of a stage, as far as they are known before any host was read.
+    #[must_use]
+    pub fn hosts_of(&self, stage: &Stage) -> Vec<HostName> {
+        let (first, others) = self.targets.split_at(self.targets.len().min(1));
+        match stage.hosts() {
+            HostsOf::Known => self.hosts(),
+            HostsOf::Marked if self.builds() => self.hosts(),
+            HostsOf::Marked | HostsOf::Builder => self.builder.clone().into_iter().collect(),
+            HostsOf::Tests => self.test_hosts(),
+            HostsOf::Container => self.host_of_container(stage).into_iter().collect(),
+            HostsOf::Local => {
+                let any = self.hosts().into_iter().next();
+                any.or_else(|| HostName::parse("local").ok())
+                    .into_iter()
+                    .collect()
+            }
+            HostsOf::First => first.to_vec(),
+            HostsOf::Others => others.to_vec(),
+            HostsOf::InTurn | HostsOf::Targets | HostsOf::Kept | HostsOf::Rest | HostsOf::Touched => {
+                self.targets.clone()
+            }
+            HostsOf::Wave(n) => self.wave(n).hosts().cloned().collect(),
+            // Only where something goes wrong.
+            HostsOf::Worked | HostsOf::Unretired => Vec::new(),
+        }
+    }
+
+    /// The number of steps of a run without failures.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        let ways = [road(self, Way::Out), road(self, Way::On)];
+        let stages = ways.iter().flatten().flatten();
+        stages.map(|stage| self.hosts_of(stage).len()).sum()
+    }
+
+    /// Whether it is an `always` stage; its result is reported and does not change the run's.
     #[must_use]
     pub fn is_always(&self, stage: &Stage) -> bool {
         match stage {
@@ -283,7 +320,7 @@ impl Plan {
         }
     }
 
-    /// Nothing is half done where nobody has answered.
+    /// Whether it is an approval; an unanswered one leaves nothing half done.
     #[must_use]
     pub fn asks_a_person(&self, stage: &Stage) -> bool {
         match stage {

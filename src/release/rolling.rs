@@ -1,5 +1,5 @@
-//! Rolling: the replicas of all hosts are replaced in waves, each good before the next begins.
-//! Decides only which replicas are whose wave and in which order its turns are taken; what a turn does is `deeds`.
+//! Rolling deploys: replicas are replaced in waves over all hosts, each ready before the next one begins.
+//! Decides only the waves and the order within each; what happens to a replica is in `deeds`.
 
 use super::plan::Plan;
 use super::road::Group;
@@ -7,11 +7,11 @@ use super::stage::{Stage, Turn};
 use crate::config::service::{OnFailure, Order, Rolling, Strategy};
 use crate::domain::ids::HostName;
 
-/// Which of a host's replicas take part, by their place among the new ones and among the old ones, from 0.
+/// The replicas of a host that belong to a wave, by their index among the new ones and among the old ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {
     first: usize,
-    /// The last share of a host has none: whatever is left there goes with it.
+    /// `None` for the last share of a host, which takes all the rest.
     end: Option<usize>,
 }
 
@@ -45,7 +45,7 @@ impl Wave {
     }
 }
 
-/// In the order of the configuration, the canary host before all others and by itself; none where all is done at once.
+/// In the order of the configuration, the canary host first and alone; empty for the strategy `recreate`.
 #[must_use]
 pub fn waves(plan: &Plan) -> Vec<Wave> {
     let (Some(rolling), Some(deploy)) = (plan.rolling(), plan.deploy()) else {
@@ -82,7 +82,7 @@ fn cut(hosts: &[&HostName], replicas: usize, batch: usize) -> Vec<Wave> {
         .collect()
 }
 
-/// Towards the commit.
+/// The waves towards the commit.
 pub(super) fn out(plan: &Plan, order: Order) -> Vec<Group> {
     let turns = match order {
         Order::StopFirst => [Turn::Stop, Turn::Start, Turn::Gate, Turn::Before],
@@ -98,7 +98,7 @@ pub(super) fn out(plan: &Plan, order: Order) -> Vec<Group> {
         .collect()
 }
 
-/// The first so many waves are taken back, the last of them first.
+/// Undoes the first `begun` waves, the last of them first.
 #[must_use]
 pub fn back(plan: &Plan, begun: u32) -> Vec<Group> {
     let Some(rolling) = plan.rolling() else {
@@ -137,14 +137,14 @@ impl Plan {
             .unwrap_or_default()
     }
 
-    /// Are waves that are done kept when a later one fails?
+    /// Whether finished waves are kept if a later one fails.
     #[must_use]
     pub fn pauses(&self) -> bool {
         self.rolling()
             .is_some_and(|rolling| rolling.on_failure == OnFailure::Pause)
     }
 
-    /// Do old and new replicas run side by side for a while?
+    /// Whether old and new replicas run side by side for a while.
     #[must_use]
     pub fn starts_first(&self) -> bool {
         self.rolling()

@@ -17,107 +17,119 @@ use super::deeds::Scene;
 use super::plan::Plan;
 use super::record::{Entry, Failure, Finding};
 use super::road::{Group, all_back, early_back, on_in_part, road};
-use super::stage::{Stage, Step, Way};
+use super::stage::{HostsOf, Is, Stage, Step, Way};
+use crate::domain::exit::Exit;
 use crate::domain::ids::HostName;
 use crate::domain::reference::Reference;
 use crate::domain::run::Outcome;
 
 pub use resume::Left;
 
-/// What the world tells the run.
+/// What the driver reports to the run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
     Did(Step, Finding),
     Failed(Step, Failure),
-    /// Its lease could not be renewed for so long that somebody may take the lock.
+    /// Its lease was not renewed for so long that another run may take the lock.
     HostLost(HostName, String),
-    /// Its lock there is somebody else's now.
+    /// Its lock there was taken over by another run.
     Taken(HostName, String),
-    /// Somebody wants it undone; the second time: stopped where it is.
+    /// Somebody cancelled it; the second time it stops without undoing the rest.
     Cancelled(String),
-    /// What it writes fits only into what was reserved for it.
+    /// The disk is full: only the reserved space is left for its journal.
     Full(String),
-    /// Another run of the service is under way, and this one does not wait for it any longer.
+    /// Another run of the service is in progress, and this one does not wait for it any longer.
     Late(String),
-    /// What it stands on did not come to be: why.
+    /// The run it depends on failed, and why.
     Unfounded(String),
 }
 
-/// What the run asks for. In order: what is written comes before what is done after it.
+/// What the run asks the driver to do, in this order: a write must be on disk before the actions after it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     Write(Entry),
     Do(Step),
-    /// End what can be ended early of the steps under way; each still answers.
+    /// Interrupt the steps in progress that can be interrupted; each still reports its outcome.
     Interrupt,
     /// The last one.
     Close {
         outcome: Outcome,
-        exit: u8,
+        exit: Exit,
     },
-    /// A recovery that cannot know enough now: the run stays open, to be recovered later.
+    /// A recovery that cannot determine enough now: the run stays open and can be recovered later.
     Leave {
         why: String,
-        exit: u8,
+        exit: Exit,
     },
 }
 
+/// The state machine of one run: the driver reports facts and carries out the returned actions until `Close` or `Leave`.
 pub struct Run {
     plan: Plan,
     way: Way,
-    /// The groups of stages of this way, and which of them is under way.
+    /// The groups of stages of this way, and which of them is in progress.
     road: Vec<Group>,
     at: usize,
-    /// Asked for and not answered.
+    /// Steps in progress.
     pending: BTreeSet<Step>,
-    /// The next host to lock: one after the other, so that two runs never hold half each.
+    /// The next host to lock; locks are taken one after the other, so that two runs cannot block each other.
     next_lock: usize,
     daemons: BTreeMap<HostName, String>,
     /// Hosts in lock order, once all daemons are known.
     order: Vec<HostName>,
     facts: Facts,
     decision: Option<Decision>,
-    /// Hosts where a lock of ours may be.
+    /// Hosts where this run may hold a lock.
     touched: BTreeSet<HostName>,
-    /// Hosts where something that is no replica may have been made.
+    /// Hosts where something other than replicas may have been created.
     worked: BTreeSet<HostName>,
     lost: BTreeMap<HostName, String>,
     committed: bool,
-    /// So many waves of a rolling release were begun, as far as is known.
+    /// Waves begun, as far as is known.
     begun: u32,
-    /// It was paused: what is committed is this part of it.
+    /// Set if it was paused: the part that is committed.
     part: Option<Part>,
-    /// A later run was committed since: nothing of this one may be undone or finished any more. True: it was undone.
+    /// Set if a later run was committed since: nothing of this one may be undone or finished. `true`: it was already undone.
     void: Option<bool>,
-    /// Nothing was changed by the process that left it.
+    /// The earlier process had changed nothing.
     untouched: bool,
     trouble: Option<Trouble>,
-    /// Not as promised, in the end.
+    /// Differences from the promised end state.
     differences: Vec<String>,
-    /// Where the old release could not be retired, and why: tried once more before the end.
+    /// Hosts where the old release could not be retired, and why; retried once before the end.
     unretired: BTreeMap<HostName, String>,
-    /// Left to do, and no reason to call the run failed.
+    /// Work left over that does not make the run a failure.
     pending_work: Vec<String>,
-    /// Stop where it is: what the reason is.
+    /// Why it stops without undoing the rest.
     halted: Option<String>,
-    /// The stage that failed behind the commit, or who cancelled: only what is always done is done now.
+    /// The stage that failed after the commit, or who cancelled: from then on only `always` stages run.
     stopped_by: Option<String>,
-    /// Tags that are in the registry by now, whatever becomes of the run.
+    /// Tags already pushed; they stay, whatever the result.
     pushed: Vec<Reference>,
-    /// Begun, and not known how it ended: it was ended early, or its process was.
+    /// Steps that were begun and whose outcome is unknown: they or their process were interrupted.
     unheard: BTreeSet<Step>,
-    /// Work that an earlier process of it did behind the commit or at the end.
+    /// Work an earlier process did after the commit or at the end.
     done: BTreeSet<Step>,
     cancels: u8,
     closed: bool,
 }
 
-/// The first thing that went wrong on the way out.
+/// The first failure on the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Trouble {
     why: String,
-    exit: u8,
+    exit: Exit,
     cancelled: bool,
+}
+
+impl Trouble {
+    fn new(why: String, exit: Exit) -> Self {
+        Self {
+            why,
+            exit,
+            cancelled: false,
+        }
+    }
 }
 
 /// What was kept of a run that was paused.
@@ -174,7 +186,7 @@ impl Run {
         self.decision.as_ref()
     }
 
-    /// What is kept of it, if it was paused.
+    /// The part that is kept, if it was paused.
     #[must_use]
     pub fn part(&self) -> Option<&Part> {
         self.part.as_ref()
@@ -191,7 +203,7 @@ impl Run {
         &self.order
     }
 
-    /// Why it turned back, for the ledgers.
+    /// Why it was undone, for the ledgers.
     #[must_use]
     pub fn trouble(&self) -> &str {
         self.trouble.as_ref().map_or("", |trouble| trouble.why.as_str())
@@ -227,11 +239,12 @@ impl Run {
             Fact::HostLost(host, why) => self.lose(&host, &why, &mut actions),
             Fact::Taken(host, why) => self.fenced(&host, &why, &mut actions),
             Fact::Cancelled(by) => self.cancelled(&by, &mut actions),
-            Fact::Full(why) => self.turn_back(why, 1, &mut actions),
+            Fact::Full(why) => self.turn_back(why, Exit::Failed, &mut actions),
             Fact::Late(behind) => {
-                self.never(format!("{}: {behind} is under way", super::preflight::LOCKED), 4);
+                let why = super::preflight::locked(&format!("{behind} is in progress"));
+                self.never(why, Exit::Locked);
             }
-            Fact::Unfounded(why) => self.never(format!("it was not begun: {why}"), 1),
+            Fact::Unfounded(why) => self.never(format!("it was not started: {why}"), Exit::Failed),
         }
         self.go_on(&mut actions);
         actions
@@ -259,7 +272,7 @@ impl Run {
                 self.void = superseded.then_some(undone || self.untouched);
             }
             Finding::Unknown { why } if !self.committed => {
-                let why = format!("whether it was committed cannot be known: {why}");
+                let why = format!("it is unknown whether it was committed: {why}");
                 self.halted.get_or_insert(why);
             }
             Finding::Replicas(now) => self.compare(step, &now),
@@ -280,7 +293,7 @@ impl Run {
         if step.stage == Stage::Sweep {
             self.worked.remove(&step.host);
         }
-        if step.stage == Stage::Retire {
+        if matches!(step.stage, Stage::Retire | Stage::RetireAgain) {
             self.unretired.remove(&step.host);
         }
     }
@@ -301,7 +314,7 @@ impl Run {
         self.differences.extend(found);
     }
 
-    /// Walks on while nothing is waited for.
+    /// Continues while no step is in progress.
     fn go_on(&mut self, actions: &mut Vec<Action>) {
         while self.pending.is_empty() && !self.closed {
             if let Some(why) = self.halted.clone() {
@@ -360,7 +373,7 @@ impl Run {
     }
 
     fn ask(&mut self, stage: Stage, host: HostName, actions: &mut Vec<Action>) {
-        if stage.makes() {
+        if stage.is(Is::Making) {
             self.worked.insert(host.clone());
         }
         if let (Way::Out, Stage::Wave(n, _)) = (self.way, &stage) {
@@ -386,7 +399,7 @@ impl Run {
                     stage: stage.clone(),
                     host,
                 };
-                let is_there = stage.is_local() || !self.lost.contains_key(&step.host);
+                let is_there = stage.needs_no_host() || !self.lost.contains_key(&step.host);
                 if is_there && !self.done.contains(&step) {
                     self.ask(step.stage, step.host, actions);
                 }
@@ -395,40 +408,38 @@ impl Run {
     }
 
     fn is_left_out(&self, stage: &Stage) -> bool {
-        self.way == Way::On && self.stopped_by.is_some() && stage.is_work() && !self.plan.is_always(stage)
+        self.way == Way::On && self.stopped_by.is_some() && stage.is(Is::Work) && !self.plan.is_always(stage)
     }
 
     fn hosts_of(&self, stage: &Stage) -> Vec<HostName> {
-        match stage {
-            Stage::Connect | Stage::Preflight => match (self.way, &self.decision) {
+        let order = || self.order.iter();
+        match stage.hosts() {
+            HostsOf::Known => match (self.way, &self.decision) {
                 (Way::Ask, Some(decision)) => decision.order.clone(),
                 (Way::Ask, None) | (Way::Out | Way::Back | Way::On, _) => self.plan.hosts(),
             },
             // `another_lock` gives them out.
-            Stage::Lock => Vec::new(),
-            Stage::Mark
-            | Stage::Build
-            | Stage::Fetch
-            | Stage::Test(_)
-            | Stage::Push
-            | Stage::Run(_)
-            | Stage::Local(_) => self.plan.hosts_of_work(stage),
-            Stage::Sweep => self.worked.iter().cloned().collect(),
-            Stage::Commit | Stage::Inquire => self.order.first().cloned().into_iter().collect(),
-            Stage::Copy => self.order.iter().skip(1).cloned().collect(),
-            Stage::Unlock => self.touched.iter().cloned().collect(),
-            Stage::Retire if self.road.iter().take(self.at).any(|group| group.contains(stage)) => {
-                self.unretired.keys().cloned().collect()
+            HostsOf::InTurn => Vec::new(),
+            HostsOf::Marked | HostsOf::Builder | HostsOf::Tests | HostsOf::Container | HostsOf::Local => {
+                self.plan.hosts_of(stage)
             }
-            Stage::Wave(n, _) => {
-                let wave = self.plan.wave(*n);
-                self.in_part(stage, wave.hosts().filter(|host| self.order.contains(host)))
+            HostsOf::First => order().take(1).cloned().collect(),
+            HostsOf::Others => order().skip(1).cloned().collect(),
+            HostsOf::Targets => self.order.clone(),
+            HostsOf::Kept => order().filter(|host| self.is_kept(host)).cloned().collect(),
+            HostsOf::Rest => order().filter(|host| self.is_rest(host)).cloned().collect(),
+            HostsOf::Wave(n) => {
+                let wave = self.plan.wave(n);
+                let hosts = wave.hosts().filter(|host| self.order.contains(host));
+                hosts.filter(|host| self.is_rest(host)).cloned().collect()
             }
-            _ => self.in_part(stage, self.order.iter()),
+            HostsOf::Worked => self.worked.iter().cloned().collect(),
+            HostsOf::Touched => self.touched.iter().cloned().collect(),
+            HostsOf::Unretired => self.unretired.keys().cloned().collect(),
         }
     }
 
-    /// What is made of a stage once all its steps were done.
+    /// Handles the end of a stage, once all its steps are done.
     fn stage_ended(&mut self, stage: &Stage, actions: &mut Vec<Action>) {
         match (stage, self.way) {
             (Stage::Connect, Way::Out | Way::Ask) if self.plan.is_release() => self.sort(),
@@ -460,30 +471,22 @@ impl Run {
             Way::Ask if self.committed && self.void.is_some() => {
                 self.turn(
                     Way::On,
-                    "it was committed, and a later run since".to_owned(),
+                    "it was committed, and a later run after it".to_owned(),
                     actions,
                 );
             }
             Way::Ask if self.void.is_some() => {
-                let why = "a later run was committed since: what this one left is void".to_owned();
+                let why = "a later run was committed since then, so there is nothing to undo".to_owned();
                 if self.void == Some(false) {
                     self.differences.push(why.clone());
                 }
-                self.trouble.get_or_insert(Trouble {
-                    why: why.clone(),
-                    exit: 1,
-                    cancelled: false,
-                });
+                self.never(why.clone(), Exit::Failed);
                 self.turn(Way::Back, why, actions);
             }
             Way::Ask if self.committed => self.turn(Way::On, "it was committed".to_owned(), actions),
             Way::Ask => {
                 let why = "its process ended before the commit".to_owned();
-                self.trouble.get_or_insert(Trouble {
-                    why: why.clone(),
-                    exit: 1,
-                    cancelled: false,
-                });
+                self.never(why.clone(), Exit::Failed);
                 self.turn(Way::Back, why, actions);
             }
             Way::Out if self.plan.is_release() => {

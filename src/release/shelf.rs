@@ -1,5 +1,5 @@
-//! Every release that the hosts know of: who put it there and when, where its containers are kept, whether it can be gone
-//! back to. From ledgers, containers and labels alone; decides nothing.
+//! Every release the hosts know of: who deployed it and when, where its containers are retained, whether it can be rolled
+//! back to. Derived from ledgers, containers and labels; decides nothing.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::replica::Replica;
 use crate::domain::ids::{HostName, ReleaseNumber};
 use crate::domain::plan::KnownRelease;
 
-/// The newest first.
+/// Newest first.
 #[must_use]
 pub fn shelf(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<KnownRelease> {
     let history = history(order, facts);
@@ -69,7 +69,7 @@ pub fn shelf(plan: &Plan, order: &[HostName], facts: &Facts) -> Vec<KnownRelease
             order.iter().find(|host| !row.kept.contains(host)),
         ) {
             row.refused = Some(format!(
-                "it was adopted, {host} keeps no container of it, and its ledger does not hold {unwritten}"
+                "it was adopted, {host} retains no container of it, and its ledger does not contain {unwritten}"
             ));
         }
     }

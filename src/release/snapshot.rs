@@ -1,5 +1,5 @@
-//! The hosts of a service as they were before a run, and what is different from it later.
-//! `reverted` is said only when the difference is empty.
+//! The state of a service's hosts before a run, and the differences from it later.
+//! A run is `reverted` only if there are no differences.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ impl Snapshot {
     }
 }
 
-/// What is other on `host` than before: containers, their names, states and restart policies.
-/// When a container was started, how often and with which exit code it ended before is history, not state.
+/// The differences on `host` from before: containers, their names, states and restart policies.
+/// Start times, restart counts and earlier exit codes are not compared.
 #[must_use]
 pub fn differences(host: &HostName, before: &[Replica], now: &[Replica]) -> Vec<String> {
     let mut found = Vec::new();
@@ -32,7 +32,7 @@ pub fn differences(host: &HostName, before: &[Replica], now: &[Replica]) -> Vec<
             continue;
         };
         if is.name != was.name {
-            found.push(format!("{host}: {} is called {} now", was.name, is.name));
+            found.push(format!("{host}: {} is now called {}", was.name, is.name));
         }
         if is.state.word() != was.state.word() {
             found.push(format!(

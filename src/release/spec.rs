@@ -1,5 +1,5 @@
-//! What tells one way of running a service from another: its hash, and the differences in words.
-//! A secret counts by a short hash of its value, so that a change shows and the value does not.
+//! The specification of how a service runs: its hash, and the differences between two of them in words.
+//! A secret is represented by a short hash of its value, so that a change shows and the value does not.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,9 @@ use crate::config::service::Spec;
 /// By the secret's name: a short hash of its value.
 pub type Seals = BTreeMap<String, String>;
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").unwrap_or_default();
-        text
-    })
-}
-
-/// Its first digits: enough where an accident is to be found, not a forger.
+/// The first digits: enough where an accident is to be found, not a forger.
 pub(crate) fn short_hex(bytes: &[u8], digits: usize) -> String {
-    let mut text = hex(bytes);
+    let mut text = hex::encode(bytes);
     text.truncate(digits);
     text
 }
@@ -64,7 +55,7 @@ pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
     for (name, source) in &after.secrets {
         match before.secrets.get(name) {
             None => found.push(format!("+ {name} (secret)")),
-            Some(old) if old != source => found.push(format!("{name} (secret) comes from elsewhere")),
+            Some(old) if old != source => found.push(format!("{name} (secret) has a different source")),
             Some(_) => {}
         }
     }
@@ -113,7 +104,7 @@ pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
     found
 }
 
-/// What is known of secrets on both sides and is not the same: `TLS_KEY (secret) changed`.
+/// Secrets known on both sides that differ: `TLS_KEY (secret) changed`.
 #[must_use]
 pub fn changed_secrets(before: &Seals, now: &Seals) -> Vec<String> {
     let is_other = |(name, seal): &(&String, &String)| before.get(*name).is_some_and(|old| old != *seal);
@@ -123,7 +114,7 @@ pub fn changed_secrets(before: &Seals, now: &Seals) -> Vec<String> {
         .collect()
 }
 
-/// Secrets that are files: new, gone, elsewhere, or from elsewhere.
+/// Changes of secrets that are files: added, removed, moved, or from another source.
 fn files(before: &Spec, after: &Spec) -> Vec<String> {
     let mut found = Vec::new();
     for (name, file) in &after.files {
@@ -134,7 +125,7 @@ fn files(before: &Spec, after: &Spec) -> Vec<String> {
                     found.push(format!("{name} (secret) {} → {}", old.words(), file.words()));
                 }
                 if old.source != file.source {
-                    found.push(format!("{name} (secret) comes from elsewhere"));
+                    found.push(format!("{name} (secret) has a different source"));
                 }
             }
         }
@@ -155,7 +146,7 @@ fn pairs(pairs: &BTreeMap<String, String>) -> String {
     pairs.join(" ")
 }
 
-/// The same without values: of what runs nobody knows which of them are secret.
+/// The same without values: in a running container it is unknown which values are secret.
 #[must_use]
 pub fn changed_names(before: &Spec, after: &Spec) -> Vec<String> {
     let named = |spec: &Spec| Spec {
@@ -197,7 +188,7 @@ fn number(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// What a replica is given beside the rest, each before and after.
+/// The other options of a replica, each before and after.
 fn options(before: &Spec, after: &Spec) -> Vec<(&'static str, String, String)> {
     let words = |spec: &Spec| {
         let options = &spec.options;

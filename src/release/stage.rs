@@ -1,85 +1,91 @@
-//! The stages of a run and their steps: a step is one stage on one host, the smallest thing journaled.
-//! In which order they are walked is `road`; what a step does on its host is `deeds`.
+//! The stages of a run and their steps: a step is one stage on one host, the smallest unit in the journal.
+//! Their order is in [`super::road`]; what a step does on its host is in [`super::deeds`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::HostName;
 
+/// A stage of a run, done on one host, on several, or (`Local`) on the machine of the run. Written into the journal, so
+/// names stay readable by later versions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
+    /// Connects to the host and reads the id of its daemon.
     Connect,
-    /// What the tags that the run gives name before it: put back by `Sweep` if the run turns back.
+    /// Records which images the tags of the run refer to before it; `Sweep` restores them if the run is undone.
     Mark,
     Build,
-    /// The image comes to the hosts that test it.
+    /// Brings the image to the hosts that test it.
     Fetch,
-    /// By the test's name.
+    /// A test, by its name.
     Test(String),
     Push,
-    /// A container of the service's own, by its name.
+    /// A custom stage in a container, by its name.
     Run(String),
-    /// On the machine of the run, no host needed: a command, or a person who is waited for.
+    /// A custom stage on the machine of the run, by its name: a command, or an approval.
     Local(String),
-    /// Everything that the run made and is no replica goes: test containers, networks, volumes, tags.
+    /// Removes everything the run created besides replicas: test containers, networks, volumes, tags.
     Sweep,
 
     Lock,
     Preflight,
-    /// The decision is written into every lock, so that any machine can recover from the hosts alone.
+    /// Writes the decision into every lock, so that any machine can recover the run from the hosts alone.
     Pin,
-    /// The host remembers that these containers are the release; they themselves are not touched.
+    /// Records on the host that these containers are the release; the containers are not changed.
     Adopt,
-    /// It forgets it again.
+    /// Undoes `Adopt`.
     Disown,
     Image,
     Create,
     Stop,
     Start,
     Gate,
-    /// The tests of each new replica, once it is good.
+    /// The `before_switch` tests of each new replica, once it is ready.
     Before,
-    /// The tests from outside, once every new replica is good.
+    /// The `after_switch` tests from outside, once every new replica is ready.
     After,
-    /// One turn of one wave of a rolling release; waves are counted from 1.
+    /// One turn of one wave of a rolling deploy; waves are counted from 1.
     Wave(u32, Turn),
-    /// Everything new is watched once more before the commit: at least one look.
+    /// Watches all new replicas again before the commit, at least once.
     Bake,
     Commit,
 
-    /// Recovery asks the ledger of the first host in lock order whether the run was committed.
+    /// Recovery reads from the ledger of the first host in lock order whether the run was committed.
     Inquire,
 
-    /// New replicas stop.
+    /// Stops the new replicas.
     Halt,
-    /// What ran before runs again, the same containers.
+    /// Starts the containers that ran before the run.
     Restore,
-    /// And is as good as it was.
+    /// Waits until they are as ready as they were.
     Regate,
-    /// New containers go.
+    /// Removes the new containers.
     Remove,
-    /// The host is compared with the snapshot.
+    /// Compares the host with the snapshot.
     Check,
 
-    /// Right after the commit: a reboot starts the new replicas, and the old ones no more.
+    /// Right after the commit: sets the restart policies, so that a reboot starts the new replicas and not the old ones.
     Promote,
-    /// Old down, new up, whatever a crash in between left.
+    /// After a crash: stops the old replicas and starts the new ones, whatever state they are in.
     Settle,
-    /// The other hosts' ledgers.
+    /// Copies the ledger entry to the other hosts.
     Copy,
     Retire,
-    /// The host is compared with what was decided.
+    /// Compares the host with the decision.
     Prove,
     CleanUp,
+    /// Where it was refused: what keeps its restart policy comes back with the next restart of its daemon.
+    RetireAgain,
 
-    /// The result of a run that was not committed goes into the ledgers.
+    /// Writes the result of a run that was not committed to the ledgers.
     Record,
     Unlock,
 }
 
-/// What is done in a wave, or taken back in it: the stage of that name, for the wave's replicas alone.
+/// A step forwards or back within a wave: the stage of that name, for the wave's replicas only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Turn {
@@ -107,134 +113,179 @@ impl Turn {
     }
 }
 
+/// The hosts of a stage, without lost ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostsOf {
+    /// Every host of the run; in a recovery those of the decision.
+    Known,
+    /// One after the other, in lock order.
+    InTurn,
+    /// Hosts where the run may set a tag.
+    Marked,
+    Builder,
+    /// Hosts that run containers of the run's image other than replicas.
+    Tests,
+    /// The host of this stage's container.
+    Container,
+    /// No host: the step has an arbitrary host name.
+    Local,
+    /// The first in lock order.
+    First,
+    /// All but the first.
+    Others,
+    Targets,
+    /// The targets; in a paused run those that are kept.
+    Kept,
+    /// The targets; in a paused run those that are not kept.
+    Rest,
+    /// The hosts of this wave that are not kept.
+    Wave(u32),
+    /// Hosts where something other than replicas may have been created.
+    Worked,
+    /// Hosts where the run may hold a lock.
+    Touched,
+    /// Hosts where the old release could not be retired.
+    Unretired,
+}
+
+/// Other properties of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Is {
+    /// It changes a host, so the lock is checked first. Resources named after the run need no lock.
+    Changing,
+    /// It stops what ran before: a daemon finishes that, whoever hears of it.
+    StoppingOld,
+    /// It brings up what the run made or woke.
+    StartingNew,
+    /// It makes what `Sweep` takes away again.
+    Making,
+    /// A pipeline stage other than build and the release: before the deploy or after it.
+    Work,
+    /// It counts against the `concurrency` of its host.
+    Counted,
+    /// It can be interrupted when the run is undone. Stages that change containers are always finished.
+    Interruptible,
+    /// If it fails on the way back or on, the comparison or proof that follows decides.
+    Proven,
+    /// If it fails on the way back or on, that is reported and does not make the run a failure.
+    Optional,
+}
+
+/// Everything the state machine and the views know about a stage.
+struct Traits {
+    hosts: HostsOf,
+    /// Its column in the pipeline pane; empty: not shown.
+    column: Cow<'static, str>,
+    /// The text shown while it is in progress and has no live text of its own.
+    doing: &'static str,
+    is: &'static [Is],
+}
+
+fn row(
+    hosts: HostsOf,
+    column: impl Into<Cow<'static, str>>,
+    doing: &'static str,
+    is: &'static [Is],
+) -> Traits {
+    Traits {
+        hosts,
+        column: column.into(),
+        doing,
+        is,
+    }
+}
+
 impl Stage {
-    /// Does it change anything on a host? Then the lock is looked at first.
-    #[must_use]
-    pub fn changes(&self) -> bool {
+    /// The table of all stages.
+    fn traits(&self) -> Traits {
+        use HostsOf::{
+            Builder, Container, First, InTurn, Kept, Known, Local, Marked, Others, Rest, Targets, Tests,
+            Touched, Unretired, Worked,
+        };
+        use Is::{
+            Changing, Counted, Interruptible, Making, Optional, Proven, StartingNew, StoppingOld, Work,
+        };
         match self {
-            Self::Image
-            | Self::Pin
-            | Self::Adopt
-            | Self::Disown
-            | Self::Create
-            | Self::Stop
-            | Self::Start
-            | Self::Commit
-            | Self::Halt
-            | Self::Restore
-            | Self::Remove
-            | Self::Settle
-            | Self::Copy
-            | Self::Promote
-            | Self::Retire
-            | Self::CleanUp
-            | Self::Record
-            | Self::Unlock => true,
-            Self::Wave(_, turn) => turn.stage().changes(),
-            // What these make carries the run's own name: no lock is needed for it.
-            Self::Connect
-            | Self::Mark
-            | Self::Build
-            | Self::Fetch
-            | Self::Test(_)
-            | Self::Push
-            | Self::Run(_)
-            | Self::Local(_)
-            | Self::Sweep
-            | Self::Lock
-            | Self::Preflight
-            | Self::Gate
-            | Self::Before
-            | Self::After
-            | Self::Bake
-            | Self::Inquire
-            | Self::Regate
-            | Self::Check
-            | Self::Prove => false,
+            Self::Connect => row(Known, "lock", "connecting", &[]),
+            Self::Mark => row(Marked, "", "", &[Making]),
+            Self::Build => row(Builder, "build", "building", &[Making, Counted, Interruptible]),
+            Self::Fetch => row(Tests, "fetch", "fetching", &[Interruptible]),
+            Self::Test(name) => {
+                let is = &[Making, Work, Counted, Interruptible];
+                row(Container, format!("test {name}"), "testing", is)
+            }
+            Self::Push => row(Builder, "push", "pushing", &[Work, Interruptible]),
+            Self::Run(name) => {
+                let is = &[Making, Work, Counted, Interruptible];
+                row(Container, name.clone(), "running", is)
+            }
+            Self::Local(name) => row(Local, name.clone(), "running", &[Work, Interruptible]),
+            Self::Sweep => row(Worked, "", "", &[]),
+
+            Self::Lock => row(InTurn, "lock", "locking", &[]),
+            Self::Preflight => row(Known, "preflight", "looking", &[]),
+            Self::Pin => row(Targets, "preflight", "storing the decision", &[Changing]),
+            Self::Adopt => row(Targets, "adopt", "recording what runs", &[Changing]),
+            Self::Disown => row(Targets, "adopt", "removing the record", &[Changing]),
+            Self::Image => row(Targets, "image", "fetching", &[Changing, Interruptible]),
+            Self::Create => row(Targets, "create", "creating", &[Changing]),
+            Self::Stop => row(Targets, "stop", "stopping the old", &[Changing, StoppingOld]),
+            Self::Start => row(Targets, "start", "starting", &[Changing, StartingNew]),
+            Self::Gate => row(Targets, "gate", "gate", &[Interruptible]),
+            Self::Before => row(Targets, "smoke", "testing", &[Making, Interruptible]),
+            Self::After => row(Targets, "check", "testing", &[Making, Interruptible]),
+            Self::Wave(n, turn) => Traits {
+                hosts: HostsOf::Wave(*n),
+                ..turn.stage().traits()
+            },
+            Self::Bake => row(Targets, "bake", "watching all of it", &[Interruptible]),
+            Self::Commit => row(First, "commit", "committing", &[Changing]),
+
+            Self::Inquire => row(First, "", "", &[]),
+
+            Self::Halt => row(Rest, "start", "stopping the new", &[Changing, Proven]),
+            Self::Restore => row(Rest, "stop", "starting the old again", &[Changing, Proven]),
+            Self::Regate => row(Targets, "stop", "gate of the old", &[]),
+            Self::Remove => row(Rest, "create", "removing the new", &[Changing, Proven]),
+            Self::Check => row(Rest, "", "", &[]),
+
+            Self::Promote | Self::Settle => row(Kept, "retire", "final restart policy", &[Changing, Proven]),
+            Self::Copy => row(Others, "commit", "copying the ledger", &[Changing, Optional]),
+            Self::Retire => row(Kept, "retire", "retiring the old", &[Changing]),
+            Self::Prove => row(Kept, "retire", "proving", &[]),
+            Self::CleanUp => row(Kept, "retire", "cleaning up", &[Changing, Optional]),
+            Self::RetireAgain => row(Unretired, "retire", "retiring the old", &[Changing]),
+
+            Self::Record => row(Targets, "", "", &[Changing, Optional]),
+            Self::Unlock => row(Touched, "", "", &[Changing]),
         }
     }
 
-    /// Makes what `Sweep` takes away again.
     #[must_use]
-    pub fn makes(&self) -> bool {
-        matches!(
-            self,
-            Self::Mark
-                | Self::Build
-                | Self::Test(_)
-                | Self::Run(_)
-                | Self::Before
-                | Self::After
-                | Self::Wave(_, Turn::Before)
-        )
+    pub fn hosts(&self) -> HostsOf {
+        self.traits().hosts
     }
 
-    /// Work that a host may take only so much of at once.
     #[must_use]
-    pub fn takes_a_place(&self) -> bool {
-        matches!(self, Self::Build | Self::Test(_) | Self::Run(_))
+    pub fn is(&self, what: Is) -> bool {
+        self.traits().is.contains(&what)
     }
 
-    /// A stage of the service's pipeline that makes no image and no release: it stands before the deploy or behind it.
+    /// Whether it runs even if its step's host was lost.
     #[must_use]
-    pub fn is_work(&self) -> bool {
-        matches!(self, Self::Test(_) | Self::Push | Self::Run(_) | Self::Local(_))
+    pub fn needs_no_host(&self) -> bool {
+        self.hosts() == HostsOf::Local
     }
 
-    /// Needs no host: it is done even where its step's host was lost.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        matches!(self, Self::Local(_))
-    }
-
-    /// May it be ended early when the run turns back? What changes a container is always finished.
-    #[must_use]
-    pub fn can_be_interrupted(&self) -> bool {
-        matches!(
-            self,
-            Self::Build
-                | Self::Fetch
-                | Self::Test(_)
-                | Self::Push
-                | Self::Run(_)
-                | Self::Local(_)
-                | Self::Image
-                | Self::Gate
-                | Self::Wave(_, Turn::Gate | Turn::Before)
-                | Self::Before
-                | Self::After
-                | Self::Bake
-        )
-    }
-
-    /// The column of the pipeline pane that it belongs to, if people are shown it at all.
     #[must_use]
     pub fn column(&self) -> Option<String> {
-        let word = match self {
-            Self::Test(name) => return Some(format!("test {name}")),
-            Self::Run(name) | Self::Local(name) => name,
-            Self::Build => "build",
-            Self::Fetch => "fetch",
-            Self::Push => "push",
-            Self::Connect | Self::Lock => "lock",
-            Self::Preflight | Self::Pin => "preflight",
-            Self::Adopt | Self::Disown => "adopt",
-            Self::Image => "image",
-            Self::Create | Self::Remove => "create",
-            Self::Stop | Self::Restore | Self::Regate => "stop",
-            Self::Start | Self::Halt => "start",
-            Self::Gate => "gate",
-            Self::Before => "smoke",
-            Self::After => "check",
-            Self::Wave(_, turn) => return turn.stage().column(),
-            Self::Bake => "bake",
-            Self::Commit | Self::Copy => "commit",
-            Self::Settle | Self::Promote | Self::Retire | Self::Prove | Self::CleanUp => "retire",
-            Self::Mark | Self::Sweep | Self::Inquire | Self::Check | Self::Record | Self::Unlock => {
-                return None;
-            }
-        };
-        Some(word.to_owned())
+        let column = self.traits().column;
+        (!column.is_empty()).then(|| column.into_owned())
+    }
+
+    #[must_use]
+    pub fn doing(&self) -> &'static str {
+        self.traits().doing
     }
 }
 
@@ -276,6 +327,7 @@ impl fmt::Display for Stage {
             Self::Retire => f.write_str("retire"),
             Self::Prove => f.write_str("prove"),
             Self::CleanUp => f.write_str("clean up"),
+            Self::RetireAgain => f.write_str("retire again"),
             Self::Record => f.write_str("record"),
             Self::Unlock => f.write_str("unlock"),
         }
@@ -295,16 +347,16 @@ impl fmt::Display for Step {
     }
 }
 
-/// Which way a run goes.
+/// The direction of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
     /// Towards the commit.
     Out,
-    /// A later process asks what an earlier one left.
+    /// A recovery reads whether the run was committed.
     Ask,
-    /// To the snapshot.
+    /// Back to the snapshot.
     Back,
-    /// Committed: only forward.
+    /// Committed: forward only.
     On,
 }

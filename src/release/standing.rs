@@ -1,25 +1,26 @@
-//! What runs of a service, judged from the hosts alone: what each container is to it, and whether the fleet is of one
-//! mind. From lists and labels only, so that every control room on every bastion says the same, whatever its own
-//! state folder holds.
+//! The state of a service, derived from its hosts alone: the role of each container, and whether all hosts agree. Uses only
+//! lists and labels, so that every control room shows the same state, whatever its own state folder contains.
 //!
-//! What was adopted counts as labelled: the host remembers which containers those are.
-//! A list does not tell restart policies: of two releases that run side by side on a host, the one that more hosts run
-//! (then the newer) counts as the active one.
+//! Adopted containers count as labelled: the host has a record of them.
+//! A list does not include restart policies: of two releases that run side by side on a host, the one that runs on more
+//! hosts (then the newer one) counts as active.
 
 pub mod left;
+mod reasons;
 pub mod strangers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::config::Service;
 use crate::domain::adoption::Adoption;
-use crate::domain::container::{Container, Group, State, label};
+use crate::domain::container::{Container, Group, Role, State, is_clean_exit, label};
 use crate::domain::ids::{ContainerId, HostName, ReleaseNumber};
+use crate::domain::run::Silence;
 use crate::domain::units::short_span;
+use reasons::reasons;
 use strangers::{gone, missed, nobodys};
 
 /// A service as it was judged.
@@ -168,12 +169,12 @@ pub enum Standing {
     /// One release everywhere, as the configuration asks for.
     Converged { release: ReleaseNumber },
     /// A run holds a lock of it on some host. A list does not tell whether the lock is renewed: `silent`, where that was
-    /// asked, for how long it was not, longer than any run that goes on.
+    /// asked, and it was not seen to be.
     InProgress {
         actor: String,
         run: String,
         #[serde(skip_serializing_if = "Option::is_none")]
-        silent: Option<Duration>,
+        silent: Option<Silence>,
     },
     /// Hosts run different releases. By release, the hosts.
     Split {
@@ -210,10 +211,10 @@ impl Standing {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absent => f.write_str("nothing of it runs"),
+            Self::Absent => f.write_str("not running"),
             Self::Unreleased { containers } => write!(
                 f,
-                "{}: `adopt` makes it a release, untouched",
+                "{}: `adopt` registers it as a release, without changing it",
                 containers.join("; ")
             ),
             Self::Converged { release } => write!(f, "{release} everywhere"),
@@ -221,15 +222,24 @@ impl fmt::Display for Standing {
                 actor,
                 run,
                 silent: None,
-            } => write!(f, "{actor} is at it, run {run}"),
+            } => write!(f, "{actor} is deploying, run {run}"),
             Self::InProgress {
                 actor,
                 run,
-                silent: Some(silent),
+                silent: Some(Silence::For(span)),
             } => write!(
                 f,
-                "{actor}'s run {run} has not renewed its lock for {}: `pilothouse recover {run}` finishes it or takes it back",
-                short_span(*silent)
+                "{actor}'s run {run} has not renewed its lock for {}: `pilothouse recover {run}` finishes or undoes it",
+                short_span(*span)
+            ),
+            Self::InProgress {
+                actor,
+                run,
+                silent: Some(Silence::Ahead(span)),
+            } => write!(
+                f,
+                "the lock of {actor}'s run {run} is stamped {} ahead of its daemon's clock: `pilothouse recover {run}` watches whether anybody renews it",
+                short_span(*span)
             ),
             Self::Split { releases } => {
                 for (at, (release, hosts)) in releases.iter().enumerate() {
@@ -239,7 +249,7 @@ impl fmt::Display for Standing {
                 Ok(())
             }
             Self::Drift { reasons, .. } => f.write_str(&reasons.join("; ")),
-            Self::Unknown { hosts, .. } => write!(f, "{} not reached", joined(hosts)),
+            Self::Unknown { hosts, .. } => write!(f, "{} unreachable", joined(hosts)),
         }
     }
 }
@@ -257,6 +267,8 @@ fn judge(wanted: Option<Wanted<'_>>, hosts: &[Place<'_>]) -> (Standing, BTreeMap
     let asked: Vec<&Place<'_>> = reached.iter().filter(is_asked).copied().collect();
     // What is left on other hosts has no say while anything runs where it should.
     let main = main_release(&asked, lock.as_ref()).or_else(|| main_release(&reached, lock.as_ref()));
+    let is_wanted = wanted.is_some_and(|wanted| wanted.replicas > 0) && lock.is_none();
+    let main = main.or_else(|| last_release(&asked).filter(|_| is_wanted && gone(&reached).is_none()));
     let views: Vec<View<'_>> = reached
         .iter()
         .map(|seen| View::new(seen, lock.as_ref(), main))
@@ -346,7 +358,7 @@ fn lock(reached: &[&Place<'_>]) -> Option<Lock> {
     reached
         .iter()
         .flat_map(|seen| &seen.containers)
-        .find(|container| container.label(label::ROLE) == Some("lock"))
+        .find(|container| container.has_role(Role::Lock))
         .map(|container| Lock {
             actor: of(container, label::ACTOR),
             run: of(container, label::RUN),
@@ -367,6 +379,21 @@ fn main_release(reached: &[&Place<'_>], lock: Option<&Lock>) -> Option<ReleaseNu
         .map(|(release, _)| release)
 }
 
+/// Where nothing is up: the release that ran last, the newest of equals. What was only created never did.
+fn last_release(asked: &[&Place<'_>]) -> Option<ReleaseNumber> {
+    let ended = |container: &Container| match &container.state {
+        State::Exited { at, .. } => Some((*at, container.release()?)),
+        State::Dead => Some((None, container.release()?)),
+        State::Created
+        | State::Running { .. }
+        | State::Paused { .. }
+        | State::Restarting { .. }
+        | State::Removing => None,
+    };
+    let all = asked.iter().flat_map(|seen| replicas(seen));
+    all.filter_map(ended).max().map(|(_, release)| release)
+}
+
 fn up_on(seen: &Place<'_>, lock: Option<&Lock>) -> BTreeSet<ReleaseNumber> {
     replicas(seen)
         .filter(|container| is_up(container) && !is_made_by(container, lock))
@@ -380,7 +407,7 @@ fn replicas<'a>(seen: &Place<'a>) -> impl Iterator<Item = &'a Container> {
 }
 
 fn is_up(container: &Container) -> bool {
-    container.state.is_running() || matches!(container.state, State::Restarting { .. })
+    container.state.is_up()
 }
 
 fn is_made_by(container: &Container, lock: Option<&Lock>) -> bool {
@@ -409,10 +436,8 @@ impl<'a> View<'a> {
                 (true, _) => Part::Revived,
                 (false, State::Created) => Part::Orphan,
                 (false, _) if Some(release) == active.or(main) => Part::Failed,
-                (false, State::Exited { code, oom, .. })
-                    if main.is_none()
-                        && Some(release) == newest
-                        && (*oom || !matches!(code, 0 | 130 | 143)) =>
+                (false, State::Exited { code, .. })
+                    if main.is_none() && Some(release) == newest && !is_clean_exit(*code) =>
                 {
                     Part::Failed
                 }
@@ -431,62 +456,6 @@ impl<'a> View<'a> {
     fn count(&self, wanted: Part) -> usize {
         self.parts.iter().filter(|(_, part)| *part == wanted).count()
     }
-}
-
-fn reasons(wanted: Option<Wanted<'_>>, views: &[View<'_>], release: ReleaseNumber) -> Vec<String> {
-    let mut found = Vec::new();
-    for view in views {
-        let host = view.host;
-        for (container, part) in &view.parts {
-            let name = &container.name;
-            match part {
-                Part::Revived => found.push(format!("{host}: {name} runs again beside {release}")),
-                Part::Orphan => found.push(format!(
-                    "{host}: {name} was left by a run that is gone ({})",
-                    container.state.word()
-                )),
-                Part::Active | Part::Candidate | Part::Retained | Part::Failed => {}
-            }
-        }
-        let Some(wanted) = wanted else { continue };
-        let running = view.count(Part::Active);
-        let asked = usize::try_from(wanted.replicas).unwrap_or(usize::MAX);
-        if !wanted.hosts.contains(host) {
-            if let Some(release) = view.active.filter(|_| running > 0) {
-                found.push(format!("{host} runs {release} and is not in the configuration"));
-            }
-        } else if running != asked {
-            let fallen: Vec<String> = view
-                .parts
-                .iter()
-                .filter(|(_, part)| *part == Part::Failed)
-                .map(|(container, _)| format!("{} {}", container.name, container.state.word()))
-                .collect();
-            let fallen = match fallen.as_slice() {
-                [] => String::new(),
-                some => format!(" ({})", some.join(", ")),
-            };
-            found.push(format!("{host} runs {running} of {asked} replicas{fallen}"));
-        }
-    }
-    for (key, what) in [(label::DIGEST, "image"), (label::SPEC, "specification")] {
-        let of_release = views.iter().flat_map(|view| {
-            let active = view.parts.iter().filter(|(_, part)| *part == Part::Active);
-            active.filter_map(|(container, _)| Some((container.label(key)?, view.host)))
-        });
-        let mut by_value: BTreeMap<&str, BTreeSet<&HostName>> = BTreeMap::new();
-        for (value, host) in of_release {
-            by_value.entry(value).or_default().insert(host);
-        }
-        if by_value.len() > 1 {
-            let groups: Vec<String> = by_value
-                .into_values()
-                .map(|hosts| joined(&hosts.into_iter().cloned().collect::<Vec<_>>()))
-                .collect();
-            found.push(format!("{release} is not of one {what}: {}", groups.join(" | ")));
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! What a release is of: a service, in an environment or in none; and the names that follow from it.
-//! Names are made here only, so that a lock, a ledger and a replica can never be mistaken for each other's.
+//! What a release belongs to: a service, with or without an environment; and the names derived from it.
+//! All names are made here, so that the names of a lock, a ledger and a replica can never collide.
 
 use std::fmt;
 
@@ -10,6 +10,7 @@ use crate::domain::container::{Group, label};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ReleaseNumber, ServiceName};
 
+/// A service, in one of its environments or without one; written `shop` or `shop.staging`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
     pub service: ServiceName,
@@ -17,7 +18,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// `shop`, or `shop.staging`. Whether the configuration knows it is another question.
+    /// Parses `shop` or `shop.staging`; does not check the configuration.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let (service, environment) = match text.split_once('.') {
             Some((service, environment)) => (service, Some(environment)),
@@ -26,7 +27,7 @@ impl Subject {
         if environment == Some("") {
             return Err(Fault::new(
                 "read the service",
-                format!("{text:?} ends where its environment should begin"),
+                format!("{text:?} has no environment after the dot"),
             ));
         }
         Ok(Self {
@@ -35,7 +36,7 @@ impl Subject {
         })
     }
 
-    /// Whose the group is; Compose's and nobody's are none of ours.
+    /// The subject of a group; `None` for Compose projects and ungrouped containers.
     #[must_use]
     pub fn of(group: &Group) -> Option<Self> {
         match group {
@@ -47,7 +48,7 @@ impl Subject {
         }
     }
 
-    /// `shop.r42.1`, or `shop.staging.r42.1`: never renamed, never reused.
+    /// `shop.r42.1`, or `shop.staging.r42.1`; such a name is never changed or reused.
     #[must_use]
     pub fn replica_name(&self, release: ReleaseNumber, n: u32) -> String {
         format!("{self}.{release}.{n}")
@@ -58,25 +59,25 @@ impl Subject {
         format!("pilothouse.lock.{self}")
     }
 
-    /// What a stale lock is called once somebody took it; `id` is the stale container's own.
+    /// The name of a stale lock after it was taken over; `id` is the id of its container.
     #[must_use]
     pub fn taken_lock_name(&self, id: &str) -> String {
         format!("pilothouse.lock.{self}.taken-{id}")
     }
 
-    /// The never-started container and the volume it mounts.
+    /// The name of the never-started container and of the volume it mounts.
     #[must_use]
     pub fn ledger_name(&self) -> String {
         format!("pilothouse.ledger.{self}")
     }
 
-    /// The volume whose labels say which containers were adopted as this release.
+    /// The volume whose labels list the containers adopted as this release.
     #[must_use]
     pub fn adoption_name(&self, release: ReleaseNumber) -> String {
         format!("{}{self}.{release}", adoption::VOLUMES)
     }
 
-    /// Does a container with these labels belong to this service in this environment?
+    /// Whether a container with these labels belongs to this service and environment.
     #[must_use]
     pub fn owns<'a>(&self, label_of: impl Fn(&str) -> Option<&'a str>) -> bool {
         label_of(label::SERVICE) == Some(self.service.as_str())

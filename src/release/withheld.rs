@@ -1,5 +1,5 @@
-//! What a run that is known from a lock on a host alone does of its pipeline: only what this configuration says, too.
-//! A lock is written by whoever reaches one daemon: it has no command run, no file read and no folder sent from here.
+//! Limits a run that is known only from a lock on a host: its stages run only if this machine's configuration has the same.
+//! Anybody who reaches the daemon can write a lock, so a lock must not make this machine run commands, read or send files.
 
 use super::plan::Plan;
 use super::road::stage_of;
@@ -7,8 +7,8 @@ use crate::config::Service;
 use crate::config::service::{Build, CustomStage, Slot, Test, Work};
 
 impl Plan {
-    /// `here`: the service as this configuration has it, its compose files read. What of the plan's work is not the same
-    /// there is not done; what the lock itself says of that is forgotten.
+    /// `here`: the service in this machine's configuration, with its compose files read. Stages that differ from it are not run;
+    /// the list in the lock itself is ignored.
     pub fn withhold(&mut self, here: &Service) {
         let slots = self.all_slots();
         let strange = slots.iter().filter(|slot| !self.is_said(slot, here));
@@ -54,7 +54,7 @@ impl Plan {
         }
     }
 
-    /// A plan has the tags filled in that a configuration has templates for.
+    /// Compares two tests; a plan contains tags where a configuration contains templates.
     fn tests_as(&self, here: &Service, theirs: &Test, ours: &Test) -> bool {
         let bare = |test: &Test| Test {
             push: None,
@@ -66,7 +66,7 @@ impl Plan {
             && (theirs.target().is_none() || self.builds_as(here))
     }
 
-    /// The same, of whatever commit.
+    /// Whether the builds are equal, except for the commit.
     fn builds_as(&self, here: &Service) -> bool {
         let bare = |build: &Build| Build {
             git: None,
@@ -91,7 +91,7 @@ fn repository(text: &str) -> String {
     }
 }
 
-/// By its whole hash: nothing that git would read as anything else.
+/// Whether it is a full commit hash, which git cannot interpret as anything else.
 fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.chars().all(|c| c.is_ascii_hexdigit())
 }

@@ -1,11 +1,11 @@
-//! What a run does beside its release: in which containers, on which hosts, and what it is called there.
-//! In which order is `road`'s.
+//! What a run does besides its release: in which containers, on which hosts, and their names.
+//! Its order is in `road`.
 
 use std::collections::BTreeSet;
 
 use super::plan::{LATEST, Plan};
 use super::road::slots;
-use super::stage::{Stage, Step};
+use super::stage::{Is, Stage, Step};
 use crate::config::Service;
 use crate::config::service::{Slot, Test, Work};
 use crate::config::test::TestImage;
@@ -159,7 +159,7 @@ impl Plan {
     /// Dockerfile built first. None where it is no work that is counted.
     #[must_use]
     pub fn places_of<'a>(&'a self, step: &'a Step) -> BTreeSet<&'a HostName> {
-        if !step.stage.takes_a_place() {
+        if !step.stage.is(Is::Counted) {
             return BTreeSet::new();
         }
         let target = self.test_of(&step.stage).and_then(Test::target);
@@ -252,26 +252,8 @@ impl Plan {
         found
     }
 
-    /// The hosts of a stage that is no part of a release.
-    #[must_use]
-    pub fn hosts_of_work(&self, stage: &Stage) -> Vec<HostName> {
-        let host = match stage {
-            // What is built is called the same wherever it is brought to.
-            Stage::Mark if self.builds() => return self.hosts(),
-            Stage::Mark | Stage::Build | Stage::Push => self.builder.clone(),
-            Stage::Fetch => return self.test_hosts(),
-            Stage::Test(name) => self.test(name).map(|test| test.host.clone()),
-            Stage::Run(name) => self
-                .container(&Slot::Custom(name.clone()))
-                .map(|(test, _)| test.host.clone()),
-            // Its step is called by some host's name; it needs none, and the run may have none.
-            Stage::Local(_) => self
-                .hosts()
-                .into_iter()
-                .next()
-                .or_else(|| HostName::parse("local").ok()),
-            _ => None,
-        };
-        host.into_iter().collect()
+    /// Where the container of a stage runs.
+    pub(super) fn host_of_container(&self, stage: &Stage) -> Option<HostName> {
+        self.test_of(stage).map(|test| test.host.clone())
     }
 }

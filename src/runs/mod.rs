@@ -1,9 +1,9 @@
-//! Runs: processes of their own that build, test, deploy and roll back, each with a journal that anybody can follow.
-//! What is done is decided in `release`; here it is carried out, journaled, followed, cancelled and recovered.
+//! Runs: processes of their own that build, test, deploy and roll back, each with a journal that others can follow.
+//! `release` decides what is done; here it is carried out, journaled, followed, cancelled and recovered.
 //!
 //! In the order of a run's life: [`begin`] plans it and starts [`process`], which walks the road that `release` decides,
-//! step by step ([`step`]). Its journal is on [`disk`], from which everybody sees it ([`seen`]); what a process that died
-//! left behind is found by [`left`].
+//! step by step ([`step`]). Its journal is on [`disk`], where it is read by everybody else ([`seen`]); what a dead process
+//! left is found by [`left`].
 
 pub mod begin;
 pub mod process;
@@ -18,7 +18,7 @@ pub use begin::launch::launch;
 pub use disk::state::State;
 pub use left::recover::{Recovery, recover};
 pub use left::unfinished::{Unfinished, left_locks, unfinished};
-pub use left::unlock::{Unlocking, unlock};
+pub use left::unlock::{Said, Unlocking, unlock};
 pub use process::approve::{Word, approve};
 pub use process::cancel::cancel;
 pub use process::runner::runner;

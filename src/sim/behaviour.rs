@@ -236,6 +236,20 @@ impl Behaviour {
         }
     }
 
+    /// Up, and good for nothing; its log says why.
+    #[must_use]
+    pub fn unready() -> Self {
+        Self {
+            opening: opening(&[
+                "INFO  starting, 4 threads",
+                "ERROR cannot open the index /data/index: no such file or directory",
+                "WARN  not ready: there is nothing to search in",
+            ]),
+            health: HealthScript::Bad,
+            ..Self::quiet()
+        }
+    }
+
     #[must_use]
     pub fn database() -> Self {
         Self {
@@ -353,7 +367,7 @@ impl Behaviour {
                 "panic: configuration has no key `basket.rounding`\n    at main (main.go:41)",
             ),
             "oom" => Self::out_of_memory(Duration::from_secs(20)),
-            "unhealthy" => Self::web().with_health(HealthScript::Bad),
+            "unhealthy" => Self::unready(),
             _ => return None,
         })
     }

@@ -15,6 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +26,7 @@ use super::http::{Ask, Refused, Reply, broken};
 use super::line::Lines;
 use super::routes;
 use super::world::World;
+use crate::domain::units::Stamp;
 
 /// Requests that tests can ask about afterwards.
 const REQUESTS_REMEMBERED: usize = 512;
@@ -253,6 +255,9 @@ impl Engine {
             }
         };
         let headers = reply.headers_mut();
+        if let Some(date) = date(self.clock.now()) {
+            headers.insert("Date", date);
+        }
         headers.insert("Api-Version", HeaderValue::from_static("1.41"));
         headers.insert("Docker-Experimental", HeaderValue::from_static("false"));
         headers.insert("Ostype", HeaderValue::from_static("linux"));
@@ -294,4 +299,11 @@ impl Engine {
         faults.failures.retain(|failure| failure.times > 0);
         (slow, failure)
     }
+}
+
+/// As the host's clock has it.
+fn date(now: Stamp) -> Option<HeaderValue> {
+    let now = jiff::Timestamp::from_second(now.seconds()).ok()?;
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()?;
+    HeaderValue::from_str(&text).ok()
 }

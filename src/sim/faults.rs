@@ -45,6 +45,11 @@ impl EngineHandle {
         self.0.world().daemon_id.clone()
     }
 
+    /// As of a machine that was cloned with its Docker.
+    pub fn call_daemon(&self, id: &str) {
+        id.clone_into(&mut self.0.world().daemon_id);
+    }
+
     // What goes wrong with the daemon and the way to it.
 
     /// Stops answering, as under SIGSTOP: connections are taken, streams fall silent. `false` lets it go on.

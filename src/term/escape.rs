@@ -1,5 +1,5 @@
-//! What a terminal sends, as keys and pastes: bytes in, meaning out.
-//! Reads nothing itself; an escape sequence cut in two is put together again.
+//! Parses the terminal's input: bytes to keys and pastes.
+//! Reads nothing itself; joins escape sequences that arrive in parts.
 
 use crokey::KeyCombination;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};

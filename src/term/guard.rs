@@ -1,5 +1,5 @@
-//! The terminal is taken here and given back on every way out: quit, error, panic, signal.
-//! Giving back is done by `Drop`, so no way out can forget it.
+//! Sets up the terminal, and restores it on every way out: quit, error, panic, signal.
+//! Restoring is done by `Drop`, so that no way out can omit it.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -40,11 +40,11 @@ impl Guard {
     pub fn take(titled: bool) -> Result<Self, Fault> {
         let no_terminal = |why: String| {
             Fault::new("open the control room", why)
-                .hint("it needs a terminal; `pilothouse ps`, `hosts` and `runs` do without (see --help)")
+                .hint("it needs a terminal; `pilothouse ps`, `hosts` and `runs` do not (see --help)")
         };
         if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
             return Err(no_terminal(
-                "standard input and output are no terminal".to_owned(),
+                "standard input and output are not a terminal".to_owned(),
             ));
         }
         let taken = || -> io::Result<Self> {

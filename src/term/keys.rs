@@ -1,5 +1,5 @@
-//! Keys from the controlling terminal, read by this program's own non-blocking handle.
-//! Dropped while the terminal is lent; the end of the terminal is an error, never a loop.
+//! Keys from the controlling terminal, read through a non-blocking handle of this program.
+//! Dropped while the terminal is lent; a closed terminal is an error, never a busy loop.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};

@@ -1,5 +1,5 @@
-//! The loop of the room: keys first, then a frame if one is due, then facts, then bulk, then the clock.
-//! Decides nothing: what happened goes to `app::update`, what it asks for goes to the world.
+//! The main loop: keys first, then a frame if one is due, then facts, then bulk, then the clock.
+//! Decides nothing: messages go to `app::update`, its effects to `world`.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use ratatui::Terminal;
 use tokio::time::{Instant, sleep_until};
 
-use super::clipboard;
+use super::clipboard::{self, Inside};
 use super::escape::Input;
 use super::guard::{self, Guard};
 use super::keys::Keys;
@@ -21,7 +21,7 @@ use super::title;
 use super::world::{News, World};
 use crate::app::effect::Lend;
 use crate::app::model::Redraw;
-use crate::app::{Effect, Model, Msg, Setup, update};
+use crate::app::{Effect, Model, Msg, Setup, update, watch};
 use crate::config::{Config, Notify};
 use crate::domain::event::Event;
 use crate::domain::fault::Fault;
@@ -56,6 +56,8 @@ pub struct Room {
     pub state: State,
     /// The file of our own log.
     pub log: Option<PathBuf>,
+    /// What is missing though the room can be opened; said in it.
+    pub lacking: Vec<Fault>,
 }
 
 /// Until a person quits, a signal ends it, or the terminal is gone.
@@ -92,6 +94,9 @@ pub async fn run(room: Room) -> Result<(), Fault> {
         is_understood,
         leaving: false,
     };
+    for fault in &room.lacking {
+        desk.model.notices.fault(clock.now().wall, fault);
+    }
     let ended = desk.attend(&mut news).await;
     let world = desk.world;
     guard.give_back().map_err(opened)?;
@@ -180,10 +185,7 @@ impl Desk<'_> {
                 Turn::Frame => self.draw(news).await?,
                 Turn::News => {
                     if facts.is_empty() && bulk.is_empty() {
-                        return Err(Fault::new(
-                            "watch the hosts",
-                            "everything that tells of them has ended",
-                        ));
+                        return Err(Fault::new("watch the hosts", "all connections have ended"));
                     }
                     for event in facts.drain(..).chain(bulk.drain(..)).collect::<Vec<_>>() {
                         self.happened(Msg::Event(event), news).await?;
@@ -254,10 +256,7 @@ impl Desk<'_> {
             Effect::LookAtLocks(asked) => self.world.look_at_locks(asked),
             Effect::OlderRuns => self.world.older_runs(),
             Effect::Save(id, save) => self.world.save(id, save),
-            Effect::Copy(text) => {
-                let bytes = clipboard::copy(&text, std::env::var_os("TMUX").is_some());
-                self.terminal.backend_mut().pass(&bytes).map_err(gone)?;
-            }
+            Effect::Copy(text) => self.copy(&text)?,
             Effect::Title(words) => self.guard.title(&words).map_err(gone)?,
             Effect::Notify(words) => self.notify(&words)?,
             Effect::Lend(id, lend) => Box::pin(self.lend(id, lend, news)).await?,
@@ -266,6 +265,19 @@ impl Desk<'_> {
             Effect::Leave => self.leaving = true,
         }
         Ok(())
+    }
+
+    fn copy(&mut self, text: &str) -> Result<(), Fault> {
+        if !self.is_understood {
+            // In the place of "copied".
+            self.model.notices.key_pressed();
+            self.model
+                .say("this kind of terminal (TERM) takes no text to a clipboard");
+            return Ok(());
+        }
+        let env = |name: &str| std::env::var(name).ok();
+        let bytes = clipboard::copy(text, Inside::of(&env));
+        self.terminal.backend_mut().pass(&bytes).map_err(gone)
     }
 
     fn notify(&mut self, words: &str) -> Result<(), Fault> {
@@ -280,6 +292,10 @@ impl Desk<'_> {
 
     /// The terminal is another program's until that ends; facts are still heard, so that nobody waits for us.
     async fn lend(&mut self, id: OrderId, lend: Lend, news: &mut News) -> Result<(), Fault> {
+        for order in watch::withdraw(&mut self.model) {
+            let id = self.model.next_order();
+            self.world.order(id, order);
+        }
         self.keys = None;
         match lend {
             Lend::Shell(_) => self.guard.lend_raw(),
@@ -357,7 +373,7 @@ impl Desk<'_> {
     fn told_of_panics(&mut self) {
         for words in guard::take_panics() {
             let fault = Fault::new("go on with a task", words)
-                .hint("this is a fault of ours: :log has where it happened");
+                .hint("this is a bug in Pilothouse: :log shows where it happened");
             self.model.notices.fault(self.clock.now().wall, &fault);
         }
     }

@@ -1,4 +1,4 @@
-//! The terminal: taken and given back, its keys read, frames painted with few bytes; the loop that ties the rooms together.
+//! The terminal: set-up and restoring, keys, painting with few bytes, and the main loop.
 //! Decides nothing about what is shown.
 
 pub mod guard;

@@ -1,5 +1,5 @@
-//! Our own log file as lines for the log view: its end, then what is written; a file put aside meanwhile is followed on.
-//! Reads a bounded part, off the loop's thread.
+//! The own log file as lines for the log view: its end, then new lines, across rotation.
+//! Reads a bounded part at a time, off the main loop.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -29,7 +29,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Until it is dropped, nobody listens, or the file cannot be read.
 pub async fn follow(path: Option<PathBuf>, id: FollowId, sink: mpsc::Sender<Event>) -> Result<(), Fault> {
     let what = "read our own log";
-    let path = path.ok_or_else(|| Fault::new(what, "none is written"))?;
+    let path = path.ok_or_else(|| Fault::new(what, "there is none"))?;
     let what = format!("{what} at {}", path.display());
     let mut reader = Reader::new(path)?;
     loop {

@@ -1,5 +1,5 @@
-//! When a frame may be drawn: at once after a rest, at most every frame time in a burst.
-//! Counts only; time is given.
+//! When a frame may be drawn: at once after a pause, and at most once per frame time.
+//! Computes only; the time is passed in.
 
 use std::time::Duration;
 

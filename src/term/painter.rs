@@ -1,6 +1,6 @@
-//! Frames to the terminal with as few bytes as they need: colours are changed only where they change, the cursor is
-//! moved relatively where that is shorter, and a frame without a difference writes nothing.
-//! Never asks the terminal anything: its answers would arrive among the keys.
+//! Writes frames to the terminal with few bytes: sends colours only when they change, moves the cursor relatively if that
+//! is shorter, and writes nothing for an unchanged frame.
+//! Never queries the terminal, because the answers would arrive among the keys.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

@@ -1,5 +1,5 @@
-//! Text into a new file of the person's.
-//! Never over a file that is there, readable by nobody else.
+//! Saves text to a new file of the user.
+//! Never overwrites a file; the new one is readable by its owner only.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ pub fn save(save: &Save, home: Option<&Path>) -> Result<(), Fault> {
         .and_then(|mut file| file.write_all(save.text.as_bytes()));
     written.map_err(|fault| match fault.kind() {
         io::ErrorKind::AlreadyExists => {
-            Fault::new(what(), "there is a file of that name").hint("give another name")
+            Fault::new(what(), "a file of that name exists").hint("give another name")
         }
         _ => Fault::new(what(), fault),
     })

@@ -1,5 +1,5 @@
-//! What goes to the terminal beside the screen: its title, a bell, a notification. Plain text only.
-//! Nothing is sent to terminals that would print it.
+//! Output to the terminal besides the screen: title, bell, notification. Plain text only.
+//! Terminals that would print it get nothing.
 
 use crate::config::Notify;
 use crate::domain::text;

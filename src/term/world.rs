@@ -1,5 +1,5 @@
-//! The one place where the screen's effects meet hosts and runs.
-//! Starts what takes time as tasks of its own; answers come back as events.
+//! Carries out the screen's effects through hosts and runs.
+//! Slow ones run as tasks; answers come back as events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -70,8 +70,10 @@ impl World {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (runs_shown, shown) = watch::channel(runs::SHOWN);
-        let watched = (state.clone(), facts.clone(), shutdown.clone());
-        tasks.spawn(async move { runs::watch(&watched.0, shown, watched.1, watched.2).await });
+        if state.usable().is_ok() {
+            let watched = (state.clone(), facts.clone(), shutdown.clone());
+            tasks.spawn(async move { runs::watch(&watched.0, shown, watched.1, watched.2).await });
+        }
         let hosts = hosts::start(
             config.hosts.clone(),
             access,
@@ -147,7 +149,10 @@ impl World {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         let facts = self.facts.clone();
         self.tasks.spawn(async move {
-            let plan = runs::plan(&state, &config, &request, access).await.map(Box::new);
+            let plan = match state.usable() {
+                Ok(()) => runs::plan(&state, &config, &request, access).await.map(Box::new),
+                Err(fault) => Err(fault),
+            };
             // Nobody to tell: the room has ended.
             drop(facts.send(Event::Planned(id, plan)).await);
         });
@@ -157,7 +162,8 @@ impl World {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         let by = self.actor.clone();
         self.answer(id, async move {
-            writable(access, "start the run")?;
+            access.may_change("start the run")?;
+            state.usable()?;
             let run = runs::launch(&state, &config, &request, by.clone()).await?;
             let behind = runs::launch_behind(&state, &config, &request, &run, &by).await?;
             tracing::debug!(%run, behind = behind.len(), "started");
@@ -169,7 +175,7 @@ impl World {
         let (state, access) = (self.state.clone(), self.access);
         let actor = self.actor.login.clone();
         self.answer(id, async move {
-            writable(access, "cancel the run")?;
+            access.may_change("cancel the run")?;
             runs::cancel(&state, &run, &actor)
         });
     }
@@ -182,7 +188,7 @@ impl World {
             reason: said.reason,
         };
         self.answer(id, async move {
-            writable(access, "answer the run")?;
+            access.may_change("answer the run")?;
             runs::approve(&state, &run, Some(&said.stage), &word)
         });
     }
@@ -190,6 +196,7 @@ impl World {
     pub fn recover(&mut self, id: OrderId, run: RunId) {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         self.answer(id, async move {
+            state.usable()?;
             let recovered = Box::pin(runs::recover(&state, &config, run, access)).await;
             recovered.map(drop).map_err(|failure| failure.fault)
         });
@@ -224,8 +231,10 @@ impl World {
             Lend::Shell(key) => {
                 let what = format!("open a shell in {} on {}", key.id.short(), key.host);
                 match self.hosts.shell(key).await? {
-                    code @ (126 | 127) => Err(Fault::new(what, format!("it ended at once with exit {code}"))
-                        .hint("the image may have no shell")),
+                    code @ (126 | 127) => {
+                        Err(Fault::new(what, format!("it exited at once with code {code}"))
+                            .hint("the image may have no shell"))
+                    }
                     // Any other exit code is the person's own business.
                     _ => Ok(()),
                 }
@@ -263,13 +272,5 @@ impl World {
         });
         // Those that have ended are forgotten.
         while self.tasks.try_join_next().is_some() {}
-    }
-}
-
-/// Runs change hosts from processes of their own, so they are refused before they are started.
-fn writable(access: Access, what: &str) -> Result<(), Fault> {
-    match access {
-        Access::Full => Ok(()),
-        Access::ReadOnly => Err(Fault::new(what, "Pilothouse was started with --read-only")),
     }
 }

@@ -1,5 +1,5 @@
-//! The last gate before the terminal: text from outside made safe, coloured by its own SGR codes, cut to columns.
-//! Cuts between characters only, never between bytes; what it gives never exceeds the columns asked for.
+//! The last step before the terminal: makes text from outside safe, applies its SGR colours, truncates it to columns.
+//! Truncates between characters; never exceeds the requested columns.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! The last resort for terminals that are not UTF-8: whatever is not ASCII is replaced by a twin of the same width.
-//! Looks at what is drawn, not at where it came from.
+//! For terminals that are not UTF-8: replaces every non-ASCII character by one of the same width.
+//! Works on the drawn buffer.
 
 use ratatui::buffer::Buffer;
 use unicode_width::UnicodeWidthStr;

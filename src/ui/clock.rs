@@ -1,5 +1,5 @@
-//! Moments as people read them on a wall.
-//! In the person's own time zone.
+//! Times as wall-clock text.
+//! In the user's time zone.
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -47,6 +47,12 @@ impl Day {
         let format = if is_its { MILLIS } else { "%b %d %H:%M" };
         at.strftime(format).to_string()
     }
+}
+
+/// `2026-11-21`
+#[must_use]
+pub fn date(at: Stamp) -> String {
+    written(at, "%Y-%m-%d")
 }
 
 /// `2026-11-21 14:03`

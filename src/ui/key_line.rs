@@ -1,5 +1,5 @@
-//! The last line: what can be done here now, or the line being typed. Above it the newest notice.
-//! Names only what would work.
+//! The last line: the available keys, or a line of input. Above it the newest notice.
+//! Shows only commands that are available.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -19,11 +19,14 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     }
     if let Some(Layer::Line(edit)) = &model.layer {
         let prompt = match edit.purpose {
-            Purpose::Filter(_) => "/",
+            Purpose::Filter(_) | Purpose::NoFilter => "/",
             Purpose::SaveLogs => "save to: ",
         };
         let why = match edit.purpose {
-            Purpose::Filter(pane) => panes::bad_pattern(model, pane),
+            Purpose::Filter(pane) => {
+                panes::bad_pattern(model, pane).map(|why| format!("not a valid pattern: {}", clean(why)))
+            }
+            Purpose::NoFilter => availability(model, Command::Filter).err().map(|why| why.0),
             Purpose::SaveLogs => None,
         };
         let buffer = frame.buffer_mut();
@@ -31,10 +34,9 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         let room = usize::from((area.x + area.width).saturating_sub(x));
         let (end, _) = buffer.set_stringn(x, area.y, clean(edit.line.text()), room, theme.text);
         if let Some(why) = why {
-            let words = format!("no such pattern: {}", clean(why));
             let at = end.saturating_add(3);
             let room = usize::from((area.x + area.width).saturating_sub(at.saturating_add(1)));
-            let words = fit(&words, room, theme.glyphs.ellipsis);
+            let words = fit(&why, room, theme.glyphs.ellipsis);
             buffer.set_stringn(at, area.y, words, room, theme.warn);
         }
         let cursor = u16::try_from(edit.line.cursor()).unwrap_or(0);
@@ -61,8 +63,8 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
         let words = match layer {
             // It names its own.
             Layer::Question(_) | Layer::Line(_) => String::new(),
-            Layer::Palette(_) => "Enter do it   Esc leave".to_owned(),
-            Layer::Promotions(_) => "Enter look at the plan   Esc leave".to_owned(),
+            Layer::Palette(_) => "Enter run   Esc leave".to_owned(),
+            Layer::Promotions(_) => "Enter show the plan   Esc leave".to_owned(),
             Layer::Help { top } => page(*top, help::rows(model).len()),
             Layer::Notices { top } => page(*top, model.notices.iter().len()),
         };

@@ -1,4 +1,4 @@
-//! The drawing kit: theme, tables, text that fits, what lies around the panes, and the gate before the terminal.
+//! The drawing kit: theme, tables, fitted text, frame around the panes, and cleaning of text for the terminal.
 //! Reads the model, never writes it.
 
 pub mod ansi;

@@ -1,5 +1,5 @@
-//! What lies over the panes: question, palette, help, the notices of the session.
-//! A question keeps what it is about to be seen above it.
+//! The layers above the panes: question, palette, help, notices.
+//! Below a question its context stays visible.
 
 use std::borrow::Cow;
 
@@ -103,14 +103,14 @@ fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area
             let not_it = if word.starts_with(line.text()) {
                 ""
             } else {
-                "That is not it. "
+                "That does not match. "
             };
-            let whole = format!("{not_it}Type {word} and Enter to do it, Esc leaves: ");
+            let whole = format!("{not_it}Type {word} and press Enter to confirm, Esc leaves: ");
             let short = format!("{not_it}Type {word}: ");
             draw_line(frame, inner, (&whole, &short), width(word), line, theme);
         }
         Answer::Reasoned { line } => {
-            let prompts = ("yes or no, and why (Esc: it waits on): ", "yes/no, why: ");
+            let prompts = ("yes or no, then a reason (Esc: decide later): ", "yes/no, why: ");
             draw_line(frame, inner, prompts, 20, line, theme);
         }
     }
@@ -148,7 +148,7 @@ fn draw_line(
 fn draw_promotions(model: &Model, list: &Promotions, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     let shown = list.ways.len().min(promote::ROWS);
     let inner = panel(buffer, area, u16::try_from(shown).unwrap_or(0) + 1, theme);
-    let title = format!("Promote {}: from where to where?", list.service);
+    let title = format!("Promote {}: from which environment to which?", list.service);
     put(buffer, inner, 0, &title, theme.warn, theme);
     for (row, way) in (1..).zip(list.ways.iter().skip(list.cursor.top()).take(shown)) {
         if row >= inner.height {
@@ -271,7 +271,7 @@ fn draw_help(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area
 fn draw_notices(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     Clear.render(area, buffer);
     if model.notices.iter().len() == 0 {
-        put(buffer, area, 0, "nothing was said yet", theme.dim, theme);
+        put(buffer, area, 0, "no output yet", theme.dim, theme);
     }
     for (row, notice) in (0..area.height).zip(model.notices.iter().skip(top)) {
         let (sign, style) = match notice.tone {

@@ -1,4 +1,4 @@
-//! The whole screen from the model: status line, panes, key line, and what lies over them.
+//! Draws the whole screen from the model: status line, panes, key line, layer.
 //! Reads only; the same model always gives the same screen.
 
 use ratatui::Frame;

@@ -1,5 +1,5 @@
-//! The first line: how the fleet is, what is under way, who and when.
-//! The most important is leftmost; what does not fit goes from the right.
+//! The first line: state of the fleet, runs in progress, user and time.
+//! The most important part is leftmost; parts that do not fit are dropped from the right.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -10,8 +10,8 @@ use super::theme::Theme;
 use crate::app::{Model, PaneId};
 use crate::domain::host::Link;
 use crate::domain::order::Access;
-use crate::domain::run::RunStatus;
-use crate::domain::units::short_span;
+use crate::domain::run::{RunStatus, RunView};
+use crate::domain::units::{Stamp, short_span};
 use crate::panes::problems::Gravity;
 
 /// Cells of the progress bar.
@@ -121,14 +121,42 @@ fn parts<'a>(model: &'a Model, theme: &Theme) -> Vec<Vec<Span<'a>>> {
     parts
 }
 
-/// The newest run that is under way, with how far it is and how long it may take.
+/// The newest run that is under way, with how far it is and how long it may take; one that waits only where no other
+/// is.
 fn open_run(model: &Model, theme: &Theme) -> Option<Vec<Span<'static>>> {
-    let mut open = model
-        .runs
-        .values()
-        .rev()
-        .filter(|run| run.status == RunStatus::Running);
-    let run = open.next()?;
+    let open = || {
+        let newest_first = model.runs.values().rev();
+        newest_first.filter(|run| run.status == RunStatus::Running)
+    };
+    let run = open()
+        .find(|run| run.waiting.is_none())
+        .or_else(|| open().next())?;
+    let mut part = vec![Span::raw(clean(&run.subject()).into_owned())];
+    part.extend(how_far(run, theme, model.now.wall));
+    let more = open().count() - 1;
+    if more > 0 {
+        part.push(Span::styled(format!(" +{more}"), theme.dim));
+    }
+    Some(part)
+}
+
+/// ` deploy ▓▓▓▓░░ 58 % ~24 s`. Of one that waits or is taken back no percentage would move.
+fn how_far(run: &RunView, theme: &Theme, now: Stamp) -> Vec<Span<'static>> {
+    let elapsed = run.started.until(now).saturating_sub(run.waited);
+    if run.undoing.is_some() {
+        let sign = theme.glyphs.undone;
+        return vec![
+            Span::styled(format!(" {sign} undoing {}", run.kind.word()), theme.warn),
+            Span::styled(format!(" {}", short_span(elapsed)), theme.dim),
+        ];
+    }
+    if run.waiting.is_some() {
+        return vec![
+            Span::raw(format!(" {} ", run.kind.word())),
+            Span::styled("waiting", theme.busy),
+            Span::styled(format!(" {}", short_span(elapsed)), theme.dim),
+        ];
+    }
     let total = run.steps_total.max(1);
     let filled = run.steps_done.min(total) * BAR / total;
     let (full, empty) = (theme.glyphs.full, theme.glyphs.empty);
@@ -136,32 +164,17 @@ fn open_run(model: &Model, theme: &Theme) -> Option<Vec<Span<'static>>> {
         .map(|cell| if cell < filled { full } else { empty })
         .collect();
     let percent = run.steps_done * 100 / total;
-    let style = if run.undoing.is_some() {
-        theme.warn
-    } else {
-        theme.busy
-    };
-    let doing = if run.undoing.is_some() {
-        "undoing"
-    } else {
-        run.kind.word()
-    };
-    let elapsed = run.started.until(model.now.wall);
     let left = match run.estimate.map(|estimate| estimate.checked_sub(elapsed)) {
         Some(Some(left)) => format!(" ~{}", short_span(left)),
         Some(None) => " longer than usual".to_owned(),
         None => format!(" {}", short_span(elapsed)),
     };
-    let more = match open.count() {
-        0 => String::new(),
-        more => format!(" +{more}"),
-    };
-    Some(vec![
-        Span::raw(format!("{} {doing} ", clean(&run.subject()))),
-        Span::styled(bar, style),
-        Span::styled(format!(" {percent} %"), style),
-        Span::styled(format!("{left}{more}"), theme.dim),
-    ])
+    vec![
+        Span::raw(format!(" {} ", run.kind.word())),
+        Span::styled(bar, theme.busy),
+        Span::styled(format!(" {percent} %"), theme.busy),
+        Span::styled(left, theme.dim),
+    ]
 }
 
 /// Who, where there is room, and hours and minutes.

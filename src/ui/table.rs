@@ -1,12 +1,12 @@
-//! A table of which only the visible rows are built. Columns that do not fit are left out, the least wanted first,
-//! and the header says how many.
+//! A table of which only the visible rows are built. Columns that do not fit are left out, the least wanted first.
+//! The header says how many, and how many rows there are above and below.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::ansi::{fit, fit_middle, width};
+use super::ansi::{fit, fit_middle, pad, width};
 use super::theme::Theme;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,10 @@ impl Table<'_> {
         usize::from(height.saturating_sub(u16::from(header)))
     }
 
+    fn seen(&self, height: u16) -> usize {
+        Self::rows_in(height, self.header).min(self.len.saturating_sub(self.top))
+    }
+
     /// `row` is called for the rows that are seen, once each.
     pub fn draw<'r>(
         &self,
@@ -128,15 +132,13 @@ impl Table<'_> {
         if area.width <= GUTTER || area.height == 0 {
             return;
         }
-        // Where there is room, figures at the right keep off the edge as all other text does.
-        let margin = u16::from(area.width >= ROOMY);
-        let places = self.places(area.width - GUTTER - margin);
+        let places = places(self.columns, available(area.width));
         let mut y = area.y;
         if self.header {
             self.draw_header(buffer, area, &places, theme);
             y += 1;
         }
-        let seen = Self::rows_in(area.height, self.header).min(self.len.saturating_sub(self.top));
+        let seen = self.seen(area.height);
         for index in self.top..self.top + seen {
             let selected = self.selected == Some(index);
             let row = row(index);
@@ -183,6 +185,16 @@ impl Table<'_> {
                 );
             }
         }
+        let below = self.len.saturating_sub(self.top + self.seen(area.height));
+        let first = places.first().map(|(_, first)| usize::from(first.width));
+        if let (Some(more), Some(room)) = (theme.glyphs.beyond(self.top, below), first) {
+            let title = self.columns.first().map_or("", |column| column.title);
+            // Where there is no room for both, the header can do without the title of the names.
+            let both = format!("{title} {more}");
+            let words = if width(&both) <= room { both } else { more };
+            let words = pad(&words, room, theme.glyphs.ellipsis);
+            buffer.set_stringn(area.x + GUTTER, area.y, words, room, theme.dim);
+        }
         let missing = self.columns.len() - places.len();
         if missing > 0 {
             // In the gutter: it hides no title there.
@@ -190,46 +202,61 @@ impl Table<'_> {
             buffer.set_stringn(area.x, area.y, &more, usize::from(GUTTER), theme.dim);
         }
     }
+}
 
-    /// Which columns are drawn, where, how wide.
-    fn places(&self, available: u16) -> Vec<(usize, Place)> {
-        let mut chosen: Vec<(usize, &Column)> = self.columns.iter().enumerate().collect();
-        let needed = |chosen: &[(usize, &Column)]| -> u16 {
-            let gaps = GAP * u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(0);
-            chosen
-                .iter()
-                .map(|(_, column)| column.min)
-                .fold(gaps, u16::saturating_add)
-        };
-        while needed(&chosen) > available {
-            let least = chosen
-                .iter()
-                .enumerate()
-                .filter(|(_, (_, column))| column.rank > 0)
-                .max_by_key(|(at, (_, column))| (column.rank, *at))
-                .map(|(at, _)| at);
-            match least {
-                Some(at) => drop(chosen.remove(at)),
-                None => break,
-            }
+/// Is one of the columns so titled drawn where the table is so wide?
+#[must_use]
+pub fn shows(columns: &[Column], width: u16, titles: &[&str]) -> bool {
+    places(columns, available(width))
+        .iter()
+        .filter_map(|(index, _)| columns.get(*index))
+        .any(|column| titles.contains(&column.title))
+}
+
+/// What an area so wide leaves for columns.
+fn available(width: u16) -> u16 {
+    // Where there is room, figures at the right keep off the edge as all other text does.
+    width.saturating_sub(GUTTER + u16::from(width >= ROOMY))
+}
+
+/// Which columns are drawn, where, how wide.
+fn places(columns: &[Column], available: u16) -> Vec<(usize, Place)> {
+    let mut chosen: Vec<(usize, &Column)> = columns.iter().enumerate().collect();
+    let needed = |chosen: &[(usize, &Column)]| -> u16 {
+        let gaps = GAP * u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(0);
+        chosen
+            .iter()
+            .map(|(_, column)| column.min)
+            .fold(gaps, u16::saturating_add)
+    };
+    while needed(&chosen) > available {
+        let least = chosen
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, column))| column.rank > 0)
+            .max_by_key(|(at, (_, column))| (column.rank, *at))
+            .map(|(at, _)| at);
+        match least {
+            Some(at) => drop(chosen.remove(at)),
+            None => break,
         }
-        let gaps = u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(0);
-        let mut spare = available.saturating_sub(needed(&chosen));
-        let gap = if spare >= gaps { GAP + 1 } else { GAP };
-        spare = spare.saturating_sub((gap - GAP) * gaps);
-        let mut x = 0;
-        let mut places = Vec::with_capacity(chosen.len());
-        for (index, column) in chosen {
-            let grown = spare.min(column.max.saturating_sub(column.min));
-            spare -= grown;
-            let width = (column.min + grown).min(available.saturating_sub(x));
-            if width > 0 {
-                places.push((index, Place { x, width }));
-            }
-            x = x.saturating_add(width).saturating_add(gap);
-        }
-        places
     }
+    let gaps = u16::try_from(chosen.len().saturating_sub(1)).unwrap_or(0);
+    let mut spare = available.saturating_sub(needed(&chosen));
+    let gap = if spare >= gaps { GAP + 1 } else { GAP };
+    spare = spare.saturating_sub((gap - GAP) * gaps);
+    let mut x = 0;
+    let mut places = Vec::with_capacity(chosen.len());
+    for (index, column) in chosen {
+        let grown = spare.min(column.max.saturating_sub(column.min));
+        spare -= grown;
+        let width = (column.min + grown).min(available.saturating_sub(x));
+        if width > 0 {
+            places.push((index, Place { x, width }));
+        }
+        x = x.saturating_add(width).saturating_add(gap);
+    }
+    places
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! The only place that knows colours and glyphs. Colour means something or is not there:
-//! `ok`, `busy`, `warn`, `bad`, `accent`, `dim`; each is told apart without colour by its glyph or word too.
+//! The only place that knows colours and glyphs. Colours have meanings only:
+//! `ok`, `busy`, `warn`, `bad`, `accent`, `dim`; each is also recognisable without colour, by its glyph or word.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -64,6 +64,17 @@ impl Glyphs {
     #[must_use]
     pub fn is_ascii(&self) -> bool {
         self.live.is_ascii()
+    }
+
+    /// `+2 ↑  +4 ↓`: rows above and below those that are shown.
+    #[must_use]
+    pub fn beyond(&self, above: usize, below: usize) -> Option<String> {
+        let words: Vec<String> = [(above, self.up), (below, self.down)]
+            .into_iter()
+            .filter(|(rows, _)| *rows > 0)
+            .map(|(rows, arrow)| format!("+{rows} {arrow}"))
+            .collect();
+        (!words.is_empty()).then(|| words.join("  "))
     }
 }
 

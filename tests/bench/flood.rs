@@ -1,4 +1,4 @@
-//! One container prints about 10 000 lines a second, its log followed on the screen; keys pressed meanwhile.
+//! A container that prints about 10 000 lines a second, with its log followed on the screen while keys are pressed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! From the daemon's own time of an event to the change on the screen.
+//! The time from the daemon's timestamp of an event to the change on the screen.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a pipeline costs beside its stages, and how late a follower hears of it.
+//! The overhead of a pipeline besides its stages, and the delay of a follower.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,5 +1,5 @@
-//! The programs that are measured, each in a terminal of its own that answers a terminal's questions.
-//! A condition on the screen is looked at when bytes come, and dated by when they came.
+//! The measured programs, each in its own terminal that answers terminal queries.
+//! Conditions on the screen are checked when bytes arrive, and dated by their arrival.
 
 use std::io::{Read, Write};
 use std::num::NonZero;

@@ -1,12 +1,14 @@
-//! What releases cost: how soon `R` has the old one serving again, five hosts beside one, our own part of a step, and
-//! requests lost meanwhile by those who ask for the service. Counted and timed, never asserted.
+//! The cost of releases: time until `R` has the old release serving again, five hosts compared with one, overhead per step,
+//! and lost requests of clients of the service. Counted and timed, never asserted.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use pilothouse::sim::{BOX_IMAGE, Fleet, Scenario};
 use serde_json::{Value, json};
 
 use super::desk::Desk;
@@ -21,52 +23,86 @@ const ROUNDS: usize = 5;
 /// What the gate wants to see of a replica before it is good.
 const STEADY: f64 = 1.0;
 const PORT: u16 = 8080;
+/// A web server that ends on SIGTERM.
+const SERVES: &str =
+    "mkdir -p /www; echo VERSION > /www/v; httpd -f -p 80 -h /www & trap 'kill $!; exit 0' TERM; wait";
 /// The network of those who ask by the service's name.
 const NETWORK: &str = "front";
 
 /// A service on the first so many of these daemons.
 struct Shop {
     daemons: Lease,
-    desk: Desk,
+    targets: Targets,
 }
 
 impl Shop {
     fn new(hosts: usize) -> Self {
+        let daemons = fleet::lease(hosts);
+        let sockets = daemons
+            .iter()
+            .map(|daemon| (daemon.name().to_string(), daemon.socket().clone()));
         Self {
-            daemons: fleet::lease(hosts),
+            targets: Targets::new("shop", BUSYBOX, SERVES, sockets.collect()),
+            daemons,
+        }
+    }
+}
+
+impl std::ops::Deref for Shop {
+    type Target = Targets;
+
+    fn deref(&self) -> &Targets {
+        &self.targets
+    }
+}
+
+/// Hosts by name and socket, and a desk to deploy to them from.
+struct Targets {
+    hosts: Vec<(String, PathBuf)>,
+    image: &'static str,
+    /// What it runs; `VERSION` in it is what it says.
+    script: &'static str,
+    desk: Desk,
+}
+
+impl Targets {
+    fn new(folder: &str, image: &'static str, script: &'static str, hosts: Vec<(String, PathBuf)>) -> Self {
+        Self {
+            hosts,
+            image,
+            script,
             desk: Desk {
-                folder: fleet::folder("shop"),
+                folder: fleet::folder(folder),
             },
         }
     }
 
     /// From now on it says `version` on `hosts` hosts; `more` keys of its deployment.
     fn says(&self, version: &str, hosts: usize, more: &str) {
-        let mut text = String::new();
-        for daemon in self.daemons.iter() {
-            let socket = daemon.socket();
-            text += &format!(
-                "[[hosts]]\nname = \"{}\"\nurl = \"unix://{}\"\n",
-                daemon.name(),
+        let host = |(name, socket): &(String, PathBuf)| {
+            format!(
+                "[[hosts]]\nname = \"{name}\"\nurl = \"unix://{}\"\n",
                 socket.display()
-            );
-        }
-        let names: Vec<String> = self.daemons[..hosts]
+            )
+        };
+        let hosts_told: String = self.hosts.iter().map(host).collect();
+        let names: Vec<String> = self.hosts[..hosts]
             .iter()
-            .map(|daemon| format!("{:?}", daemon.name().as_str()))
+            .map(|(name, _)| format!("{name:?}"))
             .collect();
-        text += &format!(
+        let service = format!(
             "[[services]]\nname = \"shop\"\nimage = \"busybox\"\n\
              [services.deploy]\nhosts = [{}]\nstop_grace = \"2s\"\nhealth = {{ for = \"{STEADY}s\", within = \"30s\" }}\n\
-             command = [\"sh\", \"-c\", \"mkdir -p /www; echo {version} > /www/v; httpd -f -p 80 -h /www & trap 'kill $!; exit 0' TERM; wait\"]\n{more}\n",
+             command = [\"sh\", \"-c\", \"{}\"]\n{more}\n",
             names.join(", "),
+            self.script.replace("VERSION", version),
         );
-        self.desk.write(&text);
+        self.desk.write(&(hosts_told + &service));
     }
 
     fn deploy(&self) -> f64 {
         self.desk
-            .seconds(&["deploy", "shop", "--image", BUSYBOX, "--yes"])
+            .seconds(&["deploy", "shop", "--image", self.image, "--yes"])
     }
 }
 
@@ -75,8 +111,43 @@ pub(crate) fn measure(table: &mut Table) {
     let shop = Shop::new(5);
     lost(&shop, table);
     back(&shop, table);
-    let one = hosts(&shop, table);
+    let one = hosts(&shop, "", table);
     steps(&shop, one, table);
+    simulated(table);
+}
+
+/// Five real daemons share this machine's cores, and starting containers keeps them busy. Simulated ones cost next to nothing:
+/// what five hosts take longer than one is our own doing.
+fn simulated(table: &mut Table) {
+    let folder = fleet::folder("simulated");
+    let (tell, told) = std::sync::mpsc::channel();
+    let over = tokio_util::sync::CancellationToken::new();
+    let until = over.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let fleet = Fleet::start(Scenario::empty(5), &folder).unwrap();
+                let sockets = fleet
+                    .engines()
+                    .map(|engine| (engine.name().to_owned(), engine.socket().to_owned()));
+                tell.send(sockets.collect()).unwrap();
+                until.cancelled().await;
+                fleet.stop().await;
+            });
+        });
+        let targets = Targets::new(
+            "simulated-shop",
+            BOX_IMAGE,
+            "echo VERSION; sleep infinity",
+            told.recv().unwrap(),
+        );
+        hosts(&targets, ", daemons simulated", table);
+        over.cancel();
+    });
 }
 
 /// What the published port of the host answers, if it does within a second.
@@ -129,10 +200,10 @@ fn back(shop: &Shop, table: &mut Table) {
 }
 
 /// Says what one host takes.
-fn hosts(shop: &Shop, table: &mut Table) -> f64 {
+fn hosts(shop: &Targets, which: &str, table: &mut Table) -> f64 {
     let canary = format!(
         "strategy = \"rolling\"\nbatch = \"100%\"\ncanary = {:?}",
-        shop.daemons[0].name().as_str()
+        shop.hosts[0].0
     );
     let times = |hosts: usize, more: &str| {
         shop.says("one", hosts, more);
@@ -150,7 +221,7 @@ fn hosts(shop: &Shop, table: &mut Table) -> f64 {
     let (with, worst_with) = times(5, &canary);
     let mut row = |work: &str, figure: f64, worst: f64, remark: &str| {
         table.row(
-            work,
+            &format!("{work}{which}"),
             "pilothouse",
             format!("{figure:.2} s, worst {worst:.2}"),
             remark,

@@ -1,4 +1,4 @@
-//! One real daemon with so many idle containers, and nobody else who asks it anything.
+//! One real daemon with a number of idle containers and no other clients.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;

@@ -1,4 +1,4 @@
-//! A minute of watching with statistics on: what it costs us, the daemon, and the line to the terminal.
+//! A minute of watching with statistics: the cost for the program, the daemon and the terminal connection.
 
 use std::time::Duration;
 

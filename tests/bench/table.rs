@@ -1,4 +1,4 @@
-//! The one table that comes out, as Markdown.
+//! The resulting table, as Markdown.
 
 use std::fmt::Write;
 use std::process::Command;

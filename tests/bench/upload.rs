@@ -1,4 +1,4 @@
-//! A build's context on its way to the daemon: ours and `docker build`, in turns, of the same folder.
+//! Sending a build context to the daemon: this program and `docker build`, in turns, with the same folder.
 
 use std::io::Read as _;
 use std::path::Path;

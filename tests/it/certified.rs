@@ -1,4 +1,4 @@
-//! A server that shows the certificate of `tests/it/certificates`, for `localhost` and signed by the `ca.pem` beside it.
+//! A TLS server with the certificate of `tests/it/certificates`, for `localhost`, signed by the `ca.pem` beside it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

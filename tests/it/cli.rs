@@ -1,8 +1,11 @@
-//! The command line as a script meets it: exit codes, what goes to stdout and what to stderr.
-//! The program runs as a process of its own, in a home of its own, without any of our environment.
+//! The command line as used by scripts: exit codes, stdout and stderr.
+//! The program runs as its own process with its own home and an empty environment.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+
+use super::engine_faults::fake_daemon::{FakeDaemon, Move, answer, chunk, log_frame, stream_head};
+use super::engine_faults::{is, well};
 
 struct Ran {
     code: i32,
@@ -166,7 +169,7 @@ fn an_environment_that_is_not_known_is_a_usage_error_that_names_the_known_ones()
         &run(&["deploy", "shop"]),
         2,
         &[],
-        &["in its environments only", known],
+        &["only runs in its environments", known],
     );
     check(
         &run(&["deploy", "cart.staging"]),
@@ -175,7 +178,7 @@ fn an_environment_that_is_not_known_is_a_usage_error_that_names_the_known_ones()
         &["cart", "it has shop"],
     );
     let two = run(&["deploy", "shop.staging", "--env", "production"]);
-    check(&two, 2, &[], &["shop.staging", "--env says production"]);
+    check(&two, 2, &[], &["shop.staging", "--env is production"]);
     // Known, and so it is tried: its host is not there.
     for known in [
         ["deploy", "shop.staging", "--yes"],
@@ -228,7 +231,7 @@ fn what_acts_on_hosts_is_refused_read_only() {
 fn a_service_of_which_nothing_is_listed_has_its_state_all_the_same() {
     let home = tempfile::tempdir().unwrap();
     let ran = run(home.path(), SHOP, &["ps"]);
-    check(&ran, 3, &[], &["shop: UNKNOWN, gone not reached"]);
+    check(&ran, 3, &[], &["shop: UNKNOWN, gone unreachable"]);
     let ran = run(home.path(), SHOP, &["ps", "--json"]);
     let rows: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(rows[0]["service"]["state"], "unknown", "{rows}");
@@ -274,7 +277,7 @@ fn faults_of_the_keys_are_said_with_all_the_others() {
         "config.toml:4:1",
         "tagz",
         "config.toml:6:",
-        "\"no key\" is no key",
+        "\"no key\" is not a key",
         "config.toml:7:",
         "`dance`: there is no such command",
     ];
@@ -300,4 +303,84 @@ fn a_run_whose_journal_is_damaged_is_named_with_what_to_do() {
     check(&run(home.path(), &config, &["runs"]), 0, &["RUN"], &told);
     let of_it = run(home.path(), &config, &["runs", "20260102-000000-aaaaa"]);
     check(&of_it, 1, &[], &told);
+}
+
+fn at(daemon: &FakeDaemon, also: &str) -> String {
+    format!(
+        "[[hosts]]\nname = \"a\"\nurl = \"unix://{}\"\n{also}",
+        daemon.socket().display()
+    )
+}
+
+const LOOPING: &str = r#"[
+{"Id":"abc1","Names":["/web"],"Image":"shop","Created":1,"State":"restarting","Status":"Restarting (1) 5 seconds ago"},
+{"Id":"abc2","Names":["/old"],"Image":"shop","Created":1,"State":"exited","Status":"Exited (1) 2 weeks ago"}]"#;
+
+/// The same while a daemon of this test answers.
+async fn beside(home: &Path, config: &str, arguments: &'static [&'static str]) -> Ran {
+    let (home, config) = (home.to_path_buf(), config.to_owned());
+    let ran = tokio::task::spawn_blocking(move || run(&home, &config, arguments));
+    ran.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_container_in_a_restart_loop_is_listed_without_all() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/containers/json") {
+            vec![Move::Send(answer(200, LOOPING))]
+        } else {
+            well(request)
+        }
+    });
+    let home = tempfile::tempdir().unwrap();
+    let ran = beside(home.path(), &at(&daemon, ""), &["ps"]).await;
+    check(&ran, 0, &["web", "restarting"], &[]);
+    assert!(!ran.out.contains("old"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_on_disk_stops_only_what_begins_or_reads_runs() {
+    let daemon = FakeDaemon::start(|request, _| well(request));
+    let home = tempfile::tempdir().unwrap();
+    // Neither the log's folder nor the one of the runs can be made.
+    std::fs::write(home.path().join(".local"), "").unwrap();
+    let config = at(&daemon, "");
+    for asks in [&["ps"][..], &["hosts"], &["check"]] {
+        let ran = beside(home.path(), &config, asks).await;
+        check(
+            &ran,
+            0,
+            &["a"],
+            &["could not write the log", "could not use the state folder"],
+        );
+    }
+    let ran = beside(home.path(), &config, &["runs"]).await;
+    check(
+        &ran,
+        2,
+        &[],
+        &["could not use the state folder", ".local", "[state] dir"],
+    );
+    assert!(!ran.err.contains("without"), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn a_word_that_fits_nothing_hides_no_log_of_the_others() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/containers/abc1/logs") {
+            vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(&log_frame(1, "hello"))),
+                Move::Send(chunk(b"")),
+            ]
+        } else {
+            well(request)
+        }
+    });
+    let home = tempfile::tempdir().unwrap();
+    let both = &["logs", "web", "nobody"];
+    let ran = beside(home.path(), &at(&daemon, ""), both).await;
+    check(&ran, 2, &["hello"], &["could not find \"nobody\"", "ps --all"]);
+    let ran = beside(home.path(), &at(&daemon, NOBODY_HOME), both).await;
+    check(&ran, 3, &["hello"], &["could not find \"nobody\"", "gone"]);
 }

@@ -1,5 +1,5 @@
-//! `pilothouse demo` as it is typed, in a terminal of its own: a deploy by keys, a host that drops and comes back, and
-//! nothing left behind whichever way it ends.
+//! `pilothouse demo` in a terminal: a deploy by keys, a host that disconnects and comes back, and no leftovers however it
+//! ends.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -48,13 +48,13 @@ fn a_service_is_deployed_and_the_host_on_a_bad_line_drops_and_comes_back() {
     });
     // What is typed in the first moment of a question is not taken for its answer, and makes that moment longer.
     let mut pressed = Instant::now();
-    while !room.screen().contains("converged") {
+    while !room.screen().contains("r24 runs on") {
         if room.screen().contains("y yes") && pressed.elapsed() > Duration::from_millis(600) {
             room.press("y");
             pressed = Instant::now();
         }
         room.until("a moment passes, or it is done", |room| {
-            pressed.elapsed() > Duration::from_millis(700) || room.screen().contains("converged")
+            pressed.elapsed() > Duration::from_millis(700) || room.screen().contains("r24 runs on")
         });
         assert!(pressed.elapsed() < Duration::from_secs(90), "{}", room.screen());
     }

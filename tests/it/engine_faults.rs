@@ -1,9 +1,11 @@
-//! What the hosts make of a daemon that hangs, cuts a stream, answers 500, floods, sends garbage or dribbles.
+//! How `hosts` handles a daemon that hangs, cuts a stream, answers 500, floods, sends garbage or trickles.
 
 #[path = "../support/fake_daemon.rs"]
-mod fake_daemon;
+pub(crate) mod fake_daemon;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pilothouse::domain::container::State;
@@ -27,7 +29,7 @@ const RUNNING: &str =
     r#"[{"Id":"abc1","Names":["/web"],"Image":"shop","Created":1,"State":"running","Status":"Up 2 hours"}]"#;
 
 /// What a daemon in order answers; a test replaces what it is about.
-fn well(request: &str) -> Vec<Move> {
+pub(crate) fn well(request: &str) -> Vec<Move> {
     let path = request.split_once(' ').unwrap_or_default().1;
     if path.starts_with("/events") {
         vec![Move::Send(stream_head()), Move::Hang]
@@ -49,7 +51,7 @@ fn well(request: &str) -> Vec<Move> {
     }
 }
 
-fn is(request: &str, path: &str) -> bool {
+pub(crate) fn is(request: &str, path: &str) -> bool {
     request.starts_with(&format!("GET {path}"))
 }
 
@@ -215,7 +217,85 @@ async fn an_engine_that_is_too_old_is_told_the_least_that_is_needed() {
     let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
     let why = watched.until_lost().await.why;
     assert!(why.contains("17.03") && why.contains("1.40"), "{why}");
+    // It lists well all the while: lost all the same, and tried less and less often.
+    let mut waits = Vec::new();
+    for _ in 0..2 {
+        let lost = watched.until("a lost link", |event| match event {
+            Event::Host(
+                _,
+                HostEvent::Link(Link::Lost {
+                    retry_at: Some(at),
+                    since,
+                    ..
+                }),
+            ) => Some((*since, *at)),
+            _ => None,
+        });
+        waits.push(lost.await);
+    }
+    let [(since, second), (since_then, third)] = waits[..] else {
+        panic!("{waits:?}")
+    };
+    assert_eq!(since, since_then, "it was lost once");
+    assert!(second.until(third) > Duration::from_millis(2_500), "{waits:?}");
+    let came_alive = watched
+        .heard
+        .iter()
+        .any(|event| event.contains("Live") || event.contains("Listed"));
+    assert!(!came_alive, "{:#?}", watched.heard);
     watched.end().await;
+}
+
+/// Lists, reads and acts as ever, and says why it does not know what `/info` tells.
+async fn is_well_without_info(info: Vec<Move>, words: &str) {
+    let daemon = FakeDaemon::start(move |request, _| {
+        if is(request, "/info") {
+            info.clone()
+        } else if request.starts_with("POST /containers/abc1/stop") {
+            vec![Move::Send(answer(304, ""))]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    assert_eq!(watched.until_listed("a").await, 1);
+    let stop = Order::Act {
+        target: web("a"),
+        verb: Verb::Stop,
+    };
+    watched.hosts.order(OrderId(7), stop).unwrap();
+    let (mut stopped, mut engine) = (None, None);
+    let engine = watched
+        .until("the stop, and what it is", |event| {
+            match event {
+                Event::Done(OrderId(7), done) => stopped = Some(done.clone()),
+                Event::Host(_, HostEvent::Engine(told)) => engine = Some(told.clone()),
+                _ => {}
+            }
+            engine.clone().filter(|_| stopped.is_some())
+        })
+        .await;
+    stopped.unwrap().unwrap();
+    let why = engine.info_unknown.as_deref().unwrap_or_default();
+    assert!(why.contains(words), "{engine:?}");
+    assert_eq!(engine.version, "20.10.24");
+    assert!(
+        !watched.heard.iter().any(|event| event.contains("Lost")),
+        "{:#?}",
+        watched.heard
+    );
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn a_daemon_whose_info_is_denied_can_be_used() {
+    let denied = answer(403, r#"{"message":"forbidden by the proxy"}"#);
+    is_well_without_info(vec![Move::Send(denied)], "forbidden by the proxy").await;
+}
+
+#[tokio::test]
+async fn a_daemon_that_hangs_over_its_info_can_be_used() {
+    is_well_without_info(vec![Move::Hang], "no answer within").await;
 }
 
 #[tokio::test]
@@ -391,6 +471,54 @@ async fn a_log_cut_in_the_middle_of_a_frame_goes_on_with_nothing_lost_and_nothin
         })
         .await;
     assert_eq!(lines, "line 1\nline 2\nline 3\nline 4\nline 5\nline 6\n");
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn a_followed_log_of_a_stopped_container_notices_that_its_host_was_lost() {
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_lost);
+    let daemon = FakeDaemon::start(move |request, _| {
+        if is(request, "/containers/abc1/logs") {
+            vec![
+                Move::Send(stream_head()),
+                Move::Send(chunk(&log_frame(1, "last words"))),
+                Move::Send(chunk(b"")),
+            ]
+        } else if is(request, "/containers/abc1/json") {
+            let body = r#"{"Config":{"Tty":false},"State":{"Running":false}}"#;
+            vec![Move::Send(answer(200, body))]
+        } else if told.load(Ordering::Relaxed) && is(request, "/_ping") {
+            vec![Move::Close]
+        } else {
+            well(request)
+        }
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
+    watched.until_listed("a").await;
+    let follow = Order::Follow {
+        id: FollowId(1),
+        targets: vec![web("a")],
+        range: LogRange::Tail(10),
+    };
+    watched.hosts.order(OrderId(1), follow).unwrap();
+    let line = |wanted: &'static str| {
+        move |event: &Event| match event {
+            Event::Logs(FollowId(1), batch) => batch
+                .lines
+                .iter()
+                .any(|line| line.text.contains(wanted))
+                .then_some(()),
+            _ => None,
+        }
+    };
+    watched.until("what it wrote", line("last words")).await;
+    // Its start is waited for: once with the actor's own, once with the log's.
+    while daemon.count("GET /events") < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    is_lost.store(true, Ordering::Relaxed);
+    watched.until("that its host is lost", line("a lost")).await;
     watched.end().await;
 }
 

@@ -1,4 +1,4 @@
-//! A service in environments on the screen: each has a row of its own, and keys on a row act there and nowhere else.
+//! A service with environments on the screen: each has its own row, and keys on a row act on that environment only.
 
 use std::sync::Arc;
 
@@ -174,6 +174,7 @@ fn promote_shows_from_where_to_where_then_the_plan_and_wants_the_protected_ones_
         estimate: None,
         warnings: Vec::new(),
         refusals: Vec::new(),
+        locked: 0,
         unreached: Vec::new(),
         protected: vec![host("web-1")],
         word: "shop.production".to_owned(),
@@ -209,7 +210,7 @@ fn a_way_is_chosen_by_moving_and_left_by_escape() {
     let mut stage = on("shop.staging");
     promote(&mut stage);
     stage.press("esc");
-    assert!(!stage.screen().contains("from where to where"));
+    assert!(!stage.screen().contains("from which environment to which"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! `config.example.toml` is the contract of the configuration: it loads as it is and with each example opened alone,
-//! names every key there is, and shows the defaults that really hold.
+//! `config.example.toml` is the contract of the configuration: it loads as it is and with each example enabled,
+//! contains every key, and shows the real defaults.
 
 use std::path::PathBuf;
 

@@ -1,5 +1,5 @@
-//! A run started from a login whose end logind would make its own: carried by the user's systemd, or said before.
-//! logind and systemd are two scripts on PATH; the runner is the real one, on a simulated daemon.
+//! Runs started from a login that logind would kill at logout: kept alive by the user's systemd, or announced in the plan.
+//! logind and systemd are two scripts on the PATH; the runner is real, on a simulated daemon.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

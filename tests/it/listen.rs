@@ -1,5 +1,5 @@
-//! Web hooks over real HTTP on loopback: what starts a run, and everything that must not.
-//! The listener runs on a thread of its own; senders are plain sockets, so that they can be as slow and wrong as they like.
+//! Webhooks over real HTTP on loopback: what starts a run, and what must not.
+//! The listener runs on its own thread; senders are plain sockets, so that they can be slow and malformed.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -933,7 +933,7 @@ fn the_program_itself_listens_until_it_is_told_to_end_and_writes_no_secret_anywh
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     let words = String::from_utf8(ended.stderr).unwrap();
     assert!(
-        words.contains("1 wrongly signed") && words.contains("go on"),
+        words.contains("1 wrongly signed") && words.contains("continue"),
         "{words}"
     );
     let followed = command(&["follow", run.as_str()]).output().unwrap();

@@ -1,4 +1,4 @@
-//! What is streamed follows from what is looked at: begun once one stays, ended when nobody sees it, gone on with later.
+//! Streams follow what is visible: opened after a moment, closed when invisible, resumed later.
 
 use std::time::Duration;
 
@@ -126,7 +126,8 @@ fn a_room_that_becomes_too_small_or_is_covered_by_a_page_reads_no_more() {
         width: 80,
         height: 24,
     };
-    for leave in [Msg::Resized(small), Msg::Key(crokey::key!(3))] {
+    // The page of runs reads nothing itself.
+    for leave in [Msg::Resized(small), Msg::Key(crokey::key!(7))] {
         let mut stage = Stage::new(160, 50);
         let (id, _) = followed(&look(&mut stage));
         let mut effects = stage.tell(leave);
@@ -173,7 +174,7 @@ fn what_was_removed_while_nobody_looked_is_said() {
     stage.at_once("4");
     assert_eq!(look(&mut stage), []);
     assert!(
-        stage.screen().contains("removed while nobody looked"),
+        stage.screen().contains("removed while it was not followed"),
         "{}",
         stage.screen()
     );
@@ -213,7 +214,7 @@ fn our_own_log_is_read_in_the_log_view_cleaned_searched_and_left() {
     let [Order::FollowOwnLog(id)] = orders[..] else {
         panic!("{orders:?}");
     };
-    assert!(stage.screen().contains("Nothing has been written down yet"));
+    assert!(stage.screen().contains("The log is empty"));
     let lines = vec![
         line("pilothouse", 0, 1, "INFO pilothouse::hosts: connected host=web-1"),
         line(
@@ -234,10 +235,10 @@ fn our_own_log_is_read_in_the_log_view_cleaned_searched_and_left() {
     assert!(!screen.contains('\u{1b}') && !screen.contains('\u{7}'));
     stage.press("esc esc");
     assert_eq!(streams(stage.frame()), [Order::Unfollow(id)]);
-    let fault = pilothouse::domain::fault::Fault::new("read our own log", "none is written");
+    let fault = pilothouse::domain::fault::Fault::new("read our own log", "there is none");
     let order = pilothouse::domain::order::OrderId(9_999);
     stage.event(Event::Done(order, Err(fault)));
-    assert!(stage.screen().contains("none is written"), "{}", stage.screen());
+    assert!(stage.screen().contains("there is none"), "{}", stage.screen());
 }
 
 #[test]
@@ -246,4 +247,32 @@ fn a_lost_host_changes_nothing_of_what_is_read() {
     stage.host("web-2", HostEvent::Link(crate::stage::lost()));
     assert_eq!(look(&mut stage), []);
     assert!(stage.model.fleet.host(&host("web-2")).is_some());
+}
+
+#[test]
+fn statistics_that_nobody_can_see_are_asked_for_no_more_and_then_anew() {
+    let mut stage = Stage::new(80, 24);
+    let watched = |effects: Vec<Effect>| {
+        let asked = effects.into_iter().filter_map(|effect| match effect {
+            Effect::Order(_, Order::Watch { host, ids }) => Some((host, ids.len())),
+            _ => None,
+        });
+        asked.collect::<Vec<_>>()
+    };
+    stage.press("2");
+    stage.frame();
+    stage.wait(Duration::from_secs(1));
+    stage.frame();
+    // As before a terminal is lent.
+    let withdrawn = pilothouse::app::watch::withdraw(&mut stage.model);
+    assert!(!withdrawn.is_empty());
+    for order in &withdrawn {
+        assert!(
+            matches!(order, Order::Watch { ids, .. } if ids.is_empty()),
+            "{order:?}"
+        );
+    }
+    let again = watched(stage.frame());
+    assert_eq!(again.len(), withdrawn.len());
+    assert!(again.iter().all(|(_, ids)| *ids > 0), "{again:?}");
 }

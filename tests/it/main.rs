@@ -1,4 +1,4 @@
-//! Everything that needs no daemon but a simulated one: one binary, a module a subject.
+//! All tests that need no real daemon: one binary, one module per subject.
 #![cfg(test)]
 
 mod certified;

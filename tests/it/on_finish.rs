@@ -1,5 +1,5 @@
-//! Whom a result is told: real commands, a real web hook on loopback, real TLS. The run's own result never changes by it.
-//! The runs are of a host that is not there: they begin, and close at once.
+//! Notifications of results: real commands, a real webhook on loopback, real TLS. They never change the run's result.
+//! The runs use an unreachable host, so that they close at once.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use pilothouse::config::service::Secret;
 use pilothouse::config::{Config, Request, StateDir, finish, load};
+use pilothouse::domain::exit::Exit;
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
@@ -87,8 +88,7 @@ impl Ground {
         runtime.block_on(async {
             let run = runs::launch(&state, &self.config, &request, actor).await.unwrap();
             let exit = tokio::time::timeout(LIMIT, runs::follow(&state, &run, |_| {})).await;
-            // A host could not be reached.
-            assert_eq!(exit.unwrap().unwrap(), 3);
+            assert_eq!(exit.unwrap().unwrap(), Exit::Unreachable);
             run
         })
     }
@@ -268,8 +268,8 @@ fn a_web_hook_is_told_once_signed_as_github_signs() {
         Some(format!("sha256={}", digits.concat()).as_str())
     );
     assert_eq!(told.json()["run"]["id"], run.as_str());
-    let lines = ground.said(&run, "told");
-    assert_eq!(lines, [format!("told http://127.0.0.1:{port}")]);
+    let lines = ground.said(&run, "notified");
+    assert_eq!(lines, [format!("notified http://127.0.0.1:{port}")]);
     for entry in std::fs::read_dir(ground.state().dir(&run)).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()));
@@ -281,7 +281,7 @@ fn a_hook_that_is_busy_is_told_again_and_one_that_refuses_is_not() {
     let (port, told) = server(&["503 Service Unavailable", "200 OK"], None);
     let ground = Ground::new(&format!("{{ url = \"http://localhost:{port}/\" }}"));
     let run = ground.run();
-    let lines = ground.said(&run, "told http");
+    let lines = ground.said(&run, "notified http");
     assert!(lines[0].contains("503"), "{lines:?}");
     assert_eq!((told.iter().count(), lines.len()), (2, 2), "{lines:?}");
     let (port, told) = server(&["404 Not Found"], None);
@@ -303,7 +303,7 @@ fn a_secret_address_that_does_not_answer_or_does_not_resolve_is_said_without_bei
     assert!(lines[0].contains(&format!("127.0.0.1:{port}")), "{lines:?}");
     std::fs::write(ground.path("url"), "http://elsewhere.example/T0PSECRETPATH").unwrap();
     let other = ground.run();
-    ground.said(&other, "could be read on its way");
+    ground.said(&other, "is not encrypted");
     ground.config.on_finish_of_all = None;
     for run in [run, other] {
         for entry in std::fs::read_dir(ground.state().dir(&run)).unwrap() {
@@ -322,7 +322,7 @@ fn over_tls_only_a_certificate_that_is_trusted_is_told_anything() {
         ca.display()
     ));
     let run = ground.run();
-    ground.said(&run, "told https://localhost");
+    ground.said(&run, "notified https://localhost");
     assert_eq!(
         told.recv_timeout(LIMIT).unwrap().json()["run"]["id"],
         run.as_str()
@@ -344,7 +344,7 @@ fn over_tls_only_a_certificate_that_is_trusted_is_told_anything() {
     let system = ground.path("system.pem");
     ground.program = with_authorities(&ground, &ca, &system);
     let run = ground.run();
-    ground.said(&run, "told https://127.0.0.1");
+    ground.said(&run, "notified https://127.0.0.1");
     assert_eq!(
         told.recv_timeout(LIMIT).unwrap().json()["run"]["id"],
         run.as_str()

@@ -1,6 +1,8 @@
-//! The pages of logs, a container, a run, a plan: how they look, and what their keys ask for.
-//! Sentences of keys go in, effects and screens come out; nothing outside is touched.
+//! The pages of logs, a container, a run and a plan: how they look, and what their keys do.
+//! Keys go in, effects and screens come out; nothing outside is changed.
 
+mod going;
+mod last_words;
 mod problems;
 mod releases;
 mod rolling;
@@ -261,7 +263,7 @@ fn how_a_run_ended_is_said() {
     check(
         closed(Outcome::Converged),
         None,
-        &["converged", "took 38 s, 3 s ago"],
+        &["r42 runs on web-1, web-2", "took 38 s, 3 s ago"],
     );
     check(
         closed(reverted()),
@@ -280,7 +282,7 @@ fn how_a_run_ended_is_said() {
     check(
         RunStatus::Running,
         Some("gate failed"),
-        &["taking back what was done: gate failed"],
+        &["undoing what was done: gate failed"],
     );
 }
 
@@ -388,6 +390,7 @@ fn plan() -> PlanView {
         estimate: Some(seconds(70)),
         warnings: words(&["web-3 keeps only r41: the release before it is gone there"]),
         refusals: Vec::new(),
+        locked: 0,
         unreached: Vec::new(),
         protected: Vec::new(),
         word: "shop".to_owned(),
@@ -461,7 +464,7 @@ fn tab_asks_for_the_plan_with_what_stands_on_it_and_again_for_it_alone() {
     room.wait();
     assert!(
         room.screen()
-            .contains("Tab: with web behind it, which stands on it"),
+            .contains("Tab: with web afterwards, which depends on it"),
         "{}",
         room.screen()
     );
@@ -480,7 +483,7 @@ fn tab_asks_for_the_plan_with_what_stands_on_it_and_again_for_it_alone() {
     room.wait();
     let screen = room.screen();
     assert!(
-        screen.contains("and web behind it?") && screen.contains("Tab: shop alone"),
+        screen.contains("and web afterwards?") && screen.contains("Tab: shop alone"),
         "{screen}"
     );
     assert!(screen.contains("Type shop web"), "{screen}");
@@ -661,7 +664,7 @@ fn a_range_follows_anew_and_leaving_follows_no_more() {
 #[test]
 fn a_hidden_pattern_or_a_bad_one_is_said() {
     let (mut room, _) = logs((80, 24));
-    let said = "no such pattern: unclosed group";
+    let said = "not a valid pattern: unclosed group";
     room.keys(&[key!('/'), key!('(')]);
     assert!(room.screen().contains(said), "{}", room.screen());
     room.key(key!(enter));

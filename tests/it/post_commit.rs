@@ -1,4 +1,4 @@
-//! The README's one line for a post-commit hook, in a real git repository, with real commits, against a simulated engine.
+//! The README's line for a post-commit hook, in a real git repository, with real commits, against a simulated engine.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! Probes from here: a real answer on loopback, plain and over TLS with a name and an authority of its own.
+//! Probes from this machine: a real server on loopback, plain and over TLS with its own name and authority.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! The simulated registry: pushed to and pulled from by the very steps of real runs.
+//! The simulated registry, used by the steps of real runs.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! A run whose process died: offered when it is found, never taken up without a yes that was meant.
+//! Runs whose process died: recovery is offered when one is found, and never started without a deliberate yes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use pilothouse::domain::container::{Container, State};
 use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::ids::{RunId, ServiceName};
 use pilothouse::domain::order::Access;
-use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView, Silence};
 use pilothouse::domain::units::Stamp;
 
 use crate::screens::steady;
@@ -190,6 +190,68 @@ fn without_a_lock_of_it_on_the_host_nothing_is_left_to_offer() {
 }
 
 #[test]
+fn a_question_does_not_come_up_under_fingers_that_are_typing() {
+    let mut stage = Stage::new(100, 24);
+    stage.host("web-2", HostEvent::Link(lost()));
+    found(&mut stage, unfinished(1, "web-2"));
+    stage.press("2 j");
+    stage.host("web-2", HostEvent::Link(live()));
+    stage.host("web-2", HostEvent::Changed(Box::new(lock_of(1))));
+    stage.frame();
+    let screen = stage.screen();
+    assert!(
+        screen.contains("web-2 answered again; X recovers it") && !screen.contains("y yes"),
+        "{screen}"
+    );
+    stage.wait(Duration::from_secs(20));
+    assert_eq!(recovered(&stage.press("y")), []);
+    assert_eq!(recovered(&stage.press("shift-x y")), [id(1)]);
+}
+
+#[test]
+fn a_run_that_needs_a_person_is_a_problem_that_x_recovers_until_a_later_one_put_all_in_order() {
+    let mut stage = Stage::new(100, 24);
+    let left = RunView {
+        lost: Vec::new(),
+        ..unfinished(1, "web-2")
+    };
+    found(&mut stage, left);
+    stage.press("3");
+    let screen = stage.screen();
+    assert!(
+        screen.contains("needs a human") && screen.contains("X recovers it; it lost a host"),
+        "{screen}"
+    );
+    assert_eq!(recovered(&stage.press("shift-x y")), [id(1)]);
+    let later = |at: i64, outcome| RunView {
+        started: Stamp::from_seconds(1_789_999_000 + at),
+        status: RunStatus::Closed {
+            at: Stamp::from_seconds(1_789_999_200),
+            outcome,
+        },
+        ..dead(2, "web-2")
+    };
+    let undone = Outcome::Reverted {
+        why: "the gate failed".to_owned(),
+        cancelled: false,
+    };
+    for (at, outcome) in [(-60, Outcome::Converged), (60, undone)] {
+        found(&mut stage, later(at, outcome));
+        let screen = stage.screen();
+        assert!(screen.contains("needs a human"), "not by this one: {screen}");
+    }
+    found(&mut stage, later(60, Outcome::Converged));
+    let screen = stage.screen();
+    assert!(!screen.contains("needs a human"), "{screen}");
+    assert_eq!(recovered(&stage.press("shift-x y")), []);
+    // Another release on one of the hosts.
+    stage.host("web-2", HostEvent::Changed(Box::new(row("shop.r42.3", 3, 60))));
+    stage.frame();
+    let screen = stage.screen();
+    assert!(screen.contains("needs a human"), "{screen}");
+}
+
+#[test]
 fn a_lock_that_nobody_renews_is_asked_about_now_and_then_and_told_as_a_run_that_was_left() {
     let mut stage = Stage::new(140, 30);
     let mut lock = lock_of(1);
@@ -203,7 +265,7 @@ fn a_lock_that_nobody_renews_is_asked_about_now_and_then_and_told_as_a_run_that_
     assert!(asks(stage.wait(Duration::from_secs(1))));
     assert!(!asks(stage.wait(Duration::from_mins(1))), "seldom");
     let silent = Duration::from_mins(14);
-    stage.event(Event::LeftLocks(vec![(id(1).to_string(), silent)]));
+    stage.event(Event::LeftLocks(vec![(id(1).to_string(), Silence::For(silent))]));
     stage.frame();
     stage.press("3");
     stage.frame();

@@ -1,4 +1,4 @@
-//! Which runs are forgotten, by count and by age: a matrix of made-up runs, and what must be left of it.
+//! Which runs are removed, by number and age: a matrix of artificial runs and what must remain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -103,7 +103,15 @@ impl Attic {
             }
         };
         if let Some((outcome, exit)) = closed {
-            journal.write(at, Entry::Closed { outcome, exit }).unwrap();
+            journal
+                .write(
+                    at,
+                    Entry::Closed {
+                        outcome,
+                        exit: exit.into(),
+                    },
+                )
+                .unwrap();
         }
         run
     }

@@ -1,12 +1,12 @@
-//! Screens as a person sees them, from a fleet told by facts: 80×24, 160×50, 40×10; a lost host, no colour, wide
-//! glyphs, ASCII. A wanted change is accepted with `INSTA_UPDATE=always`.
+//! Screens of a fleet made from facts: 80×24, 160×50, 40×10; a lost host, no colour, wide glyphs, ASCII.
+//! A wanted change is accepted with `INSTA_UPDATE=always`.
 
 use pilothouse::domain::event::HostEvent;
 use pilothouse::domain::order::Access;
 use pilothouse::ui::theme::{ASCII, Theme, UNICODE};
 use ratatui::style::Color;
 
-use crate::stage::{Stage, row, text};
+use crate::stage::{Stage, exited, row, text};
 
 /// The wall clock is the machine's own zone: only its shape is compared.
 pub(crate) fn steady(screen: &str) -> String {
@@ -48,6 +48,20 @@ shows!(the_palette, 80 x 24, ": r o l l");
 fn before_anything_answers_the_screen_says_so() {
     let mut stage = Stage::dark(80, 24, Access::Full);
     insta::assert_snapshot!(steady(&stage.screen()));
+}
+
+#[test]
+fn a_service_that_is_down_on_all_its_hosts_is_said_in_its_row_and_as_a_problem() {
+    let mut stage = Stage::new(160, 24);
+    let down = ["api.r7.1", "api.r7.2"].into_iter().zip(910..);
+    let down = down.map(|(name, id)| exited(row(name, id, 7_200), 0, false));
+    stage.host("web-2", HostEvent::Listed(down.collect()));
+    let screen = stage.screen();
+    let is_said = |line: &str| line.contains("▲ api") && line.contains("DRIFT");
+    assert!(screen.lines().any(is_said), "{screen}");
+    stage.press("3");
+    let screen = stage.screen();
+    assert!(screen.contains("web-2 runs 0 of 2"), "{screen}");
 }
 
 /// `shop` has two minds about its release, `api` has left-overs.

@@ -1,5 +1,5 @@
-//! A daemon whose clock is set back while it is watched: its rows go on changing.
-//! Of lines of its log that is held in `hosts::logs::seen`: a simulated container writes none until its time is passed.
+//! A daemon whose clock is set back while it is watched: its rows keep changing.
+//! Log lines are tested in `hosts::logs::seen`: a simulated container writes none until its earlier time is reached.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The simulated engine, asked over its socket as any daemon is.
+//! The simulated engine, used over its socket like any daemon.
 
 use std::collections::HashMap;
 

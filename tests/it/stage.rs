@@ -1,5 +1,5 @@
-//! A screen on a stage: a fleet told by facts, keys pressed by name, time that passes when told.
-//! Nothing here waits or does I/O but reading the configuration.
+//! A test stage for screens: a fleet made from facts, keys by name, controlled time.
+//! Nothing here waits or does I/O except reading the configuration.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -301,6 +301,7 @@ fn engine(name: &str) -> Engine {
         kind: EngineKind::Docker,
         version: "29.1.3".to_owned(),
         api: "1.52".to_owned(),
+        info_unknown: None,
         daemon_id: format!("daemon-of-{name}"),
         hostname: name.to_owned(),
         os: "Debian GNU/Linux 13".to_owned(),

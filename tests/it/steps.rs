@@ -1,4 +1,4 @@
-//! Building, testing and moving images on simulated engines that go wrong: what a person is told, and what is left.
+//! Building, testing and moving images on failing simulated engines: what is reported, and what is left.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Sentences of keys and what follows from them: orders, refusals, words on the screen.
+//! Sequences of keys and their results: orders, refusals, words on the screen.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn a_restart_is_asked_for_with_target_and_host_and_done_on_yes() {
 fn enter_alone_never_confirms() {
     let mut stage = on("shop.r41.3");
     assert_eq!(acts(&stage.press("shift-d enter")), []);
-    assert!(stage.screen().contains("nothing was done"));
+    assert!(stage.screen().contains("nothing was changed"));
 }
 
 #[test]
@@ -134,6 +134,52 @@ fn marked_rows_are_acted_on_together_with_one_summary() {
     assert!(!stage.screen().contains("done on all"), "only one was answered");
     stage.event(Event::Done(ids[1], Ok(())));
     assert!(stage.screen().contains("done on all 2"), "{}", stage.screen());
+}
+
+/// On the row of `api`: r17 with one that runs and one that fell, and r16 kept beside it.
+fn on_a_service_with_a_kept_release() -> Stage {
+    let mut stage = Stage::new(80, 24);
+    let kept = exited(row("api.r16.1", 20, 0), 0, false);
+    stage.host("web-2", HostEvent::Changed(Box::new(kept)));
+    stage.press("1 /");
+    stage.typed("api");
+    stage.press("enter");
+    stage
+}
+
+#[test]
+fn on_the_row_of_a_service_its_present_release_is_acted_on_and_nothing_that_is_kept_is_started() {
+    let (runs, fell) = (key("web-2", 5), key("web-2", 6));
+    for (pressed, verb) in [("r", Verb::Restart), ("s", Verb::Stop), ("shift-k", Verb::Kill)] {
+        let mut stage = on_a_service_with_a_kept_release();
+        stage.press(pressed);
+        assert_eq!(acts(&stage.press("y")), [(verb, runs.clone())], "{pressed}");
+    }
+    let mut stage = on_a_service_with_a_kept_release();
+    stage.press("shift-d");
+    let both = [(Verb::Remove, runs.clone()), (Verb::Remove, fell.clone())];
+    assert_eq!(acts(&stage.press("y")), both);
+    let stopped = exited(row("api.r17.1", 5, 0), 143, false);
+    stage.host("web-2", HostEvent::Changed(Box::new(stopped)));
+    stage.frame();
+    assert_eq!(acts(&stage.press("r y")), [], "{}", stage.screen());
+    stage.press("s");
+    let both = [(Verb::Start, runs), (Verb::Start, fell)];
+    assert_eq!(acts(&stage.press("y")), both);
+}
+
+#[test]
+fn what_belongs_to_no_service_is_not_acted_on_together() {
+    for pressed in ["r", "s", "shift-k", "z", "shift-d"] {
+        let mut stage = Stage::new(80, 24);
+        stage.press("1 /");
+        stage.typed("(no service)");
+        stage.press("enter");
+        stage.press(pressed);
+        let screen = stage.screen();
+        assert!(screen.contains("select a container"), "{pressed}: {screen}");
+        assert_eq!(acts(&stage.press("y")), [], "{pressed}");
+    }
 }
 
 #[test]
@@ -298,6 +344,56 @@ fn figures_are_asked_for_exactly_the_rows_on_the_screen() {
     );
 }
 
+/// The containers whose figures are asked for in the end.
+fn watched_in(effects: &[Effect]) -> std::collections::BTreeMap<String, usize> {
+    let mut watched = std::collections::BTreeMap::new();
+    for effect in effects {
+        if let Effect::Order(_, Order::Watch { host, ids }) = effect {
+            watched.insert(host.to_string(), ids.len());
+        }
+    }
+    watched
+}
+
+#[test]
+fn figures_that_are_not_drawn_are_not_asked_for() {
+    // In the room the services have no columns of figures; the table beside them has.
+    let mut stage = Stage::new(160, 50);
+    stage.frame();
+    stage.wait(Duration::from_secs(1));
+    stage.press("j j");
+    let mut effects = stage.frame();
+    effects.extend(stage.wait(Duration::from_secs(1)));
+    // The four of the selected service, none of the three services beside it.
+    assert_eq!(
+        watched_in(&effects).values().sum::<usize>(),
+        4,
+        "{effects:?}\n{}",
+        stage.screen()
+    );
+
+    // Image, ports and age need none; sorted by CPU they do.
+    let mut stage = Stage::new(80, 24);
+    stage.press("2");
+    stage.frame();
+    stage.wait(Duration::from_secs(1));
+    stage.press("c");
+    let mut effects = stage.frame();
+    effects.extend(stage.wait(Duration::from_secs(1)));
+    let watched = watched_in(&effects);
+    assert!(
+        !watched.is_empty() && watched.values().all(|count| *count == 0),
+        "{watched:?}"
+    );
+    stage.press("s s s");
+    let mut effects = stage.frame();
+    effects.extend(stage.wait(Duration::from_secs(1)));
+    assert!(
+        watched_in(&effects).values().all(|count| *count > 0),
+        "{effects:?}"
+    );
+}
+
 #[test]
 fn a_quiet_fleet_is_not_drawn_again() {
     use pilothouse::app::model::Redraw;
@@ -325,13 +421,13 @@ fn what_has_no_process_is_neither_paused_nor_killed() {
 #[test]
 fn every_key_that_does_nothing_says_why() {
     let cases = [
-        ("1", "w", "wrap: this is for text"),
-        ("1", "<", "shorter: this is for logs"),
-        ("1", "f", "shows one pane at a time"),
-        ("1", "right", "there is nothing to the side here"),
-        ("1", "shift-q", "no such key: ? shows those there are"),
+        ("1", "w", "wrap: only in text"),
+        ("1", "<", "shorter: only in logs"),
+        ("1", "f", "too small for more than one pane"),
+        ("1", "right", "nothing more on this side"),
+        ("1", "shift-q", "this key does nothing: press ? for the keys"),
         ("2", "right", "c shows other columns"),
-        ("3", "a", "all: this is for services and containers"),
+        ("3", "a", "all: only for services and containers"),
         ("6", "enter", "nothing is selected"),
         ("7", "right", "Enter shows all of a run"),
     ];

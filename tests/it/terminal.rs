@@ -1,5 +1,5 @@
-//! The built program in a terminal of its own: whatever ends it, the terminal is given back as it was found.
-//! The only host is a socket that is not there: the room opens all the same.
+//! The built program in its own terminal: whatever ends it, the terminal is restored.
+//! The only host is a missing socket; the control room opens nevertheless.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -254,11 +254,27 @@ fn a_resize_is_drawn_at_once() {
 }
 
 #[test]
+fn nothing_is_copied_to_a_terminal_that_would_print_it() {
+    for (term, takes_it) in [("xterm-256color", true), ("linux", false)] {
+        let mut room = Room::with(&[("TERM", term)], None);
+        room.until_open();
+        room.press("5y");
+        let words = if takes_it {
+            "copied nowhere"
+        } else {
+            "takes no text"
+        };
+        room.until(words, |room| room.screen().contains(words));
+        assert_eq!(room.written().contains("\x1b]52;"), takes_it, "{term}");
+    }
+}
+
+#[test]
 fn sigterm_ends_it_and_gives_the_terminal_back() {
     let mut room = Room::open();
     room.until_open();
     kill_process(room.pid(), Signal::TERM).unwrap();
-    room.ended();
+    assert_eq!(room.ended(), 0);
     room.was_given_back();
 }
 
@@ -267,7 +283,7 @@ fn sighup_ends_it_at_once() {
     let mut room = Room::open();
     room.until_open();
     kill_process(room.pid(), Signal::HUP).unwrap();
-    room.ended();
+    assert_eq!(room.ended(), 0);
     room.was_given_back();
 }
 
@@ -317,7 +333,7 @@ fn the_title_is_set_and_the_one_before_is_brought_back_once() {
         room.written().contains("\x1b]2;pilothouse\x07")
     });
     kill_process(room.pid(), Signal::TERM).unwrap();
-    room.ended();
+    assert_eq!(room.ended(), 0);
     room.was_given_back();
     let written = room.written();
     assert_eq!(written.matches(BROUGHT_BACK).count(), 1, "{written:?}");

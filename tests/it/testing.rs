@@ -1,4 +1,4 @@
-//! Tests with what they need beside them, on simulated engines: gates, verdicts, and what is left when things go wrong.
+//! Tests with dependencies on simulated engines: readiness, verdicts, and what is left after failures.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -219,7 +219,7 @@ async fn a_need_that_ends_or_is_never_ready_is_a_clear_fault_with_its_last_words
             ),
             "ends with 2: still copying",
         ),
-        (Ready::Log("gone".to_owned()), "it has not said \"gone\" yet"),
+        (Ready::Log("gone".to_owned()), "\"gone\" is not in its log yet"),
     ] {
         let mut slow = need("db", DAEMON, ready);
         slow.within = Duration::from_millis(700);
@@ -340,7 +340,7 @@ async fn what_cannot_be_removed_at_first_is_asked_again_and_what_stays_is_a_faul
     assert!(
         fault
             .to_string()
-            .contains("leave nothing of the test api on host-1: network has active endpoints"),
+            .contains("clean up after the test api on host-1: network has active endpoints"),
         "{fault}"
     );
     let daemon = ground.daemon().await;

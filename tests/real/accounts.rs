@@ -1,5 +1,5 @@
-//! Real Unix accounts at one state folder: colleagues of its group see everything and end nothing, strangers see nothing.
-//! Accounts that every Debian has, taken on by setpriv; the daemon is a real one.
+//! Real Unix accounts with one state folder: members of its group see everything and control nothing, others see nothing.
+//! Uses accounts of every Debian through setpriv, and a real daemon.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -142,7 +142,7 @@ impl Bastion {
 
     /// What `who` sees of the run as soon as its test has said something.
     fn under_way(&self, who: &Account, run: &str) -> Value {
-        until(LIMIT, "its test is under way", || {
+        until(LIMIT, "its test is in progress", || {
             let seen = self.by(who, &["runs", run, "--json"]).exits(0).json()[0].clone();
             let said = seen["output"]
                 .as_array()?
@@ -223,7 +223,7 @@ fn colleagues_see_a_run_live_with_names_and_only_who_started_it_or_root_may_end_
     assert!(said.exits(4).err.contains(&run));
 
     let hidden = bastion.by(&STRANGER, &["runs"]).exits(2);
-    assert!(hidden.err.contains("this account is not in it"), "{}", hidden.err);
+    assert!(hidden.err.contains("your user is not in it"), "{}", hidden.err);
     assert_eq!(hidden.out, "");
     for tool in ["cat", "ls"] {
         let said = bastion.other(&STRANGER, Path::new(tool), &[journal]);

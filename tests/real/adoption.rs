@@ -1,4 +1,4 @@
-//! Adoption on real daemons: what was started by hand, or by Compose's labels, as the daemons themselves tell it.
+//! Adoption on real daemons: containers started by hand or by Compose, verified through the daemons themselves.
 
 use pilothouse::domain::ids::ReleaseNumber;
 use pilothouse::domain::order::Access;

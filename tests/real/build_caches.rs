@@ -1,4 +1,4 @@
-//! Layers taken from an image in a registry instead of being built, and images for a platform that was asked for.
+//! Layers from an image in a registry as build cache, and images for a requested platform.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Builds as runs of the built program: what is kept of them, what is never kept, and what a full disk or a flood does.
-//! Searched is everything that a run leaves on the machine and on the daemon.
+//! Builds as runs of the built program: what is stored, what never is, and the effects of a full disk or a flood of output.
+//! Searches everything that a run leaves on the machine and on the daemon.
 
 use std::fs;
 use std::path::{Path, PathBuf};

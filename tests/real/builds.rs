@@ -1,5 +1,4 @@
-//! Building images on real daemons, by `BuildKit` and by the classic builder: what is left afterwards is looked for on
-//! the daemon itself.
+//! Building images on real daemons, with `BuildKit` and with the classic builder; leftovers are searched on the daemon itself.
 
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -179,7 +178,7 @@ async fn a_build_without_dockerfile_or_from_outside_or_with_a_bad_pattern_is_ref
     let linked = built(&daemons[0], &with("Linked"), &told, &never)
         .await
         .unwrap_err();
-    assert!(linked.why.contains("out of the context"), "{linked}");
+    assert!(linked.why.contains("outside the context"), "{linked}");
     std::fs::write(folder.join(".dockerignore"), "ok\n[\n").unwrap();
     let pattern = built(&daemons[0], &with("Dockerfile"), &told, &never)
         .await

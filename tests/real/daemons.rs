@@ -1,4 +1,4 @@
-//! The ground the other tests stand on: the fleet itself does what it is asked.
+//! The basis of the other tests: the fleet itself works.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! An image that others stand on, built anew: what stands on it is built on exactly that, by either builder.
+//! A base image that is rebuilt: its dependants are built on exactly that image, with either builder.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Whether an image has room on a host, on a real daemon with a small disk of its own: before a byte of it is brought there.
+//! Whether an image fits on a host, on a real daemon with a small disk; checked before anything is transferred.
 
 use std::path::PathBuf;
 
@@ -89,7 +89,7 @@ async fn an_image_that_cannot_fit_is_refused_with_figures_before_it_is_sent_and_
     let before = bench.look().await;
     import(&daemons[0], "big", 400).await;
     let big = of("busybox:big");
-    let words = format!("bring the image busybox:big to {}: it takes ", daemons[1].name());
+    let words = format!("bring the image busybox:big to {}: it needs ", daemons[1].name());
     let view = big
         .is_undone(&before, &[&words, " free on the disk of Docker's data"])
         .await;
@@ -105,7 +105,7 @@ async fn an_image_that_cannot_fit_is_refused_with_figures_before_it_is_sent_and_
         .unwrap();
     assert!(
         plan.warnings.iter().any(|line| line.contains(&format!(
-            "room for the image on {} is not known",
+            "it is unknown whether {} has room for the image",
             daemons[1].name()
         ))),
         "{:?}",
@@ -119,7 +119,7 @@ async fn an_image_that_cannot_fit_is_refused_with_figures_before_it_is_sent_and_
     let said: Vec<&str> = view.output.iter().map(|line| line.text.as_str()).collect();
     assert!(
         said.iter()
-            .any(|line| line.contains(" come, ") && line.ends_with(" are free")),
+            .any(|line| line.contains(" to transfer, ") && line.ends_with(" free")),
         "{said:?}"
     );
     let there = daemons[1].ask("GET", "/images/json", &Value::Null);

@@ -1,4 +1,4 @@
-//! Every kind of event that changes a container changes its row, and no older list takes it back.
+//! Every kind of event that changes a container changes its row, and no older list reverts it.
 
 use pilothouse::domain::container::{Health, State};
 use pilothouse::domain::ids::{ContainerId, ContainerKey};

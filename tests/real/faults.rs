@@ -1,8 +1,8 @@
-//! What else befalls a release on three real daemons than the death of its runner: daemons, links, disks, registries,
-//! and people at work meanwhile. What is left is compared by what the daemons themselves say.
+//! Faults during a release on three real daemons other than the death of its runner: daemons, links, disks, registries,
+//! and people. The end state is verified through the daemons themselves.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::query_parameters::StopContainerOptions;
 use pilothouse::config::service::{Batch, OnFailure, Order};
@@ -14,6 +14,7 @@ use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::hosts;
 use pilothouse::release::snapshot::differences;
 use pilothouse::runs::{self, State};
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::daemon::Daemon;
@@ -37,7 +38,7 @@ fn steady(bench: &mut Bench, steady: Duration) {
     bench.config.services[0].deploy.as_mut().unwrap().gate.steady = steady;
 }
 
-/// What is under way when it happens.
+/// What is in progress when it happens.
 #[derive(Clone, Copy)]
 struct Case {
     kind: RunKind,
@@ -265,6 +266,39 @@ async fn a_request_that_a_cut_link_swallowed_is_not_delivered_when_it_is_mended(
     assert_eq!(daemons[0].inspect(&id)["State"]["Status"], "running");
 }
 
+#[tokio::test]
+async fn a_stop_that_goes_on_without_its_runner_is_waited_for_before_it_is_said_to_be_reverted() {
+    let daemons = fleet::lease(1);
+    let mut bench = Bench::on(sockets(&daemons), image::BUSYBOX);
+    let deploy = bench.config.services[0].deploy.as_mut().unwrap();
+    deploy.spec.command = ["sh", "-c", "trap '' TERM; while true; do sleep 1; done"]
+        .map(str::to_owned)
+        .into();
+    deploy.spec.stop_grace = Duration::from_secs(8);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    let since = seconds();
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let stopping = async {
+        let is_kill = |line: &String| line.contains("\"Action\":\"kill\"");
+        while !events(&daemons[0], since, seconds()).iter().any(is_kill) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), stopping)
+        .await
+        .unwrap();
+    kill_process(bench.process(&run), Signal::KILL).unwrap();
+    assert_eq!(bench.ended(&run).await.0, 5);
+    let (exit, view) = bench.recover(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    bench.assert_as_before(&before, &journal).await;
+    // Longer than the grace.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    bench.assert_as_before(&before, &journal).await;
+}
+
 fn restart(daemon: &Daemon, container: &str) {
     let path = format!("/containers/{container}/restart?t=1");
     daemon.ask("POST", &path, &Value::Null);
@@ -382,6 +416,47 @@ async fn after_a_prune_of_every_host_another_bastion_rolls_back_from_the_ledgers
     for (host, replicas) in other.look().await {
         let is_kept = replicas.iter().any(|one| one.id == before[&host][0].id);
         assert!(!is_kept, "{host}: it went with the prune: {replicas:#?}");
+    }
+}
+
+/// What `docker system prune --filter` asks for: of the release that a rollback will start where it has not come to yet.
+#[tokio::test]
+async fn a_filtered_prune_of_what_a_later_wave_will_start_commits_nothing() {
+    let daemons = fleet::lease(3);
+    let mut bench = Bench::on(sockets(&daemons), image::BUSYBOX);
+    ROLLING_ROLLBACK.stand(&mut bench, Duration::from_secs(5)).await;
+    let before = bench.look().await;
+    let run = bench.launch(&bench.state, RunKind::Rollback).await;
+    let filters = "%7B%22label%22%3A%5B%22pilothouse.release%3Dr1%22%5D%7D";
+    let pruned = || {
+        let path = format!("/containers/prune?filters={filters}");
+        let answer = daemons[2].ask("POST", &path, &Value::Null);
+        assert_eq!(
+            answer["ContainersDeleted"].as_array().unwrap().len(),
+            1,
+            "{answer}"
+        );
+    };
+    let gates = |view: &RunView| ROLLING_ROLLBACK.gates(view);
+    let (exit, view, journal) = midway(&bench, &run, gates, pruned).await;
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    let (why, left) = needs_human(&view, &journal);
+    assert!(
+        why.contains("could not start shop.r1.1") && why.contains("it is gone"),
+        "{why}"
+    );
+    assert!(
+        left.iter().all(|line| line.contains("shop.r1.1 is gone")),
+        "{left:?}"
+    );
+    let now = bench.look().await;
+    as_before_on(&[name(&bench, 0), name(&bench, 1)], &before, &now, &journal);
+    for (host, replicas) in now {
+        let up: Vec<_> = replicas.iter().filter(|one| one.state.is_up()).collect();
+        assert!(
+            up.len() == 1 && up[0].name == "shop.r2.1",
+            "{host}: {replicas:#?}"
+        );
     }
 }
 
@@ -571,6 +646,63 @@ fn events(daemon: &Daemon, since: u64, until: u64) -> Vec<String> {
 fn seconds() -> u64 {
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
     since.unwrap().as_secs()
+}
+
+/// Nothing is helped along: by the daemons' own clocks the lease runs out, another bastion waits for that and deploys, and
+/// then the link is mended. The old holder has done nothing since, and does nothing.
+#[tokio::test]
+async fn a_lease_that_ran_out_behind_a_cut_link_is_taken_after_90_s_and_its_holder_does_nothing_from_then_on()
+{
+    let daemons = fleet::lease(2);
+    let mut bench = Bench::on(daemons.iter().map(Daemon::tcp_host).collect(), image::BUSYBOX);
+    bench.good(RunKind::Deploy).await;
+    let mut other = bench.another();
+    other.config.hosts = sockets(&daemons);
+    steady(&mut bench, Duration::from_mins(10));
+    bench.config.services[0].deploy.as_mut().unwrap().gate.within = Duration::from_mins(20);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    let gating = async {
+        while !is_at(&runs::view(&bench.state, &run).unwrap(), "gate", 2, 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), gating)
+        .await
+        .unwrap();
+    let cut = Instant::now();
+    daemons.iter().for_each(Daemon::cut_link);
+    let at_once = RunRequest {
+        wait: Wait::No,
+        ..other.request(RunKind::Deploy)
+    };
+    let early = Box::pin(runs::launch(&other.state, &other.config, &at_once, actor())).await;
+    let (exit, view) = other.ended(&early.unwrap()).await;
+    assert_eq!(exit, 4, "{:?}", view.status);
+    let next = other.launch(&other.state, RunKind::Deploy).await;
+    let (exit, view) = other.ended(&next).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, other.journal(&next));
+    let release = view.to.unwrap();
+    // The last renewal was up to 20 s before the cut.
+    assert!(cut.elapsed() >= Duration::from_secs(69), "{:?}", cut.elapsed());
+    other.assert_on(release, "").await;
+    let world = other.world().await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let mended = seconds();
+    daemons.iter().for_each(Daemon::mend_link);
+    let (exit, view) = bench.ended(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    let words = format!("{:?}", view.status);
+    assert!(words.contains("could not be renewed for 30 s"), "{words}");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for daemon in daemons.iter() {
+        let happened = events(daemon, mended, seconds());
+        assert_eq!(happened, [] as [String; 0], "{journal}");
+    }
+    // When it is asked to put its run in order, it finds it done.
+    let (exit, view) = bench.recover(&run).await;
+    assert!(exit < 2, "{:?}\n{}", view.status, bench.journal(&run));
+    other.assert_same_world(&world, &journal).await;
 }
 
 #[tokio::test]

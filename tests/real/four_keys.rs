@@ -1,5 +1,5 @@
-//! Build, test, deploy and roll back by the built program on three real daemons, as a person or a CI would type it.
-//! After each, what runs on the hosts is asked of the daemons themselves.
+//! Build, test, deploy and roll back by the built program on three real daemons, as typed by a person or a CI.
+//! After each, the running containers are verified through the daemons themselves.
 
 use std::fs;
 use std::time::Duration;

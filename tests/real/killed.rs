@@ -1,5 +1,5 @@
-//! The runner of build, test and push killed with -9, on real daemons with a real registry: what is recovered leaves no
-//! container, network, volume, image or tag that the run made, on any of them.
+//! The runner of build, test and push killed with SIGKILL, on real daemons with a real registry: after recovery no container,
+//! network, volume, image or tag of the run is left on any of them.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,5 @@
-//! A room that goes away while a run that it started is under way: killed, or its terminal hung up.
-//! The run goes on to its end, and the next room shows it while it lives.
+//! A control room that ends while a run it started is in progress: killed, or its terminal closed.
+//! The run continues to its end, and the next control room shows it.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn the_run_outlives_the_room(signal: Signal) {
         screen.contains("pipeline shop") && screen.contains("test unit")
     });
     let_through(&daemons[0]);
-    next.until("and how it ended", |screen| screen.contains("converged"));
+    next.until("and how it ended", |screen| screen.contains("r1 runs on"));
     next.press("q");
     assert_eq!(next.end(), 0);
     let id = runs[0]["id"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Logs of real containers: whole, in order, once, whatever happens to the daemon meanwhile.
+//! Logs of real containers: complete, in order, without repetition, whatever happens to the daemon.
 
 use std::time::Duration;
 

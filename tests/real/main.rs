@@ -1,4 +1,4 @@
-//! On real daemons, real sshd: `tests/run` prepares the machine for these. See `support::fleet` for how to write one.
+//! Tests on real daemons and real sshd; `tests/run` prepares the machine for them. See `support::fleet` for how to write one.
 
 // The attributes tell clippy that all of it is test code.
 #[cfg(test)]

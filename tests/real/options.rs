@@ -1,4 +1,4 @@
-//! What a replica is given beside its command, environment and ports, as the daemon itself then says it has it.
+//! Further options of a replica, as reported by the daemon itself.
 
 use serde_json::{Value, json};
 

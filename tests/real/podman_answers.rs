@@ -1,5 +1,5 @@
-//! Podman's service where Docker's daemon would be: what it answers otherwise is named here, and a container is
-//! watched, read, measured and acted on there as anywhere.
+//! Podman's service in place of Docker's daemon: differences in its answers are listed here, and a container is
+//! watched, read, measured and controlled as on Docker.
 
 use pilothouse::config::Host;
 use pilothouse::domain::container::State;
@@ -54,7 +54,7 @@ async fn a_container_of_podman_is_watched_read_measured_and_acted_on() {
         .await;
     assert_eq!(&*row.name, "web");
     watch
-        .until("what led to it", |watch| {
+        .until("recent events", |watch| {
             let told = &watch.fleet.row(&key)?.happenings;
             told.iter().any(|one| one.what == "start").then_some(())
         })

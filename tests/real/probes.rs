@@ -1,4 +1,4 @@
-//! Probes of a new replica on a real daemon: asked at its own address through its own network, and why one did not pass.
+//! Probes of a new replica on a real daemon: at its own address through its own network, and why one failed.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ async fn a_replica_is_good_once_it_answers_and_what_it_answers_otherwise_is_the_
     serving(&mut bench, "127.0.0.1:", STAYS);
     asks(&mut bench, Probe::Tcp(8080));
     gate(&mut bench);
-    bench.is_undone(&before, &["listens on its loopback only"]).await;
+    bench.is_undone(&before, &["only listens on loopback"]).await;
     asks(&mut bench, http("/healthz"));
     gate(&mut bench);
     bench.is_undone(&before, &["http :8080/healthz", "refused"]).await;

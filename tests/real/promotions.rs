@@ -1,4 +1,4 @@
-//! From environment to environment through a real registry: what was pushed once is what runs everywhere, by its digest.
+//! Promotion between environments through a real registry: the image that was pushed once runs everywhere, by its digest.
 
 use std::fs;
 

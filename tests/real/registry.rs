@@ -1,4 +1,4 @@
-//! Pushing to real registries and pulling from them: what is said of a digest is asked of the registry itself.
+//! Pushing to and pulling from real registries; digests are verified through the registry itself.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -175,7 +175,7 @@ async fn a_password_opens_and_nothing_else_does() {
     let nobody = pushed(&daemons[0], &image, &wanted, None, &told)
         .await
         .unwrap_err();
-    assert!(nobody.why.contains("wants a login"), "{nobody}");
+    assert!(nobody.why.contains("requires a login"), "{nobody}");
     assert!(
         nobody.hint.as_deref().unwrap().contains("docker login"),
         "{nobody:?}"
@@ -283,7 +283,7 @@ async fn a_registry_that_dies_midway_gets_the_image_all_the_same() {
             push::push(&host, pushing, &mut told, &CancellationToken::new()).await
         }
     });
-    until_running(Duration::from_mins(1), "the upload is under way", || {
+    until_running(Duration::from_mins(1), "the upload is in progress", || {
         (registry.stored() > 1 << 20).then_some(())
     })
     .await;
@@ -329,7 +329,7 @@ async fn a_cancelled_push_ends_at_once_and_leaves_no_tag() {
             push::push(&host, pushing, &mut told, &cancel).await
         }
     });
-    until_running(Duration::from_mins(1), "the upload is under way", || {
+    until_running(Duration::from_mins(1), "the upload is in progress", || {
         (registry.stored() > 1 << 20).then_some(())
     })
     .await;

@@ -1,5 +1,5 @@
-//! Build, test, push and deploy through a real registry by the built program: what hosts run is what was pushed, by its
-//! digest; a password is found nowhere.
+//! Build, test, push and deploy through a real registry by the built program: hosts run what was pushed, by its digest; the
+//! password is found nowhere.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ fn what_is_pushed_is_deployed_by_its_digest_and_latest_waits_for_the_tests() {
     let shop = Shop::new(Registry::guarded(), Some("{ env = \"REGISTRY_PASSWORD\" }"));
     shop.run(&["build", "shop"]).exits(0);
     let plan = shop.run(&["push", "shop", "--dry-run"]).exits(0);
-    assert!(plan.out.contains("stays where it is"), "{}", plan.out);
+    assert!(plan.out.contains("is not moved"), "{}", plan.out);
     let unset = shop.run(&["push", "shop"]).exits(1);
     assert!(
         unset.err.contains("REGISTRY_PASSWORD is not set"),
@@ -213,7 +213,7 @@ fn a_deploy_goes_through_us_when_the_registry_is_down_and_pulls_what_no_host_has
     assert_eq!(named(), before, "the tag that no registry took is put back");
     shop.run(&["deploy", "shop", "--yes"]).exits(0);
     let kept = output(&shop);
-    assert!(kept.contains("through us"), "{kept}");
+    assert!(kept.contains("transferred"), "{kept}");
     assert_eq!(
         replica(&shop.daemons[1]).1,
         pinned,
@@ -271,7 +271,7 @@ fn a_registry_killed_while_a_host_pulls_ends_no_deploy_the_image_goes_through_us
     shop.registry.kill_9();
     deploy.join().unwrap().exits(0);
     let kept = output(&shop);
-    assert!(kept.contains("through us"), "{kept}");
+    assert!(kept.contains("transferred"), "{kept}");
     assert_eq!(replica(&shop.daemons[1]).1, pinned);
     assert_eq!(replica(&shop.daemons[0]).0, replica(&shop.daemons[1]).0);
 }

@@ -1,4 +1,4 @@
-//! The room itself on three real daemons, in a terminal, by keys.
+//! The control room on three real daemons, in a terminal, by keys.
 
 use std::time::{Duration, Instant};
 
@@ -185,7 +185,7 @@ fn a_shell_on_a_daemon_that_hangs_is_left_with_words_and_ends_there_once_it_goes
     shell.daemons[0].freeze();
     shell.room.press("sleep 2000\r");
     shell.room.until("the room again, which says why", |screen| {
-        screen.contains("does not answer any more") && screen.contains("web")
+        screen.contains("no longer answers") && screen.contains("web")
     });
     shell.daemons[0].thaw();
     shell.is_gone();

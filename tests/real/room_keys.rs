@@ -1,5 +1,5 @@
-//! The four keys in the room itself, on two real daemons: build, test, deploy and roll back, a run given up, and the
-//! recovery that the next room offers.
+//! The four keys in the control room, on two real daemons: build, test, deploy and roll back, a cancelled run, and the
+//! recovery offered by the next control room.
 
 use std::time::Duration;
 

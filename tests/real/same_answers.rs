@@ -1,4 +1,4 @@
-//! The simulated engine held against a real daemon by two scripts, answer by answer: of plain requests, and of streams.
+//! The simulated engine compared with a real daemon by two scripts, answer by answer: plain requests, and streams.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The four ways of testing under `assets/samples`, as they stand there, built and tested on a real daemon.
-//! Only the base image's name and the daemon's address are others: nothing is pulled.
+//! The four ways of testing in `assets/samples`, unchanged, built and tested on a real daemon.
+//! Only the base image's name and the daemon's address are replaced: nothing is pulled.
 
 use std::fs;
 use std::path::Path;

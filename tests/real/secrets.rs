@@ -1,5 +1,5 @@
-//! Secrets that a replica finds in files, on a real daemon: who may read them as the replica itself sees it, what the daemon
-//! keeps of them, and what it does where a file cannot stay.
+//! Secrets as files on a real daemon: their permissions as seen by the replica, what the daemon stores of them, and paths where
+//! a file would not be kept.
 
 use std::path::PathBuf;
 

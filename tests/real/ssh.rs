@@ -208,7 +208,7 @@ async fn a_socket_that_is_not_there_is_told_by_docker_s_words_on_the_far_side() 
             .starts_with("logged in, but /run/no such.sock does not answer:"),
         "{fault:?}"
     );
-    assert!(fault.hint.unwrap().contains("does the daemon run there"));
+    assert!(fault.hint.unwrap().contains("is the daemon running there"));
     none_left(&[&host.host]).await;
 }
 

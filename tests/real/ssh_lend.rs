@@ -1,5 +1,5 @@
-//! A host that needs a person, from the room: `Enter` lends the terminal to ssh, as a person meets it there.
-//! ssh's own prompt on the terminal as it was before, its end, and what is left of it.
+//! A host that needs a person, in the control room: `Enter` lends the terminal to ssh.
+//! Covers ssh's prompt, its end, and what is left of it.
 
 use std::time::Duration;
 
@@ -35,13 +35,13 @@ impl Locked {
         &self.daemons[0]
     }
 
-    /// The room on its page of hosts, where the host waits for a person.
+    /// The room on its page of hosts, where the host waits for approval.
     fn room(&self) -> Terminal {
         let host = self.daemon().host_at(Endpoint::Ssh(self.ssh.clone()));
         let program = Program::new(&[host], "").finding(&user().bin());
         let room = Terminal::open(&program, &[], 100, 30);
         room.press("5");
-        room.until("it waits for a person", |screen| screen.contains("waits for you"));
+        room.until("it waits for approval", |screen| screen.contains("needs login"));
         room
     }
 
@@ -71,7 +71,7 @@ fn lent(room: &Terminal, times: usize) {
         screen.matches("Enter passphrase for key").count() == times
     });
     assert!(
-        !screen.contains("waits for you"),
+        !screen.contains("needs login"),
         "the room is still there:\n{screen}"
     );
 }
@@ -80,7 +80,7 @@ fn opened(room: &Terminal) {
     room.press(PASSPHRASE);
     room.press("\r");
     let screen = room.until("the host is live", |screen| {
-        screen.contains("live") && !screen.contains("waits for you")
+        screen.contains("live") && !screen.contains("needs login")
     });
     assert!(
         !screen.contains(PASSPHRASE) && !screen.contains("Enter passphrase"),
@@ -112,7 +112,7 @@ fn ctrl_c_at_ssh_s_prompt_ends_ssh_and_not_the_room() {
     locked.reads();
     room.press("\x03");
     room.until("the room is back", |screen| {
-        screen.contains("waits for you") && !screen.contains("Enter passphrase")
+        screen.contains("needs login") && !screen.contains("Enter passphrase")
     });
     // It may be asked once more.
     lent(&room, 2);

@@ -1,4 +1,4 @@
-//! The actors over real sshd: watched, read and told like any other daemon, lost with ssh's words, found again.
+//! The actors over real sshd: watching, logs and actions as on any daemon, loss with ssh's messages, reconnecting.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Runs with a host behind real sshd: an image is carried there, released and taken back over ssh, and no ssh is left.
+//! Runs with a host behind real sshd: an image is transferred, deployed and rolled back over ssh, and no ssh process is left.
 
 use std::time::Duration;
 

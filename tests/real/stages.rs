@@ -1,4 +1,4 @@
-//! Stages of a service's own on real daemons: containers, commands, a person's word, what is always done.
+//! Custom stages on real daemons: containers, commands, approvals, `always` stages.
 
 use crate::support::daemon::Daemon;
 use crate::support::releases::{Bench, stages};

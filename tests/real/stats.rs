@@ -1,4 +1,4 @@
-//! What is shown of a container's use is what the daemon counts, and nothing is asked for when nobody looks.
+//! The displayed resource use equals the daemon's counters, and nothing is requested while nobody looks.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Testing and moving images on real daemons: what is left afterwards is looked for on the daemon itself.
+//! Testing and moving images on real daemons; leftovers are searched on the daemon itself.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -373,7 +373,7 @@ async fn an_image_that_is_nowhere_or_whose_source_dies_midway_is_a_clear_fault_a
     assert!(early.is_err(), "too fast to be cut: {early:?}");
     daemons[0].kill_9();
     let fault = moving.await.unwrap_err();
-    assert!(fault.why.contains("source broke off"), "{fault}");
+    assert!(fault.why.contains("source failed"), "{fault}");
     nothing_left(&daemons[1]);
     assert!(!image::present(&to, &id).await.unwrap());
 }

@@ -1,5 +1,5 @@
-//! Tests of a release on real daemons: a container on the replicas' network that asks them by their address, a probe, and the
-//! published port from outside. What they see undoes the release, and nothing of them stays.
+//! Tests of a release on real daemons: a container on the replicas' network that uses their addresses, a probe, and the
+//! published port from outside. A failure undoes the release, and the tests leave nothing.
 
 use std::time::Duration;
 

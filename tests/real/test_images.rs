@@ -1,5 +1,4 @@
-//! Images of tests: pushed where they say so, taken away from the hosts that they were brought to, refused by name where
-//! nobody has them.
+//! Images of tests: pushed as configured, removed from the hosts they were transferred to, refused by name if nobody has them.
 
 use std::fs;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Tests with what they need beside them on a real daemon: a real redis, probes of every kind, artifacts, verdicts.
-//! After each the daemon's own lists of containers, networks and volumes are what they were.
+//! Tests with dependencies on a real daemon: a real redis, all kinds of probes, artifacts, verdicts.
+//! After each, the daemon's containers, networks and volumes are the same as before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -172,7 +172,7 @@ fn a_need_that_is_never_ready_is_said_with_what_was_seen_of_it_and_leaves_nothin
         (
             "127.0.0.1:",
             "ready = { tcp = 8080 }\nwithin = \"5s\"",
-            "port 8080 listens on its loopback only",
+            "port 8080 only listens on loopback",
         ),
         (
             "",
@@ -374,7 +374,7 @@ volumes: {{ www: }}
         refused.err.contains("compose.yaml")
             && refused
                 .err
-                .contains("line 20: `privileged` of web is not understood"),
+                .contains("line 20: `privileged` of web is not supported"),
         "{}",
         refused.err
     );

@@ -1,4 +1,4 @@
-//! A daemon behind TLS that wants both sides proven: reached with the right papers, and told plainly what is wrong with others.
+//! A daemon with mutual TLS: connected with valid certificates, and clear messages for others.
 
 use std::path::PathBuf;
 
@@ -88,7 +88,7 @@ async fn a_daemon_behind_tls_is_reached_when_both_sides_are_proven_and_refused_o
         port: 2376,
         tls: None,
     };
-    assert_says(&refused(&plain).await, "wants TLS");
+    assert_says(&refused(&plain).await, "requires TLS");
 
     let mut by_name = host(daemon, authority.ca(), &client);
     let renewed = authority.leaf("server-2", "DNS:elsewhere", Validity::Now);

@@ -1,4 +1,4 @@
-//! A service that was started by hand, adopted, deployed over and gone back to: on whatever daemons the bench has.
+//! A service that was started by hand is adopted, deployed over and rolled back to, on any kind of daemon.
 
 use std::collections::HashMap;
 
@@ -206,7 +206,7 @@ pub(crate) async fn story(bench: &mut Bench) {
     let (exit, view) = adopt(bench, vec![named(BY_HAND)]).await;
     assert_eq!(exit, 1);
     assert!(
-        why(&view).contains("was released already: it is r0 of shop"),
+        why(&view).contains("already belongs to a release: r0 of shop"),
         "{}",
         why(&view)
     );
@@ -254,7 +254,7 @@ pub(crate) async fn story(bench: &mut Bench) {
     let back = planned(bench, &bench.request(RunKind::Rollback)).await;
     let said = format!("{:?}", back.refusals);
     assert!(
-        said.contains("it was adopted, and its ledger does not hold the value of DB_PASSWORD"),
+        said.contains("it was adopted, and its ledger does not contain the value of DB_PASSWORD"),
         "{said}"
     );
 }
@@ -288,7 +288,7 @@ pub(crate) async fn recreated(bench: &Bench) {
     assert_eq!(standing.word(), "DRIFT");
     assert!(
         standing.to_string().contains(&format!(
-            "{name}: shop-by-hand runs its image, and nobody released it"
+            "{name}: shop-by-hand runs its image without belonging to a release"
         )),
         "{standing}"
     );

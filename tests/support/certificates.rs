@@ -1,4 +1,4 @@
-//! Certificates for the TLS tests, made by openssl: authorities, and leaves that are valid or were.
+//! Certificates for the TLS tests, made by openssl: authorities, and valid and expired leaves.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

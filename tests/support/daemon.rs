@@ -1,5 +1,5 @@
-//! One real Docker daemon in namespaces of its own, and everything that can be done to it.
-//! Everything here blocks: it is meant for a test's own thread.
+//! One real Docker daemon in its own namespaces, and everything that can be done to it.
+//! Everything here blocks; use it on a test's own thread.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! A daemon that misbehaves as it is told: raw HTTP on a unix socket, answer by answer, byte by byte.
-//! Knows nothing of Docker; what it says is in the test.
+//! A daemon that misbehaves as instructed: raw HTTP on a unix socket, answer by answer, byte by byte.
+//! Knows nothing about Docker; the test defines its answers.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Images made out of the machine's own static busybox, in `docker save` form: nothing is ever pulled.
-//! The same bytes every time, so that every daemon has them under one id.
+//! Images made from the machine's static busybox, in `docker save` form: nothing is pulled.
+//! Always the same bytes, so that every daemon has them under one id.
 
 use std::path::Path;
 

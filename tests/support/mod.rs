@@ -1,4 +1,4 @@
-//! What the tests on real daemons stand on. Begin with [`fleet`].
+//! The basis of the tests on real daemons. Begin with [`fleet`].
 
 pub(crate) mod certificates;
 pub(crate) mod daemon;

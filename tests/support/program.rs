@@ -1,5 +1,5 @@
-//! The built program, run as a person would: with a configuration file, a state folder and a home of its own.
-//! Everything lies in a folder of the fleet, so that what it leaves running is ended with the tests.
+//! The built program, run like by a person: with its own configuration file, state folder and home.
+//! Everything is in a folder of the fleet, so that leftover processes end with the tests.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

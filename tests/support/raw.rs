@@ -1,5 +1,5 @@
-//! The daemon asked without any library: HTTP/1.0 over its socket, blocking.
-//! For preparing, cleaning and for judging the program by the daemon's own words.
+//! Requests to a daemon without a library: HTTP/1.0 over its socket, blocking.
+//! For preparing, cleaning up, and verifying the program independently.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -1,5 +1,5 @@
-//! A socket in front of a daemon's that passes everything on and writes down every request line.
-//! What was asked of the daemon is proven by it, not by what the program says it asked.
+//! A socket in front of a daemon's that passes everything on and records every request line.
+//! Proves what was requested from the daemon.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;

@@ -1,5 +1,5 @@
-//! A real registry (Debian's docker-registry) on the host's own address in the fleet's network, for anybody or by password;
-//! and a door before it that answers with faults of the test's choice first.
+//! A real registry (Debian's docker-registry) on the host's own address in the fleet's network, anonymous or with a password;
+//! and a proxy that first answers with faults chosen by the test.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

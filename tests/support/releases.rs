@@ -1,5 +1,5 @@
 //! A state folder, hosts, a service on them, and runs that are processes of the built program.
-//! For simulated daemons (`tests/it`) and real ones (`tests/real`) alike.
+//! For simulated daemons (`tests/it`) and real ones (`tests/real`).
 
 #[path = "crash.rs"]
 pub(crate) mod crash;
@@ -100,17 +100,24 @@ impl Bench {
         self.age_locks().await;
     }
 
-    /// As if nobody had renewed them for 100 s: the lease in each says so.
+    /// As if nobody had renewed them for 100 s, and for their grace over ssh: the lease in each says so.
     pub(crate) async fn age_locks(&self) {
+        self.locks_of_age(100).await;
+    }
+
+    /// By the clocks of daemon and holder; what was made over ssh is older by its grace.
+    pub(crate) async fn locks_of_age(&self, seconds: i64) {
         for host in &self.config.hosts {
             let daemon = pilothouse::hosts::connect(host, Access::Full).await.unwrap();
             for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
-                let renewed = Stamp::from_seconds(seen.now.seconds() - 100);
-                let lease = serde_json::json!({ "renewed": renewed, "stage": "gate" }).to_string();
-                self.write_lease(&daemon, &seen.id, &lease).await;
+                let age = Duration::from_secs(seconds.unsigned_abs()) + seen.grace;
+                let ago = |now: Stamp| now.minus(age);
+                let (renewed, holder) = (ago(seen.now), ago(seen.now_here));
+                let lease = serde_json::json!({ "renewed": renewed, "stage": "gate", "holder": holder });
+                self.write_lease(&daemon, &seen.id, &lease.to_string()).await;
             }
             for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
-                assert!(seen.is_stale(), "{}", seen.described());
+                assert_eq!(seen.is_stale(), seconds >= 90, "{}", seen.described());
             }
         }
     }
@@ -230,7 +237,10 @@ impl Bench {
             .unwrap_or_else(|_| panic!("it did not end:\n{}", self.journal(run)));
         let mut reader = runs::seen::follow::Reader::new(dir);
         reader.read().unwrap();
-        (reader.exit().unwrap_or(5), runs::view(&self.state, run).unwrap())
+        (
+            reader.exit().map_or(5, u8::from),
+            runs::view(&self.state, run).unwrap(),
+        )
     }
 
     pub(crate) async fn run(&self, kind: RunKind) -> (u8, RunView) {
@@ -255,7 +265,7 @@ impl Bench {
         .await;
         match found.unwrap_or_else(|failure| panic!("{failure:?}\n{}", self.journal(run))) {
             Recovery::Started(started) => self.ended(&started).await,
-            other => panic!("{other:?}"),
+            other @ Recovery::Unlocked { .. } => panic!("{other:?}"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! A run that was undone: why, and that nothing is left of it.
+//! Checks of a run that was undone: why, and that nothing of it is left.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Rolling releases on a bench: strategies, a host on which the new release never comes up, and what a paused run leaves.
+//! Rolling deploys: strategies, a host on which the new release never starts, and what a paused run leaves.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! One script of requests, put to any engine: what it answers, with what differs from run to run taken out.
-//! The simulated engine is held against a real daemon by it, answer by answer.
+//! A script of requests for any engine, and its answers without what differs from run to run.
+//! Used to compare the simulated engine with a real daemon.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! A second script, of what comes as a stream or goes as one: events, logs in both framings, exec, archives, images, a build.
-//! The simulated engine is held against a real daemon by it, as by the script of plain requests.
+//! A second script, of streams: events, logs in both framings, exec, archives, images, a build.
+//! Used to compare the simulated engine with a real daemon, like the script of plain requests.
 
 use std::io::Read as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! A service that is built from a context of its own, tested, and released to real daemons.
+//! A service that is built from its own context, tested, and deployed to real daemons.
 
 use std::fs;
 

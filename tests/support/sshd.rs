@@ -1,5 +1,5 @@
-//! Real sshd in a daemon's namespaces, and a user with an ssh configuration, keys and known hosts of their own.
-//! The program finds that user's `ssh` as it finds any: a shim that adds `-F`, as OpenSSH reads no `$HOME`.
+//! Real sshd in a daemon's namespaces, and a user with their own ssh configuration, keys and known hosts.
+//! The program finds that user's `ssh` on the PATH: a shim that adds `-F`, because OpenSSH does not use `$HOME`.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! Stages of a service's own in a pipeline: what they are made of in tests, and stories of them on any daemons.
+//! Custom stages in a pipeline: their definition in tests, and scenarios for any kind of daemon.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -55,7 +55,7 @@ pub(crate) fn asks(name: &str) -> CustomStage {
     stage(name, false, Work::Approve { question, timeout })
 }
 
-/// Deployed, then `migrate`, `go`, which waits for a person, and `report`.
+/// Deployed, then `migrate`, `go`, which waits for approval, and `report`.
 pub(crate) fn behind(bench: &mut Bench, folder: &Path) {
     let service = &mut bench.config.services[0];
     service.stages = vec![
@@ -158,7 +158,7 @@ pub(crate) async fn cancelled_behind_the_commit(bench: &mut Bench) {
     assert!(
         view.notes
             .iter()
-            .any(|note| note.contains("cancelled by ops-b behind the commit")),
+            .any(|note| note.contains("cancelled by ops-b after the commit")),
         "{:?}",
         view.notes
     );

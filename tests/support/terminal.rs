@@ -1,5 +1,5 @@
-//! The built program in a terminal of its own: its screen as a person sees it, keys as a person presses them.
-//! Answers the questions that a terminal is asked; waits for what must be on the screen.
+//! The built program in its own terminal: the screen as a person sees it, keys as a person presses them.
+//! Answers terminal queries; waits for conditions on the screen.
 
 use std::io::{Read, Write};
 use std::num::NonZero;

@@ -1,5 +1,5 @@
-//! Waiting for a condition with a limit: the only place in these tests where time is let pass.
-//! What is awaited is named, and what was seen instead is printed when the limit is over.
+//! Waits for a condition with a limit: the only place in these tests that lets time pass.
+//! Conditions are named, and what was seen instead is printed when the limit is reached.
 
 use std::fmt::Display;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The hosts' actors as the control room sees them: their facts applied to a fleet, orders answered, log lines kept.
-//! Waits for conditions on what was seen; prints the fleet when one does not come.
+//! The hosts' actors as the control room uses them: their facts applied to a fleet, orders answered, log lines kept.
+//! Waits for conditions; prints the fleet if one is not reached.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Which service of a compose file is meant by one of ours, and under which project Compose runs it.
-//! Looks at names and images only: how it is to run is read from what runs.
+//! Finds the service of a compose file that corresponds to a configured service, and its Compose project.
+//! Uses names and images only; settings are read from the running containers.
 
 use super::yaml::{self, Entry, Node};
 use super::{ComposeFault, fault};

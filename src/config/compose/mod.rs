@@ -1,5 +1,5 @@
-//! Services of a compose file as needs of a test: what can be said of a container beside a test, and nothing else.
-//! Reads text, never a network or the environment; what is not understood is refused by its name and line.
+//! Services of a compose file as dependencies of a test, as far as they apply to such a container.
+//! Reads text, never a network or the environment; what is not supported is refused by name and line.
 //! <https://github.com/compose-spec/compose-spec/blob/main/05-services.md>
 
 mod yaml;
@@ -105,8 +105,8 @@ impl<'t> File<'t> {
                         .map(|entry| (entry.key.as_str(), unusable(entry)))
                         .collect();
                 }
-                ("services", _) => faults.push(fault(entry.line, "`services` is no table")),
-                ("include", _) => faults.push(fault(entry.line, "`include` is not understood")),
+                ("services", _) => faults.push(fault(entry.line, "`services` is not a table")),
+                ("include", _) => faults.push(fault(entry.line, "`include` is not supported")),
                 // What only other programs read, and what a wanted service would have to name.
                 _ => {}
             }
@@ -149,7 +149,7 @@ impl Order<'_> {
         if self.path.iter().any(|waiting| waiting == name) {
             let circle = format!("{} → {name}", self.path.join(" → "));
             self.faults
-                .push(fault(line, format!("these depend on each other: {circle}")));
+                .push(fault(line, format!("circular dependency: {circle}")));
             return;
         }
         let Some(entry) = self.file.services.iter().find(|entry| entry.key == name) else {

@@ -1,5 +1,5 @@
-//! `volumes` of a compose service: fresh volumes of the test's own, places in memory, single files put in.
-//! A folder of this machine is not there where the container runs, and a folder of the host is not the test's to touch.
+//! `volumes` of a compose service: new volumes of the test, tmpfs mounts, single files to copy in.
+//! Folders are refused: those of this machine do not exist on the test's host, and a test must not use the host's own.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::config::test::{Need, NeedVolume};
 
 pub(super) fn read(tree: &Tree, file: &File<'_>, need: &mut Need, faults: &mut Faults) {
     let Node::List(items) = &tree.node else {
-        faults.push(fault(tree.line, "`volumes` is no list"));
+        faults.push(fault(tree.line, "`volumes` is not a list"));
         return;
     };
     for item in items {
@@ -62,12 +62,12 @@ fn long(line: usize, settings: &[Entry], need: &mut Need, faults: &mut Faults) -
             "tmpfs" => options = memory_options(value, faults),
             other => faults.push(fault(
                 setting.line,
-                format!("`{other}` of `volumes` is not understood"),
+                format!("`{other}` of `volumes` is not supported"),
             )),
         }
     }
     let Some(target) = target else {
-        faults.push(fault(line, "a volume says no `target`"));
+        faults.push(fault(line, "a volume has no `target`"));
         return None;
     };
     match kind.as_deref() {
@@ -84,7 +84,7 @@ fn long(line: usize, settings: &[Entry], need: &mut Need, faults: &mut Faults) -
             let kind = other.unwrap_or("(none)");
             faults.push(fault(
                 line,
-                format!("the type {kind} of a volume is not understood"),
+                format!("the type {kind} of a volume is not supported"),
             ));
             None
         }
@@ -109,7 +109,7 @@ fn put(line: usize, mount: Mount, file: &File<'_>, need: &mut Need, faults: &mut
     if !target.starts_with('/') || target.split('/').any(|part| part == "..") {
         faults.push(fault(
             line,
-            format!("{target:?} is no absolute place in the container"),
+            format!("{target:?} is not an absolute path in the container"),
         ));
         return;
     }
@@ -124,12 +124,12 @@ fn put(line: usize, mount: Mount, file: &File<'_>, need: &mut Need, faults: &mut
             if !source.starts_with('.') {
                 faults.push(fault(
                     line,
-                    format!("{source} is a place of the host, which is not the test's"),
+                    format!("{source} is a path of the host, which a test cannot use"),
                 ));
             } else if path.is_dir() {
                 faults.push(fault(
                     line,
-                    format!("{source} is a folder: only single files are put into a need"),
+                    format!("{source} is a folder: only single files can be copied into a dependency"),
                 ));
             } else {
                 need.files.insert(target, plain(&path));
@@ -137,7 +137,7 @@ fn put(line: usize, mount: Mount, file: &File<'_>, need: &mut Need, faults: &mut
         }
         Some(name) => match file.volumes.get(name.as_str()) {
             None => faults.push(fault(line, format!("no volume is called {name:?}"))),
-            Some(Some((line, what))) => faults.push(fault(*line, format!("{what} is not understood"))),
+            Some(Some((line, what))) => faults.push(fault(*line, format!("{what} is not supported"))),
             Some(None) => need.volumes.push(NeedVolume {
                 name: Some(name),
                 target,

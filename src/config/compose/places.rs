@@ -1,5 +1,5 @@
-//! What connects a compose service with its surroundings: ports, volumes, networks, names and secrets.
-//! Names are those that Compose gives them: `shop_data` where the file says `data`; what is external keeps its own.
+//! How a compose service is connected: ports, volumes, networks, names and secrets.
+//! Names are those that Compose creates: `shop_data` for `data`; external ones keep their name.
 
 use std::path::Path;
 
@@ -48,7 +48,7 @@ impl<'t> Project<'t> {
                 "volumes" => project.volumes = part,
                 "networks" => project.networks = part,
                 "secrets" => project.secrets = part,
-                "include" => faults.push(entry.fault("`include` is not understood")),
+                "include" => faults.push(entry.fault("`include` is not supported")),
                 _ => {}
             }
         }
@@ -74,7 +74,7 @@ impl<'t> Project<'t> {
                 "external" => external = truth(&setting.value, "external", faults),
                 // How it would be made: it is there already.
                 "labels" => {}
-                other => faults.push(setting.fault(format!("`{other}` of {name} is not understood"))),
+                other => faults.push(setting.fault(format!("`{other}` of {name} is not supported"))),
             }
         }
         own.unwrap_or(if external { name.to_owned() } else { composed })
@@ -118,7 +118,7 @@ fn items<'t>(value: &'t Tree, key: &str, faults: &mut Faults) -> &'t [Tree] {
         Node::List(items) => items,
         Node::Nothing => &[],
         Node::Text(_) | Node::Map(_) => {
-            faults.push(value.fault(format!("`{key}` is no list")));
+            faults.push(value.fault(format!("`{key}` is not a list")));
             &[]
         }
     }
@@ -139,7 +139,7 @@ fn port(item: &Tree, faults: &mut Faults) -> Option<Publish> {
             "protocol" => protocol = text(value, key, faults),
             // A name for people.
             "name" => {}
-            other => faults.push(setting.fault(format!("`{other}` of `ports` is not understood"))),
+            other => faults.push(setting.fault(format!("`{other}` of `ports` is not supported"))),
         }
     }
     let address = address.map(|address| {
@@ -171,7 +171,7 @@ fn volume(item: &Tree, project: &Project<'_>, spec: &mut Spec, faults: &mut Faul
                 "source" => source = text(value, key, faults),
                 "target" => target = text(value, key, faults),
                 "read_only" => read_only = truth(value, key, faults),
-                other => faults.push(setting.fault(format!("`{other}` of `volumes` is not understood"))),
+                other => faults.push(setting.fault(format!("`{other}` of `volumes` is not supported"))),
             }
         }
     } else if let Some(line) = text(item, "volumes", faults) {
@@ -185,7 +185,7 @@ fn volume(item: &Tree, project: &Project<'_>, spec: &mut Spec, faults: &mut Faul
             None | Some("rw") => {}
             Some("ro") => read_only = true,
             Some(other) => {
-                faults.push(item.fault(format!("`volumes`: the mode {other:?} is not understood")));
+                faults.push(item.fault(format!("`volumes`: the mode {other:?} is not supported")));
             }
         }
     }
@@ -195,7 +195,7 @@ fn volume(item: &Tree, project: &Project<'_>, spec: &mut Spec, faults: &mut Faul
         return;
     }
     let Some(source) = source else {
-        let why = "has no name: with every release it would start empty, and stay behind";
+        let why = "has no name: it would start empty with every release, and be left over afterwards";
         faults.push(item.fault(format!("the volume at {target} {why}")));
         return;
     };
@@ -244,14 +244,14 @@ fn networks(value: &Tree, service: &Entry, project: &Project<'_>, spec: &mut Spe
                     match setting.key.as_str() {
                         "aliases" => aliases.extend(texts(&setting.value, "aliases", faults)),
                         other => {
-                            faults.push(setting.fault(format!("`{other}` of `networks` is not understood")));
+                            faults.push(setting.fault(format!("`{other}` of `networks` is not supported")));
                         }
                     }
                 }
             }
             Node::Nothing => {}
             Node::Text(_) | Node::List(_) => {
-                faults.push(entry.fault(format!("the network {} is no table", entry.key)));
+                faults.push(entry.fault(format!("the network {} is not a table", entry.key)));
             }
         }
         join(&entry.key, &entry.value, aliases, faults);
@@ -273,7 +273,7 @@ fn extra_hosts(value: &Tree, spec: &mut Spec, faults: &mut Faults) {
             };
             match line.split_once('=').or_else(|| line.split_once(':')) {
                 Some((name, address)) => pairs.push((name.to_owned(), address.to_owned(), item)),
-                None => faults.push(item.fault(format!("{line:?} is no name with an address"))),
+                None => faults.push(item.fault(format!("{line:?} is not a name with an address"))),
             }
         }
     }
@@ -295,7 +295,7 @@ fn secret(item: &Tree, project: &Project<'_>, spec: &mut Spec, faults: &mut Faul
             let (key, value) = (setting.key.as_str(), &setting.value);
             let number = |text: &str| {
                 let number = text.parse().ok();
-                number.ok_or_else(|| Wrong::new(format!("{text:?} is no number")))
+                number.ok_or_else(|| Wrong::new(format!("{text:?} is not a number")))
             };
             match key {
                 "source" => name = text(value, key, faults),
@@ -303,7 +303,7 @@ fn secret(item: &Tree, project: &Project<'_>, spec: &mut Spec, faults: &mut Faul
                 "uid" => owner.0 = parsed(value, key, faults, number).unwrap_or_default(),
                 "gid" => owner.1 = parsed(value, key, faults, number).unwrap_or_default(),
                 "mode" => mode = parsed(value, key, faults, octal).unwrap_or(MODE),
-                other => faults.push(setting.fault(format!("`{other}` of `secrets` is not understood"))),
+                other => faults.push(setting.fault(format!("`{other}` of `secrets` is not supported"))),
             }
         }
     } else {
@@ -354,5 +354,5 @@ fn octal(text: &str) -> Result<u32, Wrong> {
     u32::from_str_radix(digits, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| Wrong::new(format!("{text:?} is no mode of a file")))
+        .ok_or_else(|| Wrong::new(format!("{text:?} is not a file mode")))
 }

@@ -1,5 +1,5 @@
-//! A service of a compose file as what a replica runs with: the subset that one container on a far host can be given.
-//! The image is the release's own; what does not apply is refused by its name and place, never left away.
+//! A service of a compose file as the settings of a replica: the subset that applies to one container on a remote host.
+//! The image is the release's own; what does not apply is refused by name and place, never ignored.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -69,12 +69,12 @@ impl Left<'_> {
 
 fn one(entry: &Entry, project: &Project<'_>, left: Left<'_>, spec: &mut Spec, faults: &mut Faults) {
     let Node::Map(settings) = &entry.value.node else {
-        faults.push(entry.fault(format!("the service {} is no table", entry.key)));
+        faults.push(entry.fault(format!("the service {} is not a table", entry.key)));
         return;
     };
     let has = |key: &str| settings.iter().any(|setting| setting.key == key);
     for key in left.without.iter().filter(|key| !has(key)) {
-        faults.push(entry.fault(format!("{} has no `{key}` to leave away", entry.key)));
+        faults.push(entry.fault(format!("{} has no `{key}` to leave out", entry.key)));
     }
     for setting in settings {
         let key = setting.key.as_str();
@@ -86,7 +86,7 @@ fn one(entry: &Entry, project: &Project<'_>, left: Left<'_>, spec: &mut Spec, fa
             || places::read(setting, entry, project, spec, faults);
         if !known {
             faults.push(setting.fault(format!(
-                "`{key}` of {} is not understood here: compose_without = [{key:?}] leaves it away",
+                "`{key}` of {} is not supported here: compose_without = [{key:?}] ignores it",
                 entry.key
             )));
         }
@@ -142,7 +142,7 @@ fn confined(setting: &Entry, spec: &mut Spec, faults: &mut Faults) -> bool {
                     "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true" => {
                         spec.options.no_new_privileges = true;
                     }
-                    other => faults.push(value.fault(format!("`security_opt`: {other:?} is not understood"))),
+                    other => faults.push(value.fault(format!("`security_opt`: {other:?} is not supported"))),
                 }
             }
         }
@@ -175,7 +175,7 @@ fn number<T: std::str::FromStr>(value: &Tree, key: &str, faults: &mut Faults) ->
     parsed(value, key, faults, |text| {
         text.parse()
             .ok()
-            .ok_or_else(|| Wrong::new(format!("{text:?} is no number to work with")))
+            .ok_or_else(|| Wrong::new(format!("{text:?} is not a usable number")))
     })
 }
 
@@ -227,7 +227,7 @@ fn labels(value: &Tree, faults: &mut Faults) -> BTreeMap<String, String> {
 
 fn logging(value: &Tree, faults: &mut Faults) -> Option<Log> {
     let Node::Map(settings) = &value.node else {
-        faults.push(value.fault("`logging` is no table"));
+        faults.push(value.fault("`logging` is not a table"));
         return None;
     };
     let mut log = Log {
@@ -243,7 +243,7 @@ fn logging(value: &Tree, faults: &mut Faults) -> Option<Log> {
                     log.options.extend(text.map(|text| (option.key.clone(), text)));
                 }
             }
-            (other, _) => faults.push(setting.fault(format!("`{other}` of `logging` is not understood"))),
+            (other, _) => faults.push(setting.fault(format!("`{other}` of `logging` is not supported"))),
         }
     }
     Some(log)
@@ -253,11 +253,11 @@ fn logging(value: &Tree, faults: &mut Faults) -> Option<Log> {
 fn limits(value: &Tree, spec: &mut Spec, faults: &mut Faults) {
     fn inner<'t>(value: &'t Tree, path: &str, key: &str, faults: &mut Faults) -> Option<&'t Tree> {
         let Node::Map(settings) = &value.node else {
-            faults.push(value.fault(format!("`{path}` is no table")));
+            faults.push(value.fault(format!("`{path}` is not a table")));
             return None;
         };
         for other in settings.iter().filter(|setting| setting.key != key) {
-            faults.push(other.fault(format!("`{path}.{}` is not understood", other.key)));
+            faults.push(other.fault(format!("`{path}.{}` is not supported", other.key)));
         }
         settings
             .iter()
@@ -271,7 +271,7 @@ fn limits(value: &Tree, spec: &mut Spec, faults: &mut Faults) {
         return;
     };
     let Node::Map(settings) = &limits.node else {
-        faults.push(limits.fault("`deploy.resources.limits` is no table"));
+        faults.push(limits.fault("`deploy.resources.limits` is not a table"));
         return;
     };
     for setting in settings {
@@ -281,7 +281,7 @@ fn limits(value: &Tree, spec: &mut Spec, faults: &mut Faults) {
             "cpus" => spec.cpus = number(value, key, faults),
             "pids" => spec.options.pids = number(value, key, faults),
             other => {
-                faults.push(setting.fault(format!("`deploy.resources.limits.{other}` is not understood")));
+                faults.push(setting.fault(format!("`deploy.resources.limits.{other}` is not supported")));
             }
         }
     }
@@ -329,7 +329,7 @@ fn variable(line: &str) -> Result<Option<(String, String)>, &'static str> {
     }
     let value = match quoted('"') {
         Some(inner) => inner,
-        None if value.contains(['"', '\'']) => return Err("a quote in it is not understood"),
+        None if value.contains(['"', '\'']) => return Err("a quote in it is not supported"),
         // A remark behind the value.
         None => value.split(" #").next().unwrap_or(value).trim_end(),
     };

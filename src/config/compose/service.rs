@@ -1,5 +1,5 @@
-//! One service of a compose file, key by key.
-//! Keys that only matter to people who reach it from outside, or that keep it up for years, are left away knowingly.
+//! Parses one service of a compose file, key by key.
+//! Keys that do not matter to a test, such as published ports and restart policies, are ignored deliberately.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(super) fn read(entry: &Entry, file: &File<'_>, faults: &mut Faults) -> Draft
     let Node::Map(settings) = &entry.value.node else {
         faults.push(fault(
             entry.line,
-            format!("the service {} is no table", entry.key),
+            format!("the service {} is not a table", entry.key),
         ));
         return Draft { need, depends };
     };
@@ -64,14 +64,14 @@ pub(super) fn read(entry: &Entry, file: &File<'_>, faults: &mut Faults) -> Draft
             other if other.starts_with("x-") => {}
             other => faults.push(fault(
                 setting.line,
-                format!("`{other}` of {} is not understood", entry.key),
+                format!("`{other}` of {} is not supported", entry.key),
             )),
         }
     }
     if settings.iter().all(|setting| setting.key != "image") {
         let own_build = settings.iter().find(|setting| setting.key == "build");
         let (line, why) = match own_build {
-            Some(build) => (build.line, "is built: a need is an image that is there"),
+            Some(build) => (build.line, "is built: a dependency needs an existing image"),
             None => (entry.line, "has no `image`"),
         };
         faults.push(fault(line, format!("{} {why}", entry.key)));
@@ -85,7 +85,7 @@ pub(super) fn environment(tree: &Tree, faults: &mut Faults) -> BTreeMap<String, 
     let from_outside = |line, name: &str| {
         fault(
             line,
-            format!("`environment` takes {name} from the environment, which is not asked: give it a text"),
+            format!("`environment` takes {name} from the environment, which is not used: give it a value"),
         )
     };
     match &tree.node {
@@ -117,7 +117,7 @@ pub(super) fn environment(tree: &Tree, faults: &mut Faults) -> BTreeMap<String, 
 
 pub(super) fn health(tree: &Tree, faults: &mut Faults) -> Option<HealthCheck> {
     let Node::Map(settings) = &tree.node else {
-        faults.push(tree.fault("`healthcheck` is no table"));
+        faults.push(tree.fault("`healthcheck` is not a table"));
         return None;
     };
     let mut check = HealthCheck::default();
@@ -138,7 +138,7 @@ pub(super) fn health(tree: &Tree, faults: &mut Faults) -> Option<HealthCheck> {
             "retries" => {
                 check.retries = text(value, key, faults).and_then(|number| number.parse().ok());
                 if check.retries.is_none() {
-                    faults.push(value.fault("`retries` is no number"));
+                    faults.push(value.fault("`retries` is not a number"));
                 }
             }
             // Newer daemons ask more often at first; older ones do not know it.
@@ -150,7 +150,7 @@ pub(super) fn health(tree: &Tree, faults: &mut Faults) -> Option<HealthCheck> {
             }
             other => faults.push(fault(
                 setting.line,
-                format!("`{other}` of `healthcheck` is not understood"),
+                format!("`{other}` of `healthcheck` is not supported"),
             )),
         }
     }
@@ -178,11 +178,13 @@ fn dependencies(tree: &Tree, faults: &mut Faults) -> Vec<(String, Waits, usize)>
                     ("restart" | "required", _) => {}
                     ("condition", Node::Text(word)) => faults.push(fault(
                         setting.line,
-                        format!("the condition `{word}` is not understood: a need runs beside the test"),
+                        format!(
+                            "the condition `{word}` is not supported: a dependency runs while the test runs"
+                        ),
                     )),
                     (other, _) => faults.push(fault(
                         setting.line,
-                        format!("`{other}` of `depends_on` is not understood"),
+                        format!("`{other}` of `depends_on` is not supported"),
                     )),
                 }
             }
@@ -211,7 +213,7 @@ fn aliases(tree: &Tree, faults: &mut Faults) -> Vec<String> {
                 "priority" => {}
                 other => faults.push(fault(
                     setting.line,
-                    format!("`{other}` of `networks` is not understood"),
+                    format!("`{other}` of `networks` is not supported"),
                 )),
             }
         }

@@ -118,11 +118,11 @@ fn a_condition_makes_a_dependency_wait_for_its_health() {
 fn what_is_not_understood_is_refused_by_name_and_line_but_only_of_what_is_wanted() {
     assert_eq!(
         taken(USUAL, &["dashboard"]).unwrap_err(),
-        ["line 39: `privileged` of dashboard is not understood"]
+        ["line 39: `privileged` of dashboard is not supported"]
     );
     assert_eq!(
         taken(USUAL, &["app"]).unwrap_err(),
-        ["line 34: app is built: a need is an image that is there"]
+        ["line 34: app is built: a dependency needs an existing image"]
     );
     assert_eq!(
         taken(USUAL, &["queue"]).unwrap_err(),
@@ -132,12 +132,12 @@ fn what_is_not_understood_is_refused_by_name_and_line_but_only_of_what_is_wanted
     assert_eq!(
         taken(text, &["a"]).unwrap_err(),
         [
-            "line 3: `image` takes TAG from the environment, which is not asked: `${TAG:-…}` gives a text",
-            "line 4: /etc is a place of the host, which is not the test's",
+            "line 3: `image` takes TAG from the environment, which is not used: `${TAG:-…}` gives a default",
+            "line 4: /etc is a path of the host, which a test cannot use",
             "line 4: no volume is called \"nope\"",
-            "line 5: `environment` takes TOKEN from the environment, which is not asked: give it a text",
-            "line 9: these depend on each other: a → b → a",
-            "line 12: `external` of the volume far is not understood",
+            "line 5: `environment` takes TOKEN from the environment, which is not used: give it a value",
+            "line 9: circular dependency: a → b → a",
+            "line 12: `external` of the volume far is not supported",
         ]
     );
 }

@@ -1,5 +1,5 @@
-//! Texts of a compose file: `${…}` put in, lists and tables of them read.
-//! The environment is never asked: a run must not depend on who starts it, and its plan is written down.
+//! Text values of a compose file: substitutes `${…}` and parses lists and tables of them.
+//! The environment is never used: a run must not depend on who starts it.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::config::quantity;
 /// The text of a value, with its defaults put in.
 pub(super) fn text(tree: &Tree, what: &str, faults: &mut Faults) -> Option<String> {
     let Node::Text(raw) = &tree.node else {
-        faults.push(tree.fault(format!("`{what}` is no text")));
+        faults.push(tree.fault(format!("`{what}` is not a string")));
         return None;
     };
     match filled(raw) {
         Ok(text) => Some(text),
         Err(name) => {
-            faults.push(tree.fault(format!("`{what}` takes {name} from the environment, which is not asked: `${{{name}:-…}}` gives a text"),
+            faults.push(tree.fault(format!("`{what}` takes {name} from the environment, which is not used: `${{{name}:-…}}` gives a default"),
             ));
             None
         }
@@ -66,7 +66,7 @@ fn filled(raw: &str) -> Result<String, String> {
 /// A list of texts.
 pub(super) fn texts(tree: &Tree, what: &str, faults: &mut Faults) -> Vec<String> {
     let Node::List(items) = &tree.node else {
-        faults.push(tree.fault(format!("`{what}` is no list")));
+        faults.push(tree.fault(format!("`{what}` is not a list")));
         return Vec::new();
     };
     items.iter().filter_map(|item| text(item, what, faults)).collect()

@@ -1,5 +1,5 @@
-//! YAML as texts, lists and tables with their lines: nothing is guessed to be a number or a truth value.
-//! `1.10` stays `1.10`, and `yes` stays `yes`, as compose files mean them where a text is wanted.
+//! YAML as strings, lists and tables with line numbers, without converting to numbers or booleans.
+//! `1.10` stays `1.10` and `yes` stays `yes`, as compose files mean them where a string is expected.
 
 use saphyr::{MarkedYaml, ScalarStyle, YamlData, YamlLoader};
 use saphyr_parser::Parser;
@@ -99,7 +99,7 @@ fn tree(yaml: &MarkedYaml<'_>, depth: usize) -> Result<Tree, ComposeFault> {
                         line,
                         column,
                     } => (key, line, column),
-                    other => return Err(fault(other.line, "a key is no text")),
+                    other => return Err(fault(other.line, "a key is not a string")),
                 };
                 found.push(Entry {
                     key: key.0,
@@ -110,9 +110,9 @@ fn tree(yaml: &MarkedYaml<'_>, depth: usize) -> Result<Tree, ComposeFault> {
             }
             Node::Map(merged(found)?)
         }
-        YamlData::Tagged(tag, _) => return Err(fault(line, format!("the tag {tag} is not understood"))),
+        YamlData::Tagged(tag, _) => return Err(fault(line, format!("the tag {tag} is not supported"))),
         YamlData::Value(_) | YamlData::Alias(_) | YamlData::BadValue => {
-            return Err(fault(line, "this value is not understood"));
+            return Err(fault(line, "this value is not supported"));
         }
     };
     Ok(Tree { line, column, node })
@@ -129,7 +129,7 @@ fn merged(entries: Vec<Entry>) -> Result<Vec<Entry>, ComposeFault> {
         };
         for table in tables {
             let Node::Map(entries) = table.node else {
-                return Err(fault(merge.line, "`<<` is no table"));
+                return Err(fault(merge.line, "`<<` is not a table"));
             };
             for entry in entries {
                 if own.iter().all(|known| known.key != entry.key) {

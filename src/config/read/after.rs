@@ -1,5 +1,5 @@
-//! `after`: the services whose images this one's is built on.
-//! Read when every service is known; who stands on itself is told the way.
+//! `after`: the services whose images this one's is based on.
+//! Read when all services are known; a cycle is reported with its members.
 
 use super::super::after::After;
 use super::super::fault::Wrong;
@@ -18,8 +18,8 @@ pub(super) fn read(said: &[(ServiceName, Value<'_>)], services: &[Service], name
             known.is_none_or(|known| known.build.is_some())
         };
         if !builds(service) {
-            let wrong = format!("{service} has no [services.build]: it stands on no image");
-            value.fault(Wrong::new(wrong).hint("take `after` out, or say how it is built"));
+            let wrong = format!("{service} has no [services.build]: it is not based on an image");
+            value.fault(Wrong::new(wrong).hint("remove `after`, or add [services.build]"));
             continue;
         }
         for item in value.list().unwrap_or_default() {
@@ -28,7 +28,7 @@ pub(super) fn read(said: &[(ServiceName, Value<'_>)], services: &[Service], name
             };
             if !builds(&on) {
                 item.fault(Wrong::new(format!(
-                    "{on} has no [services.build]: it makes no image"
+                    "{on} has no [services.build]: it builds no image"
                 )));
             } else if !after.of(service).contains(&on) {
                 after.stands(service.clone(), on);
@@ -41,10 +41,8 @@ pub(super) fn read(said: &[(ServiceName, Value<'_>)], services: &[Service], name
             && way.iter().min() == Some(service)
         {
             let way: Vec<&str> = way.iter().map(ServiceName::as_str).collect();
-            let wrong = format!("{service} stands on itself: {}", way.join(" stands on "));
-            value.fault(
-                Wrong::new(wrong).hint("one of them must be built without another: take it out there"),
-            );
+            let wrong = format!("{service} depends on itself: {}", way.join(" depends on "));
+            value.fault(Wrong::new(wrong).hint("remove one of these `after` entries"));
         }
     }
     after
@@ -54,8 +52,8 @@ fn one(text: &str, service: &ServiceName, names: &Names) -> Result<ServiceName, 
     let name = ServiceName::parse(text).map_err(|fault| Wrong::new(fault.to_string()))?;
     let known = || names.0.keys().map(String::as_str);
     if name == *service {
-        return Err(Wrong::new(format!("{service} stands on itself"))
-            .hint("name the service whose image it is built on"));
+        return Err(Wrong::new(format!("{service} depends on itself"))
+            .hint("name the service whose image it is based on"));
     }
     if known().any(|known| known == text) {
         return Ok(name);
@@ -64,6 +62,7 @@ fn one(text: &str, service: &ServiceName, names: &Names) -> Result<ServiceName, 
     Err(
         Wrong::new(format!("there is no service {text}")).hint(match nearest(text, known()) {
             Some(meant) => format!("did you mean `{meant}`?"),
+            None if others.is_empty() => "there is no other service in the configuration".to_owned(),
             None => format!("there is {}", others.join(", ")),
         }),
     )

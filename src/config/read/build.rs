@@ -1,5 +1,5 @@
-//! `[services.build]`: where and how an image is made, and out of what.
-//! Does not look whether the folders are there: they may come with the next checkout.
+//! `[services.build]`: where and how an image is built, and from what.
+//! Does not check that folders exist: they may come with the next checkout.
 
 use std::collections::BTreeMap;
 use std::path::{Component, PathBuf};
@@ -70,7 +70,7 @@ fn tags(section: &mut Section<'_>) -> Option<Vec<String>> {
         (None, Some(value)) => {
             let items = value.list()?;
             if items.is_empty() {
-                value.fault(Wrong::new("`tags` is empty").hint("leave it away for `{time}`"));
+                value.fault(Wrong::new("`tags` is empty").hint("omit it for `{time}`"));
                 return None;
             }
             let tags: Vec<Option<String>> = items.iter().map(|item| item.parsed(template::check)).collect();
@@ -101,7 +101,7 @@ fn dockerfile(value: &Value<'_>) -> Option<PathBuf> {
 /// Anything that git may resolve; never an option of its.
 fn revision(text: &str) -> Result<String, Wrong> {
     if text.is_empty() || text.starts_with('-') || text.chars().any(char::is_whitespace) {
-        return Err(Wrong::new(format!("{text:?} is no revision"))
+        return Err(Wrong::new(format!("{text:?} is not a revision"))
             .hint("a branch, a tag or a commit: `main`, `v1.4`, `HEAD`"));
     }
     Ok(text.to_owned())
@@ -117,7 +117,7 @@ fn platform(text: &str) -> Result<String, Wrong> {
     };
     if !matches!(text.split('/').count(), 2..=3) || !text.split('/').all(is_part) {
         return Err(
-            Wrong::new(format!("{text:?} is no platform")).hint("system and architecture: `linux/arm64`")
+            Wrong::new(format!("{text:?} is not a platform")).hint("system and architecture: `linux/arm64`")
         );
     }
     Ok(text.to_owned())
@@ -128,9 +128,8 @@ fn images(value: &Value<'_>) -> Option<Vec<String>> {
     for item in value.list()? {
         let image = item.parsed(|text| {
             if text.is_empty() || text.chars().any(char::is_whitespace) {
-                return Err(
-                    Wrong::new(format!("{text:?} is no image")).hint("`registry.internal:5000/shop:main`")
-                );
+                return Err(Wrong::new(format!("{text:?} is not an image"))
+                    .hint("`registry.internal:5000/shop:main`"));
             }
             Ok(text.to_owned())
         });
@@ -147,8 +146,8 @@ fn handed(section: &mut Section<'_>, builder: Option<Builder>) -> BTreeMap<Strin
     let found = secrets(&value, &BTreeMap::new());
     if builder == Some(Builder::Classic) && !found.is_empty() {
         value.fault(
-            Wrong::new("the classic builder knows no secrets")
-                .hint("leave `builder` away, or take the `secrets` out"),
+            Wrong::new("the classic builder does not support secrets")
+                .hint("omit `builder`, or remove the `secrets`"),
         );
     }
     found

@@ -1,5 +1,5 @@
-//! `compose = "compose.yaml"`, `compose_service = "web"`: a service of a compose file under the keys of a deploy.
-//! Read with the configuration, so that what is refused of it has its place; what stands beside it comes first.
+//! `compose = "compose.yaml"`, `compose_service = "web"`: settings of a deploy from a compose file.
+//! Read with the configuration, so that refusals have a place; keys of the deploy take precedence.
 
 use super::super::compose;
 use super::super::fault::{ConfigFault, Wrong};
@@ -43,7 +43,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Spec> {
     let Some(file) = file else {
         for other in service.iter().chain(&without) {
             other.fault(
-                Wrong::new(format!("`{}` is of a compose file, and none is named", other.key))
+                Wrong::new(format!("`{}` needs `compose`, which is missing", other.key))
                     .hint("compose = \"compose.yaml\""),
             );
         }

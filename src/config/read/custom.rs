@@ -1,5 +1,5 @@
-//! `[[services.stages]]`: a stage of the service's own in its pipeline. Its `kind` says which keys it takes.
-//! A command on this machine is only taken from a file that nobody else may write.
+//! `[[services.stages]]`: custom stages of a pipeline. Their `kind` determines the allowed keys.
+//! A command on this machine is only accepted from a file that no other user can write.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::super::service::{Build, CustomStage, Work};
 use super::stages::{command, limit, name_of_variable, pairs};
 use super::{Known, Names, stages, testing};
 
-/// A person may be asleep.
+/// Approval may take overnight.
 const APPROVAL_LIMIT: Duration = Duration::from_hours(24);
 const COMMAND_LIMIT: Duration = Duration::from_mins(10);
 
@@ -85,7 +85,7 @@ pub(super) fn read(
                 .and_then(|value| value.word().map(str::to_owned));
             let timeout = limit(section, APPROVAL_LIMIT);
             if always == Some(true) {
-                section.fault(Wrong::new("an approval that is always asked for stops nothing"));
+                section.fault(Wrong::new("an approval with `always` would stop nothing"));
             }
             (
                 name?,
@@ -111,7 +111,7 @@ pub(super) fn refuse_of_others(argv: &Value<'_>) {
     if let Some(distrust) = &argv.place.source.distrust {
         argv.fault(
             Wrong::new(format!(
-                "a command in a file that others may change is not run: {}",
+                "commands in a file that other users may change are not run: {}",
                 distrust.why
             ))
             .hint(distrust.remedy.clone()),

@@ -1,5 +1,5 @@
-//! `[services.deploy]`: where a service runs, how it is replaced, when it counts as good.
-//! Refuses what cannot work on any daemon; the rest is the plan's business.
+//! `[services.deploy]`: where a service runs, how it is replaced, when it counts as ready.
+//! Refuses what cannot work on any daemon; the rest is checked by the plan.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
                 "several replicas on one host cannot all publish port {}",
                 port.outside
             ))
-            .hint("one replica on each host, or no published port"),
+            .hint("use one replica per host, or no published port"),
         );
     }
     Some(Deploy {
@@ -79,7 +79,7 @@ pub(super) fn read(section: &mut Section<'_>, known: &Known) -> Option<Deploy> {
 fn hosts(value: &Value<'_>, known: &Known) -> Option<Vec<HostName>> {
     let items = value.list()?;
     if items.is_empty() {
-        value.fault(Wrong::new("`hosts` is empty: there is nowhere to run it"));
+        value.fault(Wrong::new("`hosts` is empty: it has no host to run on"));
         return None;
     }
     let mut wanted: Vec<HostName> = Vec::new();

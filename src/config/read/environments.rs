@@ -1,5 +1,5 @@
-//! `[services.environments.staging]`: the same service for another audience, told by what is other there.
-//! Tables are merged key by key, lists and single values replace; the whole is then read like any service.
+//! `[services.environments.staging]`: the same service for another audience, given by its differences.
+//! Tables are merged key by key, lists and single values replaced; the result is read like any service.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -82,8 +82,8 @@ fn environment(value: &Value<'_>, around: &Section<'_>, known: &Known) -> Option
     for key in MADE_ONCE {
         section.refuse(
             key,
-            Wrong::new(format!("`{key}` cannot be other in an environment"))
-                .hint("an image is built and tested once and shipped as it is; an environment has `deploy`, `pipeline` and `stages`"),
+            Wrong::new(format!("`{key}` cannot differ in an environment"))
+                .hint("the image is the same in all environments; an environment can set `deploy`, `pipeline` and `stages`"),
         );
     }
     for key in OF_A_DEPLOY {
@@ -132,14 +132,16 @@ fn is_allowed(name: &str, service: &str) -> Result<(), Wrong> {
     })?;
     let digits = name.strip_prefix('r').unwrap_or_default();
     if !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) {
-        return Err(Wrong::new(format!("{name:?} is how a release is called")).hint("choose another name"));
+        return Err(
+            Wrong::new(format!("{name:?} has the form of a release number")).hint("choose another name")
+        );
     }
     if name.starts_with("taken-") {
-        return Err(Wrong::new(format!("{name:?} is how a lock is called")).hint("choose another name"));
+        return Err(Wrong::new(format!("{name:?} is reserved for locks")).hint("choose another name"));
     }
     if name == service {
         return Err(Wrong::new(format!(
-            "{name:?} is the service's own name: it means the service without an environment"
+            "{name:?} is the service's own name: it stands for the service without an environment"
         ))
         .hint("choose another name"));
     }

@@ -1,5 +1,5 @@
-//! `on_finish = { command = […] }` or `{ url = "https://…" }`: whom the result of a run is told.
-//! A URL that is a secret comes from where secrets come from.
+//! `on_finish = { command = […] }` or `{ url = "https://…" }`: who is notified when a run ends.
+//! A secret URL has the same sources as other secrets.
 
 use std::time::Duration;
 
@@ -28,7 +28,10 @@ pub(super) fn read(value: &Value<'_>) -> Option<OnFinish> {
         (Some(argv), None) => {
             refuse_of_others(&argv);
             for extra in [signed, ca].iter().flatten() {
-                extra.fault(Wrong::new(format!("`{}` is for a `url` only", extra.key)));
+                extra.fault(Wrong::new(format!(
+                    "`{}` is only allowed with a `url`",
+                    extra.key
+                )));
             }
             Tell::Command(command(&argv)?)
         }

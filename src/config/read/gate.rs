@@ -1,5 +1,5 @@
-//! `health = { http = "/healthz", port = 8080, for = "3s", within = "60s" }`: when a new replica counts as good.
-//! One probe at most; what belongs to another kind of probe is refused.
+//! `health = { http = "/healthz", port = 8080, for = "3s", within = "60s" }`: when a new replica counts as ready.
+//! At most one probe; keys of another kind of probe are refused.
 
 use std::time::Duration;
 
@@ -38,12 +38,12 @@ pub(super) fn read(value: &Value<'_>) -> Option<Gate> {
     };
     if gate.within <= gate.steady {
         value.fault(Wrong::new(
-            "`within` is not longer than `for`: it could never be good in time",
+            "`within` is not longer than `for`: the gate could never pass",
         ));
         return None;
     }
     if gate.timeout.is_zero() {
-        value.fault(Wrong::new("`timeout` is no time at all: no probe could pass"));
+        value.fault(Wrong::new("`timeout` is zero: no probe could pass"));
         return None;
     }
     Some(gate)
@@ -55,9 +55,7 @@ pub(super) fn probe(section: &mut Section<'_>) -> Option<Option<Probe>> {
     let (http, https, tcp) = (section.take("http"), section.take("https"), section.take("tcp"));
     let kinds = [&http, &https, &tcp];
     if kinds.iter().filter(|kind| kind.is_some()).count() > 1 {
-        section.fault(Wrong::new(
-            "`http`, `https` and `tcp` are three probes: one asks a replica",
-        ));
+        section.fault(Wrong::new("only one of `http`, `https` and `tcp` is allowed"));
         return None;
     }
     let port = |value: Value<'_>| value.whole(1..=65_535).and_then(|port| u16::try_from(port).ok());
@@ -74,13 +72,15 @@ pub(super) fn probe(section: &mut Section<'_>) -> Option<Option<Probe>> {
             Wrong::new(format!("{text:?} {what}")).hint("\"/healthz\", and `port = 8080` beside it")
         };
         if !text.starts_with('/') {
-            return Err(wrong("is no path: it does not begin with `/`"));
+            return Err(wrong("is not a path: it does not begin with `/`"));
         }
         if text
             .chars()
             .any(|c| c.is_whitespace() || c.is_control() || !c.is_ascii())
         {
-            return Err(wrong("holds what no request can: escape it with `%`"));
+            return Err(wrong(
+                "contains characters not allowed in a request: escape them with `%`",
+            ));
         }
         Ok(text.to_owned())
     });
@@ -119,7 +119,7 @@ pub(super) fn probe(section: &mut Section<'_>) -> Option<Option<Probe>> {
 fn refuse(section: &mut Section<'_>, keys: &[&'static str], of: &str) {
     for key in keys {
         if let Some(value) = section.take(key) {
-            value.fault(Wrong::new(format!("`{key}` means nothing with {of}")).hint("http = \"/healthz\""));
+            value.fault(Wrong::new(format!("`{key}` has no effect with {of}")).hint("http = \"/healthz\""));
         }
     }
 }
@@ -133,6 +133,7 @@ pub(super) fn host(text: &str) -> Result<String, Wrong> {
     if is_name {
         Ok(text.to_owned())
     } else {
-        Err(Wrong::new(format!("{text:?} is no host name")).hint("`shop.example`, without scheme and port"))
+        Err(Wrong::new(format!("{text:?} is not a host name"))
+            .hint("`shop.example`, without scheme and port"))
     }
 }

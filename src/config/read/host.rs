@@ -1,5 +1,5 @@
-//! `[[hosts]]`: a daemon, by address or by Docker context.
-//! Reaches nothing.
+//! `[[hosts]]`: a daemon, by address or Docker context.
+//! Connects to nothing.
 
 use std::num::NonZeroU32;
 
@@ -13,7 +13,7 @@ use super::{Known, Names};
 use crate::domain::endpoint::{Endpoint, Tls};
 use crate::domain::ids::HostName;
 
-/// More is as good as any number, which is said by leaving it away.
+/// A higher limit is as good as none, which is set by omitting the key.
 const MOST_AT_ONCE: u32 = 1000;
 
 pub(super) fn read(
@@ -59,7 +59,7 @@ fn address(text: &str) -> Result<String, Wrong> {
     if is_address {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(format!("{text:?} is no address"))
+    Err(Wrong::new(format!("{text:?} is not an address"))
         .hint("\"10.0.0.5\", \"fd00::5\" or a name, without port"))
 }
 
@@ -68,8 +68,8 @@ fn tags(value: &super::Value<'_>) -> Option<Vec<String>> {
     for tag in &tags {
         if tag.is_empty() || tag.contains(|c: char| c.is_whitespace() || c == ':') {
             value.fault(
-                Wrong::new(format!("{tag:?} is no tag"))
-                    .hint("one word without `:`; `tag:` stands only where it is asked for"),
+                Wrong::new(format!("{tag:?} is not a valid tag"))
+                    .hint("one word without `:`; `tag:` is only written in `hosts`"),
             );
         }
     }
@@ -98,8 +98,7 @@ fn endpoint(section: &mut Section<'_>, machine: &Machine<'_>) -> Option<Endpoint
 
     let endpoint = match (url, context) {
         (Some(_), Some(context)) => {
-            context
-                .fault(Wrong::new("`context` and `url` both say where the host is").hint("keep one of them"));
+            context.fault(Wrong::new("`context` and `url` exclude each other").hint("keep one of them"));
             return None;
         }
         (None, None) => {
@@ -118,7 +117,7 @@ fn endpoint(section: &mut Section<'_>, machine: &Machine<'_>) -> Option<Endpoint
     };
     let is_tcp = matches!(endpoint, Endpoint::Tcp { .. });
     if let (Some(value), false) = (tls_at, is_tcp) {
-        value.fault(Wrong::new("`tls` is for `tcp://` only").hint("ssh and unix sockets are safe without"));
+        value.fault(Wrong::new("`tls` is for `tcp://` only").hint("ssh and unix sockets do not need it"));
     }
     match (endpoint, reuse) {
         (Endpoint::Ssh(ssh), _) => Some(Endpoint::Ssh(crate::domain::endpoint::Ssh {

@@ -1,5 +1,5 @@
-//! From tables to the configuration: hosts first, then what refers to them.
-//! Reads every table to its end; whoever calls looks at the faults.
+//! Converts tables to the configuration: hosts first, then what refers to them.
+//! Reads every table completely; the caller checks the faults.
 
 mod host;
 mod after;
@@ -69,7 +69,7 @@ impl Names {
         let here = format!("{}:{line}:{column}", source.file.display());
         if let Some(first) = self.0.get(name) {
             value.fault(
-                Wrong::new(format!("a second {what} is called `{name}`"))
+                Wrong::new(format!("there is more than one {what} called `{name}`"))
                     .hint(format!("the first is at {first}")),
             );
         } else {

@@ -1,5 +1,5 @@
-//! `[[services.tests.needs]]`: containers beside a test, and when each is good.
-//! Reads what a person wrote; whether the image is there is asked when the test runs.
+//! `[[services.tests.needs]]`: dependencies of a test, and when each is ready.
+//! Parses only; images are checked when a run begins.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,7 +94,7 @@ fn host_name(text: &str) -> Result<String, Wrong> {
 /// An image as daemons name them, or `self`.
 pub(super) fn image(text: &str) -> Result<String, Wrong> {
     if text.is_empty() || text.len() > 500 || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(Wrong::new(format!("{text:?} is no image"))
+        return Err(Wrong::new(format!("{text:?} is not an image"))
             .hint("`postgres:16`, `registry:5000/tools/hurl@sha256:…`; `self` is the image under test"));
     }
     Ok(text.to_owned())
@@ -103,7 +103,7 @@ pub(super) fn image(text: &str) -> Result<String, Wrong> {
 pub(super) fn within(text: &str) -> Result<Duration, Wrong> {
     let limit = span(text)?;
     if limit < SHORTEST {
-        return Err(Wrong::new(format!("{text:?} is too short for anything to begin")));
+        return Err(Wrong::new(format!("{text:?} is too short for anything to start")));
     }
     Ok(limit)
 }
@@ -154,7 +154,7 @@ fn ready(value: &Value<'_>) -> Option<Ready> {
     let mut said = [tcp, words, log].into_iter().flatten();
     let first = said.next();
     if first.is_none() || said.next().is_some() {
-        section.fault(Wrong::new("`ready` says one thing").hint(
+        section.fault(Wrong::new("`ready` takes one condition").hint(
             "\"health\", { tcp = 5432 }, { command = [\"pg_isready\"] } or { log = \"ready to accept\" }",
         ));
     }

@@ -1,5 +1,5 @@
-//! `networks = ["edge", { name = "db", aliases = ["shop-api"] }]`: where a replica is, and under which names.
-//! The first is the one that probes and tests use.
+//! `networks = ["edge", { name = "db", aliases = ["shop-api"] }]`: the networks of a replica, and its aliases.
+//! Probes and tests use the first one.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn network(text: &str) -> Result<String, Wrong> {
     if is_name(text) && text.len() > 1 {
         Ok(text.to_owned())
     } else {
-        Err(Wrong::new(format!("{text:?} is no network's name")).hint("letters, digits, `_`, `.`, `-`"))
+        Err(Wrong::new(format!("{text:?} is not a network name")).hint("letters, digits, `_`, `.`, `-`"))
     }
 }
 
@@ -52,6 +52,6 @@ fn alias(text: &str) -> Result<String, Wrong> {
     if is_name(text) {
         Ok(text.to_owned())
     } else {
-        Err(Wrong::new(format!("{text:?} is no name on a network")).hint("letters, digits, `_`, `.`, `-`"))
+        Err(Wrong::new(format!("{text:?} is not a network alias")).hint("letters, digits, `_`, `.`, `-`"))
     }
 }

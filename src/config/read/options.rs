@@ -1,5 +1,5 @@
-//! The keys of `[services.deploy]` that confine a replica, name its neighbours, watch it and keep its output.
-//! Refuses what no daemon takes; whether a daemon has a driver or a capability is its own to say.
+//! The keys of `[services.deploy]` for confinement, extra hosts, health check and logging.
+//! Refuses what no daemon accepts; whether a daemon has a driver or capability is not checked here.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ pub(in crate::config) fn capability(text: &str) -> Result<String, Wrong> {
     if name.len() > 1 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
         return Ok(name.to_owned());
     }
-    Err(Wrong::new(format!("{text:?} is no capability")).hint("`NET_BIND_SERVICE`, `SYS_NICE`, `ALL`"))
+    Err(Wrong::new(format!("{text:?} is not a capability")).hint("`NET_BIND_SERVICE`, `SYS_NICE`, `ALL`"))
 }
 
 /// `["/tmp", "/run:size=64m,mode=1777"]`
@@ -104,7 +104,7 @@ pub(in crate::config) fn known_address(text: &str) -> Result<String, Wrong> {
     if text == "host-gateway" || text.parse::<std::net::IpAddr>().is_ok() {
         return Ok(text.to_owned());
     }
-    Err(Wrong::new(format!("{text:?} is no address")).hint("`10.0.0.5`, `fd00::5` or `host-gateway`"))
+    Err(Wrong::new(format!("{text:?} is not an address")).hint("`10.0.0.5`, `fd00::5` or `host-gateway`"))
 }
 
 /// `{ driver = "json-file", options = { max-size = "10m", max-file = "3" } }`

@@ -1,5 +1,5 @@
-//! `pipeline = ["build", ["unit", "lint"], "push", "deploy"]`: what `P` does, in order; a list within it runs at once.
-//! Without it: build, the tests in their order, push where the service pushes, its own stages, deploy.
+//! `pipeline = ["build", ["unit", "lint"], "push", "deploy"]`: the stages of `P`, in order; an inner list runs concurrently.
+//! Default: build, tests in order, push if the service pushes, custom stages, deploy.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ impl Parts<'_> {
             _ if self.tests.iter().any(|test| test.name == name) => Ok(Slot::Test(name.to_owned())),
             _ => match self.stages.iter().find(|stage| stage.name == name) {
                 Some(stage) if stage.always => {
-                    Err(Wrong::new(format!("`{name}` is always done, at the end")).hint("leave it away here"))
+                    Err(Wrong::new(format!("`{name}` has `always`: it runs at the end")).hint("omit it here"))
                 }
                 Some(_) => Ok(Slot::Custom(name.to_owned())),
                 None => Err(self.unknown(name)),
@@ -73,7 +73,7 @@ pub(super) fn read(value: Option<&Value<'_>>, parts: &Parts<'_>) -> Vec<Vec<Slot
         for word in &words {
             let Some(slot) = word.parsed(|name| {
                 if !seen.insert(name.to_owned()) {
-                    return Err(Wrong::new(format!("`{name}` stands in it twice")));
+                    return Err(Wrong::new(format!("`{name}` is in it twice")));
                 }
                 parts.slot(name)
             }) else {
@@ -100,8 +100,8 @@ pub(super) fn complete(value: &Value<'_>, groups: &[Vec<Slot>], stages: &[Custom
         let slot = Slot::Custom(stage.name.clone());
         if !stage.always && !groups.iter().flatten().any(|known| *known == slot) {
             value.fault(
-                Wrong::new(format!("the stage `{}` stands nowhere in it", stage.name))
-                    .hint("name it, or take its [[services.stages]] away"),
+                Wrong::new(format!("the stage `{}` is not in it", stage.name))
+                    .hint("add it, or remove its [[services.stages]]"),
             );
         }
     }
@@ -120,7 +120,7 @@ fn order(value: &Value<'_>, groups: &[Vec<Slot>], parts: &Parts<'_>) {
             Slot::Build => false,
         };
         if groups.iter().take(build).flatten().any(is_before) {
-            value.fault(Wrong::new("`build` stands behind what needs its image").hint("put it first"));
+            value.fault(Wrong::new("`build` comes after a stage that needs its image").hint("put it first"));
         }
     }
     if let (Some(deploy), true) = (
@@ -130,8 +130,8 @@ fn order(value: &Value<'_>, groups: &[Vec<Slot>], parts: &Parts<'_>) {
         let is_behind = |slot: &Slot| matches!(slot, Slot::Push | Slot::Test(_));
         if groups.iter().skip(deploy + 1).flatten().any(is_behind) {
             value.fault(
-                Wrong::new("`deploy` stands before what its image must pass")
-                    .hint("put it behind tests and push"),
+                Wrong::new("`deploy` comes before a stage that its image must pass")
+                    .hint("put it after tests and push"),
             );
         }
     }

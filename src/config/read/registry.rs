@@ -1,5 +1,5 @@
 //! `[[registries]]`: where images are pushed to and pulled from.
-//! Reaches none; whether it is spoken to without TLS is each daemon's own setting.
+//! Connects to none; access without TLS is a setting of each daemon.
 
 use super::super::fault::Wrong;
 use super::super::registry::{Account, Registry};
@@ -57,11 +57,11 @@ fn address(text: &str) -> Result<String, Wrong> {
         )));
     }
     if matches!(text, "index.docker.io" | "registry-1.docker.io") {
-        return Err(wrong("is another name of Docker's own registry").hint(format!("\"{HUB}\"")));
+        return Err(wrong("is another name of Docker Hub").hint(format!("\"{HUB}\"")));
     }
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
     if text.is_empty() || !text.chars().all(is_allowed) || registry_of(&format!("{text}/x")) != text {
-        return Err(wrong("is no registry's address").hint("\"registry.internal:5000\", \"docker.io\""));
+        return Err(wrong("is not a registry address").hint("\"registry.internal:5000\", \"docker.io\""));
     }
     Ok(text.to_owned())
 }

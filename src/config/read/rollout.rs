@@ -1,5 +1,5 @@
-//! `strategy` and the keys that go with it: how the old replicas are replaced by the new ones.
-//! Refuses keys that would mean nothing with the strategy that was chosen.
+//! `strategy` and its keys: how new replicas replace the old ones.
+//! Refuses keys that have no effect with the chosen strategy.
 
 use super::super::fault::Wrong;
 use super::super::rollout::{Batch, OnFailure, Order, Rolling, Strategy};
@@ -26,10 +26,8 @@ pub(super) fn read(section: &mut Section<'_>, hosts: Option<&[HostName]>) -> Opt
         for (key, value) in &keys {
             if let Some(value) = value {
                 value.fault(
-                    Wrong::new(format!(
-                        "`{key}` means nothing where all hosts are replaced at once"
-                    ))
-                    .hint("strategy = \"rolling\""),
+                    Wrong::new(format!("`{key}` has no effect with the strategy `recreate`"))
+                        .hint("strategy = \"rolling\""),
                 );
             }
         }
@@ -75,7 +73,7 @@ fn read_batch(value: &Value<'_>) -> Option<Batch> {
             .filter(|percent| (1..=100).contains(percent))
             .map(Batch::Percent)
             .ok_or_else(|| {
-                Wrong::new(format!("{text:?} is no batch")).hint("`2` replicas, or \"25%\" of all")
+                Wrong::new(format!("{text:?} is not a batch size")).hint("`2` replicas, or \"25%\" of all")
             })
     })
 }
@@ -87,7 +85,7 @@ fn read_canary(value: &Value<'_>, hosts: Option<&[HostName]>) -> Option<HostName
         match hosts {
             Some(hosts) if !hosts.contains(&name) => {
                 let names: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
-                Err(wrong("is none of the hosts it runs on").hint(format!("they are {}", names.join(", "))))
+                Err(wrong("is not one of its hosts").hint(format!("they are {}", names.join(", "))))
             }
             Some(_) | None => Ok(name),
         }

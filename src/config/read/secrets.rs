@@ -1,5 +1,5 @@
-//! `secrets = { API_KEY = { command = [...] } }`: where a value comes from, and whether it becomes a variable or a file.
-//! A value itself must never stand in the file; a place where a file would not stay is refused.
+//! `secrets = { API_KEY = { command = [...] } }`: the source of each value, and whether it becomes a variable or a file.
+//! Values must not be in the file; a path where a file would not be kept is refused.
 
 use std::collections::BTreeMap;
 
@@ -73,8 +73,8 @@ pub(super) fn of_replicas<'s>(value: &Value<'s>, env: &BTreeMap<String, String>)
             for key in ["uid", "gid", "mode"] {
                 if let Some(value) = own.take(key) {
                     value.fault(
-                        Wrong::new(format!("`{key}` is of a file, and `{}` says no `path`", item.key))
-                            .hint("path = \"/run/secrets/tls.key\"; without one it is a variable"),
+                        Wrong::new(format!("`{key}` needs a `path`, and `{}` has none", item.key))
+                            .hint("path = \"/run/secrets/tls.key\"; without one the secret is an environment variable"),
                     );
                 }
             }
@@ -136,13 +136,19 @@ fn mode(text: &str) -> Result<u32, Wrong> {
     u32::from_str_radix(digits, 8)
         .ok()
         .filter(|_| is_octal)
-        .ok_or_else(|| Wrong::new(format!("{text:?} is no mode of a file")).hint("\"0400\", \"0440\""))
+        .ok_or_else(|| Wrong::new(format!("{text:?} is not a file mode")).hint("\"0400\", \"0440\""))
 }
 
 /// Where one value comes from.
 pub(super) fn secret(value: &Value<'_>) -> Option<Secret> {
     if value.is_text() {
-        value.fault(Wrong::new(format!("the secret `{}` must not stand in the file", value.key)).hint(WAYS));
+        value.fault(
+            Wrong::new(format!(
+                "the secret `{}` must not be written in the file",
+                value.key
+            ))
+            .hint(WAYS),
+        );
         return None;
     }
     let mut section = value.section(format!("the secret `{}`", value.key))?;
@@ -182,7 +188,7 @@ pub(super) fn check_places(section: &Section<'_>, files: &[(Value<'_>, SecretFil
     for (name, file) in spec.files.iter().filter(|(name, _)| !is_own(name)) {
         if let Some(why) = why_not(file, spec) {
             section.fault(Wrong::new(format!(
-                "the secret `{name}` of the compose file cannot be put at {}: {why}",
+                "the secret `{name}` of the compose file cannot be stored at {}: {why}",
                 file.path
             )));
         }
@@ -191,10 +197,10 @@ pub(super) fn check_places(section: &Section<'_>, files: &[(Value<'_>, SecretFil
         if let Some(why) = why_not(file, spec) {
             value.fault(
                 Wrong::new(format!(
-                    "the secret `{}` cannot be put at {}: {why}",
+                    "the secret `{}` cannot be stored at {}: {why}",
                     value.key, file.path
                 ))
-                .hint("another `path`, or none: then it is a variable"),
+                .hint("choose another `path`, or none for an environment variable"),
             );
         }
         let mut before = files.iter().take(n);
@@ -211,19 +217,19 @@ pub(super) fn check_places(section: &Section<'_>, files: &[(Value<'_>, SecretFil
 
 fn why_not(file: &SecretFile, spec: &Spec) -> Option<String> {
     if spec.options.read_only {
-        return Some("with `read_only` Docker puts no file into a container".to_owned());
+        return Some("with `read_only` Docker cannot copy files into a container".to_owned());
     }
     if let Some(taken) = TAKEN.iter().find(|taken| file.is_below(taken)) {
-        return Some(format!("{taken} is not the container's own"));
+        return Some(format!("{taken} belongs to the engine"));
     }
     if let Some(mount) = spec.volumes.iter().find(|mount| file.is_below(&mount.target)) {
         return Some(format!(
-            "{} is mounted at {}, and would keep it",
+            "{} is mounted at {}, and would keep the secret",
             mount.source, mount.target
         ));
     }
     let memory = spec.options.tmpfs.keys().find(|place| file.is_below(place))?;
-    Some(format!("{memory} is in memory, empty at every start"))
+    Some(format!("{memory} is in memory and empty at every start"))
 }
 
 #[cfg(test)]

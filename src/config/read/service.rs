@@ -1,5 +1,5 @@
-//! `[[services]]`: what is shipped. Its stages and its deploy are read beside this.
-//! Says what contradicts itself; whether a daemon can do it is asked later.
+//! `[[services]]`: the services. Their stages and deploys are read in other files.
+//! Refuses contradictions; whether a daemon supports it is checked later.
 
 use super::super::fault::Wrong;
 use super::super::section::Section;
@@ -132,7 +132,7 @@ pub(super) fn whole(
 pub(super) fn repository(text: &str) -> Result<String, Wrong> {
     let wrong = |what: &str| Wrong::new(format!("{text:?} {what}"));
     if text.contains('@') {
-        return Err(wrong("holds a digest").hint("the repository alone: each run decides which image"));
+        return Err(wrong("holds a digest").hint("give only the repository: each run chooses the image"));
     }
     let (registry, path) = match text.split_once('/') {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
@@ -143,7 +143,7 @@ pub(super) fn repository(text: &str) -> Result<String, Wrong> {
             Some(registry) => format!("{registry}/{repository}"),
             None => repository.to_owned(),
         };
-        return Err(wrong("holds a tag").hint(format!("\"{repository}\": each run decides which tag")));
+        return Err(wrong("holds a tag").hint(format!("\"{repository}\": each run chooses the tag")));
     }
     let is_part = |part: &str| {
         let ends = [part.chars().next(), part.chars().last()];
@@ -160,7 +160,7 @@ pub(super) fn repository(text: &str) -> Result<String, Wrong> {
                 .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']'))
     });
     if text.len() > 255 || !registry_fine || !path.split('/').all(is_part) {
-        return Err(wrong("is no image name")
+        return Err(wrong("is not an image name")
             .hint("lower-case letters, digits, `.`, `_`, `-` between `/`: `registry:5000/team/shop`"));
     }
     Ok(text.to_owned())

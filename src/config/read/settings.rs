@@ -1,5 +1,5 @@
-//! `[keys]`, `[looks]`, `[state]`, `[listen]`, `[log]`: of this program itself.
-//! What a file does not say is left as it was.
+//! `[keys]`, `[looks]`, `[state]`, `[listen]`, `[log]`: settings of this program.
+//! A file changes only the settings it contains.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::super::{Config, Place};
 /// A pane needs some lines; a log view is not an archive.
 const LOG_LINES: std::ops::RangeInclusive<u32> = 100..=1_000_000;
 const LOG_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
-/// Of one delivery of a web hook: GitHub's own cap.
+/// Of one delivery of a webhook: GitHub's own cap.
 const DELIVERY: std::ops::RangeInclusive<u64> = 64 << 10..=25 << 20;
 const OWN_LOG_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
@@ -132,9 +132,8 @@ fn listen(section: &mut Section<'_>, config: &mut Config) {
 
 fn socket_address(text: &str) -> Result<SocketAddr, Wrong> {
     text.parse().ok().ok_or_else(|| {
-        Wrong::new(format!("{text:?} is no address with its port")).hint(
-            "`127.0.0.1:7456`, `[::1]:7456`; `0.0.0.0:7456` is for everybody who can reach this machine",
-        )
+        Wrong::new(format!("{text:?} is not an address with a port"))
+            .hint("`127.0.0.1:7456`, `[::1]:7456`; `0.0.0.0:7456` accepts connections from other machines")
     })
 }
 
@@ -192,9 +191,7 @@ fn bytes(value: &Value<'_>, limits: std::ops::RangeInclusive<u64>) -> Option<u64
 fn days(text: &str) -> Result<Duration, Wrong> {
     let span = span(text)?;
     if span < Duration::from_hours(1) {
-        return Err(
-            Wrong::new(format!("{text:?} would remove runs that were just looked at")).hint("at least `1h`"),
-        );
+        return Err(Wrong::new(format!("{text:?} would remove very recent runs")).hint("at least `1h`"));
     }
     Ok(span)
 }
@@ -214,7 +211,7 @@ fn level(text: &str) -> Result<String, Wrong> {
             None => is_level(part.trim()),
         };
         if !fine {
-            return Err(Wrong::new(format!("{:?} is no level", part.trim())).hint(
+            return Err(Wrong::new(format!("{:?} is not a log level", part.trim())).hint(
                 "`off`, `error`, `warn`, `info`, `debug` or `trace`, also of one module: `pilothouse=debug`",
             ));
         }

@@ -1,5 +1,5 @@
-//! How a replica runs: the keys of `[services.deploy]` that become a container.
-//! Reads texts as `docker run` knows them; refuses what would surprise on a far daemon.
+//! How a replica runs: the keys of `[services.deploy]` that become container settings.
+//! Parses the syntax of `docker run`; refuses what would surprise on a remote daemon.
 
 use std::time::Duration;
 
@@ -130,15 +130,15 @@ fn each<T>(
 /// `8080:80`, `127.0.0.1:8080:80/udp`, `[::1]:8080:80`
 pub(in crate::config) fn publish(text: &str) -> Result<Publish, Wrong> {
     let wrong = || {
-        Wrong::new(format!("{text:?} is no port to publish"))
-            .hint("`8080:80`, outside first; `127.0.0.1:8080:80`; `53:53/udp`")
+        Wrong::new(format!("{text:?} is not a port to publish"))
+            .hint("`8080:80`, host port first; `127.0.0.1:8080:80`; `53:53/udp`")
     };
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     if !matches!(protocol, "tcp" | "udp" | "sctp") {
         return Err(wrong());
     }
     let (rest, inside) = ports.rsplit_once(':').ok_or_else(|| {
-        Wrong::new(format!("{text:?} does not say the port outside"))
+        Wrong::new(format!("{text:?} has no host port"))
             .hint("a port chosen by chance would change with every release: `8080:80`")
     })?;
     let (address, outside) = match rest.rsplit_once(':') {
@@ -179,7 +179,7 @@ pub(in crate::config) fn mount(text: &str) -> Result<Mount, Wrong> {
     let mut parts = text.split(':');
     let (source, target, mode) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
     let Some(target) = target else {
-        return Err(wrong("says no place in the container"));
+        return Err(wrong("has no path in the container"));
     };
     if parts.next().is_some() {
         return Err(wrong("has more than three parts"));
@@ -190,10 +190,10 @@ pub(in crate::config) fn mount(text: &str) -> Result<Mount, Wrong> {
         Some(_) => return Err(wrong("ends in neither `ro` nor `rw`")),
     };
     if !target.starts_with('/') || target.len() < 2 {
-        return Err(wrong("has no absolute place in the container"));
+        return Err(wrong("has no absolute path in the container"));
     }
     if source.starts_with('.') || source.starts_with('~') {
-        return Err(wrong("is relative, but the folder is one of the far host"));
+        return Err(wrong("is relative, but it is a folder of the remote host"));
     }
     if !source.starts_with('/') && !is_name(source) {
         return Err(wrong("begins with neither a volume's name nor an absolute path"));
@@ -237,14 +237,14 @@ pub(in crate::config) fn restart(text: &str) -> Result<Restart, Wrong> {
         "on-failure" => Ok(Restart::OnFailure(0)),
         "unless-stopped" => Err(
             Wrong::new("`unless-stopped` stays down after a crash of the daemon")
-                .hint("`always`: what Pilothouse retires is told not to come back"),
+                .hint("`always`: Pilothouse sets `no` on containers that it retires"),
         ),
         _ => text
             .strip_prefix("on-failure:")
             .and_then(|times| times.parse().ok())
             .map(Restart::OnFailure)
             .ok_or_else(|| {
-                Wrong::new(format!("{text:?} is no restart policy"))
+                Wrong::new(format!("{text:?} is not a restart policy"))
                     .hint("`always`, `on-failure`, `on-failure:5` or `no`")
             }),
     }
@@ -261,7 +261,7 @@ pub(in crate::config) fn signal(text: &str) -> Result<String, Wrong> {
     if is_number || is_name {
         Ok(text.to_owned())
     } else {
-        Err(Wrong::new(format!("{text:?} is no signal")).hint("`SIGTERM`, `SIGQUIT`, `SIGINT`"))
+        Err(Wrong::new(format!("{text:?} is not a signal")).hint("`SIGTERM`, `SIGQUIT`, `SIGINT`"))
     }
 }
 

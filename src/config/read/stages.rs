@@ -1,5 +1,5 @@
-//! What the stages of a service read alike: names, hosts, limits, commands, pairs.
-//! Names that are taken twice, and hosts that nobody knows, are faults here.
+//! What all stages of a service share: names, hosts, limits, commands, pairs.
+//! Reports duplicate names and unknown hosts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,8 +21,7 @@ pub(super) fn name(value: &Value<'_>, names: &mut Names) -> Option<String> {
         // It stands beside these in `pipeline`.
         if matches!(text, "build" | "push" | "deploy") {
             return Err(
-                Wrong::new(format!("{text:?} is what a stage of every service is called"))
-                    .hint("choose another name"),
+                Wrong::new(format!("{text:?} is reserved for a built-in stage")).hint("choose another name")
             );
         }
         Ok(name)
@@ -51,7 +50,7 @@ pub(super) fn host(
     let Some(value) = section.take("host") else {
         let host = fallback.or_else(|| known.alone());
         if host.is_none() && !section.place.source.broken {
-            section.fault(Wrong::new("it names no `host`").hint("needed where there is more than one"));
+            section.fault(Wrong::new("it names no `host`").hint("required with more than one host"));
         }
         return host.cloned();
     };
@@ -92,7 +91,7 @@ pub(super) fn command(value: &Value<'_>) -> Option<Vec<String>> {
         let text = value.text()?;
         value.fault(
             Wrong::new(format!("`{}` must be a list of arguments", value.key))
-                .hint(format!("[\"sh\", \"-c\", {text:?}] where a shell is wanted")),
+                .hint(format!("[\"sh\", \"-c\", {text:?}] if you want a shell")),
         );
         return None;
     }

@@ -1,5 +1,5 @@
 //! `[[services.deploy.before_switch]]` and `after_switch`: tests of a release, in containers or as probes.
-//! Refuses what belongs to another kind of test; whether anything answers is the run's business.
+//! Refuses keys of another kind of test; sends no requests.
 
 use std::time::Duration;
 
@@ -100,13 +100,21 @@ fn one(section: &mut Section<'_>, when: When, n: usize, host: Option<&HostName>)
     }
     let timeout = limit(section, if is_probe { PROBE_LIMIT } else { RUN_LIMIT });
     let ask = if is_probe {
-        refuse(section, OF_CONTAINER, "of a container, and this is a probe");
+        refuse(
+            section,
+            OF_CONTAINER,
+            "only allowed for a container, and this is a probe",
+        );
         match when {
             When::Before => before(section),
             When::After => after(section),
         }
     } else {
-        refuse(section, OF_PROBE, "of a probe: `http`, `https` or `tcp`");
+        refuse(
+            section,
+            OF_PROBE,
+            "only allowed for a probe: `http`, `https` or `tcp`",
+        );
         run(section, when, name.as_deref(), host)
     };
     Some(ReleaseTest {
@@ -187,7 +195,7 @@ fn after(section: &mut Section<'_>) -> Option<Ask> {
         .map(|name| (*name, "localhost".to_owned()))
         .collect();
     if let Some(value) = section.take("tcp") {
-        refuse(section, OF_PROBE, "nothing that tcp knows");
+        refuse(section, OF_PROBE, "not supported with tcp");
         return value.parsed(|text| {
             check(text, OF_HOST)?;
             place(&fill(text, &stand_in), None)
@@ -196,9 +204,7 @@ fn after(section: &mut Section<'_>) -> Option<Ask> {
         });
     }
     if let Some(value) = section.take("https") {
-        value.fault(
-            Wrong::new("`https` is said in the URL").hint("http = \"https://{host.address}/healthz\""),
-        );
+        value.fault(Wrong::new("give `https` in the URL").hint("http = \"https://{host.address}/healthz\""));
         return None;
     }
     let value = section.take("http")?;
@@ -217,7 +223,7 @@ fn after(section: &mut Section<'_>) -> Option<Ask> {
     let is_plain = url.as_ref().is_some_and(|url| url.starts_with("http://"));
     let ca = match section.take("ca") {
         Some(value) if is_plain => {
-            value.fault(Wrong::new("`ca` means nothing with http://"));
+            value.fault(Wrong::new("`ca` has no effect with http://"));
             None
         }
         Some(value) => Some(Some(value.path()?)),

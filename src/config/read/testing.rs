@@ -1,5 +1,5 @@
-//! `[[services.tests]]`: how the image is proven.
-//! Says what contradicts itself; compose files and files to put in are read when a run begins.
+//! `[[services.tests]]`: how the image is tested.
+//! Refuses contradictions; compose files and files to copy are read when a run begins.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -94,14 +94,14 @@ fn image(section: &mut Section<'_>, built: &Built<'_>) -> Option<TestImage> {
     match (target, image) {
         (None, None) => Some(TestImage::Own),
         (Some(target), Some(_)) => {
-            target.fault(Wrong::new("it says both `target` and `image`").hint("a test runs in one of them"));
+            target.fault(Wrong::new("it has both `target` and `image`").hint("a test runs in one of them"));
             None
         }
         (Some(target), None) => {
             if !built.declared {
                 target.fault(
                     Wrong::new("`target` is a stage of the Dockerfile, but there is no [services.build]")
-                        .hint("`image` names one that is there"),
+                        .hint("use `image` for an existing image"),
                 );
             }
             Some(TestImage::Target(target.word()?.to_owned()))
@@ -121,7 +121,7 @@ fn image(section: &mut Section<'_>, built: &Built<'_>) -> Option<TestImage> {
 fn push(value: &Value<'_>, image: Option<&TestImage>, known: &Known) -> Option<String> {
     if let Some(TestImage::Own | TestImage::Named(_)) = image {
         value.fault(
-            Wrong::new("`push` is of the image that `target` has built")
+            Wrong::new("`push` needs `target`: it pushes the image built for the test")
                 .hint("the image under test is pushed by the stage `push` of the pipeline"),
         );
         return None;
@@ -173,10 +173,10 @@ pub(super) fn pattern(text: &str) -> Result<String, Wrong> {
             let words = error.to_string();
             let last = words.lines().last().unwrap_or_default();
             Err(Wrong::new(format!(
-                "{text:?} is no pattern: {}",
+                "{text:?} is not a valid pattern: {}",
                 last.trim_start_matches("error: ")
             ))
-            .hint("as the regex crate has them: docs.rs/regex; a TOML text in '…' keeps its backslashes"))
+            .hint("see docs.rs/regex for the syntax; a TOML string in '…' keeps its backslashes"))
         }
     }
 }
@@ -186,8 +186,8 @@ pub(super) fn inside(text: &str) -> Result<String, Wrong> {
     let whole = text.starts_with('/') && text.len() > 1 && !text.ends_with('/');
     if !whole || text.split('/').any(|part| part == "..") {
         return Err(
-            Wrong::new(format!("{text:?} is no absolute place in the container"))
-                .hint("`/app/report.xml`: without `..`, without a `/` at its end"),
+            Wrong::new(format!("{text:?} is not an absolute path in the container"))
+                .hint("`/app/report.xml`: without `..` and without a final `/`"),
         );
     }
     Ok(text.to_owned())
@@ -232,8 +232,8 @@ fn compose(section: &mut Section<'_>, needs: &[Need]) -> Option<Compose> {
         for (key, value) in [("services", services), ("within", within)] {
             if let Some(value) = value {
                 value.fault(
-                    Wrong::new(format!("`{key}` is said without `compose`"))
-                        .hint("`compose = \"compose.yaml\"` says of which file"),
+                    Wrong::new(format!("`{key}` needs `compose`"))
+                        .hint("`compose = \"compose.yaml\"` names the file"),
                 );
             }
         }
@@ -241,14 +241,14 @@ fn compose(section: &mut Section<'_>, needs: &[Need]) -> Option<Compose> {
     };
     let Some(services) = services else {
         section.fault(
-            Wrong::new("`compose` is said without `services`")
-                .hint("`services = [\"db\"]`: what they depend on comes along"),
+            Wrong::new("`compose` needs `services`")
+                .hint("`services = [\"db\"]`: their dependencies are included"),
         );
         return None;
     };
     let names = services.texts()?;
     if names.is_empty() {
-        services.fault(Wrong::new("`services` names none"));
+        services.fault(Wrong::new("`services` is empty"));
     }
     for name in &names {
         if needs.iter().any(|need| need.name == *name) {

@@ -1,5 +1,5 @@
 //! `[services.trigger]`: which pushes to which repository start which run of the service.
-//! Says what the service has nothing for; what a protected host wants is asked when it is listened for.
+//! Refuses runs the service has no configuration for; protected hosts are checked when a push arrives.
 
 use super::super::fault::Wrong;
 use super::super::pattern::Pattern;
@@ -60,7 +60,7 @@ pub(super) fn read(value: &Value<'_>, service: &Service) -> Option<Trigger> {
 fn repository(text: &str) -> Result<String, Wrong> {
     let wrong = |what: &str| {
         Err(Wrong::new(format!("{text:?} {what}"))
-            .hint("as the forge names it: `acme/shop`, without its address"))
+            .hint("the name on the forge: `acme/shop`, without its address"))
     };
     if text.contains("://") || text.contains('@') || text.to_lowercase().ends_with(".git") {
         return wrong("is an address");
@@ -72,7 +72,7 @@ fn repository(text: &str) -> Result<String, Wrong> {
                 .all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '~'))
     };
     if text.len() > 255 || !text.contains('/') || !text.split('/').all(is_part) {
-        return wrong("is no repository's name");
+        return wrong("is not a repository name");
     }
     Ok(text.to_owned())
 }
@@ -83,13 +83,13 @@ fn branches(value: &Value<'_>) -> Option<Vec<String>> {
         found.push(item.parsed(|text| {
             match Pattern::parse(text) {
                 Some(_) => Ok(text.to_owned()),
-                None => Err(Wrong::new(format!("{text:?} is no branch and no pattern"))
+                None => Err(Wrong::new(format!("{text:?} is neither a branch nor a pattern"))
                     .hint("`main`, `release/*`; `**` for all of them")),
             }
         })?);
     }
     if found.is_empty() {
-        value.fault(Wrong::new("`branches` is empty: nothing would ever be started").hint("`[\"main\"]`"));
+        value.fault(Wrong::new("`branches` is empty: no push would start a run").hint("`[\"main\"]`"));
         return None;
     }
     Some(found)
@@ -100,7 +100,7 @@ fn environment(value: &Value<'_>, service: &Service) -> Option<String> {
     let name = value.word()?;
     if !service.environments.is_empty() && service.place(Some(name)).is_none() {
         value.fault(
-            Wrong::new(format!("`environment`: {name:?} is none of the service"))
+            Wrong::new(format!("`environment`: {name:?} is not one of the service"))
                 .hint(service.environment_words()),
         );
         return None;

@@ -42,10 +42,10 @@ fn an_unknown_name_and_one_that_makes_no_image_are_said_at_their_places() {
     for word in [
         format!("file:{line}:10: `after`: there is no service bsae"),
         "did you mean `base`?".to_owned(),
-        "idle has no [services.build]: it makes no image".to_owned(),
-        "`after`: app stands on itself".to_owned(),
-        "`after` must be a text, not".to_owned(),
-        "idle has no [services.build]: it stands on no image".to_owned(),
+        "idle has no [services.build]: it builds no image".to_owned(),
+        "`after`: app depends on itself".to_owned(),
+        "`after` must be a string, not".to_owned(),
+        "idle has no [services.build]: it is not based on an image".to_owned(),
     ] {
         assert!(faults.contains(&word), "{word}: {faults}");
     }
@@ -60,8 +60,8 @@ fn a_cycle_is_said_once_with_its_way() {
         ("web", "\"base\""),
     ]));
     assert!(
-        faults.contains("app stands on itself: app stands on base stands on lib stands on app"),
+        faults.contains("app depends on itself: app depends on base depends on lib depends on app"),
         "{faults}"
     );
-    assert_eq!(faults.matches("stands on itself").count(), 1, "{faults}");
+    assert_eq!(faults.matches("depends on itself").count(), 1, "{faults}");
 }

@@ -46,12 +46,12 @@ fn what_is_wrong_with_it_is_said() {
         ("{ command = \"notify me\" }", "must be a list of arguments"),
         (
             "{ command = [\"x\"], secret = { env = \"X\" } }",
-            "`secret` is for a `url` only",
+            "`secret` is only allowed with a `url`",
         ),
-        ("{ url = \"http://chat.example\" }", "could be read on its way"),
+        ("{ url = \"http://chat.example\" }", "is not encrypted"),
         (
             "{ url = \"https://x\", secret = \"hunter2\" }",
-            "must not stand in the file",
+            "must not be written in the file",
         ),
         ("{ url = \"https://x\", timeout = \"1h\" }", "from `1s` to `2m`"),
         (

@@ -273,13 +273,21 @@ fn text_that_is_no_toml_is_said_with_its_place_and_the_rest_is_still_checked() {
 }
 
 #[test]
+fn a_key_that_is_there_twice_is_named_with_its_first_place() {
+    let faults =
+        faults_of("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"b\"\nurl = \"unix:///x\"\nname = \"c\"\n");
+    assert!(faults.contains("file:6:1: `name` is there twice"), "{faults}");
+    assert!(faults.contains("line 4"), "{faults}");
+}
+
+#[test]
 fn a_secret_in_the_file_is_refused_without_repeating_it() {
     let text = format!(
         "{HOSTS}[[services]]\nname = \"s\"\nimage = \"s\"\n[services.deploy]\nhosts = [\"web-1\"]\nsecrets = {{ KEY = \"hunter2\" }}\n"
     );
     let faults = faults_of(&text);
     assert!(
-        faults.contains("must not stand in the file") && !faults.contains("hunter2"),
+        faults.contains("must not be written in the file") && !faults.contains("hunter2"),
         "{faults}"
     );
 }
@@ -323,17 +331,23 @@ fn what_cannot_be_built_is_said_at_its_place() {
     for (keys, said) in [
         ("tag = \"a\"\ntags = [\"b\"]", "both `tag` and `tags`"),
         ("tags = []", "`tags` is empty"),
-        ("tags = [\"a b\"]", "`tags`: ' ' cannot stand in a tag"),
-        ("git = \"--upload-pack=x\"", "\"--upload-pack=x\" is no revision"),
-        ("git = \"\"", "is no revision"),
-        ("platform = \"arm64\"", "\"arm64\" is no platform"),
-        ("platform = \"linux/\"", "is no platform"),
-        ("cache_from = [\"a b\"]", "\"a b\" is no image"),
+        ("tags = [\"a b\"]", "`tags`: ' ' is not allowed in a tag"),
+        (
+            "git = \"--upload-pack=x\"",
+            "\"--upload-pack=x\" is not a revision",
+        ),
+        ("git = \"\"", "is not a revision"),
+        ("platform = \"arm64\"", "\"arm64\" is not a platform"),
+        ("platform = \"linux/\"", "is not a platform"),
+        ("cache_from = [\"a b\"]", "\"a b\" is not an image"),
         ("builder = \"kaniko\"", "\"kaniko\" is not known"),
-        ("secrets = { TOKEN = \"hunter2\" }", "must not stand in the file"),
+        (
+            "secrets = { TOKEN = \"hunter2\" }",
+            "must not be written in the file",
+        ),
         (
             "builder = \"classic\"\nsecrets = { TOKEN = { env = \"X\" } }",
-            "the classic builder knows no secrets",
+            "the classic builder does not support secrets",
         ),
         ("dockerfil = \"x\"", "did you mean `dockerfile`?"),
     ] {
@@ -448,7 +462,7 @@ fn commands_of_a_file_that_others_may_write_are_refused() {
     chmod(&file, 0o664);
     let faults = machine.faults();
     assert!(
-        faults.contains("others may write") && faults.contains("chmod go-w"),
+        faults.contains("other users may write") && faults.contains("chmod go-w"),
         "{faults}"
     );
     chmod(&file, 0o644);
@@ -457,7 +471,7 @@ fn commands_of_a_file_that_others_may_write_are_refused() {
     assert!(
         machine
             .faults()
-            .contains("others may write home/ann/.config/pilothouse (mode 0777)")
+            .contains("other users may write home/ann/.config/pilothouse (mode 0777)")
     );
     chmod(file.parent().unwrap(), 0o755);
     assert!(machine.load().is_ok());

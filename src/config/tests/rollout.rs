@@ -41,36 +41,39 @@ fn a_rolling_deploy_has_a_batch_an_order_a_canary_and_a_way_to_fail() {
 fn what_cannot_be_meant_is_said() {
     for (lines, word) in [
         ("strategy = \"blue\"", "it may be `recreate` or `rolling`"),
-        (
-            "batch = 2",
-            "`batch` means nothing where all hosts are replaced at once",
-        ),
+        ("batch = 2", "`batch` has no effect with the strategy `recreate`"),
         (
             "strategy = \"recreate\"\ncanary = \"a\"",
-            "`canary` means nothing",
+            "`canary` has no effect",
         ),
         ("strategy = \"rolling\"\nbatch = 0", "`batch` must be from 1"),
-        ("strategy = \"rolling\"\nbatch = \"0%\"", "\"0%\" is no batch"),
-        ("strategy = \"rolling\"\nbatch = \"150%\"", "is no batch"),
+        (
+            "strategy = \"rolling\"\nbatch = \"0%\"",
+            "\"0%\" is not a batch size",
+        ),
+        ("strategy = \"rolling\"\nbatch = \"150%\"", "is not a batch size"),
         (
             "strategy = \"rolling\"\ncanary = \"c\"",
-            "\"c\" is none of the hosts it runs on",
+            "\"c\" is not one of its hosts",
         ),
         (
             "strategy = \"rolling\"\norder = \"both\"",
             "`stop-first` or `start-first`",
         ),
-        ("health = { http = \"/x\", tcp = 80 }", "three probes"),
-        ("health = { http = \"healthz\" }", "is no path"),
-        ("health = { http = \"/a b\" }", "escape it"),
+        ("health = { http = \"/x\", tcp = 80 }", "only one of"),
+        ("health = { http = \"healthz\" }", "is not a path"),
+        ("health = { http = \"/a b\" }", "escape them"),
         (
             "health = { http = \"/x\", ca = \"ca.pem\" }",
-            "`ca` means nothing with http",
+            "`ca` has no effect with http",
         ),
-        ("health = { port = 80 }", "`port` means nothing with no probe"),
+        ("health = { port = 80 }", "`port` has no effect with no probe"),
         ("health = { tcp = 0 }", "`tcp` must be from 1"),
         ("health = { tcp = 80, times = 0 }", "`times` must be from 1"),
-        ("health = { http = \"/x\", host = \"a:80\" }", "is no host name"),
+        (
+            "health = { http = \"/x\", host = \"a:80\" }",
+            "is not a host name",
+        ),
         (
             "health = { http = \"/x\", status = 700 }",
             "`status` must be from 100",

@@ -37,9 +37,9 @@ fn what_is_wrong_with_a_trigger_is_said_at_its_place() {
     ));
     for word in [
         "is an address",
-        "\"rel ease\" is no branch",
+        "\"rel ease\" is neither a branch",
         "the service has no [services.deploy]",
-        "must not stand in the file",
+        "must not be written in the file",
         "unknown key `branch`",
         "did you mean `branches`?",
     ] {
@@ -49,7 +49,7 @@ fn what_is_wrong_with_a_trigger_is_said_at_its_place() {
     let faults = faults_of(&with("branches = []\n"));
     for word in [
         "has no `repository`",
-        "nothing would ever be started",
+        "no push would start a run",
         "has no `secret`",
     ] {
         assert!(faults.contains(word), "{word}: {faults}");
@@ -63,7 +63,7 @@ fn a_command_before_a_run_is_refused_in_a_file_that_others_may_write() {
     let machine = Machine::new().with_file(USER, &text);
     let file = machine.path(USER);
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o664)).unwrap();
-    assert!(machine.faults().contains("others may write"));
+    assert!(machine.faults().contains("other users may write"));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn where_hooks_come_in_is_an_address_with_its_port() {
         (80, 1 << 20)
     );
     for (line, word) in [
-        ("address = \"localhost\"", "no address with its port"),
+        ("address = \"localhost\"", "not an address with a port"),
         ("max_body = \"1K\"", "from `64K` to `25M`"),
         ("port = 80", "unknown key `port`"),
     ] {

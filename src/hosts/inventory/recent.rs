@@ -1,5 +1,5 @@
-//! The latest events of a daemon, so that what a new connection repeats is known again.
-//! By what they are and not by their moment alone: a clock that was set back is no repetition.
+//! The latest events of a daemon, to recognise what a new connection repeats.
+//! Compares whole events, not only their times: a clock that was set back is not a repetition.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::EngineEvent;
 use crate::domain::units::Stamp;
 
-/// Twice what Docker itself remembers and can repeat.
+/// Twice the number of events that Docker can repeat.
 const KEPT: usize = 512;
-/// Streams were seen out of order by some microseconds; what is older than the one before by more is of another clock.
+/// Streams may be out of order by some microseconds; a larger step back means that the clock was set back.
 const DISORDER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
@@ -23,12 +23,12 @@ pub(super) enum Seen {
     New,
     /// New, and the daemon's clock is behind where it was.
     SetBack,
-    /// It was told before.
+    /// A repetition.
     Again,
 }
 
 impl Recent {
-    /// From where the stream is to be asked for again.
+    /// The start time for reopening the stream.
     pub(super) fn last(&self) -> Option<Stamp> {
         self.events.back().map(|event| event.at)
     }

@@ -137,6 +137,30 @@ fn a_death_after_an_oom_is_by_the_kernel_and_a_start_forgets_it() {
 }
 
 #[test]
+fn a_clean_end_is_no_death_for_memory_though_a_child_was_killed_before() {
+    for code in [0, 143] {
+        let die = Kind::Die { code: Some(code) };
+        let mut inventory = listed(100, &[("a", running(50))]);
+        inventory.events(vec![event("a", 110, Kind::Oom), event("a", 120, die.clone())]);
+        assert_eq!(state(&inventory, "a"), exited(code, 120, false), "by its event");
+        inventory.refreshed(&[id("a")], listing(120, &[("a", exited(code, 120, false))]));
+        assert_eq!(
+            state(&inventory, "a"),
+            exited(code, 120, false),
+            "by the list after it"
+        );
+        let mut inventory = Inventory::default();
+        inventory.events(vec![event("a", 40, Kind::Oom), event("a", 41, die)]);
+        inventory.list(listing(100, &[("a", exited(code, 42, false))]));
+        assert_eq!(
+            state(&inventory, "a"),
+            exited(code, 41, false),
+            "by what was before"
+        );
+    }
+}
+
+#[test]
 fn what_the_restart_policy_makes_of_a_death_is_taken_from_the_list_at_once() {
     let mut inventory = listed(100, &[("a", running(50))]);
     inventory.events(vec![event("a", 110, DIED)]);

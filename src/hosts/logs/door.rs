@@ -1,5 +1,5 @@
-//! The way to a container's daemon, however often its connection is replaced.
-//! The control room's actors keep it open; the command line keeps its own.
+//! Access to a container's daemon across reconnects.
+//! The control room's actors provide it; the command line has its own.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::domain::ids::HostName;
 use crate::hosts::back_off::BackOff;
 use crate::hosts::connect::{self, Daemon, Unreached};
 
-/// An answer to whether the daemon is there at all, before it is opened anew.
+/// The limit of a ping before reconnecting.
 const PING_LIMIT: Duration = Duration::from_secs(4);
 
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ impl Door {
         std::future::pending::<()>().await;
     }
 
-    /// The daemon, over the connection for bulk; waits as long as it takes. A fault is the end: nobody will open it again.
+    /// The daemon over its bulk connection; waits without a limit. After a fault it is never opened again.
     pub(super) async fn bulk(&mut self) -> Result<Daemon, Fault> {
         let mut back_off = BackOff::default();
         loop {
@@ -70,7 +70,7 @@ impl Door {
     }
 }
 
-/// The same connection while it answers, otherwise a new one.
+/// The current connection if it answers, otherwise a new one.
 async fn own(daemon: &mut Daemon) -> Result<Daemon, Unreached> {
     if daemon.wire().get_bytes("/_ping", PING_LIMIT).await.is_err() {
         *daemon = connect::connect(daemon.host(), daemon.access()).await?;

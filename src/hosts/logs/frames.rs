@@ -1,5 +1,5 @@
-//! The log stream's framing taken off: which of the two streams a piece of output came from.
-//! With a terminal there are no frames, everything is the console's. Never holds more than one frame.
+//! Removes the framing of a log stream, which tells stdout and stderr apart.
+//! With a TTY there are no frames and everything is console output. Holds at most one frame.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -9,14 +9,14 @@ use crate::domain::logs::Stream;
 const LARGEST_FRAME: usize = 4 << 20;
 const HEADER: usize = 8;
 
-/// What arrives is no log stream.
+/// The data is not a log stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Garbled;
 
 /// Docker API, "Stream format": a byte for the stream, three zeros, the payload's length as big-endian `u32`.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    /// Arrived and not yet given out.
+    /// Received data that is not parsed yet.
     ahead: BytesMut,
 }
 

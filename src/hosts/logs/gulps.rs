@@ -1,5 +1,5 @@
-//! A log's answer read in gulps: a single piece at once, the pieces of a flood together.
-//! A daemon sends every line by itself; to be woken for each of ten thousand a second costs more than the lines do.
+//! Reads a log stream in batches: a single piece at once, the pieces of a flood together.
+//! A daemon sends every line separately; waking up for each of ten thousand lines a second costs more than the lines.
 
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -9,16 +9,16 @@ use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
-/// Between two gulps of a flood: a person does not notice it, and the daemon's socket holds what comes meanwhile.
+/// The pause between two reads in a flood; unnoticeable, and the socket buffers meanwhile.
 const REST: Duration = Duration::from_millis(5);
-/// Taken at once, at most, but for its last piece.
+/// The limit of one read, except for its last piece.
 const LARGEST: usize = 64 << 10;
 
 pub(super) struct Gulps {
     body: Incoming,
-    /// When the last gulp was taken, if it was all there was.
+    /// When everything available was last read.
     emptied: Option<Instant>,
-    /// What came behind the last gulp.
+    /// The end or error after the last read.
     over: Option<Result<(), hyper::Error>>,
 }
 
@@ -31,7 +31,7 @@ impl Gulps {
         }
     }
 
-    /// What has arrived since, never nothing; `None` at the end. Whoever drops it before it is done reads no further.
+    /// The data received since the last call, never empty; `None` at the end. Not cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, hyper::Error> {
         if let Some(over) = self.over.take() {
             return over.map(|()| None);
@@ -71,7 +71,7 @@ async fn piece(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
     Ok(None)
 }
 
-/// The same, if it is there without waiting: the connection's own task is let read once.
+/// The same without waiting, after letting the connection's task read once.
 async fn at_hand(body: &mut Incoming) -> Option<Result<Option<Bytes>, hyper::Error>> {
     if let Some(there) = piece(body).now_or_never() {
         return Some(there);

@@ -1,5 +1,5 @@
-//! What must be known of a container before its log can be read.
-//! Asked anew before each reading: it may have been started, or the daemon's clock set back.
+//! What must be known about a container before its log can be read.
+//! Read again before each stream: the container may have been started, or the daemon's clock set back.
 
 use std::time::Duration;
 

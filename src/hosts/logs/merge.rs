@@ -1,25 +1,25 @@
-//! Lines of several containers put into one order by time.
-//! Decides only: a line is given out when nothing older can come any more, or when it was held long enough.
+//! Orders the lines of several containers by time.
+//! Decides only: a line is released when no older one can follow, or when it was held long enough.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::domain::logs::LogLine;
 
-/// What daemons' clocks and networks differ by; a person does not notice this delay.
+/// The tolerance for differences of clocks and networks; an unnoticeable delay.
 pub(super) const WINDOW: Duration = Duration::from_millis(150);
-/// A host that is still reading its history holds up the others for this long after its last line, not longer.
+/// How long a host that is still reading old lines delays the others after its last line.
 const STALL: Duration = Duration::from_secs(2);
-/// Lines held for one source; then its daemon waits.
+/// Lines held per source; then its daemon has to wait.
 const HELD: usize = 2_048;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Sends what was written before the follow began: older lines may come.
+    /// Is sending lines from before the follow, so older lines may arrive.
     History {
         since: Instant,
     },
-    /// Sends what is written now.
+    /// Is sending new lines.
     Live,
     Ended,
 }
@@ -30,7 +30,7 @@ struct Lane {
     phase: Phase,
 }
 
-/// One lane a source, in the order of the follow's targets.
+/// One lane per source, in the order of the follow's targets.
 #[derive(Debug)]
 pub(super) struct Merge {
     lanes: Vec<Lane>,
@@ -68,14 +68,14 @@ impl Merge {
         }
     }
 
-    /// May more of this source come in?
+    /// Whether this source may deliver more lines.
     pub(super) fn has_room(&self, lane: usize) -> bool {
         self.lanes
             .get(lane)
             .is_some_and(|lane| lane.queue.len() < HELD && lane.phase != Phase::Ended)
     }
 
-    /// Gives out what may go, at most `most` lines; when more may go later without anything new coming, the moment.
+    /// Releases up to `most` lines; returns when more can be released without new input.
     pub(super) fn take(&mut self, now: Instant, most: usize, out: &mut Vec<LogLine>) -> Option<Instant> {
         for _ in 0..most {
             let oldest = self.oldest()?;
@@ -89,7 +89,7 @@ impl Merge {
         Some(now)
     }
 
-    /// The lane whose next line is the oldest of all.
+    /// The lane with the oldest next line.
     fn oldest(&self) -> Option<usize> {
         self.lanes
             .iter()
@@ -99,7 +99,7 @@ impl Merge {
             .map(|(_, index)| index)
     }
 
-    /// Until when this lane's next line must wait because an older one may come from another lane.
+    /// Until when this lane's next line must wait for a possibly older line of another lane.
     fn hold_until(&self, candidate: usize, now: Instant) -> Option<Instant> {
         let arrived = self.lanes.get(candidate)?.queue.front()?.0;
         self.lanes

@@ -1,18 +1,18 @@
 //! Merged lines waiting for their reader, gathered into batches.
-//! A reader that stays away too long loses the oldest half, counted; memory is bounded either way.
+//! If the reader is too slow the oldest half is dropped and counted, so memory is bounded.
 
 use std::time::{Duration, Instant};
 
 use crate::domain::logs::{LogBatch, LogLine};
 
-/// Twice the frames a terminal draws: a flood comes in batches, a single line at once.
+/// The pause between batches in a flood; a single line is sent at once.
 const BETWEEN: Duration = Duration::from_millis(15);
-/// Gathered lines that go without waiting for the next turn.
+/// A batch of this size is sent at once.
 const FULL_BATCH: usize = 1_024;
-/// Held at most, by lines and by bytes.
+/// The limits of held lines and bytes.
 const HELD_LINES: usize = 8_192;
 const HELD_BYTES: usize = 4 << 20;
-/// A reader that takes nothing for this long (a terminal that is lent, a pager) is not waited for.
+/// After this time without reading (a lent terminal, a pager), lines are dropped.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
@@ -21,12 +21,12 @@ pub(super) struct Outbox {
     skipped: u64,
     /// When a batch was last taken.
     taken: Option<Instant>,
-    /// Since when there is no more room.
+    /// Since when it is full.
     full_since: Option<Instant>,
 }
 
 impl Outbox {
-    /// For the merge to add to, no more than `room`.
+    /// The lines, for the merge to append at most `room`.
     pub(super) fn lines(&mut self) -> &mut Vec<LogLine> {
         &mut self.lines
     }
@@ -45,13 +45,13 @@ impl Outbox {
         }
     }
 
-    /// Should a batch go now?
+    /// Whether a batch should be sent now.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         !self.is_empty()
             && (self.lines.len() >= FULL_BATCH || self.taken.is_none_or(|taken| now >= taken + BETWEEN))
     }
 
-    /// When something is to be done here though nothing comes.
+    /// When it needs attention without new input.
     pub(super) fn due_at(&mut self) -> Option<Instant> {
         if self.is_empty() {
             return None;
@@ -74,7 +74,7 @@ impl Outbox {
         }
     }
 
-    /// Drops the older half when the reader stayed away too long.
+    /// Drops the older half if the reader was too slow.
     pub(super) fn shed(&mut self, now: Instant) {
         if self.full_since.is_some_and(|since| now >= since + PATIENCE) {
             let half = self.lines.len() / 2;

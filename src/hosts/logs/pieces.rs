@@ -1,12 +1,12 @@
-//! Pieces of output joined to lines, each with the moment the daemon wrote before it.
-//! A line longer than 16 KiB comes in pieces with a moment each; one that never ends is cut and said so.
+//! Joins pieces of output to lines, each with the daemon's timestamp.
+//! A line longer than 16 KiB arrives in pieces with a timestamp each; a line without an end is truncated and marked.
 
 use crate::domain::logs::Stream;
 use crate::domain::units::Stamp;
 
-/// Longer lines are cut: nobody reads them, and memory is bounded.
+/// Longer lines are truncated, to bound memory.
 const LONGEST_LINE: usize = 1 << 20;
-/// Docker cuts what a container writes into pieces of this size (moby `daemon/logger/copier.go`).
+/// Docker splits output into pieces of this size (moby `daemon/logger/copier.go`).
 const PIECE: usize = 16 << 10;
 /// `2026-11-21T09:00:00.123456789+01:00 ` is the longest.
 const LONGEST_MOMENT: usize = 40;
@@ -19,7 +19,7 @@ pub(super) struct Line {
     pub(super) text: Box<str>,
 }
 
-/// Lines that are not yet whole, one for each stream.
+/// Incomplete lines, one per stream.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     out: Part,
@@ -32,16 +32,16 @@ pub(super) struct Pieces {
 struct Part {
     at: Option<Stamp>,
     text: Vec<u8>,
-    /// Left out because the line is too long.
+    /// Bytes dropped because the line is too long.
     cut: usize,
-    /// Of the present piece; only a terminal's stream needs to count.
+    /// Length of the current piece; only used for TTY streams.
     piece: usize,
-    /// Bytes of a moment that is not wholly there; only on a terminal's stream.
+    /// Bytes of an incomplete timestamp; only used for TTY streams.
     moment: Vec<u8>,
 }
 
 impl Pieces {
-    /// One frame of a stream that has frames: begins with a moment.
+    /// Adds one frame; it begins with a timestamp.
     pub(super) fn framed(&mut self, stream: Stream, frame: &[u8], lines: &mut Vec<Line>) {
         let part = match stream {
             Stream::Out => &mut self.out,
@@ -64,7 +64,7 @@ impl Pieces {
         }
     }
 
-    /// Bytes of a terminal's stream, cut anywhere. Moments stand at the beginning of each line and each piece.
+    /// Adds bytes of a TTY stream, split anywhere. Each line and each piece begins with a timestamp.
     pub(super) fn raw(&mut self, bytes: &[u8], lines: &mut Vec<Line>) {
         let part = &mut self.console;
         let mut rest = bytes;
@@ -105,7 +105,7 @@ impl Pieces {
         }
     }
 
-    /// The stream is over: what has no line end yet is a line, if anything.
+    /// Ends the stream; an incomplete line becomes a line.
     pub(super) fn end(&mut self, lines: &mut Vec<Line>) {
         for (part, stream) in [
             (&mut self.out, Stream::Out),

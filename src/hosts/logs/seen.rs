@@ -1,5 +1,5 @@
-//! Which lines were handed on already, so that a stream that is opened again doubles and loses nothing.
-//! By what a line is, its moment and its words; by the moment alone only where more came than is remembered.
+//! Which lines were already passed on, so that a reopened stream neither repeats nor loses lines.
+//! Compares timestamp and text; the timestamp alone only if there were more lines than are remembered.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,10 +9,10 @@ use super::pieces::Line;
 use crate::domain::logs::{LogRange, Stream};
 use crate::domain::units::Stamp;
 
-/// The two streams are written beside each other: their moments differ by less than this.
+/// The two streams are written concurrently; their timestamps differ by less than this.
 const OVERLAP: Duration = Duration::from_millis(500);
 
-/// Lines of each stream that are known by what they are: more than most write within `OVERLAP`.
+/// Lines remembered per stream: more than most containers write within `OVERLAP`.
 const KEPT: usize = 1_024;
 
 #[derive(Debug, Default)]
@@ -21,23 +21,23 @@ pub(super) struct Seen {
     err: Track,
 }
 
-/// One stream, as far as it was handed on.
+/// The state of one stream.
 #[derive(Debug, Default)]
 struct Track {
-    /// The last line before those below, and how many had just that moment: of these only the moments are known.
+    /// Timestamp of the newest dropped line, and how many dropped lines share it.
     floor: (Stamp, u32),
-    /// Moment and words of the latest, in the order of the stream.
+    /// Timestamp and text hash of the latest lines, in stream order.
     lines: VecDeque<(Stamp, u64)>,
-    /// The highest moment among them: the last one's, unless the daemon's clock was set back.
+    /// The highest timestamp among them: the last one's, unless the daemon's clock was set back.
     top: Stamp,
-    /// What the stream that is open now repeats is among them from here on.
+    /// The index in `lines` from which the open stream may repeat lines.
     next: usize,
-    /// It may still repeat what is before them: so many lines of the floor's moment.
+    /// How many lines with the floor's timestamp it may still repeat; `None`: it is past them.
     below: Option<u32>,
 }
 
 impl Seen {
-    /// What came before is not handed on again.
+    /// Lines before the range are not passed on again.
     pub(super) fn new(range: LogRange) -> Self {
         let track = |floor: (Stamp, u32)| Track {
             floor,
@@ -53,18 +53,18 @@ impl Seen {
         }
     }
 
-    /// The last moment of any line.
+    /// The latest timestamp.
     pub(super) fn last(&self) -> Option<Stamp> {
         let last = self.out.last().max(self.err.last());
         (last > Stamp(0)).then_some(last)
     }
 
-    /// From when to ask, so that nothing is missed.
+    /// The start time of a request that misses nothing.
     pub(super) fn since(&self) -> Option<Stamp> {
         self.last().map(|last| last.minus(OVERLAP))
     }
 
-    /// A stream was opened again: it repeats what is after `since`.
+    /// To be called when the stream was reopened: it repeats lines after `since`.
     pub(super) fn reopened(&mut self) {
         for track in [&mut self.out, &mut self.err] {
             track.next = 0;
@@ -72,7 +72,7 @@ impl Seen {
         }
     }
 
-    /// A stream was opened again by another clock: moments say nothing of what it repeats.
+    /// To be called when it was reopened after the clock was set back: timestamps do not identify repeated lines.
     pub(super) fn reopened_after_set_back(&mut self) {
         for track in [&mut self.out, &mut self.err] {
             track.next = 0;
@@ -80,7 +80,7 @@ impl Seen {
         }
     }
 
-    /// Is this line new? It counts as seen from now on.
+    /// Whether this line is new; marks it as seen.
     pub(super) fn is_new(&mut self, line: &Line) -> bool {
         let track = match line.stream {
             Stream::Out | Stream::Console => &mut self.out,

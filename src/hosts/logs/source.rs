@@ -1,5 +1,5 @@
-//! One container's log: what was written, then what is written, through restarts and lost connections.
-//! Loses nothing and doubles nothing; says in a notice line what it cannot read and why.
+//! One container's log: past lines, then new ones, across restarts and lost connections.
+//! Neither loses nor repeats lines; what cannot be read is reported in a notice line.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,30 +33,30 @@ const EVENTS_LIMIT: Duration = Duration::from_secs(10);
 const LONGEST_RANGE: u32 = 200_000;
 /// Without a tail a daemon reads through all that is older before it says a word, some 100 MB a second.
 const READ_THROUGH_LIMIT: Duration = Duration::from_mins(10);
-/// A stopped container is looked at this often in case its start was not told.
+/// How often a stopped container is inspected, in case its start event was missed.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// A second connection over ssh with a jump is open within this.
 const REACH_QUIETLY: Duration = Duration::from_secs(15);
-/// A daemon's clock is told in whole seconds: only what is behind by more was set back.
+/// Daemon clocks are read in whole seconds, so only larger steps count as set back.
 const CLOCK_STEP: Duration = Duration::from_secs(2);
 /// A link that is cut is noticed within this.
 const UNNOTICED: Duration = Duration::from_secs(30);
-/// Lines handed on together; the rest of a burst waits its turn.
+/// Lines passed on at a time.
 const BATCH: usize = 256;
 
-/// From a source to the merge.
+/// A message from a source to the merge.
 #[derive(Debug)]
 pub(super) enum Word {
     Lines(Vec<LogLine>),
-    /// What was written before is handed on.
+    /// All earlier lines were passed on.
     CaughtUp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// What is there, then the end.
+    /// Existing lines only.
     Once,
-    /// Then what comes, until nobody listens or the container is gone.
+    /// Existing and new lines, until nobody listens or the container is removed.
     Follow,
 }
 
@@ -68,9 +68,9 @@ pub(super) struct Source {
     pub(super) out: mpsc::Sender<Word>,
 }
 
-/// Why a source is over.
+/// Why a source ended.
 enum Over {
-    /// All was read that was asked for, or nobody listens any more.
+    /// Everything requested was read, or nobody listens.
     Quietly,
     /// It cannot be read.
     Said(String),
@@ -78,7 +78,7 @@ enum Over {
     Gone,
 }
 
-/// One stretch of reading ended.
+/// Why reading was interrupted.
 enum Stretch {
     /// The stream ended; the container may have stopped.
     Ended,
@@ -89,16 +89,16 @@ enum Stretch {
 struct Reader {
     source: Source,
     seen: Seen,
-    /// Nothing written before this is asked for again, once the range was handed on. By the daemon's clock.
+    /// Once the range was passed on, older lines are not requested again. By the daemon's clock.
     floor: Stamp,
     caught_up: bool,
-    /// Pieces that came of what was written before: a piece is what a daemon counts as a line of its tail.
+    /// The number of received pieces of old lines, which a daemon counts as lines of its tail.
     written: u32,
-    /// The break was said; the next success says nothing.
+    /// Whether the interruption was already reported.
     said: bool,
     /// When the last stream ended.
     ended: Instant,
-    /// The last line of a clock that was set back since, once that was said.
+    /// The last line before the clock was set back, once that was reported.
     set_back: Option<Stamp>,
 }
 
@@ -198,7 +198,7 @@ impl Reader {
         }
     }
 
-    /// Until something ends: the stream, the connection, the container.
+    /// Reads until the stream, the connection or the container ends.
     async fn read_from(&mut self, daemon: &Daemon) -> Stretch {
         let look = match self.look(daemon).await {
             Ok(look) => look,
@@ -275,7 +275,7 @@ impl Reader {
             let host = self.source.door.host().clone();
             let by = short_span(look.now.until(last));
             self.notice(format!(
-                "the clock of {host} was set back by {by} or more: lines from around then may be missing or told twice"
+                "the clock of {host} was set back by {by} or more: lines from around then may be missing or shown twice"
             ))
             .await?;
         }
@@ -299,7 +299,7 @@ impl Reader {
         }
     }
 
-    /// A tail that was wholly used may have left out what is older, though it is of the range.
+    /// Reports that a tail may have omitted older lines of the range.
     async fn say_left_out(&self) -> Result<(), Over> {
         let is_followed = self.source.mode == Mode::Follow;
         if is_followed && matches!(self.source.range, LogRange::Last(_)) && self.written >= LONGEST_RANGE {
@@ -443,7 +443,7 @@ impl Reader {
         self.send(vec![line]).await
     }
 
-    /// The stream of a stopped container ends; its next start opens it again.
+    /// Waits until a stopped container is started again.
     async fn wait_for_start(&mut self, daemon: &Daemon) -> Stretch {
         let filters = serde_json::json!({
             "type": ["container"], "container": [self.source.key.id.as_str()], "event": ["start", "destroy", "remove"],
@@ -470,6 +470,7 @@ impl Reader {
             let told = tokio::select! {
                 told = tokio::time::timeout(LOOK_EVERY, events.next()) => told,
                 () = self.source.out.closed() => return Stretch::Over(Over::Quietly),
+                () = self.source.door.lost() => return Stretch::Broken(Trouble::Lost),
             };
             match told {
                 Ok(Ok(Some(_))) | Err(_) => {}

@@ -1,5 +1,5 @@
-//! The ssh commands that are run, as argument lists; each is held by this process.
-//! Adds no option that trusts more, forwards more or asks more than the user's own configuration does.
+//! The ssh commands that are run, as argument lists; this process holds each of them.
+//! Adds no option that trusts, forwards or asks more than the user's own configuration.
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Where sshd refuses to forward sockets: a local socket whose every connection becomes a session
-//! of `docker system dial-stdio` over the same ssh connection. At most eight at once; the next ones wait to be accepted.
+//! If sshd refuses to forward sockets: a local socket whose every connection becomes a session
+//! of `docker system dial-stdio` over the same ssh connection. At most eight at once; further ones wait.
 
 use std::path::Path;
 use std::process::Stdio;

@@ -1,5 +1,5 @@
-//! The private folder where this process keeps its sockets: made by it, for it, mode 0700.
-//! Never follows a link, never removes what another living process made.
+//! The private folder for this process's sockets: created by it, mode 0700.
+//! Follows no links, and removes nothing that belongs to another living process.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -67,7 +67,10 @@ impl Folder {
                 }
             }
             if !is_private(&path) {
-                return Err(io::Error::other(format!("{} is not ours alone", path.display())));
+                return Err(io::Error::other(format!(
+                    "{} is not private to this user",
+                    path.display()
+                )));
             }
             let alive = open_lock(&path, OFlags::CREATE | OFlags::EXCL)?;
             flock(&alive, FlockOperation::NonBlockingLockShared)?;

@@ -1,5 +1,5 @@
-//! One ssh process of ours: started from the runtime's thread, its words kept, ended with whatever it started.
-//! Knows nothing of tunnels.
+//! One ssh process: started from the runtime's thread, its messages kept, ended with everything it started.
+//! Independent of tunnels.
 
 use std::io;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! `pilothouse __ssh`: becomes ssh, tied to the life of whoever started it, even if that is killed with -9.
-//! Decides nothing about the connection; every argument of ssh is handed on as it is.
+//! `pilothouse __ssh`: becomes ssh and ends with its parent, even if that is killed with SIGKILL.
+//! Passes all of ssh's arguments on unchanged.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;

@@ -1,5 +1,5 @@
-//! Whether a refused login could have worked with a passphrase or a touch: the user's key files are looked at, never opened.
-//! Reads what `ssh -G` names, on this machine; it connects nowhere.
+//! Whether a refused login could work with a passphrase or a touch: looks for keys that are encrypted or on a security key.
+//! Uses the key files that `ssh -G` names on this machine; decrypts none and opens no connection.
 
 use std::path::PathBuf;
 use std::time::Duration;

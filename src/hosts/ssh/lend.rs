@@ -1,5 +1,5 @@
-//! Connections that a person made at the terminal, kept for the tunnels of their host and for the runs that are started here.
-//! Knows where their control sockets are; whether they live is asked where they are used.
+//! Connections a person made at the terminal, kept for the tunnels of their host and for runs started here.
+//! Knows their control sockets; their users check whether they are alive.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

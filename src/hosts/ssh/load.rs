@@ -1,5 +1,5 @@
-//! How busy a host behind ssh is, from its `/proc` and `df`: one session that answers each time it is asked.
-//! Where the account may run no commands there are no figures, with the reason; it never guesses.
+//! Load and disk of a host behind ssh, from its `/proc` and `df`: one session that answers each request.
+//! If the account may not run commands, the figures are unknown, with the reason.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -97,7 +97,7 @@ fn load(text: &str, before: Option<(u64, u64)>, at: Stamp) -> (HostLoad, Option<
     let counters = line("cpu ").and_then(processors);
     let cpu = match (before, counters) {
         (_, None) => unknown("/proc/stat cannot be read there"),
-        (None, Some(_)) => unknown("measured from the second reading on"),
+        (None, Some(_)) => unknown("available from the second reading on"),
         (Some(before), Some(now)) => Reading::Known(percent(before, now)),
     };
     let kilobytes = |head: &str| line(head)?.split_whitespace().next()?.parse::<u64>().ok();
@@ -108,7 +108,7 @@ fn load(text: &str, before: Option<(u64, u64)>, at: Stamp) -> (HostLoad, Option<
     let disk = text
         .lines()
         .find_map(disk)
-        .map_or_else(|| unknown("df says nothing of the data root"), Reading::Known);
+        .map_or_else(|| unknown("df reports nothing for the data root"), Reading::Known);
     (
         HostLoad {
             at,

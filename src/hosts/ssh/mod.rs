@@ -1,4 +1,4 @@
-//! A daemon behind ssh: a local socket that leads to it through the user's own `ssh`, one connection a tunnel.
+//! A daemon behind ssh: a local socket that leads to it through the user's own `ssh`, one connection per tunnel.
 //! Never accepts a host key, never asks for a password, leaves no process and no socket behind.
 
 mod folder;

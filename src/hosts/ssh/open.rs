@@ -1,5 +1,5 @@
-//! Making a tunnel: which connection it goes over, how the daemon's socket is reached through it, what went wrong.
-//! Every step has a limit; what was begun is ended when a step fails.
+//! Opens a tunnel: chooses its connection and the way to the daemon's socket, and reports what went wrong.
+//! Every step has a limit; if one fails, the earlier ones are undone.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,7 +143,7 @@ impl Opening<'_> {
             Err(words) => Err(Unreached::NeedsPerson(
                 Fault::new(
                     self.what.clone(),
-                    words.last_or("your ControlMaster does not run"),
+                    words.last_or("your ControlMaster is not running"),
                 )
                 .hint(format!(
                     "press Enter here to start your ControlMaster, or run `ssh -fNM {}`",
@@ -224,15 +224,15 @@ async fn appears(path: &Path) {
 
 /// ssh is through, the daemon behind it is not: Docker's command line on the far side said why.
 fn behind(what: String, socket: &Path, words: &Words) -> Fault {
-    let said = words.last_or("closed without a word");
+    let said = words.last_or("closed without a message");
     let socket = socket.display();
     let hint = if said.contains("permission denied") {
         "add the ssh user to the docker group on the host (sudo usermod -aG docker USER)".to_owned()
     } else if said.contains("Cannot connect") {
-        format!("does the daemon run there, and is {socket} its socket?")
+        format!("is the daemon running there, and is {socket} its socket?")
     } else {
         format!(
-            "does the daemon run there, is {socket} its socket, may the ssh user open it, does sshd allow forwarding (AllowStreamLocalForwarding)?"
+            "is the daemon running there, is {socket} its socket, may the ssh user open it, does sshd allow forwarding (AllowStreamLocalForwarding)?"
         )
     };
     Fault::new(what, format!("logged in, but {socket} does not answer: {said}")).hint(hint)

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 pub(super) enum Answer {
     /// HTTP came back.
     Spoke,
-    /// The stream was closed without a word: whoever should forward it refused.
+    /// The stream was closed without a message: whoever should forward it refused.
     Closed,
     /// It is open and silent: forwarding works, the daemon may be starting or hang.
     Silent,

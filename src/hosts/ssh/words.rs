@@ -1,5 +1,5 @@
-//! What ssh said, kept short and clean, and what it means: which words to show, what helps, whether a person is needed.
-//! Judges text only; it asks nobody.
+//! Interprets ssh's messages: which words to show, what helps, whether a person is needed.
+//! Judges text only.
 
 use std::collections::VecDeque;
 
@@ -80,6 +80,12 @@ pub(super) fn judge(what: String, host: &str, words: &Words, keys: Keys) -> Unre
     }
 }
 
+/// What stands before and behind the host whose key it is, `[NAME]:PORT` where the port is not 22.
+const CHANGED: (&str, &str) = (
+    "Host key for ",
+    " has changed and you have requested strict checking",
+);
+
 fn verdict(host: &str, words: &Words, keys: Keys) -> (String, Option<Remedy>) {
     if words.find("REMOTE HOST IDENTIFICATION HAS CHANGED").is_some() {
         let entry = words
@@ -88,10 +94,16 @@ fn verdict(host: &str, words: &Words, keys: Keys) -> (String, Option<Remedy>) {
             .map_or_else(String::new, |(_, place)| {
                 format!(" ({})", place.trim_end_matches(':'))
             });
+        // A jump host's, often.
+        let whose = words.find(CHANGED.1).and_then(|line| {
+            let (whose, _) = line.strip_prefix(CHANGED.0)?.split_once(CHANGED.1)?;
+            Some(whose)
+        });
+        let whose = whose.unwrap_or_else(|| host.rsplit_once('@').map_or(host, |(_, name)| name));
         return (
-            format!("the host key of {host} has changed. Host key verification failed."),
+            format!("the host key of {whose} has changed. Host key verification failed."),
             Some(Remedy::Hint(format!(
-                "find out why it changed before you trust it{entry}; then `ssh-keygen -R HOST` and run `ssh {host}` once to accept the new one"
+                "find out why it changed before you trust it{entry}; then `ssh-keygen -R \"{whose}\"` and run `ssh {host}` once to accept the new one"
             ))),
         );
     }
@@ -106,7 +118,7 @@ fn verdict(host: &str, words: &Words, keys: Keys) -> (String, Option<Remedy>) {
             return (line.clone(), Some(Remedy::Hint(hint.replace("HOST", host))));
         }
     }
-    (words.last_or("ssh ended without a word"), None)
+    (words.last_or("ssh ended without a message"), None)
 }
 
 fn denied(host: &str, line: &str, keys: Keys) -> Remedy {
@@ -129,7 +141,7 @@ fn denied(host: &str, line: &str, keys: Keys) -> Remedy {
 }
 
 fn touch() -> String {
-    "your security key wants a touch or a PIN: press Enter here and give it".to_owned()
+    "your security key needs a touch or a PIN: press Enter here to provide it".to_owned()
 }
 
 /// ssh's words when a key sits on a device or its agent wants to be asked.
@@ -156,23 +168,23 @@ const KNOWN: [(&str, &str); 18] = [
     ("Bad configuration option", "correct that line of your ssh_config"),
     (
         "Bad owner or permissions",
-        "ssh refuses a configuration that others may write: chmod go-w that file",
+        "ssh refuses a configuration that other users may write: chmod go-w that file",
     ),
     (
         "Connection timed out",
-        "is the host up, and does a firewall or a missing VPN keep its ssh port away?",
+        "is the host up? does a firewall block its ssh port, or is a VPN missing?",
     ),
     (
         "Operation timed out",
-        "is the host up, and does a firewall or a missing VPN keep its ssh port away?",
+        "is the host up? does a firewall block its ssh port, or is a VPN missing?",
     ),
     (
         "timed out",
-        "is the host up, and does a firewall or a missing VPN keep its ssh port away?",
+        "is the host up? does a firewall block its ssh port, or is a VPN missing?",
     ),
     (
         "Connection refused",
-        "the host is there but no sshd on that port: is it running, is the port right?",
+        "the host answers, but no sshd listens on that port: is it running, is the port right?",
     ),
     (
         "No route to host",
@@ -182,22 +194,22 @@ const KNOWN: [(&str, &str); 18] = [
         "Network is unreachable",
         "this machine has no route there: is a VPN missing?",
     ),
-    (
-        "not responding",
-        "the link is gone or very slow; it is tried again",
-    ),
+    ("not responding", "the link is down or very slow; retrying"),
     (
         "kex_exchange_identification",
-        "its sshd hung up before speaking: too many logins at once (MaxStartups), or it bars this address",
+        "its sshd closed the connection at once: too many logins at once (MaxStartups), or it blocks this address",
     ),
-    ("Connection reset by", "its sshd or something between hung up"),
+    (
+        "Connection reset by",
+        "its sshd or something in between closed the connection",
+    ),
     (
         "closed by remote host",
         "its sshd ended, or an administrator ended the session",
     ),
     (
         "Connection closed by",
-        "its sshd hung up; its log on the host says why",
+        "its sshd closed the connection; its log on the host says why",
     ),
     (
         "no matching",
@@ -240,6 +252,24 @@ mod tests {
         let changed = fault(judged(changed, Keys::Open));
         assert!(changed.why.contains("has changed"), "{changed}");
         assert!(changed.hint.unwrap().contains("/home/a/.ssh/known_hosts:3"));
+        let hint = |said: &str| {
+            let words = format!("{said}\nHost key verification failed.\n");
+            let fault = fault(judged(
+                &format!("REMOTE HOST IDENTIFICATION HAS CHANGED!\n{words}"),
+                Keys::Open,
+            ));
+            (fault.why.clone(), fault.hint.unwrap())
+        };
+        let (why, hint_of_jump) =
+            hint("Host key for [bastion-1]:2222 has changed and you have requested strict checking.");
+        assert!(why.starts_with("the host key of [bastion-1]:2222 has"), "{why}");
+        assert!(
+            hint_of_jump.contains("`ssh-keygen -R \"[bastion-1]:2222\"` and run `ssh db` once"),
+            "{hint_of_jump}"
+        );
+        let (why, own) = hint("");
+        assert!(why.contains("key of db has"), "{why}");
+        assert!(own.contains("-R \"db\"`"), "{own}");
         let unknown = fault(judged("Host key verification failed.\r\n", Keys::Open));
         assert_eq!(unknown.why, "Host key verification failed.");
         assert!(unknown.hint.unwrap().contains("ssh db` once"));

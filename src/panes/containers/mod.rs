@@ -1,5 +1,5 @@
-//! One live table of containers over all hosts: filtered, sorted, marked.
-//! Keeps the selection by key; what is done to the rows is asked for in `app::act`.
+//! The table of containers over all hosts: live, filtered, sorted, marked.
+//! Keeps the selection by key; actions on rows are in `app::act`.
 
 mod order;
 mod shown;
@@ -164,7 +164,7 @@ pub fn note(model: &Model) -> String {
     let pane = &model.containers;
     let mut words = Vec::new();
     match &pane.scope {
-        Some(Scope::Group(group)) => words.push(crate::panes::services::name_of(group)),
+        Some(Scope::Group(group)) => words.push(group.to_string()),
         Some(Scope::Host(host)) => words.push(format!("on {host}")),
         None => {}
     }
@@ -253,10 +253,13 @@ pub fn refresh(model: &mut Model) {
     pane.cursor.settle(&pane.rows, height);
 }
 
-/// The rows in the window whose figures are looked at.
+/// The rows in the window, where their figures are drawn or put them in order.
 #[must_use]
 pub fn on_screen(model: &Model) -> Vec<ContainerKey> {
     let pane = &model.containers;
+    if !pane.sort.is_figure() && !view::has_figures(model, model.width_of(PaneId::Containers)) {
+        return Vec::new();
+    }
     let running = |key: &&ContainerKey| {
         model
             .fleet

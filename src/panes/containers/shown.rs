@@ -1,4 +1,4 @@
-//! Which containers are rows of the table, and which were stopped on purpose and stay out of the way.
+//! Which containers are rows of the table; containers stopped on purpose are hidden.
 //! Decides from the fleet alone.
 
 use std::collections::BTreeMap;
@@ -6,11 +6,10 @@ use std::collections::BTreeMap;
 use super::Scope;
 use crate::app::Model;
 use crate::app::act::key_of;
-use crate::domain::container::{Container, Group, State};
+use crate::domain::container::{Container, Group, State, is_clean_exit};
 use crate::domain::fleet::Row;
 use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber};
-use crate::panes::services::name_of;
 use crate::release::standing::{Judged, Part};
 
 /// The rows, in the fleet's order, and how many were left out because they were stopped on purpose.
@@ -22,7 +21,10 @@ pub(super) fn shown(model: &Model) -> (Vec<ContainerKey>, usize) {
     for (host, row) in model.fleet.rows() {
         let container = &row.container;
         let ours = pane.all || !container.is_housekeeping();
-        if !ours || !in_scope(pane.scope.as_ref(), host, container) || !admitted(model, host, container) {
+        if !ours
+            || !in_scope(pane.scope.as_ref(), host, container)
+            || !pane.filter.admits_container(host, container)
+        {
             continue;
         }
         let marked = pane.marks.contains(&key_of(host, row));
@@ -69,9 +71,7 @@ impl<'a> Expected<'a> {
     pub fn has_stopped(&self, host: &HostName, row: &Row) -> bool {
         match row.container.state {
             State::Created => true,
-            State::Exited { code, oom, .. } => {
-                !oom && (matches!(code, 0 | 130 | 143) || self.is_put_away(host, row))
-            }
+            State::Exited { code, oom, .. } => is_clean_exit(code) || (!oom && self.is_put_away(host, row)),
             State::Running { .. }
             | State::Paused { .. }
             | State::Restarting { .. }
@@ -105,29 +105,4 @@ fn in_scope(scope: Option<&Scope>, host: &HostName, container: &Container) -> bo
         Some(Scope::Host(wanted)) => wanted == host,
         Some(Scope::Group(group)) => container.group() == *group,
     }
-}
-
-fn admitted(model: &Model, host: &HostName, container: &Container) -> bool {
-    let filter = &model.containers.filter;
-    if filter.is_empty() {
-        return true;
-    }
-    let group = match container.group() {
-        Group::None => String::new(),
-        group => name_of(&group),
-    };
-    filter.admits(&[
-        &container.name,
-        host.as_str(),
-        container.state.word(),
-        &container.image,
-        &group,
-        container.id.short(),
-        match container.health {
-            crate::domain::container::Health::Unchecked => "",
-            crate::domain::container::Health::Starting => "starting",
-            crate::domain::container::Health::Healthy => "healthy",
-            crate::domain::container::Health::Unhealthy => "unhealthy",
-        },
-    ])
 }

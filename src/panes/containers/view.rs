@@ -1,5 +1,5 @@
-//! How the table of containers looks.
-//! Builds the rows that are seen, no others.
+//! Draws the table of containers.
+//! Builds visible rows only.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -8,18 +8,21 @@ use ratatui::text::{Line, Span};
 
 use super::ColumnSet;
 use crate::app::{Model, PaneId};
-use crate::domain::container::{Container, Health, State};
+use crate::domain::container::{Container, Health, State, is_clean_exit};
 use crate::domain::fleet;
 use crate::domain::host::Link;
 use crate::domain::ids::ContainerKey;
 use crate::domain::units::{Bytes, Stamp, row_age, short_span};
 use crate::ui::ansi::clean;
 use crate::ui::spark::spark;
-use crate::ui::table::{Column, Row, Table};
+use crate::ui::table::{self, Column, Row, Table};
 use crate::ui::theme::Theme;
 
 /// Bars in the CPU column.
 const BARS: usize = 4;
+
+/// Their scale, in percent: one for all rows, so that they can be compared.
+const ONE_CORE: f32 = 100.0;
 
 /// As wide as the hosts' names are, up to a bound.
 const HOST: Column = Column::name("HOST", 6, 14, 1);
@@ -63,20 +66,7 @@ const TRAFFIC: &[Column] = &[
 
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let pane = &model.containers;
-    let columns = match pane.columns {
-        ColumnSet::State => STATE,
-        ColumnSet::Image => IMAGE,
-        ColumnSet::Traffic => TRAFFIC,
-    };
-    let hosts = || model.setup.config.hosts.iter().map(|host| host.name.as_str());
-    let fitted = |column: &Column| {
-        if *column == HOST {
-            column.fitted(hosts(), WIDEST_HOST)
-        } else {
-            *column
-        }
-    };
-    let columns: Vec<Column> = columns.iter().map(fitted).collect();
+    let columns = columns(model);
     let table = Table {
         columns: &columns,
         len: pane.rows.len(),
@@ -100,6 +90,28 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
             theme.dim,
         );
     }
+}
+
+fn columns(model: &Model) -> Vec<Column> {
+    let columns = match model.containers.columns {
+        ColumnSet::State => STATE,
+        ColumnSet::Image => IMAGE,
+        ColumnSet::Traffic => TRAFFIC,
+    };
+    let hosts = || model.setup.config.hosts.iter().map(|host| host.name.as_str());
+    let fitted = |column: &Column| {
+        if *column == HOST {
+            column.fitted(hosts(), WIDEST_HOST)
+        } else {
+            *column
+        }
+    };
+    columns.iter().map(fitted).collect()
+}
+
+/// Are figures drawn in a pane so wide?
+pub(super) fn has_figures(model: &Model, width: u16) -> bool {
+    model.containers.columns == ColumnSet::Traffic || table::shows(&columns(model), width, &["CPU", "MEM"])
 }
 
 fn empty_words(model: &Model) -> &'static str {
@@ -167,9 +179,7 @@ pub fn sign<'a>(theme: &Theme, row: &fleet::Row, stale: bool) -> Span<'a> {
     }
     match &row.container.state {
         State::Restarting { .. } | State::Dead => Span::styled(glyphs.failed, theme.bad),
-        State::Exited { code, oom, .. } if *oom || !matches!(code, 0 | 130 | 143) => {
-            Span::styled(glyphs.failed, theme.bad)
-        }
+        State::Exited { code, .. } if !is_clean_exit(*code) => Span::styled(glyphs.failed, theme.bad),
         State::Exited { .. } | State::Created => Span::styled(glyphs.stopped, theme.dim),
         State::Removing => Span::styled(glyphs.changing, theme.busy),
         State::Paused { .. } => Span::styled(glyphs.changing, theme.warn),
@@ -207,15 +217,7 @@ fn state_cells(
     let none = || Line::styled(theme.glyphs.none, theme.dim);
     let sample = row.history.last().filter(|_| runs);
     let cpu = sample.and_then(|sample| sample.cpu);
-    let bars = row.history.iter().map(|sample| sample.cpu.unwrap_or(0.0));
-    // The scale is the row's own peak, but never finer than 10 %: idling is flat.
-    let top = row
-        .history
-        .iter()
-        .rev()
-        .take(BARS)
-        .filter_map(|sample| sample.cpu)
-        .fold(10.0_f32, f32::max);
+    let bars = row.history.iter().map(|sample| sample.cpu);
     // Without a limit of its own the kernel's answer is the host's memory.
     let own = |limit: &Bytes| limit.0 > 0 && machine.is_none_or(|machine| limit.0 < machine.0);
     let limit = match &row.detail {
@@ -227,7 +229,7 @@ fn state_cells(
         health,
         cpu.map_or_else(none, |cpu| Line::raw(percent(cpu))),
         if cpu.is_some() && stale.is_none() {
-            Line::styled(spark(bars, top, BARS, theme.glyphs), theme.dim)
+            Line::styled(spark(bars, ONE_CORE, BARS, theme.glyphs), theme.dim)
         } else {
             Line::raw("")
         },
@@ -260,7 +262,7 @@ fn state_words(theme: &Theme, state: &State) -> Line<'static> {
         // With which exit is said where its health would be.
         State::Restarting { .. } => Line::styled("restarting", theme.bad),
         State::Exited { oom: true, .. } => Line::styled("OOM-killed", theme.bad),
-        State::Exited { code, .. } if matches!(code, 0 | 130 | 143) => {
+        State::Exited { code, .. } if is_clean_exit(*code) => {
             Line::styled(format!("exited {code}"), theme.dim)
         }
         State::Exited { code, .. } => Line::styled(format!("exited {code}"), theme.bad),
@@ -287,7 +289,7 @@ fn image_cells(theme: &Theme, container: &Container, now: Stamp) -> Vec<Line<'st
         })
         .collect();
     vec![
-        Line::raw(clean(&container.image).into_owned()),
+        Line::raw(clean(&container.image_words()).into_owned()),
         Line::raw(ports.join(" ")),
         Line::styled(container.id.short().to_owned(), theme.dim),
         Line::styled(row_age(container.created.until(now)), theme.dim),

@@ -1,13 +1,13 @@
-//! A container's page in words: how it is, what led to it, what it uses, its last lines, then what it is made of.
-//! Rows only; what is not known yet is said to be awaited.
+//! The rows of a container's page: state, recent events, resource use, last lines, configuration.
+//! Rows only; values that are not loaded yet are marked as loading.
 
+use super::happened::folded;
 use super::{DetailPage, graph, words};
 use crate::domain::container::{Container, Health, State};
 use crate::domain::detail::Detail;
 use crate::domain::fleet::Row as FleetRow;
 use crate::domain::host::Link;
 use crate::domain::logs::Stream;
-use crate::domain::sample::Sample;
 use crate::domain::units::{Bytes, Stamp, long_span, short_span};
 use crate::panes::page::{Row, Tone, entry, row};
 use crate::panes::plan::content::wrapped;
@@ -46,13 +46,19 @@ pub fn rows(scene: &Scene<'_>) -> Vec<Row> {
     }
     let detail = known.detail.as_deref();
     let mut page = head(scene, known, detail);
-    page.extend(figures(scene, known, detail));
-    page.extend(happenings(scene, known));
+    if known.container.state.is_running() {
+        page.extend(figures(scene, known, detail));
+    }
+    // What it said last tells mostly why it is as it is: it comes before how it came to it.
     page.extend(probes(scene, known, detail));
     page.extend(last_lines(scene));
+    page.extend(happenings(scene, known));
+    if !known.container.state.is_running() {
+        page.extend(figures(scene, known, detail));
+    }
     match detail {
         Some(detail) => page.extend(made_of(detail, scene.columns)),
-        None => page.push(row(Tone::Dim, "the rest is being asked for …")),
+        None => page.push(row(Tone::Dim, "the rest is being loaded …")),
     }
     page
 }
@@ -64,7 +70,7 @@ fn raw(known: &FleetRow) -> Vec<Row> {
             .lines()
             .map(|line| row(Tone::Text, clean(line).into_owned()))
             .collect(),
-        None => vec![row(Tone::Dim, "being asked for …")],
+        None => vec![row(Tone::Dim, "loading …")],
     }
 }
 
@@ -85,17 +91,14 @@ fn head(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<Row
         ),
     ]];
     if scene.page.gone.is_some() {
-        page.push(row(
-            Tone::Warn,
-            "It was removed; this is what was last known of it.",
-        ));
+        page.push(row(Tone::Warn, "It was removed; this is its last known state."));
     }
     if let Some(Link::Lost { since, why, .. }) = scene.link {
         let ago = short_span(since.until(scene.now));
         page.extend(wrapped(
             &[(
                 Tone::Warn,
-                format!("stale: {host} is lost since {ago}: {}", why.why),
+                format!("stale: {host} has been unreachable for {ago}: {}", why.why),
             )],
             scene.columns,
             2,
@@ -138,7 +141,7 @@ fn times(scene: &Scene<'_>, detail: &Detail) -> Vec<Row> {
         page.push(row(Tone::Dim, words.join("  ")));
     }
     let policy = match detail.restart_policy.as_str() {
-        "" | "no" => "never started again by itself".to_owned(),
+        "" | "no" => "never restarted automatically".to_owned(),
         policy => format!("restart policy {policy}"),
     };
     page.push(match detail.restarts {
@@ -194,11 +197,7 @@ fn figures(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<
     let columns = scene.columns.saturating_sub(36).min(GRAPH);
     let height = if scene.columns >= 100 { 3 } else { 1 };
     let mut page = vec![Row::new()];
-    let cpu: Vec<f32> = known
-        .history
-        .iter()
-        .map(|sample| sample.cpu.unwrap_or(0.0))
-        .collect();
+    let cpu: Vec<Option<f32>> = known.history.iter().map(|sample| sample.cpu).collect();
     let cores = detail.and_then(|detail| detail.cpu_limit);
     let top = cores.map_or_else(|| highest(&cpu).max(100.0), percent);
     let now = last
@@ -213,7 +212,11 @@ fn figures(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<
         scene.glyphs,
         cores.is_some(),
     ));
-    let memory: Vec<f32> = known.history.iter().map(megabytes).collect();
+    let memory: Vec<Option<f32>> = known
+        .history
+        .iter()
+        .map(|sample| Some(mega(sample.memory)))
+        .collect();
     let own = detail.and_then(|detail| detail.memory_limit);
     let top = own.map_or_else(|| highest(&memory) * 1.25, mega);
     let of = own.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"));
@@ -228,7 +231,7 @@ fn figures(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<
     ));
     let totals = |now: Bytes, all: Bytes| {
         if scene.columns >= 110 {
-            format!("{now}/s ({all} in all)")
+            format!("{now}/s ({all} in total)")
         } else {
             format!("{now}/s")
         }
@@ -247,7 +250,7 @@ fn figures(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<
 
 fn bars(
     (name, now, of): (&str, &str, &str),
-    values: &[f32],
+    values: &[Option<f32>],
     top: f32,
     (columns, height): (usize, usize),
     glyphs: &'static Glyphs,
@@ -258,7 +261,10 @@ fn bars(
         let line = glyphs.line.repeat(columns);
         page.push(vec![(Tone::Dim, format!("{:<34}{line} limit", ""))]);
     }
-    let near = values.last().is_some_and(|value| *value > top * 0.9) && limited;
+    let near = values
+        .last()
+        .is_some_and(|value| value.is_some_and(|value| value > top * 0.9))
+        && limited;
     let tone = if near { Tone::Warn } else { Tone::Text };
     let graph = graph::rows(values, top, columns, height, glyphs);
     let last = graph.len().saturating_sub(1);
@@ -278,17 +284,13 @@ fn in_cores(cores: f64) -> String {
     format!("{cores} {word}")
 }
 
-fn highest(values: &[f32]) -> f32 {
-    values.iter().copied().fold(0.0, f32::max)
+fn highest(values: &[Option<f32>]) -> f32 {
+    values.iter().flatten().copied().fold(0.0, f32::max)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a handful of cores")]
 fn percent(cores: f64) -> f32 {
     (cores * 100.0) as f32
-}
-
-fn megabytes(sample: &Sample) -> f32 {
-    mega(sample.memory)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "as high as a bar")]
@@ -306,7 +308,7 @@ fn heading(name: &str, more: &str) -> Vec<Row> {
 
 /// What led to it, the newest last.
 fn happenings(scene: &Scene<'_>, known: &FleetRow) -> Vec<Row> {
-    let all = &known.happenings;
+    let all = folded(known.happenings.iter());
     if all.is_empty() {
         return Vec::new();
     }
@@ -316,18 +318,15 @@ fn happenings(scene: &Scene<'_>, known: &FleetRow) -> Vec<Row> {
     } else {
         String::new()
     };
-    let mut page = heading("what led to it", &more);
-    for happening in all.iter().skip(older) {
-        let ago = short_span(happening.at.until(scene.now));
-        let is_bad = happening.what.starts_with("die ") && happening.what != "die 0"
-            || happening.what == "oom"
-            || happening.what.contains("unhealthy");
-        let tone = if is_bad { Tone::Bad } else { Tone::Text };
-        let words = words::happening(&happening.what);
+    let mut page = heading("recent events", &more);
+    for happened in all.iter().skip(older) {
+        let ago = short_span(happened.at.until(scene.now));
+        let tone = if happened.is_bad() { Tone::Bad } else { Tone::Text };
+        let words = happened.words();
         let room = scene.columns.saturating_sub(HAPPENED);
         for (index, part) in wrapped(&[(tone, words)], room, 0).into_iter().enumerate() {
             let when = if index == 0 {
-                format!("{}  {ago:>7} ago  ", clock::time(happening.at))
+                format!("{}  {ago:>7} ago  ", clock::time(happened.at))
             } else {
                 " ".repeat(HAPPENED)
             };
@@ -425,8 +424,8 @@ fn made_of(detail: &Detail, columns: usize) -> Vec<Row> {
         ("hostname", detail.hostname.clone()),
         ("memory", limit),
         ("cpu", cores),
-        ("stops by", format!("{signal}{grace}")),
-        ("logs to", detail.log_driver.clone()),
+        ("stop", format!("{signal}{grace}")),
+        ("log driver", detail.log_driver.clone()),
     ];
     for (name, text) in plain.iter().filter(|(_, text)| !text.is_empty()) {
         page.extend(named(name, text, columns));

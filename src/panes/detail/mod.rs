@@ -1,8 +1,9 @@
-//! Everything about one container: how it is, what led to it, its last lines, what it is made of.
-//! Asks for an inspection when it is opened and whenever its row changes.
+//! The page of one container: state, recent events, last lines, configuration.
+//! Requests an inspection when it is opened and whenever its row changes.
 
 pub mod content;
 pub mod graph;
+pub mod happened;
 pub mod view;
 pub mod words;
 
@@ -189,7 +190,7 @@ pub fn search_entered(model: &mut Model) {
     let reader = &mut model.detail.reader;
     if let Some(why) = reader.bad().map(str::to_owned) {
         reader.clear();
-        model.say(format!("no such pattern: {why}"));
+        model.say(format!("not a valid pattern: {why}"));
     } else if reader.pattern().is_some() && !reader.seek(true, &page, height) {
         model.say("no match on this page");
     }

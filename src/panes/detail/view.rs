@@ -1,4 +1,4 @@
-//! How a container's page looks: a page of words that scrolls.
+//! Draws a container's page, a scrolling page of text.
 //! Reads only.
 
 use ratatui::Frame;

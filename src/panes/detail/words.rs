@@ -1,5 +1,5 @@
-//! What an exit code means, and how a container is, in a sentence.
-//! Says what is known; where several causes are possible it names them.
+//! The meaning of exit codes, and a container's state in a sentence.
+//! If several causes are possible, names them.
 
 use crate::domain::container::{Health, State};
 use crate::domain::fleet::Row;
@@ -34,7 +34,7 @@ pub fn exit_code(code: i32, oom: bool, limit: Option<Bytes>) -> String {
         };
     }
     match code {
-        0 => "ended by itself without an error".to_owned(),
+        0 => "exited without an error".to_owned(),
         125 => "the engine could not run it".to_owned(),
         126 => "its command could not be executed: not executable, or for another architecture".to_owned(),
         127 => "its command was not found in the image".to_owned(),
@@ -45,13 +45,13 @@ pub fn exit_code(code: i32, oom: bool, limit: Option<Bytes>) -> String {
         ),
         137 => "killed (SIGKILL): by docker kill, by a stop that took too long, or by the kernel".to_owned(),
         139 => "crashed (SIGSEGV)".to_owned(),
-        134 => "aborted itself (SIGABRT)".to_owned(),
-        143 => "ended as it was asked to (SIGTERM)".to_owned(),
+        134 => "aborted (SIGABRT)".to_owned(),
+        143 => "ended by SIGTERM".to_owned(),
         130 => "interrupted (SIGINT)".to_owned(),
-        255 => "failed with -1, or its engine lost it".to_owned(),
+        255 => "failed with -1, or the engine lost track of it".to_owned(),
         _ => match SIGNALS.iter().find(|(number, _)| code - 128 == *number) {
             Some((_, name)) => format!("ended by {name}"),
-            None => "failed; the code is the program's own".to_owned(),
+            None => "failed; the meaning of the code depends on the program".to_owned(),
         },
     }
 }
@@ -90,7 +90,7 @@ pub fn state(row: &Row, limit: Option<Bytes>, now: Stamp) -> String {
                 .unwrap_or_default();
             format!("exited{ago} with code {code}: {}", exit_code(*code, *oom, limit))
         }
-        State::Dead => "dead: the engine could not remove it wholly".to_owned(),
+        State::Dead => "dead: the engine could not remove it completely".to_owned(),
     }
 }
 
@@ -102,7 +102,7 @@ pub fn happening(what: &str) -> String {
         .and_then(|code| code.trim().parse().ok())
     {
         Some(code) => format!("{what}: {}", exit_code(code, false, None)),
-        None if what == "oom" => "oom: the kernel killed something in it for memory".to_owned(),
+        None if what == "oom" => "oom: the kernel killed a process in it (out of memory)".to_owned(),
         None => what.to_owned(),
     }
 }
@@ -150,7 +150,7 @@ mod tests {
         assert!(words(127).contains("not found"));
         assert!(words(126).contains("not executable"));
         assert_eq!(words(141), "ended by SIGPIPE");
-        assert!(words(3).contains("own"));
+        assert!(words(3).contains("depends on the program"));
         assert_eq!(
             exit_code(137, true, Some(Bytes(256 << 20))),
             "killed by the kernel: out of memory, its limit is 256 M"

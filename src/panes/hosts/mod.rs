@@ -1,5 +1,5 @@
-//! The hosts: how each is reached, what answers there, how busy it is.
-//! What cannot be known is said with its reason, never guessed.
+//! The hosts: connection, engine, load.
+//! Unknown figures are shown with the reason.
 
 pub mod view;
 
@@ -9,6 +9,7 @@ use crate::app::filter::RowFilter;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::endpoint::Endpoint;
+use crate::domain::event::HostEvent;
 use crate::domain::host::Link;
 use crate::domain::ids::HostName;
 use crate::domain::order::{Access, Order};
@@ -140,15 +141,15 @@ pub fn unknown(model: &Model, name: &HostName) -> Option<Unknown> {
     Some(match (endpoint, model.setup.access) {
         (Endpoint::Ssh(_), _) => Unknown {
             short: "being read",
-            why: "cpu, memory, disk: being read over ssh",
+            why: "cpu, memory, disk: reading over ssh",
         },
         (Endpoint::Unix(_) | Endpoint::Tcp { .. }, Access::Full) => Unknown {
             short: "M measures",
-            why: "cpu, memory, disk: Docker does not tell; M asks once in a container there",
+            why: "cpu, memory, disk: not in Docker's API; M reads them once in a container",
         },
         (Endpoint::Unix(_) | Endpoint::Tcp { .. }, Access::ReadOnly) => Unknown {
             short: "read-only",
-            why: "cpu, memory, disk: Docker does not tell, and --read-only runs no command",
+            why: "cpu, memory, disk: not in Docker's API, and --read-only runs no command",
         },
     })
 }
@@ -160,8 +161,30 @@ pub fn measure(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     };
     let id = model.next_order();
-    model.say(format!("asking {host} for its figures"));
+    model.say(format!("measuring {host}"));
     vec![Effect::Order(id, Order::Measure(host))]
+}
+
+/// In the demo every second host tells its figures by itself, as one reached over ssh does.
+#[must_use]
+pub fn host_event(model: &mut Model, host: &HostName, event: &HostEvent) -> Vec<Effect> {
+    let place = names(model).iter().position(|name| name == host);
+    match event {
+        HostEvent::Engine(_) if model.setup.demo && place.is_some_and(|place| place % 2 == 1) => {
+            let id = model.next_order();
+            vec![Effect::Order(id, Order::Measure(host.clone()))]
+        }
+        HostEvent::Engine(_)
+        | HostEvent::Listed(_)
+        | HostEvent::Changed(_)
+        | HostEvent::Removed(_)
+        | HostEvent::Adopted(_)
+        | HostEvent::Link(_)
+        | HostEvent::Samples(_)
+        | HostEvent::Load(_)
+        | HostEvent::Inspected(_)
+        | HostEvent::Happened(_) => Vec::new(),
+    }
 }
 
 /// Rows of hosts: beside other panes there are no details below them.

@@ -1,5 +1,5 @@
-//! How the hosts look: a table, and below it what is known of the selected one.
-//! Beside other panes only the table, with the figures that tell most.
+//! Draws the hosts: a table, and below it the details of the selected one.
+//! Beside other panes only the table with the most important figures.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -174,7 +174,7 @@ fn link(model: &Model, theme: &Theme, host: &HostEntry) -> Line<'static> {
         Link::Lost { since, .. } => {
             Line::styled(format!("lost {} ago", short_span(since.until(now))), theme.bad)
         }
-        Link::NeedsPerson { .. } => Line::styled("waits for you", theme.warn),
+        Link::NeedsPerson { .. } => Line::styled("needs login", theme.warn),
     }
 }
 
@@ -301,7 +301,7 @@ fn details(model: &Model, theme: &Theme, name: &HostName, host: &HostEntry) -> V
         }
         Link::NeedsPerson { why, .. } => {
             lines.push((why.to_string(), theme.warn));
-            lines.push(("Enter lends the terminal to ssh".to_owned(), theme.accent));
+            lines.push(("Enter logs in with ssh".to_owned(), theme.accent));
         }
         Link::Connecting { .. } | Link::Live { .. } => {}
     }
@@ -317,7 +317,24 @@ fn details(model: &Model, theme: &Theme, name: &HostName, host: &HostEntry) -> V
         lines.extend(known(load, now).map(|known| (known, theme.text)));
         lines.extend(unknowns(load).map(|why| (why, theme.warn)));
     }
-    if let Some(engine) = &host.engine {
+    if let Some((engine, why)) = host
+        .engine
+        .as_ref()
+        .and_then(|engine| Some((engine, engine.info_unknown.as_ref()?)))
+    {
+        let known = format!(
+            "{} {}  {} {}",
+            kind(engine.kind),
+            engine.version,
+            engine.os,
+            engine.arch
+        );
+        lines.push((known, theme.text));
+        lines.push((
+            format!("cores, memory, storage unknown: GET /info: {why}"),
+            theme.warn,
+        ));
+    } else if let Some(engine) = &host.engine {
         let is_named = engine.hostname == name.as_str();
         let called = if is_named {
             String::new()

@@ -1,5 +1,5 @@
-//! What is read by itself: in the room the logs of what is selected, once the cursor stays there for a moment.
-//! Streams that nobody sees end at once; nothing is asked for while the cursor is still moving.
+//! Opens logs automatically: those of the selection, once the cursor has been there for a moment.
+//! Invisible streams end at once; nothing is requested while the cursor is moving.
 
 use std::time::Duration;
 

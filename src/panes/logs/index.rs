@@ -1,5 +1,5 @@
-//! Which lines of a ring match: kept up to date a bounded number of lines at a time, newest first.
-//! Lines are known by their number; a pattern that is no regular expression is said, not met.
+//! Which lines of a ring match, updated a bounded number of lines at a time, newest first.
+//! Lines are identified by number; an invalid pattern is reported and matches nothing.
 
 use std::collections::VecDeque;
 

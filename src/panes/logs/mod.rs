@@ -17,8 +17,7 @@ mod export;
 #[cfg(test)]
 mod tests;
 
-use crate::app::input::Line;
-use crate::app::layer::{Layer, LineEdit, Purpose};
+use crate::app::layer::{Layer, Purpose};
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::event::HostEvent;
@@ -228,13 +227,12 @@ fn seek(model: &mut Model, seek: Seek, page: Page) {
 }
 
 fn ask_file_name(model: &mut Model) {
-    let line = Line::new(&model.logs.file_name(model.now.wall));
-    let purpose = Purpose::SaveLogs;
-    model.layer = Some(Layer::Line(Box::new(LineEdit { purpose, line })));
+    let name = model.logs.file_name(model.now.wall);
+    model.layer = Some(Layer::line(Purpose::SaveLogs, &name));
 }
 
 pub fn lines(model: &mut Model, id: FollowId, batch: LogBatch) {
-    if !crate::panes::detail::receive(model, id, &batch) {
+    if !crate::panes::detail::receive(model, id, &batch) && !model.problems.receive(id, &batch) {
         model.logs.receive(id, batch);
     }
 }
@@ -344,7 +342,7 @@ pub fn search_entered(model: &mut Model) {
     let bad = model.logs.patterns().bad().map(str::to_owned);
     model.logs.entered(page);
     if let Some(why) = bad {
-        model.say(format!("no such pattern: {why}"));
+        model.say(format!("not a valid pattern: {why}"));
         return;
     }
     let patterns = model.logs.patterns();

@@ -1,5 +1,5 @@
-//! What a person typed to find or to hide lines, and which lines that are.
-//! Tests a bounded number of lines at a time; a pattern that is none is kept as words, never met.
+//! The patterns a person typed to find or hide lines, and the lines that match.
+//! Tests a bounded number of lines at a time; an invalid pattern is kept as text and matches nothing.
 
 use std::collections::VecDeque;
 

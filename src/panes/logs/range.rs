@@ -1,5 +1,5 @@
-//! How far back the logs go, as one walks it with `<` and `>`.
-//! Six stops; nothing between them.
+//! The time ranges of logs, changed with `<` and `>`.
+//! Six fixed steps.
 
 use std::time::Duration;
 

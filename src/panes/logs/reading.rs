@@ -1,5 +1,5 @@
-//! Moving about in the logs: steps, matches, marks, what is shown and how.
-//! Every question of rows goes by the page it is asked for; nothing is drawn here.
+//! Navigation in the logs: motions, matches, marks, display options.
+//! Uses the page for everything about rows; draws nothing.
 
 use super::patterns::Wish;
 use super::scroll::{Page, Roll, Scroll, Step};

@@ -1,5 +1,5 @@
-//! Logs that nobody looks at: their streams end, what was read stays, and reading goes on where it was left.
-//! What cannot be read any more by then is said.
+//! Logs that are no longer visible: their streams end, the lines stay, and reading resumes where it stopped.
+//! Lines that can no longer be read are reported.
 
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl Logs {
                 at,
                 source,
                 stream: Stream::Notice,
-                text: "removed while nobody looked: what it wrote after this was not read".into(),
+                text: "removed while it was not followed: later output was not read".into(),
             });
         }
         let range = |key: &_| match self.reached.get(key) {

@@ -1,5 +1,5 @@
-//! Where one reads in a log: at its end, following, or at a line that stays put while others come and go.
-//! Arithmetic on line numbers only; how many rows a line takes is asked, not known.
+//! The scroll position in a log: at its end, following, or at a line that stays in place while others come and go.
+//! Arithmetic on line numbers only; the height of a line is passed in.
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
-//! One line of a log made readable: JSON as `level message key=value`, and where its level stands.
-//! Works on one line at a time, on text already safe; keeps nothing.
+//! Formats one log line: JSON as `level message key=value`, and the position of its level.
+//! Works on one line of cleaned text; keeps no state.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! Which containers a view of logs reads, and the shortest label that tells them apart.
-//! A service's containers join as they are created; nobody is asked anything here.
+//! Which containers a log view reads, and the shortest labels that distinguish them.
+//! A service's containers are added as they are created; sends no requests.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What is read, from which follows, and the lines of it that are kept.
-//! Holds a bounded number of lines; what had to go is counted and said where it happened.
+//! What a log view reads, from which follows, and its lines.
+//! Holds a bounded number of lines; dropped lines are counted and shown where they were.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! How logs look: margin, time, source, the stream's sign, the text with its own colours and what was searched for.
-//! Builds the visible rows only.
+//! Draws logs: margin, time, source, stream, and the text with its own colours and matches.
+//! Builds visible rows only.
 
 use std::ops::Range;
 
@@ -64,22 +64,22 @@ fn draw_nothing(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     let logs = &model.logs;
     let hidden = logs.patterns().hidden();
     let words = if logs.scope() == Some(&Scope::OwnLog) && hidden == 0 {
-        "Nothing has been written down yet.".to_owned()
+        "The log is empty.".to_owned()
     } else if let (Some(Scope::Run(part)), 0) = (logs.scope(), hidden) {
         let is_open = model.runs.get(&part.run).is_some_and(RunView::is_open);
         let so_far = if is_open { " so far" } else { "" };
-        format!("Nothing was said here{so_far}; Esc goes back.")
+        format!("No output here{so_far}; Esc goes back.")
     } else if logs.attention.due().is_some() {
         // In a moment.
         String::new()
     } else if logs.scope().is_none() {
-        "Nothing is read yet: press l on a container or a service.".to_owned()
+        "No logs are open: press l on a container or a service.".to_owned()
     } else if logs.sources().is_empty() {
-        "There is no container to read from yet; the first one joins when it is created.".to_owned()
+        "There is no container yet; its log appears when one is created.".to_owned()
     } else if hidden > 0 {
-        format!("All {hidden} lines are hidden by the filter; Esc takes it away.")
+        format!("All {hidden} lines are hidden by the filter; Esc clears it.")
     } else if let Some(host) = lost(model) {
-        format!("{host} is lost: its logs are read when it is back.")
+        format!("{host} is unreachable: its logs continue when it is back.")
     } else {
         format!(
             "No lines in this range ({}); > goes further back.",

@@ -1,5 +1,5 @@
-//! Where a long line is broken into rows, the same for counting and for drawing.
-//! Breaks wherever the row is full: a log is read letter by letter, not set in paragraphs.
+//! Where long lines are broken into rows, used for counting and for drawing.
+//! Breaks wherever a row is full, not at words.
 
 use std::ops::Range;
 

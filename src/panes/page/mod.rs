@@ -1,5 +1,5 @@
-//! A page of text that is scrolled and searched: its rows are toned words, made by the pane that shows it.
-//! Knows no colours; what a tone looks like is the view's.
+//! A page of text that can be scrolled and searched; its rows are made by the pane that shows it.
+//! Knows tones, not colours; colours are up to the view.
 
 pub mod view;
 

@@ -1,5 +1,5 @@
-//! How a page of text looks: tones as colours, matches marked, long rows cut, what is below said.
-//! Draws the visible rows only.
+//! Draws a page of text: tones as colours, matches marked, long rows truncated, rows below counted.
+//! Draws visible rows only.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

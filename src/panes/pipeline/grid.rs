@@ -1,5 +1,5 @@
-//! Stages × hosts of a run as rows of words that fit a width; what does not fit is said at the edges.
-//! The stage under way is always in sight.
+//! The matrix of stages and hosts of a run, fitted to a width; what does not fit is counted at the edges.
+//! The current stage is always visible.
 
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ use crate::ui::theme::Glyphs;
 /// Longer host names are cut.
 const WIDEST_HOST: usize = 16;
 
+/// Of what took less there is nothing to say but that it was done.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// What is wanted of the grid.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
@@ -25,20 +28,18 @@ pub struct Wish<'a> {
     pub glyphs: &'static Glyphs,
 }
 
-/// The hosts of the run in its order, and those that only a stage of it knows.
+/// Those that only a stage knows (the image is built and tested there, before all else), then the hosts of the run in
+/// its order.
 #[must_use]
 pub fn hosts(run: &RunView) -> Vec<&HostName> {
-    let mut hosts: Vec<&HostName> = run.hosts.iter().collect();
-    for host in run
-        .stages
-        .iter()
-        .flat_map(|stage| &stage.cells)
-        .filter_map(|(host, _)| host.as_ref())
-    {
-        if !hosts.contains(&host) {
+    let mut hosts: Vec<&HostName> = Vec::new();
+    let cells = run.stages.iter().flat_map(|stage| &stage.cells);
+    for host in cells.filter_map(|(host, _)| host.as_ref()) {
+        if !hosts.contains(&host) && !run.hosts.contains(host) {
             hosts.push(host);
         }
     }
+    hosts.extend(&run.hosts);
     hosts
 }
 
@@ -82,13 +83,8 @@ pub fn rows(run: &RunView, wish: Wish<'_>) -> Vec<Row> {
         page.push(window.row(run, Of::Host(host), label, wish));
     }
     let (above, below) = (first, all.len().saturating_sub(first + shown));
-    if above + below > 0 {
-        let up = wish.glyphs.up;
-        let down = wish.glyphs.down;
-        page.push(vec![(
-            Tone::Dim,
-            format!("  +{above} {up}  +{below} {down} hosts"),
-        )]);
+    if let Some(words) = wish.glyphs.beyond(above, below) {
+        page.push(vec![(Tone::Dim, format!("  {words} hosts"))]);
     }
     page
 }
@@ -364,6 +360,7 @@ fn said(cell: Option<&Cell>, usual: Option<Duration>, wish: Wish<'_>) -> (Tone, 
         Some(Cell::Waiting) => (Tone::Dim, glyphs.waiting.to_owned()),
         Some(Cell::Skipped) => (Tone::Dim, glyphs.none.to_owned()),
         Some(Cell::Undone) => (Tone::Warn, glyphs.undone.to_owned()),
+        Some(Cell::Done { took }) if *took < SHORTEST => (Tone::Ok, glyphs.done.to_owned()),
         Some(Cell::Done { took }) => (Tone::Ok, format!("{} {}", glyphs.done, short_span(*took))),
         Some(Cell::Flaky { took, text: _ }) => {
             (Tone::Warn, format!("{} {} flaky", glyphs.done, short_span(*took)))

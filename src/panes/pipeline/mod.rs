@@ -1,5 +1,5 @@
-//! The stages of a service's run on its hosts, its output, the runs before it.
-//! Shows what the journal says; a run goes on whoever looks.
+//! The stages of a service's run on its hosts, its output, and its earlier runs.
+//! Shows the journal; does not affect the run.
 
 pub mod grid;
 pub mod view;
@@ -11,7 +11,7 @@ use crate::domain::container::Group;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
-use crate::domain::run::{Outcome, Part, RunLine, RunStatus, RunView};
+use crate::domain::run::{Outcome, Part, RunKind, RunLine, RunStatus, RunView};
 use crate::domain::units::Stamp;
 
 pub const HINTS: &[Command] = &[
@@ -69,30 +69,36 @@ impl Pipeline {
     }
 }
 
-/// The run that is shown: the chosen one, unless the service selected in the room is another; then its latest.
+/// The run that is shown: the chosen one, else the latest of the service selected. On the page of its own that of any
+/// service, as long as none is chosen; in the room none but the selected service's.
 #[must_use]
 pub fn shown(model: &Model) -> Option<&RunView> {
     let chosen = model.pipeline.chosen.as_ref().and_then(|id| model.runs.get(id));
-    let selected = match model.focus {
-        PaneId::Pipeline | PaneId::Runs => None,
-        _ => crate::panes::subject(model, PaneId::Services),
-    };
-    let Some(Subject::Group(Group::Service { name, environment })) = selected else {
-        return chosen.or_else(|| latest(model));
-    };
-    let is_its = |run: &&RunView| run.service == name && run.environment.as_deref() == environment.as_deref();
-    chosen.filter(is_its).or_else(|| {
-        model
-            .runs
-            .values()
-            .filter(is_its)
-            .max_by_key(|run| (run.is_open(), run.started))
-    })
+    let rows = model.services.rows();
+    match model.services.selected().map(|row| &row.group) {
+        Some(selected) if model.in_room() => {
+            let is_its = |run: &&RunView| group_of(run) == *selected;
+            // Of what has no row there is nothing else to show beside it.
+            let has_focus = model.focus == PaneId::Pipeline;
+            let has_no_row = |run: &RunView| !rows.iter().any(|row| row.group == group_of(run));
+            let chosen = chosen.filter(|run| is_its(run) || (has_focus && has_no_row(run)));
+            chosen.or_else(|| latest(model, is_its))
+        }
+        Some(_) | None => chosen.or_else(|| latest(model, |_| true)),
+    }
 }
 
 /// An open run, else the newest.
-fn latest(model: &Model) -> Option<&RunView> {
-    model.runs.values().max_by_key(|run| (run.is_open(), run.started))
+fn latest(model: &Model, is_meant: impl Fn(&&RunView) -> bool) -> Option<&RunView> {
+    let runs = model.runs.values().filter(is_meant);
+    runs.max_by_key(|run| (run.is_open(), run.started))
+}
+
+fn group_of(run: &RunView) -> Group {
+    Group::Service {
+        name: run.service.clone(),
+        environment: run.environment.as_deref().map(Into::into),
+    }
 }
 
 /// All runs of the same service and environment, oldest first.
@@ -134,13 +140,24 @@ pub fn wanted_height(model: &Model) -> u16 {
     let hosts = grid::hosts(run).len();
     let scrolled = usize::from(hosts > HOSTS_IN_ROOM);
     let whole = usize::from(grid::has_whole_stages(run));
-    let rows = 3 + whole + hosts.clamp(1, HOSTS_IN_ROOM) + scrolled + 1 + OUTPUT_IN_ROOM;
+    // Of one that is over nothing more will be said.
+    let said = if run.is_open() || !run.output.is_empty() {
+        OUTPUT_IN_ROOM
+    } else {
+        0
+    };
+    let rows = 3 + whole + hosts.clamp(1, HOSTS_IN_ROOM) + scrolled + 1 + said;
     u16::try_from(rows).unwrap_or(u16::MAX)
 }
 
 /// A run was just asked for: show it as soon as it is there.
 pub fn show(model: &mut Model, request: &RunRequest) {
     model.go(PaneId::Pipeline);
+    let group = Group::Service {
+        name: request.service.clone(),
+        environment: request.environment.as_deref().map(Into::into),
+    };
+    super::services::select(model, &group);
     model.pipeline = Pipeline {
         awaited: Some((request.clone(), model.now.wall)),
         ..Pipeline::default()
@@ -150,6 +167,9 @@ pub fn show(model: &mut Model, request: &RunRequest) {
 /// `Enter` on a run of any age.
 pub fn open(model: &mut Model, run: RunId) {
     model.go(PaneId::Pipeline);
+    if let Some(group) = model.runs.get(&run).map(group_of) {
+        super::services::select(model, &group);
+    }
     model.pipeline = Pipeline {
         chosen: Some(run),
         ..Pipeline::default()
@@ -312,19 +332,30 @@ fn tell(model: &mut Model, run: &RunView, outcome: &Outcome) {
             .notices
             .done(now, format!("{what}: {}", words::achieved(run))),
         Outcome::Reverted { why, cancelled: true } => {
-            model
-                .notices
-                .done(now, format!("{what}: cancelled, all is as before ({why})"));
+            model.notices.done(
+                now,
+                format!("{what}: cancelled, everything is as it was before ({why})"),
+            );
         }
         Outcome::Reverted {
             why,
             cancelled: false,
         } => {
-            let hint = "all is as it was before; Enter on the run in runs shows its output";
+            let hint = "everything is as it was before; press Enter on the run in runs for its output";
+            // The others are verbs.
+            let what = match run.kind {
+                RunKind::Pipeline => format!("run the {what}"),
+                RunKind::Build
+                | RunKind::Test
+                | RunKind::Push
+                | RunKind::Deploy
+                | RunKind::Rollback
+                | RunKind::Adopt => what,
+            };
             model.notices.fault(now, &Fault::new(what, why).hint(hint));
         }
         Outcome::NeedsHuman { why, .. } => {
-            let hint = "what is left is listed on the page of the run";
+            let hint = "the page of the run lists what is left";
             let fault = Fault::new(format!("bring {what} to an end"), why).hint(hint);
             model.notices.fault(now, &fault);
         }

@@ -1,5 +1,5 @@
 //! How a run looks: what and how far, stages × hosts, the runs before, the output below.
-//! What there is no room for goes from the bottom up: output, strip, hosts.
+//! Hosts before all else: what there is no room for goes from the bottom up, output, strip, hosts.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -39,16 +39,17 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         page.extend(differences.iter().map(|left| row(Tone::Bad, format!("  {left}"))));
     }
     let hosts = grid::hosts(run).len().max(1);
-    // A heading, a line for what is not shown, and on a page of some height the strip.
     let above = usize::from(grid::has_whole_stages(run));
-    let room = height.saturating_sub(page.len() + 2 + above).max(1);
+    // Below the heading.
+    let room = height.saturating_sub(page.len() + 1 + above);
     let wish = Wish {
         now: model.now.wall,
         columns: usize::from(area.width),
+        // The line that counts what is not shown takes a row: it stands for two hosts at least.
         hosts: if hosts > room {
             room.saturating_sub(1).max(1)
         } else {
-            hosts.min(share(height, hosts))
+            hosts
         },
         selected: model.pipeline.host(),
         stage: model.pipeline.stage(),
@@ -80,15 +81,10 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-/// Hosts that leave at least a third of the page to the output.
-fn share(height: usize, hosts: usize) -> usize {
-    hosts.min((height * 2 / 3).saturating_sub(4)).max(1)
-}
-
 fn nothing(model: &Model) -> Vec<Row> {
     let words = match model.pipeline.awaited() {
-        Some(request) => format!("{} {} is being started …", request.kind.word(), request.subject()),
-        None => "No run yet: b builds, t tests, d deploys the service that is selected.".to_owned(),
+        Some(request) => format!("starting {} {} …", request.kind.word(), request.subject()),
+        None => "No run yet: b builds, t tests, d deploys the selected service.".to_owned(),
     };
     vec![row(Tone::Dim, words)]
 }
@@ -114,7 +110,7 @@ fn draw_output(model: &Model, run: &RunView, theme: &Theme, buffer: &mut Buffer,
     let first = end.saturating_sub(height);
     let mut y = area.y + 1;
     if first == 0 && run.output_skipped > 0 && end < height {
-        let words = "Enter shows what was said before";
+        let words = "Enter shows the earlier output";
         draw_row(
             &row(Tone::Dim, words),
             theme,
@@ -130,7 +126,7 @@ fn draw_output(model: &Model, run: &RunView, theme: &Theme, buffer: &mut Buffer,
     }
     if lines.is_empty() && y < area.y + area.height {
         draw_row(
-            &row(Tone::Dim, "nothing was said yet"),
+            &row(Tone::Dim, "no output yet"),
             theme,
             buffer,
             Rect { y, height: 1, ..area },

@@ -1,8 +1,9 @@
-//! A run in words: how far, how long still, how it ended, what the runs before it came to.
+//! A run in words: progress, remaining time, result, results of earlier runs.
 //! Words and tones only.
 
 use std::time::Duration;
 
+use crate::domain::ids::HostName;
 use crate::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use crate::domain::units::{Stamp, long_span, short_span};
 use crate::panes::page::{Row, Tone, row};
@@ -48,6 +49,10 @@ pub fn progress(run: &RunView, now: Stamp, glyphs: &Glyphs, columns: usize) -> V
         return vec![head];
     }
     head.retain(|(_, text)| text != why);
+    // What it announced stands below.
+    if let Some((_, ended)) = head.first_mut() {
+        ended.truncate(ended.trim_end_matches([':', ' ']).len());
+    }
     let mut rows = vec![head];
     let why = clean(why);
     let broken = broken(&why, columns.saturating_sub(3).max(12));
@@ -67,7 +72,7 @@ fn in_a_row(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
             (
                 Tone::Text,
                 run.only_theirs().map_or_else(
-                    || "  X recovers: finishes or takes back what it left".to_owned(),
+                    || "  X recovers it: finishes or undoes what it left".to_owned(),
                     |theirs| format!("  {theirs} recover it"),
                 ),
             ),
@@ -94,7 +99,7 @@ fn running(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
     }
     if let Some(asked) = run.asks.first() {
         return vec![
-            (Tone::Warn, format!("{} waits for a person: ", glyphs.problem)),
+            (Tone::Warn, format!("{} waits for approval: ", glyphs.problem)),
             (Tone::Text, asked.question.clone()),
             (Tone::Dim, "  A answers".to_owned()),
         ];
@@ -102,10 +107,7 @@ fn running(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
     let mut row = vec![(Tone::Busy, bar), (Tone::Text, format!(" {percent} %"))];
     if let Some(why) = &run.undoing {
         return vec![
-            (
-                Tone::Warn,
-                format!("{} taking back what was done: ", glyphs.undone),
-            ),
+            (Tone::Warn, format!("{} undoing what was done: ", glyphs.undone)),
             (Tone::Text, format!("{why}  {}", long_span(spent))),
         ];
     }
@@ -171,27 +173,42 @@ fn changes_hosts(kind: RunKind) -> bool {
 
 /// How a run ended, in a word or two.
 #[must_use]
-pub fn ended(run: &RunView, outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Converged => achieved(run),
+pub fn ended(run: &RunView, outcome: &Outcome) -> String {
+    let word = match outcome {
+        Outcome::Converged => return achieved(run),
         Outcome::Reverted { cancelled: true, .. } => "cancelled",
         Outcome::Reverted { cancelled: false, .. } if changes_hosts(run.kind) => "reverted",
         Outcome::Reverted { cancelled: false, .. } => "failed",
         Outcome::NeedsHuman { .. } => "needs a human",
-    }
+    };
+    word.to_owned()
 }
 
-/// What a run that reached its end has done.
+/// Hosts that are named; more are counted.
+const NAMED: usize = 4;
+
+/// What a run that reached its end has done: `r42 runs on web-1, web-2, web-3`.
 #[must_use]
-pub fn achieved(run: &RunView) -> &'static str {
-    match run.kind {
-        RunKind::Build => "built",
-        RunKind::Test => "tests passed",
-        RunKind::Push => "pushed",
-        RunKind::Pipeline if run.to.is_none() => "all stages passed",
-        RunKind::Deploy | RunKind::Pipeline => "converged: new everywhere",
-        RunKind::Rollback => "converged: back everywhere",
-        RunKind::Adopt => "adopted: nothing was touched",
+pub fn achieved(run: &RunView) -> String {
+    let hosts = match run.hosts.len() {
+        0..=NAMED => run
+            .hosts
+            .iter()
+            .map(HostName::as_str)
+            .collect::<Vec<_>>()
+            .join(", "),
+        more => format!("{more} hosts"),
+    };
+    match (run.kind, run.to) {
+        (RunKind::Build, _) => "built".to_owned(),
+        (RunKind::Test, _) => "tests passed".to_owned(),
+        (RunKind::Push, _) => "pushed".to_owned(),
+        (RunKind::Pipeline, None) => "all stages passed".to_owned(),
+        (RunKind::Deploy | RunKind::Pipeline, Some(to)) => format!("{to} runs on {hosts}"),
+        (RunKind::Deploy, None) => format!("it runs on {hosts}"),
+        (RunKind::Rollback, Some(to)) => format!("{to} runs again on {hosts}"),
+        (RunKind::Rollback, None) => format!("what ran before runs again on {hosts}"),
+        (RunKind::Adopt, _) => "adopted: nothing was changed".to_owned(),
     }
 }
 

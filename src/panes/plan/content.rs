@@ -1,5 +1,5 @@
-//! The plan in words: from what to what, what changes, in which order, how it is undone, how long it takes.
-//! Rows only; refusals come first, because then nothing else matters.
+//! The plan in words: releases, changes, order, undo, duration.
+//! Rows only; refusals come first.
 
 use super::PlanState;
 use crate::domain::ids::ReleaseNumber;
@@ -20,7 +20,7 @@ pub fn rows(state: &PlanState, columns: usize, _now: Stamp) -> Vec<Row> {
         PlanState::Empty | PlanState::Choosing(_) => Vec::new(),
         PlanState::Asked(_, request) => vec![
             row(Tone::Accent, title(request)),
-            row(Tone::Dim, "reading the hosts to see what would be done …"),
+            row(Tone::Dim, "reading the hosts to make the plan …"),
         ],
         PlanState::Failed(request, fault) => {
             let mut page = vec![row(Tone::Accent, title(request)), Row::new()];
@@ -29,7 +29,7 @@ pub fn rows(state: &PlanState, columns: usize, _now: Stamp) -> Vec<Row> {
                 page.extend(wrapped(&[(Tone::Text, format!("hint: {hint}"))], columns, 2));
             }
             page.push(Row::new());
-            page.push(row(Tone::Dim, "Nothing was done. Esc leaves."));
+            page.push(row(Tone::Dim, "Nothing was changed. Esc leaves."));
             page
         }
         PlanState::Shown(plan) => shown(plan, columns),
@@ -58,7 +58,7 @@ fn shown(plan: &PlanView, columns: usize) -> Vec<Row> {
         page.push(Row::new());
         page.push(row(
             Tone::Warn,
-            "It cannot be started so. Nothing was done. Esc leaves.",
+            "It cannot be started so. Nothing was changed. Esc leaves.",
         ));
         page.push(Row::new());
     }
@@ -69,7 +69,7 @@ fn shown(plan: &PlanView, columns: usize) -> Vec<Row> {
     page.extend(named("undo", &plan.undo, columns));
     let time = match plan.estimate {
         Some(estimate) => format!("~{}", short_span(estimate)),
-        None => "not known: there was no such run yet".to_owned(),
+        None => "not known: there was no such run before".to_owned(),
     };
     page.push(entry("time", NAMES, Tone::Text, time));
     if let Some(reason) = &plan.request.reason {

@@ -1,5 +1,5 @@
-//! What a deploy or a rollback would do, shown before the key counts.
-//! The answer is a question over it: a typed name where a host is protected, `y` otherwise, never Enter alone.
+//! The plan of a deploy or rollback, shown before it is confirmed.
+//! It is confirmed by a question: the name typed if a host is protected, otherwise `y`, never Enter alone.
 
 pub mod content;
 pub mod shelf;
@@ -165,9 +165,13 @@ pub fn with_or_without(question: Question, request: &RunRequest, dependants: &[S
     }
     if other.dependants.is_empty() {
         other.dependants = dependants.to_vec();
-        let stands = if dependants.len() == 1 { "stands" } else { "stand" };
+        let depends = if dependants.len() == 1 {
+            "depends"
+        } else {
+            "depend"
+        };
         question.or_plan(
-            &format!("with {} behind it, which {stands} on it", named(dependants)),
+            &format!("with {} afterwards, which {depends} on it", named(dependants)),
             other,
         )
     } else {
@@ -176,11 +180,11 @@ pub fn with_or_without(question: Question, request: &RunRequest, dependants: &[S
     }
 }
 
-/// `, and shop, web behind it`
+/// `, and shop, web afterwards`
 fn behind(request: &RunRequest) -> String {
     match named(&request.dependants) {
         names if names.is_empty() => names,
-        names => format!(", and {names} behind it"),
+        names => format!(", and {names} afterwards"),
     }
 }
 
@@ -231,7 +235,7 @@ pub fn note(model: &Model) -> String {
         PlanState::Asked(..) => "reading the hosts".to_owned(),
         PlanState::Choosing(_) => "nothing is chosen yet".to_owned(),
         PlanState::Shown(plan) if !plan.refusals.is_empty() => "cannot be started".to_owned(),
-        PlanState::Shown(_) => "nothing is done yet".to_owned(),
+        PlanState::Shown(_) => "nothing is changed yet".to_owned(),
         PlanState::Failed(..) => "no plan".to_owned(),
     }
 }

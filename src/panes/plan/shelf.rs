@@ -1,5 +1,5 @@
-//! The releases that a service can go back to, one a row, the usual one selected; of the selected one everything is said.
-//! Choosing starts nothing: it asks for the plan, and the plan asks before anything is done.
+//! The releases a service can be rolled back to, one per row, with the default selected and details of the selected one.
+//! Choosing one only opens its plan, which asks before anything is changed.
 
 use super::content::wrapped;
 use crate::app::cursor::{Cursor, Motion};
@@ -15,7 +15,7 @@ const BESIDE: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct Shelf {
-    /// Of the usual way back; the releases are in it.
+    /// Of the default rollback; the releases are in it.
     pub plan: Box<PlanView>,
     cursor: Cursor<ReleaseNumber>,
 }
@@ -77,7 +77,7 @@ impl Shelf {
         }
         page.push(row(
             Tone::Dim,
-            "Enter shows its plan; nothing is done before that asks. Esc leaves.",
+            "Enter shows its plan and asks before anything is changed. Esc leaves.",
         ));
         page
     }
@@ -113,7 +113,7 @@ fn line(one: &KnownRelease, is_selected: bool, of: (&[HostName], Stamp), columns
         (true, true, _) => "runs (usual)".to_owned(),
         (true, false, _) => "runs now".to_owned(),
         (false, true, _) => format!("{} (usual)", kept(one, all)),
-        (false, false, Some(_)) => "cannot be gone back to".to_owned(),
+        (false, false, Some(_)) => "no rollback".to_owned(),
         (false, false, None) => kept(one, all),
     };
     let release = one.release.to_string();
@@ -136,7 +136,7 @@ fn image(one: &KnownRelease) -> String {
 #[must_use]
 pub fn kept(one: &KnownRelease, all: &[HostName]) -> String {
     if one.kept.is_empty() {
-        return "made again".to_owned();
+        return "created again".to_owned();
     }
     if all.iter().all(|host| one.kept.contains(host)) {
         return "kept".to_owned();
@@ -149,8 +149,8 @@ pub fn kept(one: &KnownRelease, all: &[HostName]) -> String {
 fn told(one: &KnownRelease, all: &[HostName]) -> Vec<(Tone, String)> {
     let verb = match one.kind {
         Some(RunKind::Adopt) => "was adopted",
-        Some(_) => "was put there",
-        None => "is known by labels alone",
+        Some(_) => "was deployed",
+        None => "is known from labels only",
     };
     let by = one.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     let why = one
@@ -174,7 +174,7 @@ fn told(one: &KnownRelease, all: &[HostName]) -> Vec<(Tone, String)> {
         told.push((Tone::Dim, format!("image {image}")));
     }
     if let Some(why) = &one.refused {
-        told.push((Tone::Warn, format!("nobody can go back to it: {why}")));
+        told.push((Tone::Warn, format!("it cannot be rolled back to: {why}")));
         return told;
     }
     let again: Vec<&str> = all
@@ -185,13 +185,13 @@ fn told(one: &KnownRelease, all: &[HostName]) -> Vec<(Tone, String)> {
     if again.is_empty() {
         told.push((
             Tone::Text,
-            "its containers are kept on every host: they are started again as they are".to_owned(),
+            "its containers are retained on every host and are started unchanged".to_owned(),
         ));
     } else {
         told.push((
             Tone::Warn,
             format!(
-                "made again from the ledger, with today's secrets, on {}",
+                "created again from the ledger, with the current secrets, on {}",
                 again.join(", ")
             ),
         ));

@@ -1,4 +1,4 @@
-//! How the plan looks: a page of words above the question.
+//! Draws the plan: a page of text below the question.
 //! Reads only.
 
 use ratatui::Frame;

@@ -1,12 +1,12 @@
-//! Problems found in the fleet and among the runs.
-//! A pure reading: it asks nobody and remembers nothing.
+//! Finds problems in the fleet and among the runs.
+//! A pure function; sends no requests and keeps no state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::app::Model;
 use crate::app::act::key_of;
-use crate::app::recovery::is_back;
+use crate::app::recovery::{is_back, needs_person};
 use crate::app::subject::Subject;
 use crate::domain::container::{Group, Health, State};
 use crate::domain::fleet::{HostEntry, Row};
@@ -17,6 +17,7 @@ use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::{Stamp, short_span};
 use crate::panes::containers::Expected;
 use crate::panes::detail::words::exit_code;
+use crate::panes::services::is_configured;
 use crate::release::standing::Standing;
 
 /// Started again and again within this is a loop.
@@ -35,6 +36,23 @@ pub enum Gravity {
     Warn,
 }
 
+/// When it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Since {
+    At(Stamp),
+    /// A list said `2 weeks ago`: the moment is no better known than that.
+    About(Stamp),
+}
+
+impl Since {
+    #[must_use]
+    pub fn moment(self) -> Stamp {
+        match self {
+            Self::At(at) | Self::About(at) => at,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
     pub gravity: Gravity,
@@ -45,7 +63,7 @@ pub struct Problem {
     pub place: String,
     /// `restart loop, 6 in 10 min`
     pub what: String,
-    pub since: Option<Stamp>,
+    pub since: Option<Since>,
     pub evidence: String,
 }
 
@@ -66,10 +84,11 @@ pub(super) fn find(model: &Model) -> Vec<Problem> {
     }
     let standings = model.services.standings().iter();
     let standings = standings.filter(|(_, judged)| !is_told(&judged.standing, &unwell));
-    found.extend(standings.filter_map(|(group, judged)| standing(group, &judged.standing)));
+    found.extend(standings.filter_map(|(group, judged)| standing(model, group, &judged.standing)));
     found.extend(unwell);
     found.sort_by(|a, b| {
-        let newest = b.since.cmp(&a.since);
+        let moment = |one: &Problem| one.since.map(Since::moment);
+        let newest = moment(b).cmp(&moment(a));
         a.gravity
             .cmp(&b.gravity)
             .then(newest)
@@ -85,24 +104,27 @@ fn run(model: &Model, run: &RunView) -> Option<Problem> {
         RunStatus::Running => {
             gravity = Gravity::Warn;
             let asked = run.asks.first()?;
-            ("waits for a person", format!("{} A answers", asked.question))
+            ("waits for approval", format!("{} A answers", asked.question))
         }
         RunStatus::Dead => (
             "its process died",
-            "X finishes it if that is proven safe, else takes back what it changed".to_owned(),
+            "X finishes it if that is safe, otherwise undoes its changes".to_owned(),
         ),
+        RunStatus::Closed { .. } if !needs_person(model, run) => return None,
         RunStatus::Closed {
             outcome: Outcome::NeedsHuman { why, differences },
             ..
         } => {
-            let back = if is_back(model, run) {
-                let lost: Vec<&str> = run.lost.iter().map(HostName::as_str).collect();
-                format!("X puts {} in order; ", lost.join(", "))
+            let lost: Vec<&str> = run.lost.iter().map(HostName::as_str).collect();
+            let back = if lost.is_empty() {
+                "X recovers it; ".to_owned()
+            } else if is_back(model, run) {
+                format!("X recovers {}; ", lost.join(", "))
             } else {
                 String::new()
             };
             (
-                "needs a person",
+                "needs a human",
                 format!("{back}{why}: {}", differences.join(", ")),
             )
         }
@@ -114,7 +136,7 @@ fn run(model: &Model, run: &RunView) -> Option<Problem> {
         name: run.name(),
         place: run.actor.clone(),
         what: what.to_owned(),
-        since: Some(run.started),
+        since: Some(Since::At(run.started)),
         evidence,
     })
 }
@@ -130,7 +152,7 @@ fn link(model: &Model, name: &HostName, host: &HostEntry) -> Option<Problem> {
             (Gravity::Bad, what, *since, evidence)
         }
         Link::NeedsPerson { since, why } => {
-            let what = "waits for you: Enter in hosts".to_owned();
+            let what = "needs login: press Enter in hosts".to_owned();
             (Gravity::Warn, what, *since, why.why.clone())
         }
     };
@@ -140,7 +162,7 @@ fn link(model: &Model, name: &HostName, host: &HostEntry) -> Option<Problem> {
         name: name.to_string(),
         place: String::new(),
         what,
-        since: Some(since),
+        since: Some(Since::At(since)),
         evidence,
     })
 }
@@ -164,7 +186,7 @@ fn disk(name: &HostName, host: &HostEntry, now: Stamp) -> Option<Problem> {
         place: String::new(),
         what: format!("disk {percent} %"),
         since: None,
-        evidence: format!("{used} of {total} used where Docker keeps its data{measured}"),
+        evidence: format!("{used} of {total} used on Docker's disk{measured}"),
     })
 }
 
@@ -182,15 +204,15 @@ fn is_told(standing: &Standing, unwell: &[Problem]) -> bool {
 }
 
 /// Hosts that are not of one mind about a service.
-fn standing(group: &Group, standing: &Standing) -> Option<Problem> {
+fn standing(model: &Model, group: &Group, standing: &Standing) -> Option<Problem> {
     let remedy = match standing {
-        Standing::Split { .. } => "d or R makes them one again",
-        Standing::Drift { .. } => "d makes it as configured",
+        Standing::Split { .. } => "d or R puts all hosts on one release",
+        Standing::Drift { .. } => "d deploys it as configured",
         Standing::InProgress { silent: Some(_), .. } => {
             return Some(Problem {
                 gravity: Gravity::Bad,
                 subject: Subject::Group(group.clone()),
-                name: crate::panes::services::name_of(group),
+                name: group.to_string(),
                 place: String::new(),
                 what: "a run was left".to_owned(),
                 since: None,
@@ -207,11 +229,15 @@ fn standing(group: &Group, standing: &Standing) -> Option<Problem> {
     Some(Problem {
         gravity: Gravity::Warn,
         subject: Subject::Group(group.clone()),
-        name: crate::panes::services::name_of(group),
+        name: group.to_string(),
         place: String::new(),
         what: standing.word().to_owned(),
         since: None,
-        evidence: format!("{standing}; {remedy}"),
+        evidence: if is_configured(model, group) {
+            format!("{standing}; {remedy}")
+        } else {
+            "not in the configuration: add it, or remove its containers (D)".to_owned()
+        },
     })
 }
 
@@ -234,7 +260,8 @@ fn twins(model: &Model) -> Vec<Problem> {
             place: String::new(),
             what: format!("the same daemon as {first}"),
             since: None,
-            evidence: "everything there is shown twice; remove one of them from the configuration".to_owned(),
+            evidence: "all its containers are shown twice; remove one of the two from the configuration"
+                .to_owned(),
         })
     };
     daemons.into_values().filter_map(twin).collect()
@@ -256,7 +283,9 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
         let subject = Subject::Container(key_of(host, row));
         let mut before = model.problems.list().iter();
         let known = before.find(|one| one.subject == subject && one.what.starts_with("restart loop"));
-        known.and_then(|one| one.since).into_iter().chain(since).min()
+        let known = known.and_then(|one| one.since);
+        let first = known.into_iter().chain(since.map(Since::About));
+        first.min_by_key(|since| since.moment())
     };
     let exit = |code: i32, oom: bool| {
         let error = detail
@@ -265,7 +294,7 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
         error.unwrap_or_else(|| format!("exit {code}: {}", exit_code(code, oom, limit)))
     };
     let last_exit = || match row.last_end() {
-        None => "it ended again and again".to_owned(),
+        None => "it keeps exiting".to_owned(),
         Some((what, oom)) => match what.strip_prefix("die ").and_then(|code| code.parse().ok()) {
             Some(code) => exit(code, oom),
             None => what.to_owned(),
@@ -281,7 +310,7 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
             Gravity::Bad,
             "dead".to_owned(),
             None,
-            "the daemon could not remove it wholly".to_owned(),
+            "the daemon could not remove it completely".to_owned(),
         ),
         State::Exited { oom: false, .. } if row.was_stopped() => return None,
         State::Exited { code, at, oom } => {
@@ -290,7 +319,9 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
             } else {
                 format!("exited {code}")
             };
-            (Gravity::Bad, what, *at, exit(*code, *oom))
+            let since = row.ended_at().map(Since::At);
+            let since = since.or_else(|| at.map(Since::About));
+            (Gravity::Bad, what, since, exit(*code, *oom))
         }
         State::Running { since } if looping => (Gravity::Bad, loop_words(), since_known(*since), last_exit()),
         State::Running { .. } if row.container.health == Health::Unhealthy => {
@@ -302,7 +333,7 @@ fn container(model: &Model, host: &HostName, row: &Row) -> Option<Problem> {
             (
                 Gravity::Bad,
                 "unhealthy".to_owned(),
-                at.map(|at| at.at),
+                at.map(|at| Since::At(at.at)),
                 probe(row),
             )
         }
@@ -324,6 +355,6 @@ fn probe(row: &Row) -> String {
     let last = row.detail.as_ref().and_then(|detail| detail.probes.last());
     match last {
         Some(probe) => format!("health check, exit {}: {}", probe.exit, probe.output.trim()),
-        None => "its health check fails; Enter shows what it says".to_owned(),
+        None => "its health check fails; Enter shows its output".to_owned(),
     }
 }

@@ -1,7 +1,8 @@
-//! What is wrong now, worst first, each with since when, the evidence, and a thing to act on.
-//! Only what is known to be wrong is here; advice is the doctor's.
+//! Current problems, worst first, each with its start, the evidence and a possible action.
+//! Contains only known problems, no advice.
 
 mod find;
+pub mod said;
 pub mod view;
 
 use std::collections::BTreeSet;
@@ -12,9 +13,13 @@ use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::container::State;
 use crate::domain::ids::ContainerKey;
+use crate::domain::logs::{FollowId, LogBatch};
 use crate::domain::order::Order;
+use crate::panes::containers::{self, Scope};
 
-pub use find::{Gravity, LOOP_STARTS, LOOP_WINDOW, Problem};
+use said::Said;
+
+pub use find::{Gravity, LOOP_STARTS, LOOP_WINDOW, Problem, Since};
 
 pub const HINTS: &[Command] = &[
     Command::Open,
@@ -34,7 +39,7 @@ pub const HINTS: &[Command] = &[
 /// The exit code of what SIGKILL ended.
 const SIGKILLED: i32 = 137;
 
-/// Rows that each problem takes: what, and the evidence.
+/// Rows that each problem takes: what, and the evidence. The selected one takes as many more as its evidence needs.
 pub const ROWS_EACH: usize = 2;
 
 #[derive(Debug, Default)]
@@ -44,6 +49,7 @@ pub struct Problems {
     cursor: Cursor<Subject>,
     /// Those that were inspected for what killed them: each once, as long as it is a problem.
     inspected: BTreeSet<Subject>,
+    said: Said,
 }
 
 impl Problems {
@@ -60,6 +66,22 @@ impl Problems {
 
     fn subjects(&self) -> Vec<Subject> {
         self.seen().map(|problem| problem.subject.clone()).collect()
+    }
+
+    #[must_use]
+    pub fn said(&self) -> &Said {
+        &self.said
+    }
+
+    pub fn receive(&mut self, id: FollowId, batch: &LogBatch) -> bool {
+        self.said.receive(id, batch)
+    }
+
+    /// Is there room for a third row of each, its last words, if the selected one takes so many rows more?
+    #[must_use]
+    pub fn is_roomy(&self, height: usize, more: usize) -> bool {
+        let whole = |problem: &Problem| ROWS_EACH + usize::from(self.said.last(&problem.subject).is_some());
+        self.seen().map(whole).sum::<usize>() + more <= height
     }
 
     /// Those that the filter lets through.
@@ -98,7 +120,12 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
             crate::panes::pipeline::open(model, run);
             Vec::new()
         }
-        Some(Subject::Group(_)) | None => Vec::new(),
+        Some(Subject::Group(group)) => {
+            model.go(PaneId::Containers);
+            containers::show(model, Scope::Group(group));
+            Vec::new()
+        }
+        None => Vec::new(),
     }
 }
 
@@ -120,12 +147,20 @@ fn ask(model: &mut Model, key: ContainerKey) -> Effect {
 }
 
 /// Whether a killed one was killed for memory only its inspection says for certain: each that is seen is asked for, once.
+/// What they said last is asked for, too.
 #[must_use]
 pub fn settle(model: &mut Model) -> Vec<Effect> {
-    if model.focus != PaneId::Problems {
-        return Vec::new();
-    }
     let (top, height) = (model.problems.cursor.top(), height(model));
+    let shown = model.problems.seen().skip(top).take(height);
+    let containers = shown.filter_map(|problem| match &problem.subject {
+        Subject::Container(key) => Some(key.clone()),
+        Subject::Host(_) | Subject::Run(_) | Subject::Group(_) => None,
+    });
+    let containers: Vec<ContainerKey> = containers.collect();
+    let mut effects = said::settle(model, &containers);
+    if model.focus != PaneId::Problems {
+        return effects;
+    }
     let shown = model.problems.seen().skip(top).take(height);
     let unasked: Vec<ContainerKey> = shown
         .filter(|problem| !model.problems.inspected.contains(&problem.subject))
@@ -134,7 +169,8 @@ pub fn settle(model: &mut Model) -> Vec<Effect> {
             Subject::Container(_) | Subject::Host(_) | Subject::Run(_) | Subject::Group(_) => None,
         })
         .collect();
-    unasked.into_iter().map(|key| ask(model, key)).collect()
+    effects.extend(unasked.into_iter().map(|key| ask(model, key)));
+    effects
 }
 
 fn is_unexplained(model: &Model, key: &ContainerKey) -> bool {

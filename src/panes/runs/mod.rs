@@ -1,5 +1,5 @@
-//! The runs there were: who, what, when, with what result. The newest first.
-//! Lists them; a run itself is the pipeline's.
+//! The list of runs: who, what, when, result. Newest first.
+//! A single run is shown in the pipeline pane.
 
 pub mod view;
 
@@ -139,7 +139,7 @@ pub fn unreadable(why: &Fault) -> String {
 #[must_use]
 pub fn result(run: &RunView) -> String {
     match &run.status {
-        RunStatus::Running if run.undoing.is_some() => "taking back".to_owned(),
+        RunStatus::Running if run.undoing.is_some() => "undoing".to_owned(),
         RunStatus::Running if run.waiting.is_some() => "waiting".to_owned(),
         RunStatus::Running => {
             let percent = u64::from(run.steps_done) * 100 / u64::from(run.steps_total.max(1));

@@ -1,5 +1,5 @@
-//! How the runs look: a table, the newest on top.
-//! Builds the visible rows only.
+//! Draws the table of runs, newest first.
+//! Builds visible rows only.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -35,9 +35,9 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let buffer = frame.buffer_mut();
     if list.rows.is_empty() {
         let words = if model.runs.is_empty() && model.unreadable.is_empty() {
-            "No run yet: b builds, t tests, d deploys the service that is selected."
+            "No run yet: b builds, t tests, d deploys the selected service."
         } else {
-            "No run matches the filter; Esc takes it away."
+            "No run matches the filter; Esc clears it."
         };
         let room = usize::from(area.width).saturating_sub(2);
         buffer.set_stringn(

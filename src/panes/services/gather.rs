@@ -1,5 +1,5 @@
-//! The rows of the services page, counted from the fleet, the configuration and the runs.
-//! Decides nothing but their order.
+//! The rows of the services page, from the fleet, the configuration and the runs.
+//! Decides only their order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,7 @@ use crate::domain::fleet::Row;
 use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
 use crate::domain::natural;
+use crate::domain::run::RunView;
 use crate::domain::units::Bytes;
 use crate::panes::containers::Expected;
 use crate::release::standing::{self, HostSeen, Judged, Standing};
@@ -30,11 +31,34 @@ pub struct ServiceRow {
     pub unwell: usize,
     /// Its latest run.
     pub run: Option<RunId>,
-    /// That run is under way.
+    /// That run is in progress.
     pub busy: bool,
+    /// What a run that is under way brings out, until it is committed.
+    pub going: Option<Going>,
     /// Of the running ones of which it is known, together.
     pub cpu: Figure<f32>,
     pub memory: Figure<Bytes>,
+}
+
+/// A release on its way to the hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Going {
+    pub from: Option<ReleaseNumber>,
+    pub to: ReleaseNumber,
+    /// It is being taken back.
+    pub undone: bool,
+}
+
+impl Going {
+    /// What was committed is told by the hosts.
+    fn of(run: &RunView) -> Option<Self> {
+        let is_going = run.is_open() && !run.committed;
+        is_going.then_some(Self {
+            from: run.from,
+            to: run.to?,
+            undone: run.undoing.is_some(),
+        })
+    }
 }
 
 /// A sum over containers of which not all may be watched.
@@ -68,6 +92,7 @@ impl ServiceRow {
             unwell: 0,
             run: None,
             busy: false,
+            going: None,
             cpu: Figure::Unknown,
             memory: Figure::Unknown,
         }
@@ -82,8 +107,14 @@ impl ServiceRow {
         ) {
             return true;
         }
+        self.unwell > 0 || self.is_short()
+    }
+
+    /// Fewer run than should; where none does, it may not be released yet.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
         let short = |wanted: u32| self.running.len() < usize::try_from(wanted).unwrap_or(usize::MAX);
-        self.unwell > 0 || (self.wanted.is_some_and(short) && !self.running.is_empty())
+        self.wanted.is_some_and(short) && !self.running.is_empty()
     }
 }
 
@@ -104,7 +135,7 @@ pub(super) fn standings(model: &Model) -> BTreeMap<Group, Judged> {
     judged
 }
 
-/// Problems first, then what is under way, then by name; what belongs to no service last.
+/// Problems first, then what is under way, then by name; what belongs to no service last of its kind.
 pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
     let mut rows: BTreeMap<Group, ServiceRow> = BTreeMap::new();
     let row_of = |group: Group| (group.clone(), ServiceRow::new(group));
@@ -169,6 +200,8 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         if let Some(row) = rows.get_mut(&group) {
             row.run = Some(run.id.clone());
             row.busy = run.is_open();
+            // One that waits behind another has not decided yet.
+            row.going = Going::of(run).or(row.going.take());
         }
     }
     let mut rows: Vec<ServiceRow> = rows
@@ -182,9 +215,9 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         (false, false) => 2,
     };
     rows.sort_by(|one, other| {
-        let last = |row: &ServiceRow| (row.group == Group::None, rank(row));
-        let names = || natural::compare(&super::name_of(&one.group), &super::name_of(&other.group));
-        last(one).cmp(&last(other)).then_with(names)
+        let place = |row: &ServiceRow| (rank(row), row.group == Group::None);
+        let names = || natural::compare(&one.group.to_string(), &other.group.to_string());
+        place(one).cmp(&place(other)).then_with(names)
     });
     rows
 }
@@ -199,7 +232,7 @@ fn admitted(model: &Model, row: &ServiceRow) -> bool {
     if filter.is_empty() {
         return true;
     }
-    let name = super::name_of(&row.group);
+    let name = row.group.to_string();
     let hosts: Vec<&str> = row.hosts.iter().map(HostName::as_str).collect();
     let state = if row.is_problem() { "problem" } else { "" };
     let standing = row.standing.word().to_lowercase();

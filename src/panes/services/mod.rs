@@ -1,5 +1,5 @@
-//! The services: those of the configuration and those that labels tell of, problems first.
-//! The page one lands on; in the room its selection is what the other panes show.
+//! The services: those of the configuration and those found by labels, problems first.
+//! The first page; with several panes, its selection determines the others.
 
 mod gather;
 pub mod view;
@@ -15,7 +15,7 @@ use crate::domain::ids::ContainerKey;
 use crate::panes::containers::{self, Scope};
 use crate::release::standing::Judged;
 
-pub use gather::{Figure, ServiceRow};
+pub use gather::{Figure, Going, ServiceRow};
 
 pub const HINTS: &[Command] = &[
     Command::Build,
@@ -30,6 +30,8 @@ pub const HINTS: &[Command] = &[
     Command::GoContainers,
     Command::GoProblems,
     Command::Palette,
+    Command::Push,
+    Command::Pipeline,
 ];
 
 #[derive(Debug, Default)]
@@ -90,6 +92,27 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
     Vec::new()
 }
 
+/// Is there a service, or an environment of one, of that name in the configuration?
+#[must_use]
+pub fn is_configured(model: &Model, group: &Group) -> bool {
+    let Group::Service { name, environment } = group else {
+        return false;
+    };
+    let mut services = model.setup.config.services.iter();
+    services.any(|service| service.name == *name && service.place(environment.as_deref()).is_some())
+}
+
+/// A run of it is looked at: what else is shown beside it is of the same service.
+pub fn select(model: &mut Model, group: &Group) {
+    if model.services.groups().contains(group) {
+        model.services.cursor.select(group.clone());
+        refresh(model);
+        if model.in_room() {
+            containers::show(model, Scope::Group(group.clone()));
+        }
+    }
+}
+
 /// In the room the containers shown are the selected service's.
 fn follow(model: &mut Model) {
     if model.focus == PaneId::Services
@@ -107,19 +130,7 @@ pub fn subject(model: &Model) -> Option<Subject> {
 
 #[must_use]
 pub fn note(model: &Model) -> String {
-    let mut words = Vec::from_iter(model.services.filter.words());
-    let (some, all) = (on_screen(model).len(), running_on_screen(model));
-    if some < all && !model.in_room() {
-        words.push(format!("figures of {some} of {all}, selected first"));
-    }
-    words.join("  ")
-}
-
-/// Running containers of the services seen.
-fn running_on_screen(model: &Model) -> usize {
-    let pane = &model.services;
-    let seen = pane.rows.iter().skip(pane.cursor.top()).take(height(model));
-    seen.map(|row| row.running.len()).sum()
+    model.services.filter.words().unwrap_or_default()
 }
 
 pub fn set_filter(model: &mut Model, text: &str) {
@@ -127,7 +138,7 @@ pub fn set_filter(model: &mut Model, text: &str) {
     refresh(model);
     // What is called so is meant before what has it elsewhere in its row.
     let pane = &model.services;
-    let is_called = |row: &&ServiceRow| pane.filter.admits(&[&name_of(&row.group)]);
+    let is_called = |row: &&ServiceRow| pane.filter.admits(&[&row.group.to_string()]);
     let is_meant = pane.filter.is_empty() || pane.selected().as_ref().is_none_or(is_called);
     if let (false, Some(row)) = (is_meant, pane.rows.iter().find(is_called)) {
         let group = row.group.clone();
@@ -148,13 +159,23 @@ pub fn refresh(model: &mut Model) {
     model.services.rows = rows;
     let groups = model.services.groups();
     model.services.cursor.arriving(model.fleet.is_arriving());
+    // Where it can be built, deployed, rolled back.
+    let rows = &model.services.rows;
+    let configured = rows.iter().find(|row| is_configured(model, &row.group));
+    if let Some(group) = configured.map(|row| row.group.clone()) {
+        model.services.cursor.land(group);
+    }
     model.services.cursor.settle(&groups, height);
     follow(model);
 }
 
-/// Statistics for the services seen are asked for as far as a screen's worth of containers goes, the selected one first.
+/// Statistics for the services seen are asked for as far as a screen's worth of containers goes, the selected one first;
+/// beside other panes there is no room for figures, and none are asked for.
 #[must_use]
 pub fn on_screen(model: &Model) -> Vec<ContainerKey> {
+    if !view::has_figures(model.width_of(PaneId::Services)) {
+        return Vec::new();
+    }
     let pane = &model.services;
     let height = height(model);
     let budget = height.max(8);
@@ -175,22 +196,4 @@ pub fn on_screen(model: &Model) -> Vec<ContainerKey> {
     let left = budget.saturating_sub(whole.len());
     whole.extend(in_turn.take(left).cloned());
     whole
-}
-
-/// As the table names it.
-#[must_use]
-pub fn name_of(group: &Group) -> String {
-    match group {
-        Group::Service {
-            name,
-            environment: None,
-        } => name.to_string(),
-        Group::Service {
-            name,
-            environment: Some(environment),
-        } => format!("{name}.{environment}"),
-        Group::Compose { project, service } if service.is_empty() => project.to_string(),
-        Group::Compose { project, service } => format!("{project}/{service}"),
-        Group::None => "(no service)".to_owned(),
-    }
 }

@@ -1,11 +1,12 @@
-//! How the services look: a wide table on a page of its own, a narrow one beside the others.
-//! Builds the rows that are seen, no others.
+//! Draws the services: a wide table on a page of its own, a narrow one beside other panes.
+//! Builds visible rows only.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Figure, ServiceRow};
+use super::{Figure, Going, ServiceRow};
 use crate::app::{Model, PaneId};
 use crate::domain::ids::ReleaseNumber;
 use crate::domain::run::{Outcome, RunStatus, RunView};
@@ -13,7 +14,7 @@ use crate::domain::units::{Bytes, short_span};
 use crate::panes::containers::view::percent;
 use crate::release::standing::Standing;
 use crate::ui::ansi::clean;
-use crate::ui::table::{Column, Row, Table};
+use crate::ui::table::{self, Column, Row, Table};
 use crate::ui::theme::Theme;
 
 const WIDE: &[Column] = &[
@@ -23,7 +24,7 @@ const WIDE: &[Column] = &[
     Column::right("HOSTS", 5, 3),
     Column::right("CPU", 6, 2),
     Column::right("MEM", 7, 2),
-    Column::left("LAST RUN", 12, 30, 1),
+    Column::left("LAST RUN", 19, 30, 1),
 ];
 
 const NARROW: &[Column] = &[
@@ -39,7 +40,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let pane = &model.services;
     let narrow = area.width < NARROW_BELOW;
     let table = Table {
-        columns: if narrow { NARROW } else { WIDE },
+        columns: columns(area.width),
         len: pane.rows.len(),
         top: pane.cursor.top(),
         selected: (!pane.rows.is_empty()).then(|| pane.cursor.row()),
@@ -71,6 +72,15 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
+fn columns(width: u16) -> &'static [Column] {
+    if width < NARROW_BELOW { NARROW } else { WIDE }
+}
+
+/// Are figures of containers drawn in a pane so wide?
+pub(super) fn has_figures(width: u16) -> bool {
+    table::shows(columns(width), width, &["CPU", "MEM"])
+}
+
 fn sign<'a>(theme: &Theme, row: &ServiceRow) -> Span<'a> {
     if row.busy || matches!(row.standing, Standing::InProgress { silent: None, .. }) {
         Span::styled(theme.glyphs.changing, theme.busy)
@@ -82,12 +92,15 @@ fn sign<'a>(theme: &Theme, row: &ServiceRow) -> Span<'a> {
 }
 
 fn name(row: &ServiceRow) -> Line<'static> {
-    Line::raw(clean(&super::name_of(&row.group)).into_owned())
+    Line::raw(clean(&row.group.to_string()).into_owned())
 }
 
 /// `r42`, `SPLIT r42`, `DRIFT r42`, `r41 → r42` while a run is at it, `r42 ?` where a host is not reached, `adopt?` where
 /// only what nobody released runs.
 fn release(theme: &Theme, row: &ServiceRow) -> Line<'static> {
+    if let Some(going) = &row.going {
+        return going_out(theme, going, " ");
+    }
     let newest = row.releases.last();
     let said = |release: Option<&ReleaseNumber>| release.map(ReleaseNumber::to_string).unwrap_or_default();
     match &row.standing {
@@ -120,8 +133,27 @@ fn release(theme: &Theme, row: &ServiceRow) -> Line<'static> {
     }
 }
 
+/// `r41 → r42`, as long as it may still be taken back.
+fn going_out(theme: &Theme, going: &Going, blank: &str) -> Line<'static> {
+    let from = going.from.map(|from| from.to_string()).unwrap_or_default();
+    let words = format!("{from}{blank}{}{blank}{}", theme.glyphs.arrow, going.to);
+    let style = if going.undone { theme.warn } else { theme.busy };
+    Line::styled(words, style)
+}
+
+/// Of the number that runs: bad where it is not what it should be, or one of them is unwell.
+fn how_many(theme: &Theme, row: &ServiceRow) -> Style {
+    if row.is_short() || row.unwell > 0 {
+        theme.bad
+    } else if row.is_problem() {
+        theme.warn
+    } else {
+        theme.text
+    }
+}
+
 fn replicas(theme: &Theme, row: &ServiceRow) -> Line<'static> {
-    let style = if row.is_problem() { theme.bad } else { theme.text };
+    let style = how_many(theme, row);
     match row.wanted {
         Some(wanted) => Line::styled(format!("{} of {wanted}", row.running.len()), style),
         None => Line::styled(row.running.len().to_string(), style),
@@ -129,12 +161,15 @@ fn replicas(theme: &Theme, row: &ServiceRow) -> Line<'static> {
 }
 
 fn narrow_cells(theme: &Theme, row: &ServiceRow) -> Vec<Line<'static>> {
-    let style = if row.is_problem() { theme.bad } else { theme.text };
+    let style = how_many(theme, row);
     let count = match row.wanted {
         Some(wanted) => format!("{}/{wanted}", row.running.len()),
         None => row.running.len().to_string(),
     };
-    vec![name(row), release(theme, row), Line::styled(count, style)]
+    // Without the blanks around the arrow: both numbers are told.
+    let going = row.going.as_ref().map(|going| going_out(theme, going, ""));
+    let release = going.unwrap_or_else(|| release(theme, row));
+    vec![name(row), release, Line::styled(count, style)]
 }
 
 fn wide_cells(model: &Model, theme: &Theme, row: &ServiceRow) -> Vec<Line<'static>> {
@@ -163,14 +198,20 @@ fn figure<T>(theme: &Theme, figure: &Figure<T>, words: impl Fn(&T) -> String) ->
     }
 }
 
-/// `deploy ✓ 2 d, ops-b`, or `deploy 58 %, ops-a` while it is under way.
+/// `deploy ✓ 2 d, ops-b`, or `deploy 58 %, ops-a` while it is in progress.
 fn last_run(model: &Model, theme: &Theme, run: &RunView) -> Line<'static> {
     let glyphs = theme.glyphs;
     let who = clean(&run.actor).into_owned();
     let mut spans = vec![Span::raw(format!("{} ", run.kind.word()))];
+    if run.status == RunStatus::Running && run.undoing.is_some() {
+        spans = vec![Span::styled(format!("{} undoing", glyphs.undone), theme.warn)];
+    }
     match &run.status {
         RunStatus::Running if run.waiting.is_some() => {
             spans.push(Span::styled("waiting", theme.busy));
+            spans.push(Span::styled(format!(", {who}"), theme.dim));
+        }
+        RunStatus::Running if run.undoing.is_some() => {
             spans.push(Span::styled(format!(", {who}"), theme.dim));
         }
         RunStatus::Running => {

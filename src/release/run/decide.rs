@@ -1,14 +1,17 @@
-//! What a run makes of the facts of its hosts: the order of the locks, and the decision or the refusals.
-//! The same daemon under two names, or anything that speaks against it, turns the run back before it changed anything.
+//! Turns the facts of the hosts into the order of the locks, and into a decision or refusals.
+//! Two names for the same daemon, or any refusal, end the run before it has changed anything.
+
+use std::collections::BTreeSet;
 
 use super::{Action, Entry, Run, Trouble};
+use crate::domain::exit::Exit;
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::release::decision::Decision;
 use crate::release::{foreseen, preflight};
 
 impl Run {
-    /// The order of the locks: by daemon id, the same for everybody whatever they call their hosts.
+    /// Sorts the hosts by daemon id, so that all machines lock in the same order, whatever their names for the hosts.
     pub(super) fn sort(&mut self) {
         if let Some(decision) = &self.decision {
             self.order.clone_from(&decision.order);
@@ -22,43 +25,37 @@ impl Run {
             .cloned()
             .collect();
         order.sort_by(|one, two| (self.daemons.get(one), one).cmp(&(self.daemons.get(two), two)));
-        for (one, two) in order.iter().zip(order.iter().skip(1)) {
-            let id = self.daemons.get(one);
-            if id == self.daemons.get(two) && id.is_some_and(|id| !id.is_empty()) && self.trouble.is_none() {
-                let fault = Fault::new(
-                    format!("{} {}", self.plan.kind.word(), self.plan.subject),
-                    format!("{one} and {two} are the same daemon"),
-                );
-                self.trouble = Some(Trouble {
-                    why: fault.to_string(),
-                    exit: 2,
-                    cancelled: false,
-                });
-            }
-        }
+        let id = |host: &HostName| self.daemons.get(host).map(String::as_str);
+        let twins = preflight::same_daemon(&self.plan, &order, id);
         self.order = order;
+        if !twins.is_empty() && self.trouble.is_none() {
+            self.refuse(&twins, Exit::Usage);
+        }
     }
 
     pub(super) fn decide(&mut self, actions: &mut Vec<Action>) {
         let refusals = preflight::refusals(&self.plan, &self.order, &self.facts);
-        let decided = match refusals.as_slice() {
-            [] => self.decided().map_err(|fault| vec![fault]),
-            _ => Err(refusals),
+        let decided = if refusals.is_empty() {
+            self.decided().map_err(|fault| vec![fault])
+        } else {
+            Err(refusals.all())
         };
         match decided {
             Ok(decision) => {
                 actions.push(Action::Write(Entry::Decided(Box::new(decision.clone()))));
                 self.decision = Some(decision);
             }
-            Err(faults) => {
-                let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                self.trouble = Some(Trouble {
-                    why: words.join("; "),
-                    exit: 1,
-                    cancelled: false,
-                });
-            }
+            Err(faults) => self.refuse(&faults, Exit::Failed),
         }
+    }
+
+    /// With what may help, once each.
+    fn refuse(&mut self, faults: &[Fault], exit: Exit) {
+        let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        self.trouble = Some(Trouble::new(words.join("; "), exit));
+        let hints: BTreeSet<&String> = faults.iter().filter_map(|fault| fault.hint.as_ref()).collect();
+        let hints = hints.into_iter().map(|hint| format!("hint: {hint}"));
+        self.pending_work.extend(hints);
     }
 
     /// Nothing but what was confirmed.

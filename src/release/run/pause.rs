@@ -1,5 +1,5 @@
-//! A rolling run that is paused: a wave failed, and the hosts that are wholly replaced are kept instead of put back.
-//! What is kept is committed first, as one record; behind it the rest is taken back, as far as it was begun.
+//! `on_failure = "pause"`: a wave failed, and the hosts that are completely replaced are kept instead of undone.
+//! They are committed first, as one record; then the unfinished rest is undone.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::{Action, Entry, Part, Run, Stage, Way};
 use crate::domain::ids::HostName;
 
 impl Run {
-    /// False: there is nothing to keep, or it was not wanted; the run turns back.
+    /// Returns `false` if there is nothing to keep, or pausing is not configured; then the run is undone.
     pub(super) fn pause(&mut self, actions: &mut Vec<Action>) -> bool {
         let Some(trouble) = &self.trouble else {
             return false;
@@ -54,7 +54,7 @@ impl Run {
         true
     }
 
-    /// What the ledger says was committed, with the reason that the journal may know.
+    /// The committed part according to the ledger, with the reason from the journal if it has one.
     pub(super) fn part_of(&mut self, hosts: Option<BTreeSet<HostName>>) -> Option<Part> {
         let known = self.part.take();
         let hosts = hosts?;
@@ -62,7 +62,7 @@ impl Run {
         Some(Part { hosts, why })
     }
 
-    /// On the way back nothing is kept; on the way on after a recovery everybody must be told what is.
+    /// On the way back nothing is kept; on the way on after a recovery the kept part is journaled again.
     pub(super) fn settle_part(&mut self, before: Way, actions: &mut Vec<Action>) {
         match (self.way, &self.part) {
             (Way::On, Some(_)) if self.void.is_some() => self.part = None,
@@ -75,26 +75,20 @@ impl Run {
         }
     }
 
-    /// Behind the commit of a part, each stage is for what is kept or for what is not.
-    pub(super) fn in_part<'a>(
-        &self,
-        stage: &Stage,
-        hosts: impl Iterator<Item = &'a HostName>,
-    ) -> Vec<HostName> {
-        let kept = match (self.way, &self.part) {
+    /// After a partial commit, each stage applies either to the kept hosts or to the others.
+    fn kept(&self) -> Option<&BTreeSet<HostName>> {
+        match (self.way, &self.part) {
             (Way::On, Some(part)) => Some(&part.hosts),
             (Way::On, None) | (Way::Out | Way::Ask | Way::Back, _) => None,
-        };
-        let is_for = |host: &&HostName| match (kept, stage) {
-            (Some(kept), Stage::Settle | Stage::Promote | Stage::Retire | Stage::Prove | Stage::CleanUp) => {
-                kept.contains(*host)
-            }
-            (Some(kept), Stage::Wave(..) | Stage::Halt | Stage::Restore | Stage::Remove | Stage::Check) => {
-                !kept.contains(*host)
-            }
-            (_, _) => true,
-        };
-        hosts.filter(is_for).cloned().collect()
+        }
+    }
+
+    pub(super) fn is_kept(&self, host: &HostName) -> bool {
+        self.kept().is_none_or(|kept| kept.contains(host))
+    }
+
+    pub(super) fn is_rest(&self, host: &HostName) -> bool {
+        self.kept().is_none_or(|kept| !kept.contains(host))
     }
 
     /// `SPLIT: r42 on web-1 and web-2, as before on web-3`

@@ -1,5 +1,5 @@
-//! A run that an earlier process left, taken up by a later one from its journal or from a lock on a host.
-//! The journal says what was decided; whether it was committed is asked of the first host's ledger.
+//! A run left by an earlier process, continued from its journal or from a lock on a host.
+//! The journal has the decision; whether it was committed is read from the first host's ledger.
 
 use super::{Part, Run, Stage, Way, road};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,39 +8,41 @@ use crate::domain::ids::{HostName, ImageId};
 use crate::domain::reference::Reference;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, FailureKind, Finding, Record, Tags};
-use crate::release::stage::Step;
+use crate::release::record::{Entry, Finding, Record, Tags};
+use crate::release::stage::{Is, Step};
 
-/// What is known of a run that was left.
+/// What is known about a run left by an earlier process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Left {
     pub plan: Plan,
-    /// Absent: nothing was changed but locks.
+    /// `None`: only locks were changed.
     pub decision: Option<Decision>,
-    /// The journal itself saw the commit done.
+    /// Whether the journal contains the successful commit.
     pub committed: bool,
-    /// The journal of the first process itself, and it had not begun to change anything but locks.
+    /// Whether it is the first process's own journal, and that had only changed locks.
     pub untouched: bool,
-    /// It was closed, as needing a human at most.
+    /// Whether it was closed as `needs a human`.
     pub closed: bool,
-    /// What its tags named before it, as far as it looked.
+    /// The images its tags referred to before it, as far as recorded.
     pub tags: BTreeMap<HostName, Tags>,
-    /// The image that it built, if it came so far.
+    /// The image it built, if it got that far.
     pub built: Option<ImageId>,
-    /// Tags that it pushed: a registry is not put back.
+    /// Tags it pushed; they are not removed from the registry.
     pub pushed: Vec<Reference>,
-    /// Begun, and not known how it ended.
+    /// Steps that were begun and whose outcome is unknown.
     pub unheard: BTreeSet<Step>,
-    /// Work behind the commit or at the end that was done: once is enough.
+    /// Work after the commit or at the end that was done and is not repeated.
     pub done: BTreeSet<Step>,
+    /// Where a stop of what ran before may be under way still: nobody heard its end.
+    pub stopping: BTreeSet<HostName>,
     /// So many waves may have been begun.
     pub begun: u32,
-    /// What was to be committed of it when it was paused.
+    /// The part that was to be committed when it was paused.
     pub part: Option<Part>,
 }
 
 impl Left {
-    /// From a journal; `None` where not even the plan was written.
+    /// From a journal; `None` if it does not even contain the plan.
     #[must_use]
     pub fn read(records: &[Record]) -> Option<Self> {
         let mut left: Option<Self> = None;
@@ -62,6 +64,7 @@ impl Left {
                         built: None,
                         pushed: Vec::new(),
                         unheard: BTreeSet::new(),
+                        stopping: plan.targets.iter().cloned().collect(),
                         done: BTreeSet::new(),
                         begun: u32::MAX,
                         part: None,
@@ -96,7 +99,7 @@ impl Left {
                     },
                     Some(left),
                 ) if !turned => left.pushed.extend(tags.clone()),
-                (Entry::Done { step, .. }, Some(left)) if turned && step.stage.is_work() => {
+                (Entry::Done { step, .. }, Some(left)) if turned && step.stage.is(Is::Work) => {
                     left.done.insert(step.clone());
                 }
                 (Entry::Closed { .. }, Some(left)) => left.closed = true,
@@ -119,6 +122,7 @@ impl Left {
                 (Entry::Intent(step), Some(left)) => match step.stage {
                     Stage::Connect if !resumed => {
                         left.untouched = true;
+                        left.stopping.clear();
                         left.begun = 0;
                     }
                     Stage::Wave(n, _) => {
@@ -126,7 +130,7 @@ impl Left {
                         left.begun = left.begun.max(n);
                     }
                     Stage::Pin | Stage::Unlock => {}
-                    _ => left.untouched &= !step.stage.changes(),
+                    _ => left.untouched &= !step.stage.is(Is::Changing),
                 },
                 _ => {}
             }
@@ -140,11 +144,17 @@ impl Left {
         match entry {
             Entry::Intent(step) => {
                 self.unheard.insert(step.clone());
+                if step.stage.is(Is::StoppingOld) {
+                    self.stopping.insert(step.host.clone());
+                }
             }
             Entry::Done { step, .. } => {
                 self.unheard.remove(step);
+                if step.stage.is(Is::StoppingOld) || step.stage == Stage::Restore {
+                    self.stopping.remove(&step.host);
+                }
             }
-            Entry::Failed { step, why, .. } if why.kind != FailureKind::Interrupted => {
+            Entry::Failed { step, why, .. } if !why.kind.is_interrupted() => {
                 self.unheard.remove(step);
             }
             _ => {}
@@ -153,7 +163,7 @@ impl Left {
 }
 
 impl Run {
-    /// Asks first, then goes back or on.
+    /// Starts by reading whether it was committed, then goes back or on.
     #[must_use]
     pub fn resumed(left: Left) -> Self {
         let mut run = Self::new(left.plan);

@@ -1,10 +1,11 @@
-//! What a run makes of a step that failed, a host that was lost, and a person who wants it undone.
-//! Before the commit it turns back; after it, it goes on and says what was left.
+//! How a run reacts to a failed step, a lost host and a cancel.
+//! Before the commit it undoes its changes; after it, it continues and reports what is left.
 
 use super::{Action, Entry, Run, Stage, Step, Trouble, Way};
+use crate::domain::exit::Exit;
 use crate::domain::ids::HostName;
 use crate::release::record::{Failure, FailureKind};
-use crate::release::stage::Turn;
+use crate::release::stage::Is;
 
 impl Run {
     pub(super) fn failed(&mut self, step: &Step, failure: &Failure, actions: &mut Vec<Action>) {
@@ -12,7 +13,7 @@ impl Run {
             self.fenced(&step.host, &failure.fault.why, actions);
             return;
         }
-        if failure.kind != FailureKind::Interrupted {
+        if !failure.kind.is_interrupted() {
             self.unheard.remove(step);
         }
         let said = failure.fault.to_string();
@@ -26,12 +27,11 @@ impl Run {
                 (Stage::Connect, _) if self.can_do_without(&step.host) => {
                     self.lose(&step.host, &said, actions);
                 }
-                (_, FailureKind::Locked) => self.leave(said, 4, actions),
-                _ => self.leave(said, 3, actions),
+                (_, FailureKind::Locked) => self.leave(said, Exit::Locked, actions),
+                _ => self.leave(said, Exit::Unreachable, actions),
             },
             Way::Back => match &step.stage {
-                // What counts is the comparison with the snapshot that follows.
-                Stage::Halt | Stage::Restore | Stage::Remove | Stage::Wave(_, Turn::Halt | Turn::Restore) => {
+                stage if stage.is(Is::Proven) => {
                     if failure.kind == FailureKind::Unreachable {
                         self.lose(&step.host, &said, actions);
                     }
@@ -39,28 +39,22 @@ impl Run {
                 Stage::Sweep if failure.kind == FailureKind::Unreachable => {
                     self.lose(&step.host, &said, actions);
                 }
-                Stage::Record => self.pending_work.push(said),
+                stage if stage.is(Is::Optional) => self.pending_work.push(said),
                 _ => self.differences.push(format!("{}: {said}", step.host)),
             },
             Way::On => match &step.stage {
-                // What counts is the proof that follows, or the comparison with the snapshot.
-                Stage::Settle
-                | Stage::Promote
-                | Stage::Halt
-                | Stage::Restore
-                | Stage::Remove
-                | Stage::Wave(_, Turn::Halt | Turn::Restore) => {
+                stage if stage.is(Is::Proven) => {
                     if failure.kind == FailureKind::Unreachable {
                         self.lose(&step.host, &said, actions);
                     }
                 }
-                Stage::Retire => {
+                Stage::Retire | Stage::RetireAgain => {
                     self.unretired.insert(step.host.clone(), said);
                 }
-                Stage::Copy | Stage::CleanUp => self.pending_work.push(said),
-                stage if stage.is_work() => {
+                stage if stage.is(Is::Optional) => self.pending_work.push(said),
+                stage if stage.is(Is::Work) => {
                     self.stopped_by = Some(stage.to_string());
-                    if failure.kind == FailureKind::Interrupted && self.plan.asks_a_person(stage) {
+                    if failure.kind.is_interrupted() && self.plan.asks_a_person(stage) {
                         self.pending_work.push(said);
                     } else {
                         self.differences.push(said);
@@ -82,36 +76,32 @@ impl Run {
             self.lost.insert(step.host.clone(), said);
             return;
         }
-        let is_unknown = matches!(failure.kind, FailureKind::Unreachable | FailureKind::Interrupted);
+        let is_unknown = failure.kind == FailureKind::Unreachable || failure.kind.is_interrupted();
         if step.stage == Stage::Commit && is_unknown {
             // Neither revert nor finish may be guessed.
-            self.halt(
-                format!("whether it was committed cannot be known: {said}"),
-                actions,
-            );
+            self.halt(format!("it is unknown whether it was committed: {said}"), actions);
             return;
         }
         let exit = match failure.kind {
-            FailureKind::Unreachable => 3,
-            FailureKind::Locked => 4,
-            FailureKind::Refused | FailureKind::Fenced | FailureKind::Interrupted => 1,
+            FailureKind::Unreachable => Exit::Unreachable,
+            FailureKind::Locked => Exit::Locked,
+            FailureKind::Refused
+            | FailureKind::Fenced
+            | FailureKind::Interrupted
+            | FailureKind::Abandoned => Exit::Failed,
         };
         self.turn_back(said, exit, actions);
     }
 
     /// The first reason counts; whoever is on another way already stays on it.
-    pub(super) fn turn_back(&mut self, why: String, exit: u8, actions: &mut Vec<Action>) {
+    pub(super) fn turn_back(&mut self, why: String, exit: Exit, actions: &mut Vec<Action>) {
         if self.way == Way::Out && self.trouble.is_none() {
             actions.push(Action::Interrupt);
-            self.trouble = Some(Trouble {
-                why,
-                exit,
-                cancelled: false,
-            });
+            self.trouble = Some(Trouble::new(why, exit));
         }
     }
 
-    /// The builder, where nothing runs: another host may have the image.
+    /// Whether the host is only the build host: another one may have the image.
     pub(super) fn can_do_without(&self, host: &HostName) -> bool {
         match self.way {
             Way::Out => !self.plan.targets.contains(host) && !self.plan.workplaces().contains(host),
@@ -136,22 +126,19 @@ impl Run {
             .iter()
             .any(|step| step.host == *host && step.stage == Stage::Commit);
         self.pending
-            .retain(|step| step.host != *host || step.stage.is_local());
+            .retain(|step| step.host != *host || step.stage.needs_no_host());
         self.lost.insert(host.clone(), why.to_owned());
         if committing {
-            self.halt(
-                format!("whether it was committed cannot be known: {why}"),
-                actions,
-            );
+            self.halt(format!("it is unknown whether it was committed: {why}"), actions);
         } else {
-            self.turn_back(format!("{host} was lost: {why}"), 3, actions);
+            self.turn_back(format!("{host} was lost: {why}"), Exit::Unreachable, actions);
         }
     }
 
     pub(super) fn cancelled(&mut self, by: &str, actions: &mut Vec<Action>) {
         self.cancels = self.cancels.saturating_add(1);
         if self.cancels > 1 {
-            self.halt(format!("stopped where it was by {by}"), actions);
+            self.halt(format!("stopped by {by} without undoing the rest"), actions);
             return;
         }
         match self.way {
@@ -160,14 +147,14 @@ impl Run {
                     actions.push(Action::Interrupt);
                     self.trouble = Some(Trouble {
                         why: format!("cancelled by {by}"),
-                        exit: 130,
+                        exit: Exit::Interrupted,
                         cancelled: true,
                     });
                 }
             }
             // What was committed stays; of what stands behind it nothing more is begun.
             Way::On => {
-                let is_behind = |stage: &Stage| stage.is_work() && !self.plan.is_always(stage);
+                let is_behind = |stage: &Stage| stage.is(Is::Work) && !self.plan.is_always(stage);
                 if self.pending.iter().any(|step| is_behind(&step.stage)) {
                     actions.push(Action::Interrupt);
                 }
@@ -175,7 +162,7 @@ impl Run {
                 if self.stopped_by.is_none() && ahead.iter().flatten().any(is_behind) {
                     self.stopped_by = Some(by.to_owned());
                     self.pending_work
-                        .push(format!("cancelled by {by} behind the commit, which stays"));
+                        .push(format!("cancelled by {by} after the commit, which stays"));
                 }
             }
             // It is on its way back already.
@@ -183,19 +170,15 @@ impl Run {
         }
     }
 
-    /// Nothing more is done, and what is under way only answers: whoever has the lock now goes by what it finds.
+    /// Starts no more steps; the new holder of the lock continues from the state it finds.
     pub(super) fn fenced(&mut self, host: &HostName, why: &str, actions: &mut Vec<Action>) {
         self.touched.remove(host);
         self.halt(format!("{host}: {why}"), actions);
     }
 
-    /// Before its first step only: nothing was asked of any host.
-    pub(super) fn never(&mut self, why: String, exit: u8) {
-        self.trouble.get_or_insert(Trouble {
-            why,
-            exit,
-            cancelled: false,
-        });
+    /// The first reason counts; nothing is under way that could be ended.
+    pub(super) fn never(&mut self, why: String, exit: Exit) {
+        self.trouble.get_or_insert(Trouble::new(why, exit));
     }
 
     pub(super) fn halt(&mut self, why: String, actions: &mut Vec<Action>) {
@@ -205,10 +188,10 @@ impl Run {
         }
     }
 
-    /// Work of a run that is known from a lock alone: nothing that stands behind it is done either.
+    /// Skips a stage of a run known from a lock only, and all stages after it.
     pub(super) fn withhold(&mut self, stage: &Stage) {
         let said = format!(
-            "{stage} of {} was not done here: this configuration does not say the same",
+            "{stage} of {} was not run here: this machine's configuration of it differs",
             self.plan.by.machine
         );
         if self.plan.is_always(stage) {
@@ -219,7 +202,7 @@ impl Run {
         }
     }
 
-    pub(super) fn leave(&mut self, why: String, exit: u8, actions: &mut Vec<Action>) {
+    pub(super) fn leave(&mut self, why: String, exit: Exit, actions: &mut Vec<Action>) {
         self.closed = true;
         self.pending.clear();
         actions.push(Action::Leave { why, exit });

@@ -1,14 +1,15 @@
-//! How a run ends: one of three results, each only when it is proven.
-//! What could not be looked at counts as a difference.
+//! How a run ends: one of three results, each only if it was verified.
+//! Anything that could not be verified counts as a difference.
 
 use std::collections::BTreeSet;
 
 use super::{Action, Entry, Run, Stage, Way};
+use crate::domain::exit::Exit;
 use crate::domain::run::Outcome;
 use crate::release::ledger::LedgerResult;
 
 impl Run {
-    /// What the ledgers of a run that was not committed will say.
+    /// The result for the ledgers of a run that was not committed.
     #[must_use]
     pub fn ledger_result(&self) -> LedgerResult {
         let why = self.trouble().to_owned();
@@ -19,7 +20,7 @@ impl Run {
         }
     }
 
-    /// What a stage is told that the run comes to, as far as that is known when it begins.
+    /// The value of `PILOTHOUSE_RESULT` for a stage, as far as the result is known when it begins.
     #[must_use]
     pub fn result_so_far(&self, stage: &Stage) -> &'static str {
         let mut ours = self.touched.union(&self.worked);
@@ -37,8 +38,9 @@ impl Run {
     pub(super) fn close(&mut self, actions: &mut Vec<Action>) {
         for host in self.touched.union(&self.worked) {
             if let Some(why) = self.lost.get(host) {
-                self.differences
-                    .push(format!("{host}: unknown since it was lost ({why})"));
+                self.differences.push(format!(
+                    "{host}: state unknown since the connection was lost ({why})"
+                ));
             }
         }
         let succeeded = match self.way {
@@ -51,11 +53,15 @@ impl Run {
             let mut differences = vec![self.split_words(&part)];
             differences.append(&mut self.differences);
             self.pending_work.push(format!(
-                "deploy goes on to a new release everywhere, rollback to the last one that was everywhere: {}",
+                "use deploy for a new release everywhere, or rollback to the last release that was everywhere: {}",
                 self.plan.subject
             ));
             let why = format!("paused: {}", part.why);
-            self.end(Outcome::NeedsHuman { why, differences }, 5, actions);
+            self.end(
+                Outcome::NeedsHuman { why, differences },
+                Exit::NeedsHuman,
+                actions,
+            );
             return;
         }
         let why = trouble
@@ -63,9 +69,9 @@ impl Run {
             .map_or_else(|| "it was committed".to_owned(), |trouble| trouble.why.clone());
         let (outcome, exit) = if !self.differences.is_empty() {
             let differences = std::mem::take(&mut self.differences);
-            (Outcome::NeedsHuman { why, differences }, 5)
+            (Outcome::NeedsHuman { why, differences }, Exit::NeedsHuman)
         } else if succeeded {
-            (Outcome::Converged, 0)
+            (Outcome::Converged, Exit::Done)
         } else {
             if !self.pushed.is_empty() {
                 let tags: Vec<String> = self.pushed.iter().map(ToString::to_string).collect();
@@ -74,13 +80,13 @@ impl Run {
             }
             self.say_what_may_be_pushed();
             let cancelled = trouble.as_ref().is_some_and(|trouble| trouble.cancelled);
-            let exit = trouble.map_or(1, |trouble| trouble.exit);
+            let exit = trouble.map_or(Exit::Failed, |trouble| trouble.exit);
             (Outcome::Reverted { why, cancelled }, exit)
         };
         self.end(outcome, exit, actions);
     }
 
-    /// Of pushes that were cut off nobody knows how far they came.
+    /// Reports tags whose push was interrupted.
     fn say_what_may_be_pushed(&mut self) {
         let pushed: BTreeSet<String> = self.pushed.iter().map(ToString::to_string).collect();
         let begun = self
@@ -91,14 +97,14 @@ impl Run {
         if !tags.is_empty() {
             let tags: Vec<String> = tags.into_iter().collect();
             let words = format!(
-                "{} may be in the registry: a push was cut off",
+                "{} may be in the registry: a push was interrupted",
                 tags.join(" and ")
             );
             self.pending_work.push(words);
         }
     }
 
-    /// Stopped where it is: the locks stay, so that nobody builds on it before it was recovered.
+    /// Closes a run that was stopped without undoing the rest. Its locks stay, so that no other run continues before it is recovered.
     pub(super) fn close_halted(&mut self, why: &str, actions: &mut Vec<Action>) {
         let at = self
             .road
@@ -107,26 +113,34 @@ impl Run {
             .map_or_else(|| "the end".to_owned(), ToString::to_string);
         let mut differences = std::mem::take(&mut self.differences);
         if self.decision.is_some() {
-            differences.push(format!("it was stopped at {at}; nothing was undone since"));
+            differences.push(format!("it was stopped at {at}; nothing after that was undone"));
         }
         for host in &self.touched {
-            differences.push(format!("{host}: the lock of this run may be left"));
+            differences.push(format!("{host}: the lock of this run may remain"));
         }
         for host in &self.worked {
-            differences.push(format!("{host}: what the run built or started there may be left"));
+            differences.push(format!("{host}: what the run built or started may remain"));
         }
         let why = why.to_owned();
         if differences.is_empty() {
             // Nothing was asked for yet that could be left.
             let cancelled = self.cancels > 0;
-            let exit = if cancelled { 130 } else { 1 };
+            let exit = if cancelled {
+                Exit::Interrupted
+            } else {
+                Exit::Failed
+            };
             self.end(Outcome::Reverted { why, cancelled }, exit, actions);
         } else {
-            self.end(Outcome::NeedsHuman { why, differences }, 5, actions);
+            self.end(
+                Outcome::NeedsHuman { why, differences },
+                Exit::NeedsHuman,
+                actions,
+            );
         }
     }
 
-    fn end(&mut self, outcome: Outcome, exit: u8, actions: &mut Vec<Action>) {
+    fn end(&mut self, outcome: Outcome, exit: Exit, actions: &mut Vec<Action>) {
         self.closed = true;
         self.pending_work
             .extend(std::mem::take(&mut self.unretired).into_values());

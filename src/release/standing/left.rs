@@ -1,12 +1,13 @@
-//! Locks that nobody renews any more: which may be such, and what is told of a service whose lock was found to be one.
-//! A list tells nothing of it; who wants to know reads the lock.
+//! Locks that may no longer be renewed: which ones to check, and the state of a service whose lock turned out to be stale.
+//! A container list does not show this; the lock has to be read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Judged, Standing};
-use crate::domain::container::{Container, Group, label};
+use crate::domain::container::{Container, Group, Role};
 use crate::domain::ids::HostName;
+use crate::domain::run::Silence;
 use crate::domain::units::Stamp;
 use crate::release::subject::Subject;
 
@@ -14,7 +15,9 @@ use crate::release::subject::Subject;
 const OLD: Duration = Duration::from_secs(90);
 
 fn is_old_lock(container: &Container, now: Stamp) -> bool {
-    container.label(label::ROLE) == Some("lock") && container.created.until(now) >= OLD
+    // Made in the future: one of the two clocks is wrong, and its age is not known.
+    let age = container.created.until(now).max(now.until(container.created));
+    container.has_role(Role::Lock) && age >= OLD
 }
 
 /// Those among them that may be stale, to be asked about: by service the hosts.
@@ -32,8 +35,8 @@ pub fn old_locks<'a>(
     asked
 }
 
-/// What was asked of locks: by run, for how long nobody renews them.
-pub fn mark_left(judged: &mut BTreeMap<Group, Judged>, left: &BTreeMap<String, Duration>) {
+/// What was asked of locks: by run, what is known of its holder.
+pub fn mark_left(judged: &mut BTreeMap<Group, Judged>, left: &BTreeMap<String, Silence>) {
     for judged in judged.values_mut() {
         if let Standing::InProgress { run, silent, .. } = &mut judged.standing {
             *silent = left.get(run).copied();

@@ -1,5 +1,5 @@
-//! What runs of a service without having been released, and what was adopted and is not there any more.
-//! Tells it in words; what it makes of the standing is decided by who asks.
+//! Running containers of a service that belong to no release, and adopted containers that are gone.
+//! Describes them in words; the caller decides what they mean for the state of the service.
 
 use super::{Place, Standing, replicas};
 use crate::domain::container::{Container, label};
@@ -18,7 +18,7 @@ pub fn is_of(container: &Container, repository: &str) -> bool {
 pub(super) fn nobodys(place: &Place<'_>) -> Vec<String> {
     let words = |stranger: &&Container| {
         format!(
-            "{}: {} runs its image, and nobody released it",
+            "{}: {} runs its image without belonging to a release",
             place.host, stranger.name
         )
     };
@@ -52,7 +52,7 @@ pub(super) fn gone(places: &[&Place<'_>]) -> Option<(ReleaseNumber, Vec<String>)
 
 /// Released once, running still, and this configuration does not know the service any more.
 pub(super) fn unconfigured(standing: Standing) -> Standing {
-    let said = "it runs, and this configuration does not name it".to_owned();
+    let said = "it runs, but is not in this configuration".to_owned();
     match standing {
         Standing::Converged { release } => Standing::Drift {
             release,

@@ -1,5 +1,5 @@
-//! Who started a run: the person's login, not the shared account; and from where.
-//! Asked of the kernel and the environment; never of a network.
+//! Who started a run: the person's login, not the shared account, and from where.
+//! Read from the kernel and the environment, never from a network.
 
 use crate::release::plan::Actor;
 
@@ -9,7 +9,7 @@ pub fn who() -> Actor {
     by(&|name| std::env::var(name).ok())
 }
 
-/// `PILOTHOUSE_ACTOR`, then the login that the kernel remembers, then `SUDO_USER`, then the account.
+/// `PILOTHOUSE_ACTOR`, then the login uid, then `SUDO_USER`, then the account.
 fn by(env: &dyn Fn(&str) -> Option<String>) -> Actor {
     let given = |name: &str| env(name).map(|text| clean(&text)).filter(|text| !text.is_empty());
     let login = given("PILOTHOUSE_ACTOR")
@@ -34,13 +34,13 @@ fn login_of_session() -> Option<String> {
     (uid != u32::MAX).then(|| name_of(uid)).flatten()
 }
 
-/// The account that this process runs as: its name, or its number.
+/// The account this process runs as: its name, or its number.
 pub(in crate::runs) fn account() -> String {
     let uid = rustix::process::getuid().as_raw();
     name_of(uid).unwrap_or_else(|| uid.to_string())
 }
 
-/// As `/etc/passwd` has it.
+/// The name in `/etc/passwd`.
 pub(in crate::runs) fn name_of(uid: u32) -> Option<String> {
     let text = std::fs::read_to_string("/etc/passwd").ok()?;
     text.lines().find_map(|line| {

@@ -1,5 +1,5 @@
-//! Whose certificates are believed where we ask somebody over TLS: one file's authorities, or the system's.
-//! Proves the other side only; our own certificates are for daemons.
+//! The certificate authorities trusted for TLS connections of probes and webhooks: one file's, or the system's.
+//! Verifies the server only; client certificates are used for daemons only.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What a test needs of a compose file, read when a run begins; and whether the files it puts in are here.
-//! From then on the plan says it all: recovery and colleagues read no compose file.
+//! Reads what a test needs from a compose file when a run begins, and checks that the files it copies exist.
+//! Afterwards the plan contains all of it: recovery and colleagues read no compose file.
 
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use crate::config::service::Work;
 use crate::config::test::{Need, Test};
 use crate::domain::fault::Fault;
 
-/// Longer is no compose file.
+/// Larger files are refused.
 const LARGEST: u64 = 1 << 20;
 
-/// Makes the compose files of the service's tests into needs.
+/// Converts the compose files of the service's tests to needs.
 pub(in crate::runs) fn complete(service: &mut Service) -> Result<(), Fault> {
     let stages = service
         .stages
@@ -53,8 +53,7 @@ fn take(test: &mut Test) -> Result<(), Fault> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let taken = needs(&content, folder, &compose.services, compose.within).map_err(|faults| {
         let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Fault::new(what(), words.join("; "))
-            .hint("[[services.tests.needs]] says the same in Pilothouse's own words")
+        Fault::new(what(), words.join("; ")).hint("use [[services.tests.needs]] instead")
     })?;
     let known = |need: &Need| test.needs.iter().find(|other| other.name == need.name);
     if let Some(twice) = taken.iter().find_map(known) {
@@ -80,7 +79,7 @@ fn is_here(path: &Path) -> std::io::Result<()> {
     if std::fs::metadata(path)?.is_file() {
         Ok(())
     } else {
-        Err(std::io::Error::other("it is no ordinary file"))
+        Err(std::io::Error::other("it is not a regular file"))
     }
 }
 
@@ -137,7 +136,7 @@ mod tests {
         assert_eq!(good.tests[0].compose, None);
         let fault = complete(&mut service(with("odd"))).unwrap_err();
         assert!(fault.what.contains("compose.yaml"), "{fault}");
-        assert_eq!(fault.why, "line 6: `privileged` of odd is not understood");
+        assert_eq!(fault.why, "line 6: `privileged` of odd is not supported");
         std::fs::remove_file(&file).unwrap();
         assert!(
             complete(&mut service(with("db")))

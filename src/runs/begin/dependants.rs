@@ -1,5 +1,5 @@
-//! Services that are built behind the one they stand on: their plans beside its own, their runs behind its run.
-//! Each is a run like any other, in its service's own queue; none begins unless what it stands on ended well.
+//! Services that are built after the one they depend on: their plans shown with its plan, their runs started after its run.
+//! Each is a normal run in its own service's queue; it begins only if the run it depends on succeeded.
 
 use super::launch::launch;
 use crate::config::Config;
@@ -11,7 +11,7 @@ use crate::domain::run::RunKind;
 use crate::release::plan::Actor;
 use crate::runs::disk::state::State;
 
-/// What the run would do, and those behind it.
+/// The plan of the run, and those of its dependants.
 pub async fn plan(
     state: &State,
     config: &Config,
@@ -30,7 +30,7 @@ pub async fn plan(
     for name in &request.dependants {
         let behind = Box::pin(super::plan::plan(state, config, &of(request, name), access)).await?;
         view.order.push(format!(
-            "behind it, once it ended well: {} {name}",
+            "{} {name} afterwards, if it succeeds",
             request.kind.word()
         ));
         view.order
@@ -40,7 +40,7 @@ pub async fn plan(
             .extend(behind.warnings.iter().map(|line| format!("{name}: {line}")));
         view.refusals
             .extend(behind.refusals.into_iter().map(|fault| Fault {
-                what: format!("{} (behind {})", fault.what, request.service),
+                what: format!("{} (after {})", fault.what, request.service),
                 ..fault
             }));
         for host in behind.unreached {
@@ -64,8 +64,8 @@ pub async fn plan(
     Ok(view)
 }
 
-/// Starts the runs behind `base`, which is under way: each with its id, in their order. They wait, whoever started them
-/// goes or stays.
+/// Starts the runs of the dependants after `base`, which is in progress; returns their ids, in order. They wait even if the
+/// caller exits.
 pub async fn launch_behind(
     state: &State,
     config: &Config,
@@ -89,7 +89,7 @@ pub async fn launch_behind(
         let run = launch(state, config, &own, actor.clone())
             .await
             .map_err(|fault| Fault {
-                what: format!("start {name} behind run {base}, which goes on: {}", fault.what),
+                what: format!("start {name} after run {base}, which continues: {}", fault.what),
                 ..fault
             })?;
         begun.push((name.clone(), run));
@@ -98,30 +98,32 @@ pub async fn launch_behind(
     Ok(begun)
 }
 
-/// Does it make an image that others may stand on?
+/// Whether it builds an image that others may depend on.
 fn builds(request: &RunRequest) -> bool {
     matches!(request.kind, RunKind::Build | RunKind::Pipeline) && request.environment.is_none()
 }
 
-/// All of them or none: one left out would stand on the old image without a word.
+/// All dependants or none: one left out would silently stay on the old image.
 fn check(config: &Config, request: &RunRequest) -> Result<(), Fault> {
-    let what = || format!("{} {} with what stands on it", request.word(), request.subject());
+    let what = || format!("{} {} with its dependants", request.word(), request.subject());
     if request.dependants.is_empty() {
         return Ok(());
     }
     if !builds(request) {
         return Err(Fault::new(
             what(),
-            "only `build` and `pipeline` of the service itself make its image",
+            "only `build` and `pipeline` of the service itself build its image",
         ));
     }
     if request.dependants != config.after.dependants(&request.service) {
-        return Err(Fault::new(what(), "the configuration names others by now").hint("ask for it again"));
+        return Err(
+            Fault::new(what(), "its dependants in the configuration have changed").hint("ask for it again"),
+        );
     }
     Ok(())
 }
 
-/// The same kind of run of a service behind it: what it is built from is the service's own.
+/// The same kind of run of a dependent service, built from its own source.
 fn of(request: &RunRequest, service: &ServiceName) -> RunRequest {
     RunRequest {
         service: service.clone(),

@@ -1,5 +1,5 @@
-//! What is asked for, made into a plan: which hosts, which image, which tags.
-//! Looks at the configuration and at git; at hosts only for what a promotion takes from there.
+//! Turns a request into a plan: which hosts, which image, which tags.
+//! Reads the configuration and git; reads hosts only for a promotion.
 
 use crate::config::service::{Strategy, Work};
 use crate::config::{Config, Host, Service, compose};
@@ -19,11 +19,10 @@ use super::promote;
 use crate::runs::disk::state::RunFile;
 use crate::runs::step::build;
 
-/// The tag of what a service built last, on its build host only: what is tested, pushed and deployed if nobody says
-/// otherwise. It is never pushed.
+/// The tag of a service's last build, on its build host only: the default image of tests, pushes and deploys. Never pushed.
 pub const LAST_BUILD: &str = "last-build";
 
-/// The plan and how its hosts are reached. `number`: the run's among those of its service.
+/// The plan, and its hosts. `number`: the number of the run within its service.
 pub async fn draft(
     number: u64,
     config: &Config,
@@ -77,7 +76,7 @@ pub async fn draft(
         build.git = Some(revision.clone());
     }
     if request.revision.is_some() && !plan.builds() {
-        return Err(Fault::new(what(), "only a run that builds can be of a revision")
+        return Err(Fault::new(what(), "only a run that builds can use a revision")
             .hint("`build` and `pipeline` take --revision; others take --tag or --image"));
     }
     if let Some(origin) = &request.origin {
@@ -118,14 +117,14 @@ pub async fn draft(
     })
 }
 
-/// How its hosts are reached; a pipeline of commands and questions has none.
+/// Its hosts; a pipeline of commands and approvals only has none.
 fn hosts(plan: &Plan, config: &Config) -> Result<Vec<Host>, Fault> {
     let missing = |name: &HostName| Fault::new("", format!("the configuration has no host {name}"));
     let known = |name: HostName| config.host(&name).cloned().ok_or_else(|| missing(&name));
     plan.hosts().into_iter().map(known).collect()
 }
 
-/// What it builds gets its tags, its labels and its very commit. The branch, as far as it is known.
+/// Sets the tags, labels and commit of the build. Returns the branch, if known.
 async fn name_build(plan: &mut Plan, naming: build::Naming<'_>) -> Result<Option<String>, Fault> {
     let branch = naming.branch.map(str::to_owned);
     let builds = plan.builds();
@@ -154,7 +153,7 @@ async fn name_build(plan: &mut Plan, naming: build::Naming<'_>) -> Result<Option
     Ok(revision.branch)
 }
 
-/// What tests and stages push gets its tags, if this run does any of them.
+/// Sets the tags of the images that tests and stages push, if this run includes any.
 async fn name_tests(plan: &mut Plan, naming: build::Naming<'_>) -> Result<(), Fault> {
     if plan.test_pushes().is_empty() {
         return Ok(());
@@ -178,7 +177,7 @@ async fn name_tests(plan: &mut Plan, naming: build::Naming<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// The service as the plan carries it.
+/// The service as stored in the plan.
 fn planned(service: &Service, kind: RunKind) -> Service {
     let mut service = Service {
         environments: Vec::new(),
@@ -191,14 +190,14 @@ fn planned(service: &Service, kind: RunKind) -> Service {
     service
 }
 
-/// Where what is adopted is found; a compose file is read here and now.
+/// How to find the containers to adopt; a compose file is read immediately.
 fn whence(service: &Service, found: &[Found]) -> Result<Vec<Whence>, String> {
     let one = |found: &Found| match found {
         Found::Container { host, name } => {
             let hosts = service.deploy.as_ref().map_or(&[][..], |deploy| &deploy.hosts);
             if let Some(other) = host.as_ref().filter(|host| !hosts.contains(host)) {
                 let names: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
-                return Err(format!("{other} is none of its hosts ({})", names.join(", ")));
+                return Err(format!("{other} is not one of its hosts ({})", names.join(", ")));
             }
             Ok(Whence::Container {
                 host: host.clone(),
@@ -257,7 +256,7 @@ fn places(service: &Service, kind: RunKind) -> Result<Vec<HostName>, &'static st
     }
 }
 
-/// What the registry will call it; none: as it is called on its host.
+/// The names to push it under; empty: the names it has on its host.
 fn pushes(plan: &Plan, config: &Config, request: &RunRequest) -> Result<Vec<Reference>, Fault> {
     let repository = &plan.service.image;
     let registry = registry_of(repository);
@@ -285,14 +284,14 @@ fn pushes(plan: &Plan, config: &Config, request: &RunRequest) -> Result<Vec<Refe
     if tags.contains(&LAST_BUILD) {
         return Err(Fault::new(
             "",
-            format!("{LAST_BUILD} is the name of what was built last on its build host"),
+            format!("{LAST_BUILD} is reserved for the last build on the build host"),
         )
-        .hint("say another tag"));
+        .hint("choose another tag"));
     }
     tags.into_iter().map(|tag| own.tagged(tag)).collect()
 }
 
-/// A tag alone is one of the service's repository; nothing at all is what was built last.
+/// A tag alone belongs to the service's repository; `None` is the last build.
 fn reference(service: &Service, asked: Option<&str>) -> String {
     let repository = &service.image;
     match asked {

@@ -1,5 +1,5 @@
-//! Starts a run as a process of its own: secrets are resolved first and handed over through a pipe.
-//! It is started when this returns; from then on its journal is all there is to know.
+//! Starts a run as its own process: secrets are resolved first and passed through a pipe.
+//! When this returns the run has started; from then on everything about it is in its journal.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -27,12 +27,12 @@ use crate::runs::disk::state::{RunFile, State};
 use crate::runs::process::finish::Finish;
 use crate::runs::step::build::bases as bases_of;
 
-/// From its start until its first record is on disk.
+/// The limit from its start until its first record is on disk.
 const START_LIMIT: Duration = Duration::from_secs(15);
-/// Of one that is asked to end: nothing of it is on any host yet.
+/// The limit for a runner asked to end; it has not changed any host yet.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the runner says once it holds the run and has written its first record.
+/// Sent by the runner once it holds the run and has written its first record.
 pub(in crate::runs) const READY: &[u8] = b"ready\n";
 
 pub async fn launch(
@@ -103,7 +103,7 @@ pub async fn launch(
     Ok(file.plan.run)
 }
 
-/// The variables that secrets come from: the run itself need not have them.
+/// The environment variables that secrets come from, which the run itself does not need.
 fn variables<'a>(wanted: impl IntoIterator<Item = (&'a String, &'a Secret)>) -> impl Iterator<Item = String> {
     wanted.into_iter().filter_map(|(_, source)| match source {
         Secret::Env(name) => Some(name.clone()),
@@ -111,7 +111,7 @@ fn variables<'a>(wanted: impl IntoIterator<Item = (&'a String, &'a Secret)>) -> 
     })
 }
 
-/// Who the run is at the registries of its images. A push cannot do without; a release falls back to a transfer.
+/// The logins for the registries of its images. A push needs them; a release falls back to a transfer.
 async fn logins_of(
     config: &Config,
     file: &mut RunFile,
@@ -138,12 +138,13 @@ async fn logins_of(
         }
     };
     Ok(found.unwrap_or_else(|fault| {
-        plan.notes.push(format!("{fault}: images come through us"));
+        plan.notes
+            .push(format!("{fault}: images are transferred through Pilothouse"));
         Logins::new()
     }))
 }
 
-/// The runner of `dir`, detached: it makes a session of its own and outlives us.
+/// Starts the runner of `dir` detached, in its own session.
 pub(in crate::runs) async fn start(
     program: &Path,
     dir: &Path,
@@ -160,7 +161,7 @@ pub(in crate::runs) async fn start(
     let said = match started(stay, program, dir, handed, hidden).await {
         // The user's systemd would not: what it would have kept ends with the login.
         Ok(said) if said.is_empty() && stay == Stay::InScope && !journal::path(dir).exists() => {
-            tracing::warn!(dir = %dir.display(), "systemd-run did not start the run; it is started without");
+            tracing::warn!(dir = %dir.display(), "systemd-run could not start the run; starting it without systemd-run");
             started(Stay::EndsWithLogin, program, dir, handed, hidden).await
         }
         said => said,
@@ -178,7 +179,7 @@ pub(in crate::runs) async fn start(
     }))
 }
 
-/// Who was told that it did not begin must not see it deploy later: asked first, since it may have begun just now.
+/// Ends a runner that was reported as not begun, so that it cannot deploy later. SIGTERM first, since it may have begun just now.
 async fn end(child: &mut tokio::process::Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     if let Some(process) = id.and_then(Pid::from_raw) {
@@ -188,11 +189,11 @@ async fn end(child: &mut tokio::process::Child) {
     if tokio::time::timeout(END_LIMIT, child.wait()).await.is_err()
         && let Err(error) = child.kill().await
     {
-        tracing::warn!(%error, "a run that had not begun in time was not ended");
+        tracing::warn!(%error, "a run that did not begin in time could not be stopped");
     }
 }
 
-/// What the runner said first.
+/// The first message of the runner.
 async fn started(
     stay: Stay,
     program: &Path,
@@ -244,7 +245,7 @@ async fn started(
         Err(_elapsed) => {
             end(&mut child).await;
             Err(std::io::Error::other(format!(
-                "it had not begun {} s later, and was ended",
+                "it did not begin within {} s and was stopped",
                 START_LIMIT.as_secs()
             )))
         }

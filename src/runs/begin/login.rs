@@ -1,5 +1,5 @@
-//! Whether a run would end with the login that starts it, and whether its keys would: looked up, never guessed.
-//! Where logind ends what a login leaves behind, the user's own systemd carries the run instead, if it lingers.
+//! Whether a run would end with the login that starts it, and whether its ssh keys would be lost: checked, not assumed.
+//! If logind would end it, the user's own systemd runs it instead, provided that lingering is enabled.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,17 +11,17 @@ use tokio::process::Command;
 use crate::config::Host;
 use crate::domain::endpoint::Endpoint;
 
-/// Two questions to a service on this machine.
+/// The limit for two requests to logind.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// What becomes of a process when the login that started it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stay {
-    /// Nobody ends it.
+    /// It keeps running: nothing ends it.
     ByItself,
-    /// The user's systemd keeps it.
+    /// It is started in a scope of the user's systemd and keeps running.
     InScope,
-    /// logind ends it.
+    /// It ends with the login: logind kills it.
     EndsWithLogin,
 }
 
@@ -47,7 +47,7 @@ pub async fn stay(env: Env<'_>) -> Stay {
     }
 }
 
-/// A session that logind knows: a service, a cron job and a container are none.
+/// Whether logind has a session for it; services, cron jobs and containers have none.
 fn is_in_login(env: Env<'_>) -> bool {
     let cgroup = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut parts = cgroup.split(['/', '\n']);
@@ -82,7 +82,7 @@ fn value<'a>(said: &'a str, property: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// As logind decides it for a user.
+/// Whether logind kills the processes of this user.
 fn kills(said: &str, user: &str) -> bool {
     let listed = |property| value(said, property).split_whitespace().any(|name| name == user);
     let only = value(said, "KillOnlyUsers");
@@ -96,7 +96,7 @@ fn is_there(program: &str, env: Env<'_>) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// `program` as it is started: by the user's systemd in a scope of its own, or plainly.
+/// The command that starts `program`: in a scope of the user's systemd, or directly.
 #[must_use]
 pub fn command(stay: Stay, program: &Path) -> Command {
     match stay {
@@ -118,7 +118,7 @@ pub fn command(stay: Stay, program: &Path) -> Command {
     }
 }
 
-/// What a person should know before the key counts.
+/// Notes for the plan.
 pub async fn notes(env: Env<'_>, hosts: &[Host]) -> Vec<String> {
     let mut notes = Vec::new();
     if stay(env).await == Stay::EndsWithLogin {
@@ -143,7 +143,7 @@ pub async fn notes(env: Env<'_>, hosts: &[Host]) -> Vec<String> {
     notes
 }
 
-/// Who answers at the agent's socket says it: sshd, or an agent of this machine.
+/// Whether the ssh agent is forwarded: the process behind its socket is sshd.
 async fn is_forwarded(env: Env<'_>) -> bool {
     let (Some(socket), Some(_)) = (env("SSH_AUTH_SOCK"), env("SSH_CONNECTION")) else {
         return false;
@@ -157,7 +157,7 @@ async fn is_forwarded(env: Env<'_>) -> bool {
     comes_from_sshd(comm.as_deref(), &socket)
 }
 
-/// Processes of others may be hidden from us: then by where sshd puts its sockets.
+/// If that process is hidden, decides by the path where sshd creates its sockets.
 fn comes_from_sshd(comm: Option<&str>, socket: &str) -> bool {
     match comm {
         Some(comm) => comm.starts_with("sshd"),

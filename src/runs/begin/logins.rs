@@ -1,5 +1,5 @@
-//! Who one is at a registry: as the configuration says, or as `docker login` left it on this machine.
-//! Asked before a run detaches; nothing of it is ever written down.
+//! Credentials for registries: from the configuration, or from `docker login` on this machine.
+//! Read before a run detaches; never written to disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -16,14 +16,16 @@ use crate::domain::fault::Fault;
 use crate::domain::reference::HUB;
 use crate::hosts::registry::Login;
 
-/// By the registry's address. One that is not in it is not spoken to; one without a login is for everybody.
+/// By registry address. Registries that are not in it are not used; `None` is anonymous access.
 pub type Logins = BTreeMap<String, Option<Login>>;
 
-/// A person may have to unlock a key ring meanwhile.
+/// A person may have to unlock a key ring.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The login for this registry; `None` where there is none, which a registry for everybody does not mind.
-/// The fault names what did not resolve, never what was printed.
+/// The login for this registry; `None` means anonymous access.
+///
+/// # Errors
+/// If a configured login cannot be resolved; without the output of its command.
 pub async fn login(
     config: &Config,
     registry: &str,
@@ -41,8 +43,8 @@ pub async fn login(
     }
 }
 
-/// The registries of a run's images that it may speak to, each with its login. Spoken to is what `[[registries]]` names, what
-/// somebody logged in to, and, `wanted`, where pushes go: a registry for everybody is not guessed at otherwise.
+/// The registries of a run's images that it may use, each with its login: those in `[[registries]]`, those with a
+/// `docker login`, and (`wanted`) the targets of pushes. Other registries are not tried anonymously.
 pub async fn logins(
     config: &Config,
     registries: &BTreeSet<String>,
@@ -65,8 +67,8 @@ pub async fn logins(
     Ok(logins)
 }
 
-/// Who one is at the registries of what a build is built from, and what a person should know of those where one is
-/// nobody. Only at those that it names; at every configured one where a name is not known before the builder has it.
+/// Credentials for the registries of the base images, and a note for each registry without any. If a base name is only
+/// known to the builder, all configured registries are used.
 pub async fn of_bases(
     config: &Config,
     bases: &Bases,
@@ -89,13 +91,13 @@ pub async fn of_bases(
                 return Err(fault);
             }
             // The image may be on the builder, or be for everybody.
-            Err(fault) => notes.push(format!("{fault}: the build asks {registry} without a login")),
+            Err(fault) => notes.push(format!("{fault}: the build uses {registry} without a login")),
         }
     }
     Ok((logins, notes))
 }
 
-/// From `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, its credential helpers and its store.
+/// From `$DOCKER_CONFIG/config.json` or `~/.docker/config.json`, with credential helpers and store.
 async fn of_docker(
     registry: &str,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
@@ -134,7 +136,7 @@ async fn of_docker(
                 PATIENCE.as_secs()
             ))
         })?
-        .map_err(|_dropped| fault(&"the credential helper could not be asked"))?;
+        .map_err(|_dropped| fault(&"the credential helper could not be run"))?;
     match found {
         Ok(DockerCredential::UsernamePassword(username, password)) => {
             Ok(Some(Login::Password { username, password }))
@@ -147,7 +149,7 @@ async fn of_docker(
     }
 }
 
-/// Why there is no login, without anything that a helper printed; `None`: nobody ever logged in there.
+/// Why there is no login, without the helper's output; `None`: there was never a login.
 fn refused(error: &CredentialRetrievalError) -> Option<(String, &'static str)> {
     const BY_HAND: &str =
         "try `docker login` there by hand, or give [[registries]] a username and a password";
@@ -164,11 +166,11 @@ fn refused(error: &CredentialRetrievalError) -> Option<(String, &'static str)> {
             "its credential helper could not be started".to_owned()
         }
         CredentialRetrievalError::MalformedHelperResponse => {
-            "its credential helper answered something else than a login".to_owned()
+            "its credential helper did not return a login".to_owned()
         }
         CredentialRetrievalError::CredentialDecodingError => "its `auth` cannot be decoded".to_owned(),
         CredentialRetrievalError::CredentialMismatchError => {
-            "its `auth` says something else than its `username` and `password`".to_owned()
+            "its `auth` differs from its `username` and `password`".to_owned()
         }
         CredentialRetrievalError::ConfigNotFound | CredentialRetrievalError::ConfigReadError => {
             "it is not what Docker writes".to_owned()

@@ -1,5 +1,4 @@
-//! How a run begins: what is asked for becomes a plan, looked at and shown; then a process of its own is started
-//! for it.
+//! How a run begins: a request becomes a plan, which is checked and shown; then a process is started for it.
 
 pub mod actor;
 pub mod draft;

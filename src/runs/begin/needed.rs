@@ -1,5 +1,5 @@
-//! The images that tests and stages name beside the one that is built: looked for before a run begins.
-//! Looks at hosts and asks registries; pulls nothing.
+//! Finds the images that tests and stages use besides the one that is built, before a run begins.
+//! Reads hosts and asks registries; pulls nothing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use crate::release::road::slots;
 use crate::runs::step::pull::{self, Offered};
 use crate::runs::step::survey;
 
-/// A plan is waited for by a person: a registry that is slow is not asked to the end.
+/// A person is waiting for the plan, so slow registries are skipped.
 const ASK_LIMIT: Duration = Duration::from_secs(10);
 
-/// What a look found.
+/// The result of the search.
 #[derive(Debug, Default)]
 pub(in crate::runs) struct Seen {
     pub(in crate::runs) warnings: Vec<String>,
     pub(in crate::runs) refusals: Vec<Fault>,
 }
 
-/// Each image is on its host, or where the service is built, or in a registry that the run may speak to; else it is
-/// refused by its name. A host that does not answer is said elsewhere.
+/// Checks that each image is on its host, on the build host, or in a registry that the run may use; otherwise it is refused
+/// by name. Hosts that do not answer are reported elsewhere.
 pub(in crate::runs) async fn look(config: &Config, plan: &Plan, readers: &mut Readers<'_>) -> Seen {
     let mut seen = Seen::default();
     let mut said = BTreeSet::new();
@@ -51,7 +51,7 @@ pub(in crate::runs) async fn look(config: &Config, plan: &Plan, readers: &mut Re
     seen
 }
 
-/// The first of these hosts, where the image is on none of them; `None`, too, where nobody knows.
+/// The first of these hosts if none has the image; `None` if one has it, or if that is unknown.
 async fn nowhere(readers: &mut Readers<'_>, places: &[&HostName], name: &str) -> Option<Daemon> {
     for place in places {
         let daemon = readers.daemon(place).await?;
@@ -77,7 +77,7 @@ impl Seen {
                 .warnings
                 .push(format!("{} pulls {name} first", daemon.name())),
             Some(Offered::Unknown(why)) => self.warnings.push(format!(
-                "{name} is not on {}, and its registry does not say whether it has it: {why}",
+                "{name} is not on {}, and its registry did not answer whether it has it: {why}",
                 daemon.name()
             )),
             // A command before it may be what brings it.
@@ -91,7 +91,7 @@ impl Seen {
     }
 }
 
-/// `None`: it is in no registry that a run may speak to.
+/// `None`: it is in no registry that the run may use.
 async fn offered(config: &Config, name: &str, daemon: &Daemon) -> Option<Offered> {
     let reference = Reference::parse(name).ok()?;
     let env = |name: &str| std::env::var(name).ok();
@@ -142,6 +142,6 @@ pub(in crate::runs) fn missing(test: &Test, wanted: &str, places: &[&HostName]) 
         format!("the image {wanted}{of} is {not} on {}", names.join(" nor on ")),
     )
     .hint(format!(
-        "`docker pull {wanted}` there; the builder's images are brought by Pilothouse, and those of [[registries]] pulled"
+        "`docker pull {wanted}` there; Pilothouse transfers images from the build host and pulls those in [[registries]]"
     ))
 }

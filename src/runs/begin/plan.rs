@@ -1,6 +1,6 @@
-//! The plan page and `--dry-run`: what a run would do to the hosts as they are now, and why it would not be started.
-//! Reads the hosts and changes nothing, but for the container of a ledger that was pruned, which `look` tells of; the run
-//! looks again, under its locks.
+//! The plan page and `--dry-run`: what a run would do to the hosts in their current state, and why it cannot be started.
+//! Reads the hosts and changes nothing, except for a pruned ledger's container (see `look`); the run reads the hosts again
+//! under its locks.
 
 mod adopt;
 mod describe;
@@ -21,6 +21,7 @@ use crate::domain::run::{RunKind, RunStatus, RunView};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
 use crate::release::plan::{LATEST, Plan};
+use crate::release::preflight::Refusals;
 use crate::release::shelf::shelf;
 use crate::release::spec::Seals;
 use crate::release::work::changed;
@@ -50,15 +51,11 @@ pub(in crate::runs) async fn plan(
         mut refusals,
         unreached,
     } = look::all(&file.hosts, &mut plan, access).await;
-    if access == Access::ReadOnly {
-        refusals.push(
-            Fault::new(
-                format!("{} {}", plan.kind.word(), plan.subject),
-                "Pilothouse runs read-only",
-            )
-            .hint("start it without --read-only"),
-        );
-    }
+    refusals.extend(
+        access
+            .may_change(format!("{} {}", plan.kind.word(), plan.subject))
+            .err(),
+    );
     let mut view = PlanView {
         request: pinned(request, &plan),
         hosts: plan
@@ -76,6 +73,7 @@ pub(in crate::runs) async fn plan(
         estimate: estimate(state, &plan),
         warnings: plan.notes.clone(),
         refusals,
+        locked: 0,
         unreached,
         protected: protected(config, &plan),
         word: plan.subject.to_string(),
@@ -108,9 +106,9 @@ pub(in crate::runs) async fn plan(
         untested(state, &plan, &mut view);
     } else {
         view.undo = vec![if plan.test_hosts().is_empty() {
-            "nothing that runs is touched".to_owned()
+            "no running container is changed".to_owned()
         } else {
-            "nothing that runs is touched; test containers are removed".to_owned()
+            "no running container is changed; test containers are removed".to_owned()
         }];
     }
     if plan.is_release() {
@@ -121,7 +119,7 @@ pub(in crate::runs) async fn plan(
     Ok(view)
 }
 
-/// As far as nobody has to be asked for a secret.
+/// Hashes of the secrets that can be read without a person.
 async fn seals(plan: &Plan) -> Seals {
     let env = |name: &str| std::env::var(name).ok();
     match plan.deploy().filter(|_| plan.is_release()) {
@@ -130,23 +128,23 @@ async fn seals(plan: &Plan) -> Seals {
     }
 }
 
-/// Behind other runs of the service in this state folder.
+/// Reports other runs of the service that come first in this state folder.
 fn queued(state: &State, plan: &Plan, view: &mut PlanView) {
     if let Some(last) = state.queue_of(&plan.subject).last() {
         let what = format!("{} {}", plan.kind.word(), plan.subject);
         match view.request.wait {
-            Wait::No => view.refusals.push(
-                Fault::new(what, format!("{}: {last} is under way", preflight::LOCKED))
-                    .hint("--wait 15m waits for its turn"),
-            ),
-            Wait::Turn | Wait::UpTo(_) => view
-                .warnings
-                .push(format!("it waits its turn: {last} is before it")),
+            Wait::No => {
+                let why = preflight::locked(&format!("{last} is in progress"));
+                let refusal = Fault::new(what, why).hint("--wait 15m waits for its turn");
+                view.locked += 1;
+                view.refusals.push(refusal);
+            }
+            Wait::Turn | Wait::UpTo(_) => view.warnings.push(format!("it waits its turn after {last}")),
         }
     }
 }
 
-/// One that nobody carries out any more holds its locks until they are stale.
+/// Reports dead runs, whose locks stay until they are stale.
 fn died(state: &State, plan: &Plan, view: &mut PlanView) {
     let is_its =
         |run: &RunView| run.service == plan.subject.service && run.environment == plan.subject.environment;
@@ -162,7 +160,7 @@ fn died(state: &State, plan: &Plan, view: &mut PlanView) {
     }
 }
 
-/// A promotion is launched of what was seen, and of nothing else; what else is foreseen is not known yet.
+/// Pins a promotion to the release that was found.
 fn pinned(request: &RunRequest, plan: &Plan) -> RunRequest {
     let mut request = RunRequest {
         foreseen: None,
@@ -190,19 +188,19 @@ fn estimate(state: &State, plan: &Plan) -> Option<std::time::Duration> {
         .and_then(|view| view.estimate)
 }
 
-/// Where it builds, tests, pushes from or releases.
+/// The protected hosts where it builds, tests, pushes from or deploys.
 fn protected(config: &Config, plan: &Plan) -> Vec<HostName> {
     let mut hosts = changed(&plan.service, plan.kind);
     hosts.retain(|name| config.host(name).is_some_and(|host| host.protected));
     hosts
 }
 
-/// Which it is, where it is on some host by now.
+/// The id of the image, if a host has it.
 fn image_of(view: &PlanView) -> Option<ImageId> {
     ImageId::parse(view.image_id.as_deref()?).ok()
 }
 
-/// What is deployed as it is, and no test of its service is known to have passed on it.
+/// Warns if an existing image is deployed that has not passed the service's tests.
 fn untested(state: &State, plan: &Plan, view: &mut PlanView) {
     let id = image_of(view);
     if let (RunKind::Deploy, None, Some(id)) = (plan.kind, &plan.promoted, id)
@@ -214,7 +212,7 @@ fn untested(state: &State, plan: &Plan, view: &mut PlanView) {
     }
 }
 
-/// Whether `latest` moves with it.
+/// Whether `latest` is moved to it.
 fn pushed(state: &State, plan: &Plan, view: &mut PlanView) {
     let is_said = plan.pushes.iter().any(|tag| tag.tag() == Some(LATEST));
     if !plan.builds() && !plan.pushes.is_empty() && !is_said {
@@ -224,18 +222,18 @@ fn pushed(state: &State, plan: &Plan, view: &mut PlanView) {
     match image_of(view) {
         _ if plan.builds() => view
             .order
-            .push(format!("{latest} moves with it once the tests passed")),
-        Some(id) if tested::passed(state, plan, &id) => view.order.push(format!("{latest} moves with it")),
+            .push(format!("{latest} is moved to it once the tests have passed")),
+        Some(id) if tested::passed(state, plan, &id) => view.order.push(format!("{latest} is moved to it")),
         Some(id) if is_said => view.refusals.push(tested::not_passed(plan, &id)),
         Some(id) => view.warnings.push(format!(
-            "{latest} stays where it is: {}",
+            "{latest} is not moved: {}",
             tested::not_passed(plan, &id).why
         )),
         None => {}
     }
 }
 
-/// Named by its digest, on no host yet, and in a registry that is configured: the run pulls it first.
+/// Whether it is given by digest, on no host yet, and in a configured registry: then the run pulls it first.
 fn is_in_registry(plan: &Plan, config: &Config, facts: &Facts) -> bool {
     let Ok(wanted) = Reference::parse(&plan.image) else {
         return false;
@@ -261,7 +259,7 @@ fn worked_on(plan: &Plan, facts: &Facts, is_in_registry: bool, view: &mut PlanVi
     }
 }
 
-/// Stands for the image that the run will build or pull, so that everything else can be looked at before.
+/// A placeholder for the image that the run will build or pull, so that everything else can be checked.
 fn to_come(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
     let id = ImageId::parse(&format!("sha256:{}", "0".repeat(64))).ok()?;
     let seen = facts.get_mut(plan.builder.as_ref().or(plan.targets.first())?)?;
@@ -276,11 +274,11 @@ fn to_come(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
     Some(id)
 }
 
-/// The hosts of a release as they were looked at.
+/// The hosts of a release as they were read.
 struct Ground<'a> {
     facts: &'a mut Facts,
     is_in_registry: bool,
-    /// Runs are before it in this state folder, or it is to wait for whoever is.
+    /// Whether it waits for other runs.
     waits: bool,
 }
 
@@ -313,24 +311,27 @@ fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView
     let (facts, left) = without_what_was_left(plan, facts);
     let facts = &facts;
     for (host, lock) in &left {
+        let watched = if lock.is_doubtful(&plan.subject) {
+            format!(", if nobody renews it for {} s", lock.patience().as_secs())
+        } else {
+            String::new()
+        };
         view.order.push(format!(
-            "first recover what is unfinished on {host}: {}; it is undone, or finished if it was committed",
+            "first recover what is unfinished on {host}: {}{watched}; it is undone, or finished if it was committed",
             lock.described()
         ));
     }
     if !left.is_empty() {
         view.warnings
-            .push("what follows is planned anew when that is done".to_owned());
+            .push("the steps after it are planned again when it is done".to_owned());
     }
     if plan.kind == RunKind::Rollback {
         view.releases = shelf(plan, &order, facts);
     }
-    let found = preflight::refusals(plan, &order, facts);
-    let (locked, others): (Vec<Fault>, Vec<Fault>) = found
-        .into_iter()
-        .partition(|fault| fault.why.starts_with(preflight::LOCKED));
+    let Refusals { locked, others } = preflight::refusals(plan, &order, facts);
     view.refusals.extend(others);
     if view.request.wait == Wait::No {
+        view.locked += locked.len();
         view.refusals.extend(locked);
     } else {
         view.warnings
@@ -368,6 +369,11 @@ fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView
             view.changes
                 .extend(spec::changed_secrets(&before.seals, &plan.seals));
         }
+        if view.changes.is_empty() && to_come.is_none() {
+            let same = before.release;
+            view.changes
+                .push(format!("none: same image and settings as {same}"));
+        }
     }
     view.changes.extend(left::replicas(&decision, facts));
     view.warnings
@@ -377,7 +383,7 @@ fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView
     describe::describe(plan, facts, (&decision, registry), view);
 }
 
-/// The facts without the locks of runs that this one would recover first; and those locks, one a run.
+/// The facts without the locks of runs that would be recovered first; and those locks, one per run.
 fn without_what_was_left(plan: &Plan, facts: &Facts) -> (Facts, Vec<(HostName, LockSeen)>) {
     let all = || {
         facts
@@ -386,7 +392,7 @@ fn without_what_was_left(plan: &Plan, facts: &Facts) -> (Facts, Vec<(HostName, L
     };
     let is_left = |lock: &LockSeen| {
         let mut its = all().filter(|(_, other)| other.run == lock.run);
-        its.all(|(_, lock)| lock.is_left(&plan.subject))
+        its.all(|(_, lock)| lock.may_be_left(&plan.subject))
     };
     let mut left: Vec<(HostName, LockSeen)> = Vec::new();
     for (host, lock) in all().filter(|(_, lock)| is_left(lock)) {

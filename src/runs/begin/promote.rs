@@ -1,5 +1,5 @@
-//! Looks at an environment for what a promotion ships: its containers, locks and histories, on all of its hosts.
-//! Reads only. A host that does not answer makes it unknown, and then nothing is shipped.
+//! Reads an environment for a promotion: its containers, locks and histories, on all of its hosts.
+//! Reads only. If a host does not answer, the state is unknown and nothing is deployed.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::release::record::Failure;
 use crate::release::subject::Subject;
 use crate::runs::step::{ledger, lock, replicas};
 
-/// What runs there now. If the request says what was seen before, it must still be that.
+/// The release that runs there. If the request contains one, it must be the same.
 pub(in crate::runs) async fn look(
     config: &Config,
     request: &RunRequest,
@@ -31,11 +31,11 @@ pub(in crate::runs) async fn look(
     if request.kind != RunKind::Deploy {
         return Err(Fault::new(
             what(),
-            "only a deploy takes its image from an environment",
+            "only a deploy can take its image from an environment",
         ));
     }
     if origin.environment == request.environment {
-        return Err(Fault::new(what(), "it is promoted to itself"));
+        return Err(Fault::new(what(), "both environments are the same"));
     }
     let service = config.service_in(&subject.service, subject.environment.as_deref())?;
     let hosts = service
@@ -48,7 +48,7 @@ pub(in crate::runs) async fn look(
     for (name, looked) in hosts.iter().zip(looked) {
         let sight = looked.map_err(|fault| Fault {
             what: what(),
-            why: format!("what runs on {name} is not known: could not {fault}"),
+            why: format!("it is unknown what runs on {name}: {fault}"),
             hint: fault.hint,
         })?;
         seen.insert(name.clone(), sight);
@@ -65,14 +65,14 @@ pub(in crate::runs) async fn look(
         let by_now = found.promoted.release;
         return Err(Fault::new(
             what(),
-            format!("{subject} runs {by_now} by now, the plan was of {release}"),
+            format!("{subject} now runs {by_now}; the plan was made for {release}"),
         )
-        .hint("look at the plan again"));
+        .hint("check the new plan"));
     }
     Ok(found)
 }
 
-/// The plan ships that, and says where it came from.
+/// Sets the shipment and its source in the plan.
 pub(in crate::runs) fn take(plan: &mut Plan, shipment: Shipment) {
     let from = format!(
         "promoted from {} {}",

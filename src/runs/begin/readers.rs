@@ -1,4 +1,4 @@
-//! The hosts of a plan while it is only looked at: each is connected to once, and nothing can be changed through it.
+//! Read-only connections to the hosts of a plan, one per host.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::hosts::{Daemon, connect};
 
 pub(in crate::runs) struct Readers<'h> {
     hosts: &'h [Host],
-    /// `None`: it does not answer, which is said elsewhere.
+    /// `None`: it does not answer, which is reported elsewhere.
     daemons: BTreeMap<HostName, Option<Daemon>>,
 }
 

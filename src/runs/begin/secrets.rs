@@ -1,5 +1,5 @@
-//! Secrets: resolved before a run detaches, handed over through a pipe, taken out of everything that is written.
-//! A value is never an argument, never in a journal, a log or an error; only its seal is.
+//! Secrets: resolved before a run detaches, passed through a pipe, removed from everything that is written.
+//! A value is never in an argument, a journal, a log or an error; only its hash is.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -19,28 +19,28 @@ use crate::runs::process::finish::Finish;
 /// By name.
 pub type Secrets = BTreeMap<String, String>;
 
-/// What a launcher hands its runner through the pipe, and nobody else.
+/// What a launcher passes to its runner through the pipe.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Handed {
-    /// Of the containers that are made.
+    /// For the containers that are created.
     pub secrets: Secrets,
-    /// Whom the result is told.
+    /// Who is notified of the result.
     #[serde(default)]
     pub finish: Option<Finish>,
-    /// Who one is at each registry that the run speaks to.
+    /// The logins for the registries that the run uses.
     #[serde(default)]
     pub logins: Logins,
-    /// Who one is at the registries of what it builds from: these are for builders alone.
+    /// The logins for the registries of base images, for builders only.
     #[serde(default)]
     pub bases: Logins,
 }
 
-/// A person may have to touch a key meanwhile.
+/// A person may have to touch a key.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// What `BuildKit` takes; what runs is given less.
+/// The limit of `BuildKit`; containers get less.
 const LONGEST: u64 = 500 << 10;
 
-/// Every one, or the fault of the first that does not resolve: named, without what it printed.
+/// All of them, or the fault of the first that cannot be resolved, without its output.
 pub async fn resolve(
     wanted: &BTreeMap<String, Secret>,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
@@ -53,7 +53,7 @@ pub async fn resolve(
     Ok(secrets)
 }
 
-/// Those of a replica: a variable without the end of its last line, a file as it is.
+/// The secrets of a replica: variables without the final newline, files unchanged.
 pub async fn of_replicas(
     spec: &Spec,
     env: &(dyn Fn(&str) -> Option<String> + Sync),
@@ -66,7 +66,7 @@ pub async fn of_replicas(
     Ok(secrets)
 }
 
-/// The seals of those that can be looked at without asking anybody: a command may wait for a person.
+/// The hashes of those that need no command, because a command may wait for a person.
 pub async fn seals_at_hand(spec: &Spec, env: &(dyn Fn(&str) -> Option<String> + Sync)) -> Seals {
     let asks = |source: &Secret| matches!(source, Secret::Command(_));
     let mut at_hand = Spec {
@@ -86,10 +86,10 @@ pub fn seals(secrets: &Secrets) -> Seals {
     secrets.iter().map(seal).collect()
 }
 
-/// What stands before the names of a build's own secrets, where all of a run are handed over: no variable has a colon.
+/// The prefix of a build's secrets among all secrets of a run; variable names contain no colon.
 const OF_BUILD: &str = "build:";
 
-/// A build's secrets beside those of what runs: the same name may be another value there.
+/// Prefixes a build's secrets, since a replica's secret of the same name may have another value.
 #[must_use]
 pub fn for_build(secrets: Secrets) -> Secrets {
     secrets
@@ -98,7 +98,7 @@ pub fn for_build(secrets: Secrets) -> Secrets {
         .collect()
 }
 
-/// Those of the build alone, under their own names.
+/// The secrets of the build, under their own names.
 #[must_use]
 pub fn of_build(secrets: &Secrets) -> Secrets {
     secrets
@@ -107,7 +107,7 @@ pub fn of_build(secrets: &Secrets) -> Secrets {
         .collect()
 }
 
-/// One value; `what` is what it is called when it does not resolve.
+/// One value; `what` is its name in the fault.
 pub async fn one(
     what: &str,
     source: &Secret,
@@ -120,7 +120,7 @@ pub async fn one(
     filled(what, value)
 }
 
-/// As it is.
+/// The value as given, with any final newline.
 async fn within(
     what: &str,
     source: &Secret,
@@ -147,12 +147,12 @@ async fn within(
         Secret::Command(command) => match tokio::time::timeout(patience, said(command)).await {
             Ok(Ok(text)) => text,
             Ok(Err(why)) => {
-                return Err(fault(&why).hint("run the command by hand: it may need a person"));
+                return Err(fault(&why).hint("run the command by hand: it may need input"));
             }
             Err(_elapsed) => {
                 let program = command.first().map_or("", String::as_str);
                 let why = format!("{program} did not answer for {} s", patience.as_secs());
-                return Err(fault(&why).hint("run the command by hand: it may wait for a person"));
+                return Err(fault(&why).hint("run the command by hand: it may wait for input"));
             }
         },
     };
@@ -169,7 +169,7 @@ fn filled(what: &str, value: String) -> Result<String, Fault> {
     Ok(value)
 }
 
-/// What a command prints, or why that is nothing to go by. It is ended when nobody waits for it any more.
+/// The output of a command, or why it cannot be used. The command is ended when this is dropped.
 async fn said(command: &[String]) -> Result<String, String> {
     let (program, arguments) = command.split_first().ok_or("its command is empty")?;
     let mut command = tokio::process::Command::new(program);
@@ -198,14 +198,14 @@ async fn said(command: &[String]) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_bytes| "its value is not text".to_owned())
 }
 
-/// Takes known values out of text.
+/// Removes known values from text.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// Longest first, so that a value inside another one leaves nothing behind.
+    /// Longest first, because a value may contain another one.
     values: Vec<String>,
 }
 
-/// Shorter values would blank out ordinary words.
+/// Shorter values would remove ordinary words.
 const SHORTEST: usize = 4;
 
 impl Redactor {

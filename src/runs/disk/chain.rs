@@ -1,6 +1,6 @@
-//! The lines of a journal as bytes: each ends with a check over itself and the line before it, so that a line that was
-//! changed, lost, doubled or moved is told, and never read as something that did not happen.
-//! Journals of programs before the check are read without it; from the first line with one on, every line has it.
+//! The lines of a journal as bytes: each ends with a checksum over itself and the line before it, so that a changed, lost,
+//! duplicated or moved line is detected.
+//! Journals of versions without checksums are still read; from the first line with one on, every line must have one.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use crate::release::spec::short_hex;
 
 const KEY: &[u8] = b",\"sum\":\"";
 const END: &[u8] = b"\"}\n";
-/// Hexadecimal digits: an accident is to be found, not a forger.
+/// Hex digits: enough to detect accidents, not forgeries.
 const DIGITS: usize = 16;
 
-/// Where a journal was read, or written, to.
+/// The position in a journal up to which it was read or written.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     /// The number of the last record.
     last: Option<u64>,
-    /// Its check; empty where it has none.
+    /// Its checksum; empty if it has none.
     sum: String,
-    /// Lines so far, for people.
+    /// The number of lines so far, for messages.
     lines: usize,
 }
 
 impl Chain {
-    /// The next record's line, with its check.
+    /// The line of the next record, with its checksum.
     pub fn line(&mut self, record: &Record) -> Result<Vec<u8>, serde_json::Error> {
         let mut line = serde_json::to_vec(record)?;
         let sum = self.check(&line);
@@ -37,7 +37,7 @@ impl Chain {
         Ok(line)
     }
 
-    /// The whole records at the beginning of `bytes`, which follow what was read before; and how many bytes they take.
+    /// The complete records at the beginning of `bytes`, which continue what was read before, and their length in bytes.
     pub fn read(&mut self, bytes: &[u8], path: &Path) -> Result<(Vec<Record>, u64), Fault> {
         let mut records: Vec<Record> = Vec::new();
         let mut whole: u64 = 0;
@@ -48,7 +48,7 @@ impl Chain {
             let record = self.record(line).map_err(|why| {
                 let what = format!("read line {} of the journal {}", self.lines + 1, path.display());
                 Fault::new(what, why).hint(
-                    "nothing is guessed from a damaged journal; the hosts' locks and ledgers still know: pilothouse recover",
+                    "a damaged journal is not used; the locks and ledgers on the hosts have what is needed: pilothouse recover",
                 )
             })?;
             whole += u64::try_from(line.len()).unwrap_or(0);
@@ -75,9 +75,11 @@ impl Chain {
         }
         let sum = match checked(line) {
             Some((body, sum)) if self.check(&body) == sum => sum,
-            Some(_) => return Err("it is not what was written: its check does not fit".to_owned()),
+            Some(_) => {
+                return Err("it was changed after it was written: its checksum does not match".to_owned());
+            }
             None if self.sum.is_empty() => String::new(),
-            None => return Err("it is not what was written: it has no check".to_owned()),
+            None => return Err("it was changed after it was written: it has no checksum".to_owned()),
         };
         self.follow(record.n, sum);
         Ok(record)
@@ -103,7 +105,7 @@ impl Chain {
     }
 }
 
-/// A line as it was before it got its check, and that check.
+/// A line without its checksum, and the checksum.
 fn checked(line: &[u8]) -> Option<(Vec<u8>, String)> {
     let rest = line.strip_suffix(END)?;
     let (rest, sum) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
@@ -154,7 +156,7 @@ mod tests {
                     why: "converged".to_owned(),
                     differences: vec!["web-1: shop.r1.1 is gone".to_owned()],
                 },
-                exit: 5,
+                exit: crate::domain::exit::Exit::NeedsHuman,
             },
         ]
     }
@@ -217,7 +219,7 @@ mod tests {
         old.extend(serde_json::to_vec(&next).unwrap());
         old.push(b'\n');
         let fault = read(&old).unwrap_err();
-        assert!(fault.why.contains("no check"), "{fault}");
+        assert!(fault.why.contains("no checksum"), "{fault}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What the state folder must be before anything is kept in it: its owner's alone, or a group's.
-//! Refuses a folder that others may write, one that belongs to another group, and one whose file system cannot lock.
+//! Checks the state folder before it is used: it must belong to its owner alone, or to a group.
+//! Refuses a folder that others can write, one of another group, and a file system without locks.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -11,24 +11,24 @@ use nix::unistd::{Gid, Group, getegid, getgroups};
 use super::state::State;
 use crate::domain::fault::Fault;
 
-/// Where everybody of the group makes his own, and nobody removes another's.
+/// Every member of the group may create entries, and remove only their own.
 const COMMON: u32 = 0o3770;
 const PRIVATE: u32 = 0o700;
 
 impl State {
-    /// Places in the queues, and whose turn it is.
+    /// The folder of the queues.
     #[must_use]
     pub fn queue(&self) -> PathBuf {
         self.root().join("queue")
     }
 
-    /// What runs on a host at once is counted here.
+    /// The folder of the hosts' slots.
     #[must_use]
     pub fn slots(&self) -> PathBuf {
         self.root().join("slots")
     }
 
-    /// A folder in which everybody who may start runs may write.
+    /// Creates a folder that everybody who may start runs can write to.
     pub(in crate::runs) fn make_common(&self, dir: &Path) -> io::Result<()> {
         let mode = if self.shared { COMMON } else { PRIVATE };
         match DirBuilder::new().mode(mode).create(dir) {
@@ -39,7 +39,7 @@ impl State {
         }
     }
 
-    /// A file that whoever may start runs reads, writes and locks; made if it is not there.
+    /// Opens a file that everybody who may start runs can read, write and lock; creates it if necessary.
     pub(in crate::runs) fn open_common(&self, path: &Path) -> io::Result<File> {
         let mode = if self.shared { 0o660 } else { 0o600 };
         loop {
@@ -68,7 +68,7 @@ impl State {
     }
 }
 
-/// Makes the folder if it is not there; every refusal says what is wrong with it and what would help.
+/// Creates the folder if necessary; every refusal has a reason and a hint.
 pub(in crate::runs) fn prepare(state: &State, group: Option<&str>) -> Result<(), Fault> {
     let root = state.root();
     let what = || format!("use the state folder {}", root.display());
@@ -85,9 +85,13 @@ pub(in crate::runs) fn prepare(state: &State, group: Option<&str>) -> Result<(),
     let fault = |error: io::Error| {
         let fault = Fault::new(what(), &error);
         if error.kind() == io::ErrorKind::PermissionDenied {
-            fault.hint("it belongs to somebody else: see [state] dir and group")
+            let (place, owner) = owner(root);
+            fault.hint(format!(
+                "{} belongs to {owner}: give it to this account (chown), or choose another [state] dir, or share it by [state] group",
+                place.display()
+            ))
         } else {
-            fault
+            fault.hint("[state] dir may name another folder")
         }
     };
     if let Some(parent) = root.parent() {
@@ -141,8 +145,18 @@ pub(in crate::runs) fn prepare(state: &State, group: Option<&str>) -> Result<(),
     })
 }
 
+/// Of the folder, or of the one that it would be made in.
+fn owner(root: &Path) -> (&Path, String) {
+    let there = root
+        .ancestors()
+        .find_map(|place| Some((place, fs::metadata(place).ok()?.uid())));
+    let (place, uid) = there.unwrap_or((root, 0));
+    let name = crate::runs::begin::actor::name_of(uid);
+    (place, name.unwrap_or_else(|| format!("account {uid}")))
+}
+
 fn open_to_all(what: &str, dir: &Path) -> Fault {
-    Fault::new(what, format!("{} may be written by anybody", dir.display()))
+    Fault::new(what, format!("{} is world-writable", dir.display()))
         .hint(format!("chmod o-w {}", dir.display()))
 }
 
@@ -163,14 +177,14 @@ fn member_of(name: &str) -> Result<Gid, Fault> {
         return Ok(gid);
     }
     Err(fault(format!(
-        "its runs are for the group {name}, and this account is not in it"
+        "its runs are for the group {name}, and your user is not in it"
     ))
     .hint(format!(
-        "root: usermod -aG {name} LOGIN; it counts from the next login"
+        "root: usermod -aG {name} LOGIN; takes effect at the next login"
     )))
 }
 
-/// Liveness of runs is a lock: a file system that only pretends would call dead runs alive.
+/// Checks that locks work: on a file system that only pretends, dead runs would seem alive.
 fn try_locking(root: &Path) -> io::Result<()> {
     let one = tempfile::NamedTempFile::with_prefix_in(".locks-work-", root)?;
     let two = one.reopen()?;

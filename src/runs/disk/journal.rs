@@ -1,5 +1,5 @@
-//! The journal of a run: append-only NDJSON, on disk before anything irreversible is done.
-//! A torn last line is the end of it; a damaged line before the end is named, never skipped (see `chain`).
+//! The journal of a run: append-only NDJSON, synced to disk before anything irreversible is done.
+//! An incomplete last line is ignored; a damaged line before the end is an error (see `chain`).
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -14,17 +14,17 @@ use crate::release::record::{Entry, Record, SCHEMA};
 pub struct Journal {
     file: File,
     chain: Chain,
-    /// Of the whole lines in it, bytes.
+    /// The length of its complete lines in bytes.
     length: u64,
-    /// Given to it when its disk is full.
+    /// The space reserved for a full disk.
     reserve: Option<Reserve>,
-    /// Its disk is full, and it was.
+    /// Whether the disk is full and the reserve is in use.
     is_tight: bool,
-    /// Tests of record end the process right after a record is on disk: how many it writes before.
+    /// For crash tests: the number of records after which the process kills itself.
     die_after: Option<u64>,
 }
 
-/// The hidden variable that tells a runner to end itself after so many records.
+/// For crash tests: the variable that sets that number.
 const DIE_AFTER: &str = "PILOTHOUSE_DIE_AFTER";
 
 #[must_use]
@@ -33,7 +33,7 @@ pub fn path(dir: &Path) -> PathBuf {
 }
 
 impl Journal {
-    /// For the one process that carries the run out; what is there already is read first.
+    /// For the process of the run only; returns the existing records.
     pub fn open(dir: &Path) -> Result<(Self, Vec<Record>), Fault> {
         let path = path(dir);
         let fault = |error: io::Error| Fault::new(format!("open the journal {}", path.display()), error);
@@ -60,19 +60,19 @@ impl Journal {
         Ok((journal, records))
     }
 
-    /// Room for what will be written, until the run is closed: refused here rather than in the middle.
+    /// Reserves space until the run is closed, so that a full disk is detected here and not halfway.
     pub fn reserve(&mut self, dir: &Path) -> Result<(), Fault> {
         self.reserve = Some(Reserve::hold(dir)?);
         Ok(())
     }
 
-    /// Did its disk fill up since? What it still writes goes into what was reserved.
+    /// Whether the disk has filled up; further records use the reserve.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.is_tight
     }
 
-    /// Appends; what is binding is on disk when this returns.
+    /// Appends a record; a binding one is synced to disk when this returns.
     pub fn write(&mut self, at: Stamp, entry: Entry) -> Result<Record, Fault> {
         let record = Record {
             schema: SCHEMA,
@@ -124,7 +124,26 @@ impl Journal {
     }
 }
 
-/// Every whole record, for those who only read.
+/// Of a run that is over: all of it at once, and not hurried to the disk.
+pub fn write_whole(dir: &Path, entries: Vec<(Stamp, Entry)>) -> Result<(), Fault> {
+    let path = path(dir);
+    let fault = |error: &dyn std::fmt::Display| Fault::new(format!("write {}", path.display()), error);
+    let mut chain = Chain::default();
+    let mut lines = Vec::new();
+    for (at, entry) in entries {
+        let record = Record {
+            schema: SCHEMA,
+            n: chain.next(),
+            at,
+            entry,
+        };
+        lines.extend(chain.line(&record).map_err(|error| fault(&error))?);
+    }
+    let mut file = super::state::open_private(&path).map_err(|error| fault(&error))?;
+    file.write_all(&lines).map_err(|error| fault(&error))
+}
+
+/// All complete records, for readers.
 pub fn read(dir: &Path) -> Result<Vec<Record>, Fault> {
     let path = path(dir);
     let bytes = std::fs::read(&path)
@@ -132,7 +151,7 @@ pub fn read(dir: &Path) -> Result<Vec<Record>, Fault> {
     Ok(Chain::default().read(&bytes, &path)?.0)
 }
 
-/// The same of a journal whose first record is wanted: of one that is not, no more than that is read.
+/// The same, but stops after the first record if that is not wanted.
 pub fn read_if(dir: &Path, is_wanted: impl Fn(&Record) -> bool) -> Result<Option<Vec<Record>>, Fault> {
     let path = path(dir);
     let fault = |error| Fault::new(format!("read the journal {}", path.display()), error);

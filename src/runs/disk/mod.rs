@@ -1,5 +1,4 @@
-//! What of runs is on disk: the state folder, a folder a run, the journal, the output; places in the queue and on
-//! hosts.
+//! What runs keep on disk: the state folder, a folder per run with its journal and output, the queue and the slots of hosts.
 
 pub mod state;
 pub mod folder;

@@ -1,5 +1,5 @@
-//! What the steps of a run print, kept in two files of bounded size: the present one and the one before.
-//! What fell out is counted and said; secrets are taken out before a line is written.
+//! The output of a run's steps, kept in two files of bounded size: the current one and the previous one.
+//! Dropped lines are counted; secrets are removed before a line is written.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::domain::run::RunLine;
 use crate::runs::begin::secrets::Redactor;
 
-/// Of one of the two files: 8 000 lines of 128 bytes.
+/// Size of each of the two files: 8 000 lines of 128 bytes.
 const LONGEST: u64 = 1 << 20;
-/// Longer lines are cut: nobody reads them in a pane.
+/// Longer lines are truncated.
 const WIDEST: usize = 4 << 10;
 
 pub struct Output {
     dir: PathBuf,
     file: File,
     written: u64,
-    /// Lines in the present file, and lines in the files before it.
+    /// Lines in the current file, and in earlier ones.
     lines: u64,
     gone: u64,
     redactor: Redactor,
@@ -28,7 +28,7 @@ pub struct Output {
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(in crate::runs) enum Piece {
-    /// The first line of a file: how many lines came before it.
+    /// The first line of a file: the number of lines before it.
     Skipped {
         skipped: u64,
     },
@@ -44,7 +44,7 @@ pub(in crate::runs) fn before(dir: &Path) -> PathBuf {
 }
 
 impl Output {
-    /// What is there already is counted: a recovered run goes on in the same files.
+    /// Counts existing lines, because a recovered run continues in the same files.
     pub fn open(dir: &Path, redactor: Redactor) -> io::Result<Self> {
         let mut file = super::state::open_private(&present(dir))?;
         let mut text = Vec::new();
@@ -72,7 +72,7 @@ impl Output {
         })
     }
 
-    /// Losing a line of output must not end a deploy: the caller logs the error and goes on.
+    /// A lost line of output must not end a deploy: the caller logs the error and continues.
     pub fn line(&mut self, mut line: RunLine) -> io::Result<()> {
         line.text = self.redactor.clean(&line.text);
         if line.text.len() > WIDEST {

@@ -1,5 +1,5 @@
 //! The queue of a service in one state folder: its runs are carried out one after the other, in the order they were made.
-//! A place in it and the turn itself are locked files: who died holds nothing, and no process number is asked.
+//! A place in the queue and the turn are file locks, so a dead process holds neither; process numbers are not used.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -14,34 +14,34 @@ use crate::release::plan::Actor;
 use crate::release::subject::Subject;
 use crate::runs::begin::draft::new_id;
 
-/// Giving out one place takes a millisecond: whoever holds the door longer hangs.
+/// Assigning a place takes a millisecond; a process that holds the door lock this long hangs.
 const DOOR_LIMIT: Duration = Duration::from_secs(10);
-/// What is held for so many looks is not held by one who looks.
+/// A lock seen held this often is not merely held by a reader checking it.
 const LOOKS: u32 = 4;
 const INSTANT: Duration = Duration::from_millis(2);
-/// A clock that was set back must not stop ids from growing; one that was years ahead must not for ever.
+/// Ids keep growing if the clock is set back, but not forever if it was years ahead.
 const AHEAD: i64 = 3_600_000;
 
-/// One service's, in one environment.
+/// The queue of one service and environment.
 #[derive(Clone, Debug)]
 pub struct Queue {
     dir: PathBuf,
 }
 
-/// A run's place: held as long as this lives, by whoever launches the run and then by the run itself.
+/// A run's place in the queue, held by the launcher and then by the run itself, until dropped.
 #[derive(Debug)]
 pub struct Place {
     path: PathBuf,
     held: File,
 }
 
-/// Held while a run is under way.
+/// Held while a run is in progress.
 #[derive(Debug)]
 pub struct Turn {
     _held: File,
 }
 
-/// A run that is there before.
+/// A run ahead in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ahead {
     pub run: RunId,
@@ -55,7 +55,7 @@ impl std::fmt::Display for Ahead {
     }
 }
 
-/// A run's id, its number among the runs of its service, and its place: all of one moment.
+/// A run's id, its number within its service, and its place, assigned together.
 #[derive(Debug)]
 pub struct Entered {
     pub run: RunId,
@@ -71,7 +71,7 @@ impl State {
         }
     }
 
-    /// The last place of the queue, under an id that sorts behind all that were given out before.
+    /// Appends a run, with an id that sorts after all earlier ones.
     pub fn enter(&self, subject: &Subject, by: &Actor, now: Stamp) -> Result<Entered, Fault> {
         let fault = |why: &dyn std::fmt::Display| Fault::new(format!("queue the run of {subject}"), why);
         let queue = self.queue_of(subject);
@@ -99,14 +99,14 @@ impl State {
         Ok(Entered { run, number, place })
     }
 
-    /// A run's place, held from now on: the launcher's hold and the run's own overlap for a moment.
+    /// Takes over a run's place; the launcher's lock and this one overlap briefly.
     pub fn place(&self, subject: &Subject, run: &RunId) -> io::Result<Place> {
         let queue = self.queue_of(subject);
         self.make_common(&queue.dir)?;
         queue.place(run)
     }
 
-    /// The number that the next run of a service gets, as far as is known.
+    /// The presumable number of the service's next run.
     #[must_use]
     pub fn next_number(&self, service: &ServiceName) -> u64 {
         let path = self.queue().join(service.as_str()).join("number");
@@ -137,7 +137,7 @@ impl Queue {
         Ok(Place { path, held })
     }
 
-    /// The nearest living run that is before this one.
+    /// The nearest living run ahead of this one.
     #[must_use]
     pub fn ahead(&self, run: &RunId) -> Option<Ahead> {
         self.runs()
@@ -147,14 +147,14 @@ impl Queue {
             .map(|other| self.told(other))
     }
 
-    /// The last of the queue that lives.
+    /// The last living run of the queue.
     #[must_use]
     pub fn last(&self) -> Option<Ahead> {
         let last = self.runs().into_iter().rev().find(|run| self.is_held(run));
         last.map(|run| self.told(run))
     }
 
-    /// Any living run but this one, the oldest.
+    /// The oldest other living run.
     #[must_use]
     pub fn other(&self, run: &RunId) -> Option<Ahead> {
         let other = self
@@ -179,7 +179,7 @@ impl Queue {
         matches!(file.try_lock(), Err(TryLockError::WouldBlock))
     }
 
-    /// `None` while somebody else has it.
+    /// `None` while another run has it.
     pub fn turn(&self, state: &State) -> io::Result<Option<Turn>> {
         state.make_common(&self.dir)?;
         let file = state.open_common(&self.dir.join("turn"))?;
@@ -214,7 +214,7 @@ impl Queue {
         runs
     }
 
-    /// Places of the dead, as far as they are ours to remove.
+    /// Removes the places of dead runs, if permitted.
     fn tidy(&self) {
         for run in self.runs() {
             if !self.is_held(&run)
@@ -227,7 +227,7 @@ impl Queue {
 }
 
 impl Place {
-    /// The run has ended: nobody waits behind it any more.
+    /// Leaves the queue after the run has ended.
     pub fn leave(self) {
         // One that cannot be removed counts for nothing once it is not held.
         if let Err(error) = fs::remove_file(&self.path) {
@@ -253,7 +253,7 @@ fn lock_soon(file: &File) -> io::Result<()> {
     }
 }
 
-/// Anything else than a number counts as none.
+/// Anything but a number counts as 0.
 fn read_number(file: &mut File) -> io::Result<u64> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0))?;
@@ -261,7 +261,7 @@ fn read_number(file: &mut File) -> io::Result<u64> {
     Ok(text.trim().parse().unwrap_or(0))
 }
 
-/// One line of a fixed width, so that a shorter number leaves nothing of a longer one.
+/// One line of fixed width, so that a shorter number overwrites a longer one completely.
 fn write_number(file: &mut File, number: u64) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(format!("{number:>20}\n").as_bytes())

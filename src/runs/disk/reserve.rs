@@ -1,5 +1,5 @@
-//! Space held beside a journal for as long as its run goes: a run that cannot write any more would leave a fleet half done.
-//! Given back when the disk is full, or with the run; a runner that was killed leaves it to its recovery.
+//! Reserves disk space beside a journal while its run is in progress, so that a full disk cannot stop a run halfway.
+//! Freed when the disk is full, or when the run ends; if the runner was killed, its recovery inherits it.
 
 use std::fs::File;
 use std::io;
@@ -10,14 +10,14 @@ use rustix::io::Errno;
 
 use crate::domain::fault::Fault;
 
-/// Bytes: what a run of 50 hosts writes on its way back, ten times over.
+/// Bytes: ten times what a run of 50 hosts writes on its way back.
 const RESERVED: u64 = 1 << 20;
 
 #[derive(Debug)]
 pub(in crate::runs) struct Reserve(PathBuf);
 
 impl Reserve {
-    /// Before the locks: a disk that is full already stops a run that has changed nothing yet.
+    /// Called before the locks are taken, so that a full disk stops a run before it has changed anything.
     pub(in crate::runs) fn hold(dir: &Path) -> Result<Self, Fault> {
         let reserve = Self(dir.join("reserve"));
         let try_it = || -> io::Result<()> {
@@ -33,12 +33,12 @@ impl Reserve {
                 format!("reserve space for the journal in {}", dir.display()),
                 error,
             )
-            .hint("make room on that disk; nothing was changed")
+            .hint("free some space on that disk; nothing was changed")
         })?;
         Ok(reserve)
     }
 
-    /// For this file alone, behind its first `length` bytes: whatever filled the disk would take the space at once.
+    /// Moves the reserve to this file, after its first `length` bytes, so that no other process can take the space.
     pub(in crate::runs) fn give_to(self, file: &File, length: u64) {
         drop(self);
         if let Err(error) = fallocate(file, FallocateFlags::KEEP_SIZE, length, RESERVED / 2) {
@@ -55,7 +55,7 @@ impl Drop for Reserve {
     }
 }
 
-/// Does it say that no more fits on the disk, or into what its user may take of it?
+/// Whether the error means that the disk or the user's quota is full.
 pub(in crate::runs) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,5 +1,5 @@
-//! Which finished runs are forgotten: `[state] keep_for` and `keep_runs`, whenever a run is started.
-//! Never one that is under way, died or needs a human, never the last of a service, never a colleague's.
+//! Removes finished runs as configured by `[state] keep_for` and `keep_runs`, whenever a run is started.
+//! Keeps runs that are in progress, died or need a human, the last run of each service, and the runs of other users.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,7 +27,7 @@ impl State {
         }
     }
 
-    /// `newer`: how many of its service there are.
+    /// `newer`: the number of newer runs of its service.
     fn is_to_go(&self, view: &RunView, newer: usize, now: Stamp) -> bool {
         let (keep_for, keep_runs) = self.keep;
         let RunStatus::Closed {

@@ -1,5 +1,5 @@
-//! Places on a host: so many stages of all runs of a state folder work there at once as its `concurrency` says.
-//! Locked files: who died holds none. No order is promised among those who wait.
+//! Slots of a host: its `concurrency` limits how many stages of all runs of a state folder work there at once.
+//! Slots are file locks, so a dead process holds none. Waiting has no guaranteed order.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -8,14 +8,14 @@ use std::num::NonZeroU32;
 use super::state::State;
 use crate::domain::ids::HostName;
 
-/// Held as long as the stage works.
+/// A slot, held while the stage works.
 #[derive(Debug)]
 pub struct Slot {
     _held: File,
 }
 
 impl State {
-    /// `None` while all are taken.
+    /// `None` while all slots are in use.
     pub fn slot(&self, host: &HostName, places: NonZeroU32) -> io::Result<Option<Slot>> {
         self.make_common(&self.slots())?;
         for number in 1..=places.get() {

@@ -1,5 +1,5 @@
-//! The state folder: a directory a run, readable by its owner only, or by a group that may follow.
-//! What its permissions must be is `folder`'s; who goes when is `queue`'s.
+//! The state folder: one directory per run, readable by its owner only, or by a group.
+//! Its permissions are checked by `folder`; the order of runs is in `queue`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -15,38 +15,48 @@ use crate::domain::ids::RunId;
 use crate::domain::plan::Wait;
 use crate::release::plan::Plan;
 
-/// Where runs are kept.
+/// The state folder.
 #[derive(Clone, Debug)]
 pub struct State {
     root: PathBuf,
-    /// Colleagues of the folder's group may read: runs are 2750 and their files 0640.
+    /// Whether the group may read: run folders are 2750 and their files 0640.
     pub(in crate::runs) shared: bool,
-    /// Finished runs are kept for so long, and so many of a service.
+    /// How long finished runs are kept, and how many per service.
     pub(in crate::runs) keep: (std::time::Duration, usize),
-    /// What is started as `PROGRAM __run DIR`.
+    /// The program started as `PROGRAM __run DIR`.
     program: PathBuf,
+    /// Why nothing can be kept there.
+    unusable: Option<Fault>,
 }
 
-/// What a runner needs to know and a journal need not: written before it is started.
+/// The input of a runner besides the journal; written before it is started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunFile {
     pub plan: Plan,
-    /// How the hosts of the plan are reached.
+    /// The hosts of the plan.
     pub hosts: Vec<Host>,
-    /// All of the configuration: a run that is found unfinished may have been on others.
+    /// All configured hosts, for recovering unfinished runs on other hosts.
     #[serde(default)]
     pub known: Vec<Host>,
-    /// While another run of the service is under way.
+    /// What to do while another run of the service is in progress.
     #[serde(default)]
     pub wait: Wait,
-    /// Runs that must have ended well before this one begins: those of the services that its image stands on.
+    /// Runs that must succeed before this one begins: those of the services it depends on.
     #[serde(default)]
     pub behind: Vec<RunId>,
 }
 
 impl State {
-    /// `[state] dir`, or `$XDG_STATE_HOME/pilothouse`, or `~/.local/state/pilothouse`; made if it is not there.
+    /// The same as `find`, and usable.
     pub fn open(config: &StateDir, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Fault> {
+        let state = Self::find(config, env)?;
+        state.usable()?;
+        Ok(state)
+    }
+
+    /// `[state] dir`, or `$XDG_STATE_HOME/pilothouse`, or `~/.local/state/pilothouse`; made if it is not there. Hosts can
+    /// be watched where it cannot be used: `usable` must be asked before a run is begun or read.
+    pub fn find(config: &StateDir, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Fault> {
         let root = match &config.dir {
             Some(dir) => dir.clone(),
             None => env("XDG_STATE_HOME")
@@ -56,18 +66,23 @@ impl State {
                 .map(|dir| dir.join("pilothouse"))
                 .ok_or_else(|| {
                     Fault::new("find the state folder", "neither XDG_STATE_HOME nor HOME is set")
-                        .hint("say where: [state] dir = \"…\"")
+                        .hint("set it with: [state] dir = \"…\"")
                 })?,
         };
         let program = std::env::current_exe().map_err(|error| Fault::new("find this program", error))?;
-        let state = Self {
+        let mut state = Self {
             shared: config.group.is_some(),
             keep: (config.keep_for, config.keep_runs),
             root,
             program,
+            unusable: None,
         };
-        folder::prepare(&state, config.group.as_deref())?;
+        state.unusable = folder::prepare(&state, config.group.as_deref()).err();
         Ok(state)
+    }
+
+    pub fn usable(&self) -> Result<(), Fault> {
+        self.unusable.clone().map_or(Ok(()), Err)
     }
 
     /// The state folder that a run's own folder is in, as its runner sees it.
@@ -79,17 +94,18 @@ impl State {
         let root = dir
             .parent()
             .and_then(Path::parent)
-            .ok_or_else(|| fault(&"it is in none"))?;
+            .ok_or_else(|| fault(&"it is in no group"))?;
         let seen = fs::metadata(&dir).map_err(|error| fault(&error))?;
         Ok(Self {
             root: root.to_path_buf(),
             shared: seen.mode() & 0o2000 != 0,
             keep: (std::time::Duration::MAX, usize::MAX),
             program: std::env::current_exe().map_err(|error| fault(&error))?,
+            unusable: None,
         })
     }
 
-    /// The same folder, its runs carried out by another program: tests are no `pilothouse`.
+    /// Uses another program for runs; for tests.
     #[must_use]
     pub fn with_program(mut self, program: PathBuf) -> Self {
         self.program = program;
@@ -116,7 +132,7 @@ impl State {
         self.runs().join(run.as_str())
     }
 
-    /// A new directory with what its runner needs.
+    /// Creates the folder of a run with its runner's input.
     pub fn create(&self, file: &RunFile) -> Result<PathBuf, Fault> {
         let dir = self.dir(&file.plan.run);
         let fault = |error: &dyn std::fmt::Display| Fault::new(format!("make {}", dir.display()), error);
@@ -139,7 +155,7 @@ impl State {
     }
 }
 
-/// The run's own files: readable by the group where the folder is, and its owner's whoever makes them.
+/// Opens a file of a run: readable by the group if the folder is, and owned by the run's owner.
 pub fn open_private(path: &Path) -> io::Result<File> {
     let dir = path.parent().unwrap_or(path);
     let shared = fs::metadata(dir).is_ok_and(|dir| dir.mode() & 0o2050 == 0o2050);
@@ -165,7 +181,7 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// What root makes in another's run must not be hidden from that run.
+/// Gives a file created by root in another user's run to that user.
 pub(in crate::runs) fn hand_over(file: &File, dir: &Path) -> io::Result<()> {
     let own = rustix::process::geteuid();
     let owner = fs::metadata(dir)?.uid();
@@ -175,7 +191,7 @@ pub(in crate::runs) fn hand_over(file: &File, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The account whose run it is, where that is not ours and we are not root.
+/// The owner of the run, if that is another user and this process is not root.
 #[must_use]
 pub fn of_another(dir: &Path) -> Option<String> {
     let own = rustix::process::geteuid();
@@ -184,7 +200,7 @@ pub fn of_another(dir: &Path) -> Option<String> {
         .then(|| crate::runs::begin::actor::name_of(owner).unwrap_or_else(|| format!("account {owner}")))
 }
 
-/// Only who started a run may cancel, answer or recover it, and root.
+/// Only the user who started a run and root may cancel, approve or recover it.
 pub fn may_end(dir: &Path, what: &str) -> Result<(), Fault> {
     match of_another(dir) {
         None => Ok(()),
@@ -196,7 +212,7 @@ pub fn may_end(dir: &Path, what: &str) -> Result<(), Fault> {
     }
 }
 
-/// What a runner is told to do.
+/// Reads a runner's input.
 pub fn read_run_file(dir: &Path) -> Result<RunFile, Fault> {
     let path = dir.join("run.json");
     let fault = |why: &dyn std::fmt::Display| Fault::new(format!("read {}", path.display()), why);
@@ -204,17 +220,17 @@ pub fn read_run_file(dir: &Path) -> Result<RunFile, Fault> {
     serde_json::from_slice(&text).map_err(|error| fault(&error))
 }
 
-/// Held by the runner as long as it lives; `None` while another process holds it.
+/// The liveness lock, held by the runner while it lives; `None` while another process holds it.
 pub fn hold_alive(dir: &Path) -> io::Result<Option<File>> {
     let file = open_private(&dir.join("alive"))?;
     Ok(lock(&file)?.then_some(file))
 }
 
-/// Who looks whether a file is locked holds it for an instant: that is looked past.
+/// Retries, because a process that checks a lock holds it for a moment.
 const LOOKS: u32 = 20;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
-/// Locks it for this process alone; `false` if another one holds it, after 200 ms at most.
+/// Locks it exclusively; `false` if another process holds it, after 200 ms at most.
 pub(in crate::runs) fn lock(file: &File) -> io::Result<bool> {
     for look in 1..=LOOKS {
         match file.try_lock() {
@@ -227,7 +243,7 @@ pub(in crate::runs) fn lock(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Does a process carry this run out right now? The lock says so, never a process number.
+/// Whether the run has a living process, according to the lock.
 #[must_use]
 pub fn is_alive(dir: &Path) -> bool {
     // Read-only: a colleague of the group may not write here.
@@ -264,7 +280,7 @@ mod tests {
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
         let fault = open(&dir).unwrap_err();
-        assert!(fault.to_string().contains("written by anybody"), "{fault}");
+        assert!(fault.to_string().contains("world-writable"), "{fault}");
     }
 
     #[test]

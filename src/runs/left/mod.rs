@@ -1,4 +1,4 @@
-//! What dead runs left behind, here or on the hosts: found, recovered, unlocked.
+//! What dead runs left behind, on this machine or on the hosts: finding, recovering and unlocking it.
 
 pub mod unfinished;
 pub mod recover;

@@ -1,9 +1,10 @@
-//! Taking up what a dead run left: from its journal here, or from its lock on a host when its bastion is gone.
-//! Starts a runner as any run has; what is undone or finished is decided there.
+//! Recovers a dead run: from its journal on this machine, or from its lock on a host if its machine is gone.
+//! Starts a runner like any other run; the runner decides whether to undo or to finish.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::unfinished;
 use crate::config::{Config, Host, Service};
@@ -24,33 +25,26 @@ use crate::runs::disk::state::{RunFile, State, is_alive, may_end};
 use crate::runs::process::finish::Finish;
 use crate::runs::step::lock::{self, Claim, Pinned};
 
-/// What was found to recover.
+/// The result of starting a recovery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// Follow it.
+    /// A recovery was started; follow this run.
     Started(RunId),
     /// A run had changed nothing but its locks: they are gone.
-    Unlocked {
-        run: String,
-        hosts: Vec<HostName>,
-    },
-    Nothing,
+    Unlocked { run: String, hosts: Vec<HostName> },
 }
 
-/// A lock of a run that was left, and the daemon it is on.
+/// A lock of a dead run, and its daemon.
 pub type Found = (Daemon, LockSeen);
 
-/// The run of that id: by its journal here, else by its locks on any host of the configuration.
+/// Recovers the run with this id: by its journal on this machine, otherwise by its locks on the configured hosts.
 pub async fn recover(
     state: &State,
     config: &Config,
     wanted: RunId,
     access: Access,
 ) -> Result<Recovery, Failure> {
-    if access == Access::ReadOnly {
-        let fault = Fault::new("recover a run", "Pilothouse was started with --read-only");
-        return Err(Failure::refused(fault));
-    }
+    access.may_change("recover a run").map_err(Failure::refused)?;
     if state.dir(&wanted).is_dir() {
         return Box::pin(here(state, &wanted, Some(config)))
             .await
@@ -59,7 +53,7 @@ pub async fn recover(
     Box::pin(elsewhere(state, config, &wanted, access)).await
 }
 
-/// With a configuration, the result is told to whom it names.
+/// With a configuration, `on_finish` is notified of the result.
 async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Recovery, Fault> {
     let dir = state.dir(run);
     let what = || format!("recover run {run}");
@@ -72,7 +66,7 @@ async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Rec
         RunStatus::Closed {
             outcome: Outcome::Converged | Outcome::Reverted { .. },
             ..
-        } => return Err(Fault::new(what(), "it was closed, and nothing of it is left")),
+        } => return Err(Fault::new(what(), "it has ended, and nothing is left to recover")),
         RunStatus::Closed {
             outcome: Outcome::NeedsHuman { .. },
             ..
@@ -91,8 +85,8 @@ async fn here(state: &State, run: &RunId, config: Option<&Config>) -> Result<Rec
     Ok(Recovery::Started(run.clone()))
 }
 
-/// A stale lock on a host: its run's process was on a machine that may be gone. A host that does not answer is of no
-/// consequence where another has the lock.
+/// Searches the hosts for a stale lock of the run, whose machine may be gone. Hosts that do not answer are ignored if another
+/// one has the lock.
 async fn elsewhere(
     state: &State,
     config: &Config,
@@ -112,7 +106,7 @@ async fn elsewhere(
             subject: &place.subject,
             service: place.service,
         };
-        return Box::pin(take_up(here, found)).await;
+        return Box::pin(take_up(here, wanted.as_str(), found)).await;
     }
     Err(locks.missing.into_iter().next().unwrap_or_else(|| {
         Failure::refused(Fault::new(
@@ -122,15 +116,16 @@ async fn elsewhere(
     }))
 }
 
-/// The runs that were left, by what all the locks of a service say: none that is renewed anywhere. The latest is first.
+/// The runs that were left, or may be, by what all the locks of a service say: none that is renewed anywhere. The latest
+/// is first.
 #[must_use]
 pub fn left(subject: &Subject, found: &[Found]) -> Vec<String> {
     let mut runs: BTreeMap<&str, _> = BTreeMap::new();
     for (_, lock) in found {
-        if lock.is_left(subject)
+        if lock.may_be_left(subject)
             && !found
                 .iter()
-                .any(|(_, other)| other.run == lock.run && !other.is_left(subject))
+                .any(|(_, other)| other.run == lock.run && !other.may_be_left(subject))
         {
             runs.entry(lock.run.as_str()).or_insert(lock.since);
         }
@@ -140,41 +135,55 @@ pub fn left(subject: &Subject, found: &[Found]) -> Vec<String> {
     runs.into_iter().map(|(run, _)| run.to_owned()).collect()
 }
 
+/// For how long these locks have to be watched before it is certain that nobody renews them, if they have to be.
+#[must_use]
+pub fn watching<'a>(subject: &Subject, locks: impl Iterator<Item = &'a LockSeen>) -> Option<Duration> {
+    let doubtful = locks.filter(|lock| lock.is_doubtful(subject));
+    doubtful.map(LockSeen::patience).max()
+}
+
+/// These locks once it is certain that nobody renews any of them, else who does. Those whose age no clock tells are
+/// watched, all at once.
+pub async fn watched(subject: &Subject, found: Vec<Found>) -> Result<Vec<Found>, Failure> {
+    let looked = found.into_iter().map(|(daemon, lock)| async move {
+        let lock = lock::watched(&daemon, subject, lock).await?;
+        Ok((daemon, lock))
+    });
+    try_join_all(looked).await
+}
+
 /// What is known here of a service whose locks were found.
 #[derive(Clone, Copy, Debug)]
 pub struct Here<'a> {
     pub state: &'a State,
-    /// The hosts that can be reached from here, the run's own among them under whatever name.
+    /// All configured hosts; the run's own may have other names here.
     pub known: &'a [Host],
     pub subject: &'a Subject,
-    /// As this configuration has it: no other work is done for a run that is known from its locks alone.
+    /// The service in this configuration; for a run known from its locks only, stages that differ are not run.
     pub service: &'a Service,
 }
 
 /// Recovers the run of these locks: by its journal if it is here, otherwise from what the locks say.
-pub async fn take_up(here: Here<'_>, found: Vec<Found>) -> Result<Recovery, Failure> {
+pub async fn take_up(here: Here<'_>, run: &str, found: Vec<Found>) -> Result<Recovery, Failure> {
     let Here {
         state,
         known,
         subject,
         service,
     } = here;
-    let Some((_, first)) = found.first() else {
-        return Ok(Recovery::Nothing);
-    };
-    let run = first.run.clone();
     let what = || format!("recover run {run}");
     let locked = |fault: Fault| Failure::of(FailureKind::Locked, fault);
-    if let Some((_, lock)) = found.iter().find(|(_, lock)| !lock.is_left(subject)) {
-        return Err(locked(
-            Fault::new(what(), lock.described()).hint("it is renewed: its process lives, wherever it is"),
-        ));
+    if let Some((_, lock)) = found.iter().find(|(_, lock)| !lock.may_be_left(subject)) {
+        return Err(locked(Fault::new(what(), lock.described()).hint(
+            "the lock is still being renewed, so its process is alive somewhere",
+        )));
     }
-    if let Ok(id) = RunId::parse(&run)
+    if let Ok(id) = RunId::parse(run)
         && state.dir(&id).is_dir()
     {
         return self::here(state, &id, None).await.map_err(locked);
     }
+    let found = watched(subject, found).await?;
     let Some(mut pinned) = pinned(&found).await? else {
         // Every lock gets the decision before anything is changed: where none has it, nothing was.
         for (daemon, lock) in &found {
@@ -185,6 +194,7 @@ pub async fn take_up(here: Here<'_>, found: Vec<Found>) -> Result<Recovery, Fail
             lock::remove(daemon, &lock.id).await?;
             hosts.push(daemon.name().clone());
         }
+        let run = run.to_owned();
         return Ok(Recovery::Unlocked { run, hosts });
     };
     if pinned.plan.run.as_str() != run || pinned.plan.subject != *subject {
@@ -199,10 +209,14 @@ pub async fn take_up(here: Here<'_>, found: Vec<Found>) -> Result<Recovery, Fail
     let mut said = service.clone();
     if let Err(fault) = compose::complete(&mut said) {
         // What stands on a file that is not here is not the same.
-        tracing::debug!(%fault, "the service cannot be compared wholly");
+        tracing::debug!(%fault, "the service cannot be compared completely");
     }
     pinned.plan.withhold(&said);
     let hosts = hosts_of(&pinned, known).await?;
+    // The run that goes on knows nothing of what was watched here, and would do it again host by host.
+    for (daemon, lock) in found.iter().filter(|(_, lock)| !lock.watched.is_zero()) {
+        lock::take_away(daemon, subject, lock).await?;
+    }
     claim(&pinned, &hosts, &found).await?;
     let file = RunFile {
         plan: pinned.plan,
@@ -226,7 +240,7 @@ pub async fn take_up(here: Here<'_>, found: Vec<Found>) -> Result<Recovery, Fail
     Ok(Recovery::Started(file.plan.run))
 }
 
-/// What any of these locks says of its run; that none says anything is known only where all can be read.
+/// The plan and decision stored in any of these locks. `None` is returned only if every lock could be read.
 async fn pinned(found: &[Found]) -> Result<Option<Pinned>, Failure> {
     let mut unread = None;
     for (daemon, lock) in found {
@@ -239,7 +253,7 @@ async fn pinned(found: &[Found]) -> Result<Option<Pinned>, Failure> {
     unread.map_or(Ok(None), Err)
 }
 
-/// Takes the lock of the host whose ledger says whether the run was committed: of several who would recover it, one may.
+/// Takes over the lock of the host whose ledger decides, so that only one of several recoveries proceeds.
 async fn claim(pinned: &Pinned, hosts: &[Host], found: &[Found]) -> Result<(), Failure> {
     let plan = &pinned.plan;
     let subject = &plan.subject;
@@ -262,9 +276,10 @@ async fn claim(pinned: &Pinned, hosts: &[Host], found: &[Found]) -> Result<(), F
         machine: &machine,
         pinned: Some(pinned),
     };
+    let id = daemon.id().map_err(Failure::refused)?;
     let here: Vec<&LockSeen> = found
         .iter()
-        .filter(|(there, _)| there.engine().daemon_id == daemon.engine().daemon_id)
+        .filter(|(there, _)| there.id() == Ok(id))
         .map(|(_, lock)| lock)
         .collect();
     let name = subject.lock_name();
@@ -288,11 +303,11 @@ async fn claim(pinned: &Pinned, hosts: &[Host], found: &[Found]) -> Result<(), F
     Err(lock::gone(&daemon, subject))
 }
 
-/// How the hosts of another bastion's plan are reached from here: the same daemons, whatever they are called here.
+/// The hosts of another machine's plan in this configuration, matched by daemon id.
 async fn hosts_of(pinned: &Pinned, known: &[Host]) -> Result<Vec<Host>, Failure> {
     let id_of = |host: Host| async move {
         let daemon = connect(&host, Access::ReadOnly).await.ok()?;
-        Some((daemon.engine().daemon_id.clone(), host))
+        Some((daemon.id().ok()?.to_owned(), host))
     };
     let mut hosts = Vec::new();
     let mut all: Option<Vec<(String, Host)>> = None;
@@ -305,7 +320,7 @@ async fn hosts_of(pinned: &Pinned, known: &[Host]) -> Result<Vec<Host>, Failure>
         };
         if let Some(host) = same {
             match connect(host, Access::ReadOnly).await.map_err(Unreached::fault) {
-                Ok(daemon) if daemon.engine().daemon_id != *wanted => {}
+                Ok(daemon) if daemon.id().is_ok_and(|id| id != wanted) => {}
                 // Whether it is the one is looked at again when it answers.
                 Ok(_) | Err(_) => {
                     hosts.push(host.clone());
@@ -328,9 +343,11 @@ async fn hosts_of(pinned: &Pinned, known: &[Host]) -> Result<Vec<Host>, Failure>
                 return Err(Failure::refused(
                     Fault::new(
                         format!("recover run {}", pinned.plan.run),
-                        format!("no host of the configuration that answers is its {name} (daemon {wanted})"),
+                        format!(
+                            "no reachable host of the configuration is its host {name} (daemon {wanted})"
+                        ),
                     )
-                    .hint("add that host to the configuration, or recover it where it is known"),
+                    .hint("add that host to the configuration, or recover on a machine that has it"),
                 ));
             }
         }

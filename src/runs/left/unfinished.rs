@@ -1,18 +1,19 @@
-//! What there is to recover: runs that died here, and runs of whatever machine whose locks nobody renews any more.
-//! Looks only; `recover` takes them up, one after the other.
+//! Finds what can be recovered: runs that died on this machine, and runs of any machine whose locks are no longer renewed.
+//! Reads only; `recover` handles them one after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::recover::{Found, left};
+use super::recover::{self, Found, left};
 use crate::config::{Config, Service};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::order::Access;
-use crate::domain::run::{RunStatus, RunView};
+use crate::domain::run::{RunStatus, RunView, Silence};
 use crate::hosts::{Daemon, Unreached, connect};
+use crate::release::facts::LockSeen;
 use crate::release::record::{Failure, FailureKind};
 use crate::release::subject::Subject;
 use crate::runs::disk::state::State;
@@ -24,10 +25,12 @@ pub struct Unfinished {
     pub run: RunId,
     /// `shop.staging`
     pub subject: String,
-    /// Where something of it may be left, as far as is known here.
+    /// The hosts that may need recovery, as far as known.
     pub hosts: Vec<HostName>,
-    /// The account that started it, where it is neither ours to recover nor are we root.
+    /// The user who started it, if this user may not recover it.
     pub theirs: Option<String>,
+    /// For so long its locks are watched before anything is done: their age no clock tells.
+    pub watched: Option<Duration>,
 }
 
 impl Unfinished {
@@ -38,20 +41,21 @@ impl Unfinished {
             subject: view.subject(),
             hosts: view.hosts.clone(),
             theirs: view.theirs.clone(),
+            watched: None,
         }
     }
 }
 
-/// Of the locks of these services on these hosts: the runs that none of them is renewed of, and for how long. A host
+/// Of the locks of these services on these hosts: the runs that none of them is renewed of, as far as can be told. A host
 /// that is not among the reached ones, or does not answer, says nothing. All are asked at once.
 pub async fn left_locks(
     reached: &[Daemon],
     asked: &BTreeMap<Subject, BTreeSet<HostName>>,
-) -> Vec<(String, Duration)> {
+) -> Vec<(String, Silence)> {
     let looked = asked.iter().map(|(subject, hosts)| async move {
         let its = reached.iter().filter(|daemon| hosts.contains(daemon.name()));
         let seen = its.map(|daemon| async move {
-            // Who says nothing of its locks is asked again later.
+            // A host that does not answer is read again later.
             let locks = lock::seen(daemon, subject).await.unwrap_or_default();
             locks.into_iter().map(|lock| (daemon.clone(), lock))
         });
@@ -61,19 +65,22 @@ pub async fn left_locks(
     join_all(looked).await.into_iter().flatten().collect()
 }
 
-fn silent(subject: &Subject, found: &[Found]) -> Vec<(String, Duration)> {
+fn silent(subject: &Subject, found: &[Found]) -> Vec<(String, Silence)> {
     let span = |run: String| {
-        let its = found.iter().filter(|(_, lock)| lock.run == run);
-        let shortest = its.map(|(_, lock)| lock.renewed.until(lock.now)).min();
-        shortest.map(|span| (run, span))
+        let its = || found.iter().map(|(_, lock)| lock).filter(|lock| lock.run == run);
+        if let Some(ahead) = its().filter_map(LockSeen::ahead).max() {
+            return Some((run, Silence::Ahead(ahead)));
+        }
+        let shortest = its().map(|lock| lock.renewed.until(lock.now)).min();
+        shortest.map(|span| (run, Silence::For(span)))
     };
     left(subject, found).into_iter().filter_map(span).collect()
 }
 
-/// Of all services that are deployed, in the order of the configuration.
+/// The locks of all deployed services, in the order of the configuration.
 pub(in crate::runs) struct Locks<'a> {
     pub(in crate::runs) places: Vec<Place<'a>>,
-    /// Hosts, or locks on them, that could not be looked at.
+    /// Hosts or locks that could not be read.
     pub(in crate::runs) missing: Vec<Failure>,
 }
 
@@ -84,7 +91,7 @@ pub(in crate::runs) struct Place<'a> {
     pub(in crate::runs) found: Vec<Found>,
 }
 
-/// All hosts at once: one that hangs keeps nobody from the others.
+/// Reads all hosts concurrently, so that a hung host does not delay the others.
 pub(in crate::runs) async fn locks(config: &Config, access: Access) -> Locks<'_> {
     let looked = config.hosts.iter().map(|host| async {
         let daemon = connect(host, access).await;
@@ -128,7 +135,7 @@ pub(in crate::runs) async fn locks(config: &Config, access: Access) -> Locks<'_>
     locks
 }
 
-/// All of them, those of this machine first, the newest first; and the hosts that did not answer.
+/// All unfinished runs, those of this machine first, newest first; and the hosts that did not answer.
 pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec<Fault>) {
     let mut all: Vec<Unfinished> = follow::all(state)
         .filter(|view| view.status == RunStatus::Dead)
@@ -137,8 +144,9 @@ pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec
     let Locks { places, missing } = locks(config, Access::ReadOnly).await;
     for Place { subject, found, .. } in places {
         for run in left(&subject, &found) {
-            let its = found.iter().filter(|(_, lock)| lock.run == run);
-            let hosts = its.map(|(daemon, _)| daemon.name().clone()).collect();
+            let its = || found.iter().filter(|(_, lock)| lock.run == run);
+            let hosts = its().map(|(daemon, _)| daemon.name().clone()).collect();
+            let watched = recover::watching(&subject, its().map(|(_, lock)| lock));
             if let Ok(run) = RunId::parse(&run)
                 && !all.iter().any(|known| known.run == run)
             {
@@ -147,6 +155,7 @@ pub async fn unfinished(state: &State, config: &Config) -> (Vec<Unfinished>, Vec
                     subject: subject.to_string(),
                     hosts,
                     theirs: None,
+                    watched,
                 });
             }
         }

@@ -1,9 +1,12 @@
-//! A person's word against a lock: removed on every host of the service or its environment that answers, with a reason.
-//! Not while its holder renews it; what the run left is told, not undone; who did it and why goes into the ledgers.
+//! Removes a lock by hand: on every reachable host of the service or its environment, with a reason.
+//! Refused while the holder renews the lock. What the run left is reported, not undone; the ledgers record who did it and why.
+
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::Serialize;
 
+use super::recover;
 use crate::config::{Config, Host};
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
@@ -16,36 +19,42 @@ use crate::release::record::{Failure, FailureKind};
 use crate::release::subject::Subject;
 use crate::runs::step::{ledger, lock};
 
-/// What became of the locks of a service.
+/// The result of unlocking a service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unlocking {
     pub removed: Vec<RemovedLock>,
-    /// Renewed while the others were removed, and so left where they are.
+    /// Locks that are still renewed and were not removed.
     pub renewed: Vec<Fault>,
-    /// Hosts that did not answer: what is locked there is locked still.
+    /// Hosts that did not answer, whose locks remain.
     pub unreached: Vec<Fault>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RemovedLock {
     pub host: HostName,
-    /// In words: holder, age.
+    /// Its description: holder, age.
     pub lock: String,
 }
 
+/// A person's word.
+#[derive(Clone, Copy)]
+pub struct Said<'a> {
+    pub reason: &'a str,
+    pub by: &'a Actor,
+    /// Called before locks are watched whose age no clock tells, with how long that takes.
+    pub watching: &'a (dyn Fn(Duration) + Sync),
+}
+
+/// Refused as locked while any of the locks is renewed.
 pub async fn unlock(
     config: &Config,
     subject: &Subject,
-    said: (&str, &Actor),
+    said: Said<'_>,
     access: Access,
 ) -> Result<Unlocking, Failure> {
-    if access == Access::ReadOnly {
-        let fault = Fault::new(
-            format!("unlock {subject}"),
-            "Pilothouse was started with --read-only",
-        );
-        return Err(Failure::refused(fault));
-    }
+    access
+        .may_change(format!("unlock {subject}"))
+        .map_err(Failure::refused)?;
     let mut unlocking = Unlocking::default();
     let mut found = Vec::new();
     let looked = hosts_of(config, subject)?.into_iter().map(|host| async move {
@@ -67,19 +76,23 @@ pub async fn unlock(
     for (daemon, lock) in &found {
         not_renewed(daemon, subject, lock).map_err(|fault| Failure::of(FailureKind::Locked, fault))?;
     }
+    if let Some(span) = recover::watching(subject, found.iter().map(|(_, lock)| lock)) {
+        (said.watching)(span);
+    }
+    let found = recover::watched(subject, found).await?;
     for (daemon, stale) in found {
         // Its holder may have come back while the others were looked at.
-        let now = lock::seen(&daemon, subject).await?;
-        let Some(lock) = now.iter().find(|lock| lock.id == stale.id) else {
+        let Some(lock) = lock::again(&daemon, subject, &stale).await? else {
             continue;
         };
-        if let Err(fault) = not_renewed(&daemon, subject, lock) {
+        if !lock.is_same_lease(&stale) {
+            let fault = renewed(&daemon, subject, &lock);
             unlocking.renewed.push(fault);
             continue;
         }
         let removed = RemovedLock {
             host: daemon.name().clone(),
-            lock: removed(&daemon, subject, lock, said).await?,
+            lock: removed(&daemon, subject, &lock, said).await?,
         };
         unlocking.removed.push(removed);
     }
@@ -109,23 +122,27 @@ fn hosts_of<'a>(config: &'a Config, subject: &Subject) -> Result<Vec<&'a Host>, 
 }
 
 fn not_renewed(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Result<(), Fault> {
-    if lock.is_stale() {
+    if lock.is_stale() || lock.ahead().is_some() {
         return Ok(());
     }
+    Err(renewed(daemon, subject, lock))
+}
+
+fn renewed(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Fault {
     let what = format!("unlock {subject} on {}", daemon.name());
-    Err(Fault::new(what, lock.described()).hint(format!(
-        "it is renewed: pilothouse cancel {} ends it in order",
+    Fault::new(what, lock.described()).hint(format!(
+        "its lock is still being renewed: use pilothouse cancel {} to end it properly",
         lock.run
-    )))
+    ))
 }
 
 async fn removed(
     daemon: &Daemon,
     subject: &Subject,
     lock: &LockSeen,
-    said: (&str, &Actor),
+    said: Said<'_>,
 ) -> Result<String, Failure> {
-    let (reason, by) = said;
+    let Said { reason, by, .. } = said;
     tracing::warn!(host = %daemon.name(), run = lock.run, by = by.login, reason, "unlocked by hand");
     lock::remove(daemon, &lock.id).await?;
     let unlocked = Unlocked {
@@ -138,7 +155,10 @@ async fn removed(
     let mut words = lock.described();
     // A ledger that cannot be written is no reason to keep the lock, and none to be silent.
     if let Err(failure) = ledger::note(daemon, subject, unlocked).await {
-        words = format!("{words}; the reason is not in its ledger: {}", failure.fault);
+        words = format!(
+            "{words}; the reason could not be written to its ledger: {}",
+            failure.fault
+        );
     }
     Ok(words)
 }

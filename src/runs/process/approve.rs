@@ -1,5 +1,5 @@
-//! A person's word on a run that waits for one: a file in the run's folder, which the runner looks for.
-//! One word a stage; the first one counts.
+//! A person's answer to an approval stage: a file in the run's folder that the runner polls.
+//! One answer per stage; the first one counts.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::runs::disk::state::{State, hand_over, is_alive, may_end};
 
-/// Longer ones are no reasons.
+/// The limit of a reason.
 const LONGEST: u64 = 64 << 10;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ fn path(dir: &Path, stage: &str) -> PathBuf {
     dir.join(format!("word-{stage}"))
 }
 
-/// Only who started the run can, or root; without `wanted` the first that waits.
+/// Allowed for the user who started the run and root. `wanted`: the stage; `None`: the first that waits.
 pub fn approve(state: &State, run: &RunId, wanted: Option<&str>, word: &Word) -> Result<(), Fault> {
     let dir = state.dir(run);
     let what = || format!("answer run {run}");
@@ -55,13 +55,13 @@ pub fn approve(state: &State, run: &RunId, wanted: Option<&str>, word: &Word) ->
     match file.persist_noclobber(path(&dir, &asked.stage)) {
         Ok(_file) => Ok(()),
         Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Err(Fault::new(what(), "somebody answered it already"))
+            Err(Fault::new(what(), "it was already answered"))
         }
         Err(error) => Err(fault(error.error)),
     }
 }
 
-/// What was said, if anything; the error: it cannot be read.
+/// The answer, if there is one; an error if it cannot be read.
 pub(in crate::runs) fn word(dir: &Path, stage: &str) -> Option<Result<Word, Fault>> {
     let path = path(dir, stage);
     let fault = |why: &dyn std::fmt::Display| Fault::new(format!("read {}", path.display()), why);

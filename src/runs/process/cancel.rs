@@ -1,5 +1,5 @@
-//! Asking a run to end: the first time it undoes in order, the second time it stops where it is.
-//! A file in the run's folder; the runner looks for it, nobody sends a signal.
+//! Cancels a run: the first request makes it undo its changes in order, the second one stops it without undoing the rest.
+//! A file in the run's folder that the runner polls; no signals are used.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn path(dir: &Path) -> PathBuf {
     dir.join("cancel")
 }
 
-/// Adds one wish; only who started the run can, or root.
+/// Adds a cancel request; allowed for the user who started the run and root.
 pub fn cancel(state: &State, run: &RunId, by: &str) -> Result<(), Fault> {
     let dir = state.dir(run);
     let what = || format!("cancel run {run}");
@@ -22,7 +22,7 @@ pub fn cancel(state: &State, run: &RunId, by: &str) -> Result<(), Fault> {
     may_end(&dir, &what())?;
     if !is_alive(&dir) {
         return Err(
-            Fault::new(what(), "no process carries it out").hint("pilothouse recover undoes what it left")
+            Fault::new(what(), "it has no running process").hint("pilothouse recover undoes what it left")
         );
     }
     let by: String = by.chars().filter(|c| !c.is_control()).collect();
@@ -31,14 +31,14 @@ pub fn cancel(state: &State, run: &RunId, by: &str) -> Result<(), Fault> {
         .map_err(|error| Fault::new(what(), error))
 }
 
-/// Who asked, once for every time.
+/// Who cancelled, one entry per request.
 pub(in crate::runs) fn wishes(dir: &Path) -> Vec<String> {
     // No file: nobody asked.
     let text = std::fs::read_to_string(path(dir)).unwrap_or_default();
     text.lines().map(str::to_owned).collect()
 }
 
-/// What was asked of an earlier process does not concern the one that recovers.
+/// Removes cancel requests to an earlier process, which do not apply to the recovery.
 pub(in crate::runs) fn forget(dir: &Path) -> std::io::Result<()> {
     match std::fs::remove_file(path(dir)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

@@ -1,5 +1,5 @@
-//! Drives a run: what the state machine asks for is done, what came of it is told back, until it is closed.
-//! Decides nothing; beside the steps it keeps the leases and listens for who wants it undone.
+//! Drives a run: carries out the actions of the state machine and reports their outcome back until the run is closed.
+//! Decides nothing; besides the steps it renews the leases and listens for cancels.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -14,58 +14,61 @@ use super::cancel;
 use super::hands::Hands;
 use super::lease;
 use super::turn::{Asked, Waiting};
+use crate::domain::exit::Exit;
 use crate::domain::fault::Fault;
 use crate::domain::run::Outcome;
 use crate::release::record::{Entry, Failure, FailureKind, Finding};
 use crate::release::run::{Action, Fact, Run};
-use crate::release::stage::{Stage, Step, Way};
+use crate::release::stage::{Is, Stage, Step, Way};
 
-/// A person notices no difference to at once.
+/// Short enough that a person does not notice.
 const LISTEN: Duration = Duration::from_millis(200);
-/// Whether the turn has come: what is between two runs of a queue.
+/// How often to check for the turn; the pause between two runs of a queue.
 const ASK: Duration = Duration::from_millis(25);
-/// So many looks at the queue are one at the wishes.
+/// Cancel requests are checked at every eighth look at the queue.
 const WISHES: u32 = 8;
 
-/// What is asked to end has so long for it; then it is given up, and what it leaves is swept.
+/// How long an interrupted step may take to end; then it is abandoned, and what it leaves is swept.
 const GRACE: Duration = Duration::from_secs(20);
 
-/// How the driving ended.
+/// How `drive` ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
     Closed {
         outcome: Outcome,
-        exit: u8,
+        exit: Exit,
     },
-    /// Open still: it can be recovered later.
+    /// Still open; it can be recovered later.
     Left {
         why: String,
-        exit: u8,
+        exit: Exit,
     },
 }
 
-/// Who ends us from outside.
+/// Requests of the system to end, by name.
 type Stopped = mpsc::Receiver<&'static str>;
 
 /// Whether a run begins.
 enum Begin {
     Now,
-    /// It is closed, for this.
+    /// It is closed for this reason.
     Never(Fact),
-    /// A recovery that is left for another time.
+    /// A recovery that is postponed.
     Later(String),
 }
 
 type Answer = (Step, Result<Result<Finding, Failure>, Fault>);
 
-/// A step under way.
+/// A step in progress.
 struct Doing {
     handle: AbortHandle,
     since: Instant,
-    /// It was asked to end, and is given up then.
+    /// When it is abandoned, once it was asked to end.
     until: Option<Instant>,
 }
 
+/// The driver of one run: owns the state machine, the running steps and the leases. `drive` returns when the run is closed,
+/// left open for recovery, or its journal cannot be written.
 pub struct Driver {
     run: Run,
     hands: Arc<Hands>,
@@ -74,7 +77,7 @@ pub struct Driver {
     under_way: BTreeMap<Step, Doing>,
     leases: JoinSet<()>,
     wishes: usize,
-    /// That its disk is full was said.
+    /// The disk-full notice was already sent.
     is_tight: bool,
 }
 
@@ -93,19 +96,25 @@ impl Driver {
         }
     }
 
-    /// The error is the journal's: without it nothing more may be done. `stopped` resolves when the system ends us.
+    /// `stopped` resolves when the system asks this process to end.
+    ///
+    /// # Errors
+    /// If the journal cannot be written: then nothing more may be done.
     pub async fn drive(mut self, mut waiting: Waiting, mut stopped: Stopped) -> Result<Ended, Fault> {
         let actions = match self.turn(&mut waiting, &mut stopped).await? {
             Begin::Now => self.run.start(),
             Begin::Never(fact) => self.run.on(fact),
-            Begin::Later(why) => vec![Action::Leave { why, exit: 4 }],
+            Begin::Later(why) => vec![Action::Leave {
+                why,
+                exit: Exit::Locked,
+            }],
         };
         let ended = self.work(actions, stopped).await;
         waiting.leave();
         ended
     }
 
-    /// Waits for the turn; a wish to end it is heard meanwhile.
+    /// Waits for the turn, or until it is cancelled.
     async fn turn(&mut self, waiting: &mut Waiting, stopped: &mut Stopped) -> Result<Begin, Fault> {
         let mut said = String::new();
         let mut looks: u32 = 0;
@@ -115,12 +124,12 @@ impl Driver {
                     self.hands.has_waited(waiting.waited());
                     return Ok(Begin::Now);
                 }
-                // The locks on its hosts decide; the one that is under way may be the one that recovers it.
+                // The locks on its hosts decide; the one that is in progress may be the one that recovers it.
                 (Asked::Behind(_) | Asked::Late(_), Way::Ask) if self.run.plan().is_release() => {
                     return Ok(Begin::Now);
                 }
                 (Asked::Behind(words) | Asked::Late(words), Way::Ask) => {
-                    return Ok(Begin::Later(format!("{words} is under way")));
+                    return Ok(Begin::Later(format!("{words} is in progress")));
                 }
                 (Asked::Late(words), _) => return Ok(Begin::Never(Fact::Late(words))),
                 (Asked::Unfounded(why), _) => return Ok(Begin::Never(Fact::Unfounded(why))),
@@ -152,7 +161,7 @@ impl Driver {
         let mut listen = tokio::time::interval(LISTEN);
         loop {
             while let Some(action) = actions.pop_front() {
-                if let Some(ended) = self.carry(action, &lost)? {
+                if let Some(ended) = self.carry(action)? {
                     return Ok(ended);
                 }
             }
@@ -177,16 +186,13 @@ impl Driver {
         }
     }
 
-    fn carry(&mut self, action: Action, lost: &mpsc::Sender<Fact>) -> Result<Option<Ended>, Fault> {
+    fn carry(&mut self, action: Action) -> Result<Option<Ended>, Fault> {
         match action {
             Action::Write(entry) => self.write(entry)?,
             Action::Do(step) => self.begin(step),
             Action::Interrupt => self.interrupt(),
             Action::Close { outcome, exit } => return Ok(Some(Ended::Closed { outcome, exit })),
             Action::Leave { why, exit } => return Ok(Some(Ended::Left { why, exit })),
-        }
-        if lost.is_closed() {
-            tracing::debug!("nobody keeps leases any more");
         }
         Ok(None)
     }
@@ -197,11 +203,11 @@ impl Driver {
             Entry::Turned { way, .. } => self.hands.turned(*way),
             Entry::Kept { hosts, .. } => self.hands.kept(hosts.clone()),
             Entry::Lost { host, .. } => {
-                // No more steps there, also none that is under way.
+                // No more steps there, also none that is in progress.
                 let gone = self
                     .under_way
                     .iter()
-                    .filter(|(step, _)| step.host == *host && !step.stage.is_local());
+                    .filter(|(step, _)| step.host == *host && !step.stage.needs_no_host());
                 for (_, doing) in gone {
                     doing.handle.abort();
                 }
@@ -224,7 +230,7 @@ impl Driver {
         if step.stage == Stage::Record {
             self.hands.will_record(self.run.ledger_result());
         }
-        if step.stage.is_work() {
+        if step.stage.is(Is::Work) {
             self.hands.will_tell(self.run.result_so_far(&step.stage));
         }
         let hands = Arc::clone(&self.hands);
@@ -241,8 +247,8 @@ impl Driver {
         self.under_way.insert(step, doing);
     }
 
-    /// The first time what can end early is asked to; the second time everything is, but for the commit: whether it was
-    /// written is known by its answer, or by nobody.
+    /// The first time, asks the steps that can be interrupted to end; the second time all steps except the commit, because only
+    /// its answer tells whether it was written.
     fn interrupt(&mut self) {
         let stops = self.hands.interrupt.is_cancelled();
         if stops {
@@ -251,14 +257,14 @@ impl Driver {
         self.hands.interrupt.cancel();
         let until = Some(Instant::now() + GRACE);
         for (step, doing) in &mut self.under_way {
-            let ends = step.stage.can_be_interrupted() && !self.run.plan().is_always(&step.stage);
+            let ends = step.stage.is(Is::Interruptible) && !self.run.plan().is_always(&step.stage);
             if ends || stops && step.stage != Stage::Commit {
                 doing.until = doing.until.or(until);
             }
         }
     }
 
-    /// A step that was asked to end and did not: the run goes on without it.
+    /// Abandons steps that were asked to end and did not.
     fn give_up(&mut self) -> Result<Option<Fact>, Fault> {
         let now = Instant::now();
         let late = self.under_way.iter().find(|(_, doing)| {
@@ -274,10 +280,10 @@ impl Driver {
             took = doing.since.elapsed();
         }
         let why = format!(
-            "it was asked to end and had not {} s later: given up",
+            "it did not end within {} s of the cancel and was abandoned",
             GRACE.as_secs()
         );
-        let failure = Failure::of(FailureKind::Interrupted, Fault::new(step.to_string(), why));
+        let failure = Failure::of(FailureKind::Abandoned, Fault::new(step.to_string(), why));
         self.hands.pen.write(Entry::Failed {
             step: step.clone(),
             took,
@@ -306,15 +312,14 @@ impl Driver {
                     .map(|(step, _)| step.clone());
                 Ok(panicked.map(|step| {
                     self.under_way.remove(&step);
-                    let fault =
-                        Fault::new(step.to_string(), format!("a fault of Pilothouse itself: {error}"));
+                    let fault = Fault::new(step.to_string(), format!("a bug in Pilothouse: {error}"));
                     Fact::Failed(step, Failure::of(FailureKind::Refused, fault))
                 }))
             }
         }
     }
 
-    /// A lock that was taken is kept alive from then on.
+    /// Starts renewing a lock that was taken.
     fn note_lock(&mut self, fact: &Fact, lost: &mpsc::Sender<Fact>) {
         if let Fact::Did(step, Finding::Lock { .. }) = fact {
             let hands = Arc::clone(&self.hands);

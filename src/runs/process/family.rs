@@ -1,15 +1,15 @@
-//! A command and everything that it starts, ended together: a pipe in a shell leaves nobody behind.
+//! A command and all processes it starts, ended together, so that a pipe in a shell leaves nothing running.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
-/// The group of processes that a command leads; killed when it is dropped, unless the command has ended by itself.
+/// The process group of a command; killed when dropped, unless the command has ended by itself.
 pub struct Family {
     leader: Option<Pid>,
 }
 
 impl Family {
-    /// Starts it as the leader of a group of its own.
+    /// Starts the command as the leader of a new process group.
     pub fn start(command: &mut Command) -> std::io::Result<(Child, Self)> {
         let child = command.process_group(0).kill_on_drop(true).spawn()?;
         let leader = child
@@ -19,7 +19,7 @@ impl Family {
         Ok((child, Self { leader }))
     }
 
-    /// Its leader has ended: what that left in the background is its own affair.
+    /// To be called when the leader has ended; background processes it left are not killed.
     pub fn has_ended(mut self) {
         self.leader = None;
     }

@@ -1,5 +1,5 @@
-//! The hands of a run: one step done on one host, by the daemon it is connected to.
-//! Looks at the lock before every change, writes the intent down before it is done, and what came of it afterwards.
+//! Carries out the steps of a run: one step on one host, through the daemon's connection.
+//! Checks the lock before every change, journals the intent before it and the outcome after it.
 
 mod custom;
 mod images;
@@ -8,6 +8,7 @@ mod left;
 mod ledgers;
 mod locking;
 mod placing;
+mod stopping;
 mod switch;
 mod testing;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use self::locking::not_locked;
 use super::pen::Pen;
 use crate::config::Host;
 use crate::domain::fault::Fault;
@@ -25,51 +27,53 @@ use crate::domain::host::EngineKind;
 use crate::domain::ids::{ContainerId, HostName, ImageId};
 use crate::domain::order::Access;
 use crate::domain::plan::Wait;
-use crate::domain::reference::Reference;
 use crate::hosts::{Daemon, connect};
-use crate::release::decision::Decision;
+use crate::release::decision::{Decision, RunImage};
 use crate::release::deeds::Scene;
+use crate::release::facts::HostFacts;
 use crate::release::ledger::{Ledger, LedgerResult};
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Failure, FailureKind, Finding, Tags};
-use crate::release::stage::{Stage, Step, Turn, Way};
+use crate::release::stage::{Is, Stage, Step, Turn, Way};
 use crate::runs::begin::logins::Logins;
-use crate::runs::begin::secrets::Secrets;
-use crate::runs::disk::state::State;
+use crate::runs::begin::secrets::{Handed, Secrets};
+use crate::runs::disk::state::{RunFile, State};
 use crate::runs::step::fence::{Fence, Renewed};
 use crate::runs::step::{Progress as _, adopt, carry, gate, lock, replicas, spent, survey};
 
-/// On the way back and on, a daemon that restarts is waited for: shorter than the lease, whose end ends the waiting.
+/// How long to wait for a restarting daemon on the way back and on; shorter than the lease.
 const PATIENCE: Duration = Duration::from_secs(25);
 const PAUSE: Duration = Duration::from_millis(500);
-/// Behind the gate of an undo.
+/// The `for` of the gate after an undo.
 const OLD_STEADY: Duration = Duration::from_secs(5);
 
+/// Everything the steps of one run need: plan, hosts, secrets, journal. Carries out one step at a time per call; several
+/// steps run concurrently and share what they learn through `held`.
 pub struct Hands {
     pub plan: Plan,
     pub hosts: BTreeMap<HostName, Host>,
-    /// Every host that can be reached from here, and where runs are kept here: for a run that is found unfinished.
+    /// All configured hosts, and the state folder: for recovering an unfinished run.
     pub known: Vec<Host>,
     pub state: State,
     /// The machine that this process runs on.
     pub machine: String,
-    /// For whoever holds a lock on another machine.
+    /// How long to wait for a lock held on another machine.
     pub wait: Wait,
     pub secrets: Secrets,
     pub logins: Logins,
-    /// For builders alone.
+    /// Logins passed to builders only.
     pub bases: Logins,
     pub pen: Pen,
-    /// The run turned back: what can end early does.
+    /// Cancelled when the run is being undone: steps that can be interrupted end.
     pub interrupt: CancellationToken,
-    /// It was told to stop where it is: what is always done ends early, too.
+    /// Cancelled when the run is stopped without undoing the rest: `always` stages end, too.
     pub stop: CancellationToken,
-    /// The run's folder: where a person's word is found.
+    /// The run's folder, which contains cancels and approvals.
     dir: PathBuf,
     held: Mutex<Held>,
 }
 
-/// What the steps learn from each other.
+/// What the steps share with each other.
 #[derive(Default)]
 struct Held {
     daemons: BTreeMap<HostName, Daemon>,
@@ -77,99 +81,89 @@ struct Held {
     /// When their leases were renewed.
     renewed: BTreeMap<HostName, Arc<Renewed>>,
     decision: Option<Arc<Decision>>,
-    /// An earlier process decided it: locks are taken up again.
+    /// The decision is an earlier process's: its locks are taken over.
     resumed: bool,
-    /// What goes into the ledgers of a run that was not committed.
+    /// The result for the ledgers, if the run is not committed.
     result: Option<LedgerResult>,
     way: Option<Way>,
-    /// What the stages of the service's own that are under way are told of it.
+    /// The value of `PILOTHOUSE_RESULT` for custom stages.
     result_so_far: &'static str,
-    /// Of a run that was paused: what is committed of it.
+    /// In a paused run: the hosts that are committed.
     kept: Option<BTreeSet<HostName>>,
     stage: String,
-    /// What all copies of the ledger say together, once it was committed: the others are filled up from it.
+    /// The merged history after the commit, copied to the other hosts.
     history: Option<Arc<Ledger>>,
     /// The image of the run, once it is known: its id, its reference, a host that has it.
-    image: Option<Named>,
+    image: Option<RunImage>,
     /// What the tags named before the run.
     tags: BTreeMap<HostName, Tags>,
-    /// For others, so far: its own work does not count.
+    /// Total time spent waiting for other runs.
     waited: Duration,
-    /// What the run built, whatever its tags name by now.
+    /// The image the run built, wherever its tags point now.
     built: Option<ImageId>,
-    /// And for stages of its Dockerfile, by their tags.
+    /// Images built from other stages of its Dockerfile, by tag.
     staged: BTreeMap<String, ImageId>,
+    /// Where a stop of what ran before was begun and its end not heard: it may be under way still.
+    stopping: BTreeSet<HostName>,
     /// How many tests under way stand on an image that was brought there for them.
     lent: BTreeMap<(HostName, ImageId), usize>,
 }
 
-/// The one image of a run that builds or tests, and a host that has it.
-#[derive(Clone, Debug)]
-struct Named {
-    id: ImageId,
-    reference: String,
-    on: HostName,
-    /// What its registry calls it, where it was pushed.
-    pinned: Option<Reference>,
-}
-
-/// Everything that the hands need to begin.
-pub struct Tools {
-    pub plan: Plan,
-    pub hosts: Vec<Host>,
-    pub known: Vec<Host>,
+/// Where this process runs and what it writes.
+pub struct Local {
     pub state: State,
     pub machine: String,
-    pub wait: Wait,
-    pub secrets: Secrets,
-    pub logins: Logins,
-    pub bases: Logins,
-    pub pen: Pen,
+    /// The run's own folder.
     pub dir: PathBuf,
-    pub resumed: Option<Decision>,
-    /// What an earlier process of this run found its tags to name.
+    pub pen: Pen,
+}
+
+/// What an earlier process of the run left; nothing of the first.
+#[derive(Default)]
+pub struct Earlier {
+    pub decision: Option<Decision>,
+    /// What it found the run's tags to name.
     pub tags: BTreeMap<HostName, Tags>,
-    /// And what it built.
     pub built: Option<ImageId>,
+    /// And where a stop of it may be under way.
+    pub stopping: BTreeSet<HostName>,
 }
 
 impl Hands {
     #[must_use]
-    pub fn new(tools: Tools) -> Self {
+    pub fn new(file: RunFile, handed: Handed, here: Local, earlier: Earlier) -> Self {
+        let hosts = file.hosts.into_iter();
         Self {
-            plan: tools.plan,
-            hosts: tools
-                .hosts
-                .into_iter()
-                .map(|host| (host.name.clone(), host))
-                .collect(),
-            known: tools.known,
-            state: tools.state,
-            machine: tools.machine,
-            wait: tools.wait,
-            secrets: tools.secrets,
-            logins: tools.logins,
-            bases: tools.bases,
-            pen: tools.pen,
+            plan: file.plan,
+            hosts: hosts.map(|host| (host.name.clone(), host)).collect(),
+            known: file.known,
+            state: here.state,
+            machine: here.machine,
+            wait: file.wait,
+            secrets: handed.secrets,
+            logins: handed.logins,
+            bases: handed.bases,
+            pen: here.pen,
             interrupt: CancellationToken::new(),
             stop: CancellationToken::new(),
-            dir: tools.dir,
+            dir: here.dir,
             held: Mutex::new(Held {
-                resumed: tools.resumed.is_some(),
-                decision: tools.resumed.map(Arc::new),
-                tags: tools.tags,
-                built: tools.built,
+                resumed: earlier.decision.is_some(),
+                decision: earlier.decision.map(Arc::new),
+                tags: earlier.tags,
+                built: earlier.built,
+                stopping: earlier.stopping,
                 ..Held::default()
             }),
         }
     }
 
-    /// Nothing is held across an await, and nobody panics while holding it.
+    /// Never held across an await.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For its turn, or for a lock.
+    /// Adds time spent waiting for its turn or for a lock.
     pub fn has_waited(&self, long: Duration) {
         self.held().waited += long;
     }
@@ -194,7 +188,7 @@ impl Hands {
         self.held().result = Some(result);
     }
 
-    /// What the leases say of the run.
+    /// The stage written into the leases.
     #[must_use]
     pub fn stage(&self) -> String {
         self.held().stage.clone()
@@ -206,7 +200,7 @@ impl Hands {
         Some((held.daemons.get(host)?.clone(), held.locks.get(host)?.clone()))
     }
 
-    /// With the lease that its keeper renews.
+    /// The fence of a host, with the lease that is being renewed.
     pub fn fence_of(&self, host: &HostName) -> Result<Fence, Failure> {
         let held = self.held();
         let lock = held.locks.get(host).zip(held.renewed.get(host));
@@ -225,7 +219,7 @@ impl Hands {
         self.held().daemons.get(host).cloned().ok_or_else(|| {
             Failure::of(
                 FailureKind::Unreachable,
-                Fault::new(format!("reach {host}"), "it is not connected"),
+                Fault::new(format!("reach {host}"), "not connected"),
             )
         })
     }
@@ -234,10 +228,10 @@ impl Hands {
         self.held()
             .decision
             .clone()
-            .ok_or_else(|| Failure::refused(Fault::new("go on", "nothing was decided yet")))
+            .ok_or_else(|| Failure::refused(Fault::new("go on", "there is no decision yet")))
     }
 
-    /// Fence, intent, deed, proof, done: in this order. The error is the journal's: without it nothing more is done.
+    /// Checks the fence, journals the intent, acts, verifies, journals the outcome. The outer error is the journal's: nothing more may be done.
     pub async fn take(&self, step: &Step) -> Result<Result<Finding, Failure>, Fault> {
         let begun = Instant::now();
         self.held().stage = step.stage.to_string();
@@ -249,11 +243,13 @@ impl Hands {
         let done = match &allowed {
             Ok(_places) => {
                 self.pen.write(Entry::Intent(step.clone()))?;
+                self.stops(step);
                 Box::pin(self.with_patience(step)).await
             }
             Err(failure) => Err(failure.clone()),
         };
         drop(allowed);
+        self.stopped(step, &done);
         let took = begun.elapsed();
         let step = step.clone();
         match done {
@@ -281,7 +277,7 @@ impl Hands {
     }
 
     async fn fence(&self, step: &Step) -> Result<(), Failure> {
-        if !self.plan.is_release() || !step.stage.changes() {
+        if !self.plan.is_release() || !step.stage.is(Is::Changing) {
             return Ok(());
         }
         let opened = Instant::now();
@@ -301,7 +297,7 @@ impl Hands {
         }
     }
 
-    /// Towards the commit a silent host turns the run back; on the ways after that it is waited for.
+    /// Whether to wait for a silent host: before the commit it makes the run go back, on the way back or on it is waited for.
     fn may_wait(&self, failure: &Failure, opened: Instant) -> bool {
         let way = self.held().way;
         failure.kind == FailureKind::Unreachable
@@ -319,7 +315,7 @@ impl Hands {
         }
     }
 
-    /// A link that was cut does not come back by itself.
+    /// Reconnects a host whose connection was cut.
     async fn reconnect(&self, host: &HostName) {
         tokio::time::sleep(PAUSE).await;
         if let Some(known) = self.hosts.get(host)
@@ -349,10 +345,9 @@ impl Hands {
             Stage::Sweep => self.sweep(step, &daemon).await,
             Stage::Lock => Box::pin(self.lock(step, &daemon)).await,
             Stage::Preflight => {
-                self.fetch_from_registry(step, &daemon).await?;
-                Ok(Finding::Facts(Box::new(
-                    survey::survey(&daemon, &self.plan, &self.wanted()).await?,
-                )))
+                let not_pulled = self.fetch_from_registry(step, &daemon).await?;
+                let facts = survey::survey(&daemon, &self.plan, &self.wanted()).await?;
+                Ok(Finding::Facts(Box::new(HostFacts { not_pulled, ..facts })))
             }
             Stage::Pin => self.pin(host, &daemon).await,
             Stage::Adopt => self.adopt(&daemon).await,
@@ -385,10 +380,12 @@ impl Hands {
             | Stage::Settle
             | Stage::Promote
             | Stage::Retire
+            | Stage::RetireAgain
             | Stage::CleanUp => {
                 let decision = self.decision()?;
                 let scene = self.scene(&decision, host);
                 let fence = self.fence_of(host)?;
+                self.settle(step, &daemon, &scene).await?;
                 Box::pin(carry::carry_out(&scene, &step.stage, &self.secrets, &fence)).await?;
                 if step.stage == Stage::CleanUp {
                     adopt::forget_beside(&daemon, &self.plan.subject, &decision.keep).await?;
@@ -413,7 +410,7 @@ impl Hands {
         let known = self.hosts.get(host).ok_or_else(|| {
             Failure::refused(Fault::new(
                 format!("reach {host}"),
-                "the configuration does not name it",
+                "it is not in the configuration",
             ))
         })?;
         let daemon = connect(known, Access::Full)
@@ -428,14 +425,16 @@ impl Hands {
                 "Podman cannot change a container's restart policy, so a reboot would start the wrong release",
             )));
         }
-        let id = daemon.engine().daemon_id.clone();
+        let id = daemon.id().map_err(Failure::refused)?.to_owned();
         let decided = self.held().decision.clone();
         if let Some(wanted) = decided.and_then(|decision| decision.daemons.get(host).cloned())
             && wanted != id
         {
             return Err(Failure::refused(Fault::new(
                 format!("recover {} on {host}", self.plan.subject),
-                format!("another daemon answers there than the run was decided for ({id}, not {wanted})"),
+                format!(
+                    "this host is now a different daemon than when the run was planned ({id}, not {wanted})"
+                ),
             )));
         }
         self.held().daemons.insert(host.clone(), daemon);
@@ -459,7 +458,7 @@ impl Hands {
         }
         let mut teller = self.pen.teller(step);
         let never = CancellationToken::new();
-        let cancel = if step.stage.can_be_interrupted() {
+        let cancel = if step.stage.is(Is::Interruptible) {
             &self.interrupt
         } else {
             &never
@@ -467,11 +466,6 @@ impl Hands {
         gate::gate(daemon, &scene, whose, &limits, &mut teller, cancel).await?;
         Ok(Finding::Nothing)
     }
-}
-
-fn not_locked(host: &HostName) -> Failure {
-    let fault = Fault::new(format!("go on on {host}"), "it is not locked by this run");
-    Failure::of(FailureKind::Fenced, fault)
 }
 
 /// Facts and listings are not journaled whole: the decision keeps what counts of them.

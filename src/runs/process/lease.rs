@@ -1,5 +1,5 @@
-//! Keeps the lock of one host alive: renewed every 20 s, and given up for lost when that failed for 30 s.
-//! Beside the steps, so that a long one neither lets it run out nor goes on under somebody else's lock.
+//! Renews the lease of one host's lock every 20 s, and gives the host up if that has failed for 30 s.
+//! Runs beside the steps, so that a long step neither lets the lease expire nor continues under another run's lock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,18 @@ use crate::domain::ids::HostName;
 use crate::release::record::{Failure, FailureKind};
 use crate::release::run::Fact;
 use crate::runs::step::fence::{LOST, uptime};
-use crate::runs::step::lock;
+use crate::runs::step::{lease, lock};
 
 const RENEW: Duration = Duration::from_secs(20);
-/// A holder that was away (stopped, cut off) learns this soon that its lock was taken meanwhile.
+/// How often to check the lock, so that a process that was suspended or cut off soon notices that it was taken over.
 const LOOK: Duration = Duration::from_secs(5);
-/// After a renewal failed it is tried again soon.
+/// The delay after a failed renewal.
 const AGAIN: Duration = Duration::from_secs(2);
-/// A daemon that hangs answers nothing: the next attempt must not wait for it.
-const LIMIT: Duration = Duration::from_secs(5);
+/// A daemon that hangs answers nothing: the next attempt must not wait for it. One that is busy has two of them, begun
+/// before the lease runs out.
+const LIMIT: Duration = Duration::from_secs(8);
 
-/// Ends when the lock was given back, was taken by somebody else, or the host was lost.
+/// Ends when the lock is released, is taken over, or the host is lost.
 pub async fn keep(hands: Arc<Hands>, host: HostName, losses: mpsc::Sender<Fact>) {
     let mut pause = LOOK;
     loop {
@@ -36,7 +37,7 @@ pub async fn keep(hands: Arc<Hands>, host: HostName, losses: mpsc::Sender<Fact>)
         let work = async {
             lock::is_ours(daemon, &fence.subject, &id).await?;
             if is_due {
-                lock::renew(daemon, &id, &stage).await?;
+                lease::renew(daemon, &id, &stage).await?;
                 fence.renewed.renew(begun);
             }
             Ok::<(), Failure>(())

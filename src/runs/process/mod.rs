@@ -1,4 +1,4 @@
-//! The process of a run: from its first record to its last, every step done by its hands, every lease kept alive.
+//! The process of a run, from its first record to its last: carrying out steps and renewing leases.
 
 pub mod runner;
 pub mod turn;

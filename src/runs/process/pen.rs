@@ -1,5 +1,5 @@
-//! The hand that writes a run down: journal, live text, output; secrets are taken out of all of it.
-//! Shared by the steps under way; each line is written whole.
+//! Writes what a run does: journal, live text and output, with secrets removed.
+//! Shared by concurrent steps; each line is written in one piece.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use crate::runs::disk::journal::Journal;
 use crate::runs::disk::output::Output;
 use crate::runs::step::Progress;
 
-/// Live text of one step changes no faster: people read it, and journals are kept.
+/// The shortest interval between two live texts of a step.
 const TEXT_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Clone)]
@@ -31,7 +31,7 @@ struct Paper {
     told: BTreeMap<Step, (Instant, String)>,
 }
 
-/// What time it is for people.
+/// The current wall-clock time.
 #[must_use]
 pub fn now() -> Stamp {
     SystemTime::now().into()
@@ -50,18 +50,18 @@ impl Pen {
         }
     }
 
-    /// A panic elsewhere leaves whole lines behind: the paper can still be used.
+    /// A panic elsewhere leaves complete lines, so the lock can still be used.
     fn paper(&self) -> MutexGuard<'_, Paper> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// On disk when this returns.
+    /// Appends a record; it is on disk when this returns.
     pub fn write(&self, entry: Entry) -> Result<(), Fault> {
         self.paper().journal.write(now(), entry)?;
         Ok(())
     }
 
-    /// Did the disk under the journal fill up?
+    /// Whether the journal's disk has filled up.
     #[must_use]
     pub fn is_tight(&self) -> bool {
         self.paper().journal.is_tight()
@@ -75,7 +75,7 @@ impl Pen {
         }
     }
 
-    /// Without secrets, also in the names of a report.
+    /// Removes secrets, also from the names in a report.
     #[must_use]
     pub fn clean_tested(&self, mut tested: Tested) -> Tested {
         for name in tested.report.iter_mut().flat_map(|report| &mut report.failing) {
@@ -103,7 +103,7 @@ impl Pen {
     }
 }
 
-/// What is said beside the steps.
+/// Output that belongs to no step.
 pub struct Aside {
     pen: Pen,
     stage: String,
@@ -125,7 +125,7 @@ impl Progress for Aside {
     }
 }
 
-/// What a step tells of itself.
+/// Output of a step.
 pub struct Teller {
     pen: Pen,
     step: Step,

@@ -1,7 +1,6 @@
-//! What `pilothouse __run DIR` does: one run from its first record to its last, in a session of its own.
-//! A run that an earlier process left is recovered by the same way: its journal says what there is to do.
+//! `pilothouse __run DIR`: carries out one run from its first record to its last, in its own session.
+//! Also recovers a run left by an earlier process: its journal says what remains to be done.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,9 +11,10 @@ use tokio::sync::mpsc;
 use super::cancel;
 use super::driver::{Driver, Ended};
 use super::finish::{self, Finish};
-use super::hands::{Hands, Tools};
+use super::hands::{Earlier, Hands, Local};
 use super::pen::Pen;
 use super::turn::Waiting;
+use crate::domain::exit::Exit;
 use crate::domain::fault::Fault;
 use crate::domain::run::Outcome;
 use crate::release::record::{Entry, Record};
@@ -26,7 +26,7 @@ use crate::runs::disk::output::Output;
 use crate::runs::disk::state::{State, hold_alive, read_run_file};
 use crate::runs::step::orphans;
 
-/// No set of secrets is larger.
+/// The limit for the input with the secrets.
 const MOST_SECRETS: u64 = 4 << 20;
 
 /// The exit code of the run: those of the command line.
@@ -36,17 +36,18 @@ pub fn runner(dir: &Path) -> ExitCode {
     if let Err(error) = rustix::process::setsid() {
         tracing::debug!(%error, "no new session");
     }
-    match run(dir) {
-        Ok(exit) => ExitCode::from(exit),
+    let exit = match run(dir) {
+        Ok(exit) => exit,
         Err(fault) => {
             tracing::error!(%fault, dir = %dir.display(), "the run ended without a result");
             say(format!("{fault}\n").as_bytes());
-            ExitCode::from(5)
+            Exit::NeedsHuman
         }
-    }
+    };
+    ExitCode::from(u8::from(exit))
 }
 
-/// To who launched us, if it still listens: a broken pipe is no fault.
+/// Writes to the launcher, which may have exited: a broken pipe is ignored.
 fn say(words: &[u8]) {
     let mut out = std::io::stdout();
     if let Err(error) = out.write_all(words).and_then(|()| out.flush()) {
@@ -54,35 +55,40 @@ fn say(words: &[u8]) {
     }
 }
 
-fn run(dir: &Path) -> Result<u8, Fault> {
-    let handed = read_handed()?;
+fn run(dir: &Path) -> Result<Exit, Fault> {
+    let mut handed = read_handed()?;
     let mut file = read_run_file(dir)?;
     let held = hold_alive(dir).map_err(|error| Fault::new(format!("hold {}", dir.display()), error))?;
     let Some(alive) = held else {
         return Err(Fault::new(
             format!("carry out run {}", file.plan.run),
-            "another process does",
+            "another process is doing so",
         ));
     };
     let (mut journal, records) = Journal::open(dir)?;
     journal.reserve(dir)?;
     let by = crate::runs::who();
     let machine = by.machine.clone();
-    let (run, resumed, (tags, built)) = if records.is_empty() {
+    let (run, earlier) = if records.is_empty() {
         journal.write(super::pen::now(), Entry::Opened(Box::new(file.plan.clone())))?;
-        (Run::new(file.plan.clone()), None, (BTreeMap::new(), None))
+        (Run::new(file.plan.clone()), Earlier::default())
     } else {
         let left = left(&records, &file.plan.run)?;
         // What is recovered stands on nothing new.
         file.behind.clear();
         let orphans = orphans::end(dir, &file.plan.run);
         if orphans > 0 {
-            tracing::info!(orphans, "what commands of the earlier process had left was ended");
+            tracing::info!(orphans, "stopped commands left by the earlier process");
         }
-        cancel::forget(dir).map_err(|error| Fault::new("forget what was asked before", error))?;
+        cancel::forget(dir).map_err(|error| Fault::new("clear earlier cancel requests", error))?;
         journal.write(super::pen::now(), Entry::Resumed { by })?;
-        let (decision, made) = (left.decision.clone(), (left.tags.clone(), left.built.clone()));
-        (Run::resumed(left), decision, made)
+        let earlier = Earlier {
+            decision: left.decision.clone(),
+            tags: left.tags.clone(),
+            built: left.built.clone(),
+            stopping: left.stopping.clone(),
+        };
+        (Run::resumed(left), earlier)
     };
     let state = State::around(dir)?;
     let waiting = Waiting::enter(state.clone(), &file)?;
@@ -90,22 +96,14 @@ fn run(dir: &Path) -> Result<u8, Fault> {
     let output = Output::open(dir, redactor.clone())
         .map_err(|error| Fault::new(format!("keep the output in {}", dir.display()), error))?;
     let pen = Pen::new(journal, output, redactor);
-    let hands = Hands::new(Tools {
-        plan: file.plan,
-        hosts: file.hosts,
-        known: file.known,
+    let here = Local {
         state,
         machine,
-        wait: file.wait,
-        secrets: handed.secrets,
-        logins: handed.logins,
-        bases: handed.bases,
-        pen: pen.clone(),
         dir: dir.to_path_buf(),
-        resumed,
-        tags,
-        built,
-    });
+        pen: pen.clone(),
+    };
+    let finish = handed.finish.take();
+    let hands = Hands::new(file, handed, here, earlier);
     say(launch::READY);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -122,7 +120,7 @@ fn run(dir: &Path) -> Result<u8, Fault> {
             log(&outcome);
             // Closed: whoever waits for this run need not wait for who is told.
             drop(alive);
-            if let Some(finish) = &handed.finish {
+            if let Some(finish) = &finish {
                 runtime.block_on(told(finish, dir, exit, &pen));
             }
             exit
@@ -135,13 +133,13 @@ fn run(dir: &Path) -> Result<u8, Fault> {
 }
 
 /// Unless the system ends us first.
-async fn told(finish: &Finish, dir: &Path, exit: u8, pen: &Pen) {
+async fn told(finish: &Finish, dir: &Path, exit: Exit, pen: &Pen) {
     let mut aside = pen.aside(finish::STAGE);
     let telling = finish::tell(finish, dir, exit, &mut aside);
     match signal(SignalKind::terminate()) {
         Ok(mut terminated) => tokio::select! {
             () = telling => {}
-            _ = terminated.recv() => tracing::warn!("ended before the result was told"),
+            _ = terminated.recv() => tracing::warn!("stopped before the result was delivered"),
         },
         Err(_) => telling.await,
     }
@@ -165,13 +163,13 @@ fn left(records: &[Record], run: &crate::domain::ids::RunId) -> Result<Left, Fau
     });
     match (left.closed, last) {
         (true, Some(Outcome::Converged | Outcome::Reverted { .. })) => {
-            Err(Fault::new(what(), "it was closed, and nothing of it is left"))
+            Err(Fault::new(what(), "it has ended, and nothing is left to recover"))
         }
         (true | false, _) => Ok(left),
     }
 }
 
-/// One JSON object, then the end; nothing at all when there are none.
+/// Reads one JSON object from standard input; empty if there are no secrets.
 fn read_handed() -> Result<Handed, Fault> {
     let fault = |error: &dyn std::fmt::Display| Fault::new("read the secrets from standard input", error);
     let mut text = Vec::new();
@@ -183,10 +181,10 @@ fn read_handed() -> Result<Handed, Fault> {
         return Ok(Handed::default());
     }
     // The error of a parser may quote what it read.
-    serde_json::from_slice(&text).map_err(|_quoting| fault(&"they are not what a launcher writes"))
+    serde_json::from_slice(&text).map_err(|_quoting| fault(&"they are not in the expected format"))
 }
 
-/// A hang-up is ignored; being ended or interrupted is a wish to be undone.
+/// SIGHUP is ignored; SIGTERM and SIGINT cancel the run.
 fn signals() -> Result<mpsc::Receiver<&'static str>, Fault> {
     let (wish, wishes) = mpsc::channel(4);
     let kinds = [

@@ -1,6 +1,6 @@
-//! Waiting for the turn: a run begins when what it stands on ended well, no living run of its service is before it, and none
-//! is under way.
-//! Asks only; who waits, for how long, and what ends it is the driver's.
+//! Waits for a run's turn: the run it depends on has succeeded, no living run of its service is ahead of it, and none is
+//! in progress.
+//! Only checks; the driver decides how long to wait.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -20,26 +20,26 @@ pub struct Waiting {
     run: RunId,
     place: Place,
     wait: Wait,
-    /// What it stands on and that has not ended yet.
+    /// Runs it depends on that have not ended yet.
     bases: VecDeque<Base>,
     begun: Instant,
     behind: Option<Ahead>,
     turn: Option<Turn>,
 }
 
-/// What asking for the turn came to.
+/// The result of asking for the turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
     Ours,
-    /// `run … by …`: it is worth asking again soon.
+    /// `run … by …`: ask again soon.
     Behind(String),
-    /// No more asking: that run is under way, and this one may not wait any longer.
+    /// That run is in progress, and this one may not wait any longer.
     Late(String),
-    /// No more asking: what it stands on did not end well.
+    /// A run it depends on failed.
     Unfounded(String),
 }
 
-/// A run of a service that the image of this one's stands on.
+/// A run of a service that this one depends on.
 #[derive(Debug)]
 struct Base {
     run: RunId,
@@ -59,7 +59,7 @@ impl Base {
         }
     }
 
-    /// `None` as long as it lives; else whether it ended well, or why not.
+    /// `None` while it is alive; then whether it succeeded, or why not.
     fn ended(&self, state: &State) -> Option<Result<(), String>> {
         if is_alive(&state.dir(&self.run)) {
             return None;
@@ -74,10 +74,12 @@ impl Base {
                 Ok(RunStatus::Closed {
                     outcome: Outcome::Reverted { why, .. } | Outcome::NeedsHuman { why, .. },
                     ..
-                }) => Err(format!("{words}, which it stands on, did not end well: {why}")),
-                Ok(RunStatus::Dead | RunStatus::Running) => Err(format!("{words}, which it stands on, died")),
+                }) => Err(format!("{words}, which it depends on, failed: {why}")),
+                Ok(RunStatus::Dead | RunStatus::Running) => {
+                    Err(format!("{words}, which it depends on, died"))
+                }
                 Err(fault) => Err(format!(
-                    "how {words}, which it stands on, ended is not known: {}",
+                    "the result of {words}, which it depends on, is unknown: {}",
                     fault.why
                 )),
             },
@@ -86,7 +88,7 @@ impl Base {
 }
 
 impl Waiting {
-    /// From now on whoever comes later waits behind it.
+    /// Enters the queue; later runs wait for it.
     pub fn enter(state: State, file: &RunFile) -> Result<Self, Fault> {
         let (subject, run) = (&file.plan.subject, &file.plan.run);
         let queue = state.queue_of(subject);
@@ -149,13 +151,13 @@ impl Waiting {
         })
     }
 
-    /// For the others before it, by now.
+    /// The time it has waited for other runs so far.
     #[must_use]
     pub fn waited(&self) -> Duration {
         self.begun.elapsed()
     }
 
-    /// The run has ended: the next one may begin.
+    /// Leaves the queue after the run has ended.
     pub fn leave(self) {
         self.place.leave();
         drop(self.turn);

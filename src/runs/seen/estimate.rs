@@ -1,6 +1,6 @@
-//! How long a run and each of its stages will take, from the earlier ones of its kind and service; a stage that this kind of
-//! run did not have yet from where else it was.
-//! The median of the last five: one that hung for an hour changes nothing.
+//! Estimates the duration of a run and of each stage from earlier runs of the same kind and service; for a stage that this
+//! kind of run has not had yet, from other runs.
+//! Uses the median of the last five, so that a single outlier has no effect.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::domain::run::{RunKind, RunView};
 
 const LAST: usize = 5;
 
-/// What earlier runs took, newest first.
+/// The durations of earlier runs, newest first.
 pub struct Figures(Vec<Figure>);
 
 struct Figure {
     kind: RunKind,
     subject: String,
-    /// Only of one that converged.
+    /// Only for a run that converged.
     whole: Option<Duration>,
     stages: Vec<(String, Duration)>,
 }
@@ -50,7 +50,7 @@ impl Figures {
         Self(figures.collect())
     }
 
-    /// Writes into the run what is known.
+    /// Sets the estimates of the run.
     pub fn estimate(&self, view: &mut RunView) {
         let subject = view.subject();
         let same = self.0.iter().filter(|figure| figure.is_of(&subject, view.kind));

@@ -1,5 +1,5 @@
-//! Reading runs: one, all of a state folder, or one as it goes.
-//! Reads what is appended, never the whole again; a damaged journal is left out and logged.
+//! Reads runs: one, all of a state folder, or one while it is in progress.
+//! Reads only what was appended; a run with a damaged journal is skipped and logged.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::estimate::Figures;
 use super::tail::Tail;
 use super::view::Fold;
+use crate::domain::exit::Exit;
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::domain::run::RunView;
@@ -18,9 +19,9 @@ use crate::runs::disk::state;
 use crate::runs::disk::state::{State, is_alive};
 use crate::runs::process::cancel;
 
-/// How often a followed run is looked at: what it costs is a handful of calls to the file system.
+/// How often a followed run is read; costs a few system calls.
 pub(in crate::runs) const LOOK: Duration = Duration::from_millis(25);
-/// Runs that are shown unless somebody asks for older ones; those are on disk.
+/// The number of runs loaded at first; older ones are loaded on request.
 pub const SHOWN: usize = 100;
 
 /// One run being read.
@@ -30,7 +31,7 @@ pub struct Reader {
     offset: u64,
     chain: Chain,
     fold: Option<Fold>,
-    /// Its output, where somebody wants to see it.
+    /// Its output, if requested.
     tail: Option<Tail>,
     was_alive: bool,
 }
@@ -48,7 +49,7 @@ impl Reader {
         }
     }
 
-    /// What was added is taken in; is anything other than the last time?
+    /// Reads what was appended; returns whether anything changed.
     pub fn read(&mut self) -> Result<bool, Fault> {
         let path = journal::path(&self.dir);
         let fault = |error: std::io::Error| Fault::new(format!("read {}", path.display()), error);
@@ -86,7 +87,7 @@ impl Reader {
         Ok(changed)
     }
 
-    /// Not closed: worth looking at again soon.
+    /// Whether it is not closed yet.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.fold.as_ref().is_none_or(|fold| fold.exit().is_none())
@@ -98,7 +99,7 @@ impl Reader {
     }
 
     #[must_use]
-    pub fn exit(&self) -> Option<u8> {
+    pub fn exit(&self) -> Option<Exit> {
         self.fold.as_ref()?.exit()
     }
 
@@ -107,7 +108,7 @@ impl Reader {
         self.fold.as_ref()
     }
 
-    /// `None` until its first record is there.
+    /// `None` until its first record exists.
     #[must_use]
     pub fn view(&self) -> Option<RunView> {
         let mut view = self.fold.as_ref()?.view(self.was_alive);
@@ -121,7 +122,7 @@ impl Reader {
     }
 }
 
-/// All of them, newest first.
+/// The folders of all runs, newest first.
 #[must_use]
 pub fn folders(state: &State) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(state.runs()) else {
@@ -139,7 +140,7 @@ pub fn folders(state: &State) -> Vec<PathBuf> {
     dirs
 }
 
-/// Every run there is, newest first, without its output; one at a time, so that many take no memory.
+/// All runs, newest first, without output; read lazily to save memory.
 pub fn all(state: &State) -> impl Iterator<Item = RunView> {
     folders(state).into_iter().filter_map(|dir| {
         let mut reader = Reader {
@@ -158,14 +159,14 @@ pub fn list(state: &State) -> Vec<RunView> {
     list_of(state, SHOWN, |_| true).runs
 }
 
-/// Runs, newest first, and of those among them that cannot be read why.
+/// Runs, newest first, and the reasons for those that cannot be read.
 #[derive(Debug, Default)]
 pub struct Listed {
     pub runs: Vec<RunView>,
     pub unreadable: Vec<Fault>,
 }
 
-/// Of all runs there are the last so many that are wanted.
+/// The last `most` runs that are wanted.
 #[must_use]
 pub fn list_of(state: &State, most: usize, wanted: impl Fn(&RunView) -> bool) -> Listed {
     let mut listed = Listed::default();
@@ -203,8 +204,8 @@ pub fn view(state: &State, run: &RunId) -> Result<RunView, Fault> {
         .ok_or_else(|| Fault::new(format!("show run {run}"), "there is no such run here"))
 }
 
-/// Shows the run whenever it changed, until it is closed or its process is gone; the exit code is the run's, or 5.
-pub async fn follow(state: &State, run: &RunId, mut show: impl FnMut(&RunView)) -> Result<u8, Fault> {
+/// Shows the run whenever it changed, until it is closed or its process is gone; the exit is the run's, or that it needs a human.
+pub async fn follow(state: &State, run: &RunId, mut show: impl FnMut(&RunView)) -> Result<Exit, Fault> {
     let dir = state.dir(run);
     if !dir.is_dir() {
         return Err(Fault::new(
@@ -226,7 +227,7 @@ pub async fn follow(state: &State, run: &RunId, mut show: impl FnMut(&RunView)) 
         // A runner takes its lock before it writes its first record: some patience at the very start only.
         quiet = if reader.is_alive() { 0 } else { quiet + 1 };
         if quiet > 20 && !state::is_alive(&dir) {
-            return Ok(5);
+            return Ok(Exit::NeedsHuman);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -1,5 +1,6 @@
-//! What was done to a service, from the ledgers on its hosts: the same for whoever asks, on whatever bastion.
-//! Only reads, but that the container of a ledger that was pruned is made again, never started; a host that cannot be asked is told of, and the others' copies count.
+//! The history of a service, from the ledgers on its hosts: the same on every machine.
+//! Reads only, except that a pruned ledger's container is created again (never started). A host that does not answer is
+//! reported, and the copies of the other hosts are used.
 
 use std::cmp::Reverse;
 
@@ -20,7 +21,7 @@ use crate::release::promote::Promoted;
 use crate::release::subject::Subject;
 use crate::runs::step::ledger;
 
-/// One thing that was done, as one or several hosts remember it.
+/// One entry of the history, recorded by one or several hosts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Chapter {
     pub at: Stamp,
@@ -29,9 +30,9 @@ pub struct Chapter {
     pub run: String,
     pub actor: String,
     pub machine: String,
-    /// The hosts that it was done on, by the names that they had for who did it; none for an unlock.
+    /// The hosts it applied to, under their names at that time; empty for an unlock.
     pub hosts: Vec<HostName>,
-    /// The hosts whose ledgers say so.
+    /// The hosts whose ledgers contain it.
     pub told_by: Vec<HostName>,
     #[serde(flatten)]
     pub deed: Deed,
@@ -40,9 +41,9 @@ pub struct Chapter {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "deed")]
 pub enum Deed {
-    /// A run that replaced containers, or tried to.
+    /// A run that replaced containers, or attempted to.
     Release(Box<Release>),
-    /// A person took the lock of that run away.
+    /// A person removed the lock of that run.
     Unlock { why: String },
 }
 
@@ -56,21 +57,21 @@ pub struct Release {
     pub reference: String,
     pub git: Option<String>,
     pub digest: Option<Reference>,
-    /// A promotion: whose release it was.
+    /// In a promotion: the release it came from.
     pub promoted: Option<Promoted>,
     #[serde(flatten)]
     pub result: LedgerResult,
 }
 
-/// Newest first; and what is not in it, and why.
+/// The history, newest first; and what is missing, and why.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     pub chapters: Vec<Chapter>,
     pub faults: Vec<Fault>,
 }
 
-/// Of these places, each on the hosts of its deploy that the configuration knows; all are asked at once.
-/// `access`: a ledger whose container was pruned is read only where one may be made again.
+/// The history of these places on their configured hosts, read concurrently. `access`: with read-only access, a ledger whose
+/// container was pruned cannot be read.
 pub async fn history(config: &Config, places: &[Subject], access: Access) -> History {
     let mut asked = Vec::new();
     for place in places {
@@ -90,7 +91,7 @@ pub async fn history(config: &Config, places: &[Subject], access: Access) -> His
         };
         let mut seen = read(Access::ReadOnly).await?;
         if access == Access::Full && ledger::is_pruned(&seen) {
-            tracing::info!(host = %host.name, %place, "the ledger's container was pruned: it is made again to read it");
+            tracing::info!(host = %host.name, %place, "the ledger's container was pruned: it is created again to read the ledger");
             seen = read(access).await?;
         }
         let fault = |why: String| Fault::new(format!("read the ledger of {place} on {}", host.name), why);
@@ -122,7 +123,7 @@ pub async fn history(config: &Config, places: &[Subject], access: Access) -> His
 }
 
 impl History {
-    /// `first`: where the chapters of this place begin.
+    /// `first`: the index of this place's first chapter.
     fn add(&mut self, place: &Subject, on: &HostName, ledger: Ledger, first: usize) {
         let released = ledger.entries.into_iter().map(|entry| released(place, entry));
         let unlocked = ledger
@@ -142,7 +143,7 @@ impl History {
 }
 
 impl Chapter {
-    /// The same, told by another host: what was taken away by hand was so on each at its own moment.
+    /// Whether both are the same event recorded by two hosts; unlocks have a different time on each.
     fn is(&self, other: &Self) -> bool {
         self.run == other.run
             && match (&self.deed, &other.deed) {

@@ -1,4 +1,4 @@
-//! A run as people see it: live or of any age, one or all, on the screen or by a command.
+//! A run as people see it: live or finished, one or all, on the screen or by a command.
 
 pub mod view;
 pub mod estimate;

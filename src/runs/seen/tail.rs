@@ -1,4 +1,4 @@
-//! The end of what a run said, as a pane shows it: what was added is counted to the line, and only the last lines are read.
+//! The last lines of a run's output, as a pane shows them: appended lines are counted, and only the end is read.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,27 +9,27 @@ use std::path::Path;
 use crate::domain::run::RunLine;
 use crate::runs::disk::output::{Piece, before, present};
 
-/// Lines of one run that are kept for the screen.
+/// Lines of a run kept for the screen.
 const SHOWN: usize = 200;
 
 #[derive(Debug, Default)]
 pub(in crate::runs) struct Tail {
     inode: u64,
     offset: u64,
-    /// Lines of the run by now, shown or not.
+    /// The total number of lines so far.
     said: u64,
     pub(in crate::runs) lines: VecDeque<RunLine>,
 }
 
 impl Tail {
-    /// Lines before those that are kept.
+    /// The number of lines before those kept.
     #[must_use]
     pub(in crate::runs) fn skipped(&self) -> u64 {
         self.said
             .saturating_sub(u64::try_from(self.lines.len()).unwrap_or(0))
     }
 
-    /// Did anything come?
+    /// Reads what was appended; returns whether there was anything.
     pub(in crate::runs) fn read(&mut self, dir: &Path) -> bool {
         let known = self.said;
         // Its writer may turn the files over meanwhile: the next look finds the rest.
@@ -69,7 +69,7 @@ impl Tail {
         Ok(())
     }
 
-    /// From where it was read to, to its end: by its size no more than the writer lets a file grow.
+    /// Reads from the last position to the end; limited by the size of the file.
     fn take(&mut self, mut file: File) -> io::Result<()> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(self.offset))?;

@@ -1,5 +1,5 @@
-//! Did this very image pass its service's tests? Asked of the runs that are kept here.
-//! A tag counts for nothing, only the image's id; so does a run of which only the tests went well.
+//! Whether an image has passed its service's tests, according to the runs stored on this machine.
+//! Goes by the image id, never by a tag; passed tests count even if the rest of their run failed.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::release::stage::Stage;
 use crate::runs::disk::journal;
 use crate::runs::disk::state::State;
 
-/// Every test of the service passed on it the last time it was done there, in one run or in several, in whatever
-/// environment. Without tests there is nothing to pass.
+/// Whether the latest result of every test of the service on this image is a pass, in one run or several, in any
+/// environment. `true` for a service without tests.
 #[must_use]
 pub fn passed(state: &State, plan: &Plan, image: &ImageId) -> bool {
     let mut left: BTreeSet<&str> = plan.service.tests.iter().map(|test| test.name.as_str()).collect();
@@ -60,7 +60,7 @@ fn verdicts<'r>(records: &'r [Record], image: &ImageId) -> Vec<(&'r str, bool)> 
     verdicts
 }
 
-/// Why `latest` does not move.
+/// Why `latest` is not moved.
 #[must_use]
 pub fn not_passed(plan: &Plan, image: &ImageId) -> Fault {
     Fault::new(

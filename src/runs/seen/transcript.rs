@@ -1,5 +1,5 @@
-//! What a run said, from the beginning of what was kept: of any age, and as it goes on.
-//! Reads a bounded part at once, off the loop's thread; what was not kept is counted.
+//! The stored output of a run from its beginning, of any age, and while it is in progress.
+//! Reads a bounded part at a time, off the main loop; output that was dropped is counted.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -17,19 +17,19 @@ use crate::domain::run::{Output, Part};
 use crate::runs::disk::output::{Piece, before, present};
 use crate::runs::disk::state::{State, is_alive};
 
-/// Read at once.
+/// Bytes read at a time.
 const BITE: u64 = 256 << 10;
-/// A line is cut before it is written: what is longer is no line of ours.
+/// Written lines are shorter; anything longer is not a valid line.
 const LONGEST_LINE: usize = 1 << 20;
-/// Only a recovery adds to a run whose process is gone.
+/// The pause while the run has no process, since only a recovery appends to it.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Until it is dropped, nobody listens, or it cannot be read.
+/// Runs until it is dropped, nobody listens, or the output cannot be read.
 pub async fn follow(state: &State, part: Part, id: FollowId, sink: mpsc::Sender<Event>) -> Result<(), Fault> {
     let what = format!("read what run {} said", part.run);
     let dir = state.dir(&part.run);
     if !dir.is_dir() {
-        return Err(Fault::new(what, "it is not kept any more"));
+        return Err(Fault::new(what, "it is no longer stored"));
     }
     let mut transcript = Transcript::of(state, part);
     loop {
@@ -57,17 +57,17 @@ pub struct Transcript {
     dir: PathBuf,
     part: Part,
     open: Option<Open>,
-    /// Lines of the run that were read, or are known to be gone.
+    /// Lines of the run that were read or are known to be dropped.
     seen: u64,
 }
 
-/// One of the two files; it keeps its identity when it becomes the one before.
+/// One of the two files, identified independently of its name.
 #[derive(Debug)]
 struct Open {
     file: File,
     inode: u64,
     offset: u64,
-    /// A line of which the end is not there yet.
+    /// An incomplete line.
     begun: Vec<u8>,
 }
 
@@ -86,7 +86,7 @@ impl Open {
         }))
     }
 
-    /// Whole lines that were added since the last time; `None` at the end of the file.
+    /// Complete lines appended since the last call; `None` at the end of the file.
     fn bite(&mut self) -> io::Result<Option<Vec<u8>>> {
         self.file.seek(SeekFrom::Start(self.offset))?;
         let mut bytes = std::mem::take(&mut self.begun);
@@ -105,7 +105,7 @@ impl Open {
 }
 
 impl Transcript {
-    /// From the first line that was kept.
+    /// Starts at the oldest stored line.
     #[must_use]
     pub fn of(state: &State, part: Part) -> Self {
         Self::new(state.dir(&part.run), part)
@@ -120,7 +120,7 @@ impl Transcript {
         }
     }
 
-    /// The next lines of the part; `None` when all was read that is there.
+    /// The next lines of the part; `None` when everything was read.
     pub fn read(&mut self) -> io::Result<Option<Output>> {
         loop {
             let Some(open) = &mut self.open else {
@@ -147,7 +147,7 @@ impl Transcript {
         }
     }
 
-    /// The file after the one that was read to its end; if both are others, the older of them.
+    /// The file after the one that was read completely; if both are new, the older one.
     fn next(&self) -> io::Result<Option<Open>> {
         let Some(newest) = Open::at(&present(&self.dir))? else {
             return Ok(None);

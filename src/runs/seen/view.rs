@@ -1,45 +1,46 @@
 //! A journal as people see it: stages, hosts, times, result. A pure fold over its records.
-//! The same for the control room, a colleague's control room and the command line.
+//! The same for every control room and for the command line.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::config::service::Work;
+use crate::domain::exit::Exit;
 use crate::domain::ids::HostName;
 use crate::domain::run::{Asked, Cell, Outcome, RunKind, RunStatus, RunView, StageView};
 use crate::domain::units::Stamp;
 use crate::release::decision::Decision;
 use crate::release::plan::Plan;
-use crate::release::record::{Entry, Finding, Record};
+use crate::release::record::{Entry, Failure, FailureKind, Finding, Record};
 use crate::release::road::road;
 use crate::release::rolling::{Wave, waves};
-use crate::release::stage::{Stage, Step, Way};
+use crate::release::stage::{HostsOf, Stage, Step, Way};
 
-/// Nobody needs an estimate for less.
+/// Shorter stages have no estimate.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What the records say so far.
+/// The state after the records read so far.
 #[derive(Clone, Debug)]
 pub struct Fold {
     plan: Plan,
     stages: Vec<StageView>,
-    /// When a cell's first step began: a column may hold several.
+    /// When a cell's first step began; a column may have several.
     begun: BTreeMap<(String, Option<HostName>), Stamp>,
     image: String,
     decision: Option<Box<Decision>>,
     undoing: Option<String>,
-    /// Since when, for whom.
+    /// Since when it waits, and for what.
     waiting: Option<(Stamp, String)>,
     waited: Duration,
     way: Way,
-    /// Of a run that was paused.
+    /// In a paused run: the hosts that are kept.
     kept: Option<BTreeSet<HostName>>,
     waves: Vec<Wave>,
     steps_done: u32,
     steps_total: u32,
     notes: Vec<String>,
     lost: BTreeSet<HostName>,
-    closed: Option<(Stamp, Outcome, u8)>,
+    closed: Option<(Stamp, Outcome, Exit)>,
     pub last: Stamp,
 }
 
@@ -53,7 +54,7 @@ impl Fold {
         Some(Self {
             stages: columns(plan),
             waves: waves(plan),
-            steps_total: total(plan),
+            steps_total: u32::try_from(plan.steps()).unwrap_or(u32::MAX),
             kept: None,
             image: plan.image.clone(),
             plan: (**plan).clone(),
@@ -78,7 +79,7 @@ impl Fold {
 
     /// How the process ends whose run this is; absent while it is open.
     #[must_use]
-    pub fn exit(&self) -> Option<u8> {
+    pub fn exit(&self) -> Option<Exit> {
         self.closed.as_ref().map(|(_, _, exit)| *exit)
     }
 
@@ -99,7 +100,7 @@ impl Fold {
             }
             Entry::Intent(step) => self.began(step, record.at),
             Entry::Done { step, finding, .. } => self.done(step, finding, record.at),
-            Entry::Failed { step, why, .. } => self.failed(step, &why.fault.why, record.at),
+            Entry::Failed { step, why, .. } => self.failed(step, why, record.at),
             Entry::Decided(decision) => {
                 self.image = format!("{} {}", decision.image.reference, decision.image.id.short());
                 self.decision = Some(decision.clone());
@@ -210,8 +211,8 @@ impl Fold {
 
     fn doing(&self, stage: &Stage) -> String {
         match stage {
-            Stage::Wave(n, turn) => format!("wave {n}/{}: {}", self.waves.len(), doing(&turn.stage())),
-            _ => doing(stage).to_owned(),
+            Stage::Wave(n, _) => format!("wave {n}/{}: {}", self.waves.len(), stage.doing()),
+            _ => stage.doing().to_owned(),
         }
     }
 
@@ -226,13 +227,20 @@ impl Fold {
         is_back && !self.plan.is_always(&step.stage) && step.stage != Stage::Unlock
     }
 
-    /// Its row and column tell what and where.
-    fn failed(&mut self, step: &Step, why: &str, at: Stamp) {
+    /// Its row and column tell what and where. What was ended because the run turned back has not failed.
+    fn failed(&mut self, step: &Step, why: &Failure, at: Stamp) {
         let took = self.took(step, at);
         if let Some(cell) = self.cell(step) {
-            *cell = Cell::Failed {
-                took,
-                why: why.to_owned(),
+            *cell = match why.kind {
+                FailureKind::Interrupted => Cell::Undone,
+                FailureKind::Refused
+                | FailureKind::Unreachable
+                | FailureKind::Locked
+                | FailureKind::Fenced
+                | FailureKind::Abandoned => Cell::Failed {
+                    took,
+                    why: why.fault.why.clone(),
+                },
             };
         }
     }
@@ -253,19 +261,18 @@ impl Fold {
 
     /// What was not reached is skipped; what a dead process left running was not done.
     fn settle(&mut self, outcome: &Outcome, at: Stamp) {
-        let reached = matches!(outcome, Outcome::Converged);
         for (_, cell) in self.stages.iter_mut().flat_map(|stage| &mut stage.cells) {
             match cell {
                 Cell::Waiting => *cell = Cell::Skipped,
                 Cell::Running { since, .. } => {
                     let took = since.until(at);
-                    *cell = if reached {
-                        Cell::Done { took }
-                    } else {
-                        Cell::Failed {
+                    *cell = match outcome {
+                        Outcome::Converged => Cell::Done { took },
+                        Outcome::Reverted { .. } => Cell::Undone,
+                        Outcome::NeedsHuman { .. } => Cell::Failed {
                             took,
                             why: "it was not finished".to_owned(),
-                        }
+                        },
                     };
                 }
                 Cell::Done { .. }
@@ -388,40 +395,6 @@ impl Fold {
     }
 }
 
-/// What people read while a step is under way and has said nothing better.
-fn doing(stage: &Stage) -> &'static str {
-    match stage {
-        Stage::Connect => "connecting",
-        Stage::Lock => "locking",
-        Stage::Preflight => "looking",
-        Stage::Pin => "writing the decision down",
-        Stage::Adopt => "remembering what runs",
-        Stage::Disown => "forgetting it again",
-        Stage::Build => "building",
-        Stage::Push => "pushing",
-        Stage::Run(_) | Stage::Local(_) => "running",
-        Stage::Test(_) | Stage::Before | Stage::After => "testing",
-        Stage::Fetch | Stage::Image => "fetching",
-        Stage::Create => "creating",
-        Stage::Stop => "stopping the old",
-        Stage::Start => "starting",
-        Stage::Gate => "gate",
-        Stage::Bake => "watching all of it",
-        Stage::Wave(_, turn) => doing(&turn.stage()),
-        Stage::Commit => "committing",
-        Stage::Copy => "copying the ledger",
-        Stage::Promote | Stage::Settle => "final restart policy",
-        Stage::Retire => "retiring the old",
-        Stage::Prove => "proving",
-        Stage::CleanUp => "cleaning up",
-        Stage::Halt => "stopping the new",
-        Stage::Restore => "starting the old again",
-        Stage::Regate => "gate of the old",
-        Stage::Remove => "removing the new",
-        Stage::Mark | Stage::Sweep | Stage::Inquire | Stage::Check | Stage::Record | Stage::Unlock => "",
-    }
-}
-
 /// An adoption retires nothing: its proof is a part of it.
 fn column_of(stage: &Stage, kind: RunKind) -> Option<String> {
     match (stage, kind) {
@@ -448,12 +421,21 @@ fn columns(plan: &Plan) -> Vec<StageView> {
             if stages.iter().any(|known| known.name == name) {
                 continue;
             }
-            let hosts: Vec<Option<HostName>> = match &stage {
-                Stage::Commit | Stage::Local(_) => vec![None],
-                Stage::Build | Stage::Fetch | Stage::Test(_) | Stage::Push | Stage::Run(_) => {
-                    plan.hosts_of_work(&stage).into_iter().map(Some).collect()
+            let hosts: Vec<Option<HostName>> = match stage.hosts() {
+                HostsOf::First | HostsOf::Local => vec![None],
+                HostsOf::Marked | HostsOf::Builder | HostsOf::Tests | HostsOf::Container => {
+                    plan.hosts_of(&stage).into_iter().map(Some).collect()
                 }
-                _ => plan.targets.iter().cloned().map(Some).collect(),
+                HostsOf::Known
+                | HostsOf::InTurn
+                | HostsOf::Others
+                | HostsOf::Targets
+                | HostsOf::Kept
+                | HostsOf::Rest
+                | HostsOf::Wave(_)
+                | HostsOf::Worked
+                | HostsOf::Touched
+                | HostsOf::Unretired => plan.targets.iter().cloned().map(Some).collect(),
             };
             stages.push(StageView {
                 name,
@@ -465,29 +447,4 @@ fn columns(plan: &Plan) -> Vec<StageView> {
         }
     }
     stages
-}
-
-fn total(plan: &Plan) -> u32 {
-    let targets = plan.targets.len();
-    let waves = waves(plan);
-    let steps = |stage: &Stage| match stage {
-        Stage::Wave(n, _) => usize::try_from(*n)
-            .ok()
-            .and_then(|n| waves.get(n.checked_sub(1)?))
-            .map_or(0, |wave| wave.shares.len()),
-        Stage::Connect | Stage::Preflight => plan.hosts().len(),
-        Stage::Mark
-        | Stage::Build
-        | Stage::Fetch
-        | Stage::Test(_)
-        | Stage::Push
-        | Stage::Run(_)
-        | Stage::Local(_) => plan.hosts_of_work(stage).len(),
-        Stage::Commit => 1,
-        Stage::Copy => targets.saturating_sub(1),
-        _ => targets,
-    };
-    let ways = [road(plan, Way::Out), road(plan, Way::On)];
-    let all: usize = ways.iter().flatten().flatten().map(steps).sum();
-    u32::try_from(all).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,5 @@
-//! The state folder as facts: a run is told whenever its journal grew, its output grew, or its process ended.
-//! Looks often while something runs and seldom otherwise; reads only what was appended.
+//! Watches the state folder: reports a run when its journal grew, its output grew, or its process ended.
+//! Polls often while a run is in progress and rarely otherwise; reads only what was appended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What a host remembers of adopted containers: a volume that nothing mounts, with labels that never change.
-//! One request makes it and one takes it away; the containers themselves are never touched.
+//! A host's record of adopted containers: a volume that no container mounts, with immutable labels.
+//! One request creates it and one removes it; the containers are not changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -7,8 +7,8 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 
 use super::answer::{change, failure, status};
-use crate::domain::adoption::{Adoption, ROLE};
-use crate::domain::container::label;
+use crate::domain::adoption::Adoption;
+use crate::domain::container::Role;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, ReleaseNumber};
 use crate::hosts::Daemon;
@@ -17,17 +17,17 @@ use crate::release::ledger::Ledger;
 use crate::release::record::Failure;
 use crate::release::subject::Subject;
 
-/// All that the host remembers of this service.
+/// All adoption records of this service on the host.
 pub async fn adoptions(daemon: &Daemon, subject: &Subject) -> Result<Vec<Adoption>, Failure> {
     let mut all = of_anybody(daemon).await?;
     all.retain(|adoption| subject.owns(|key| adoption.labels.get(key).map(String::as_str)));
     Ok(all)
 }
 
-/// Whichever service's.
+/// Those of all services.
 pub(super) async fn of_anybody(daemon: &Daemon) -> Result<Vec<Adoption>, Failure> {
     let filters = HashMap::from([
-        ("label", vec![format!("{}={ROLE}", label::ROLE)]),
+        ("label", vec![Role::Adopted.filter()]),
         ("driver", vec!["local".to_owned()]),
     ]);
     let options = ListVolumesOptionsBuilder::default().filters(&filters).build();
@@ -42,10 +42,10 @@ pub(super) async fn of_anybody(daemon: &Daemon) -> Result<Vec<Adoption>, Failure
         .collect())
 }
 
-/// Remembers it; what is remembered under that name must be the same.
+/// Creates the record; an existing one of that name must be equal.
 pub async fn remember(daemon: &Daemon, subject: &Subject, adoption: &Adoption) -> Result<(), Failure> {
     let name = subject.adoption_name(adoption.release);
-    let what = format!("remember what is {} of {subject}", adoption.release);
+    let what = format!("record what is {} of {subject}", adoption.release);
     let asked = VolumeCreateRequest {
         name: Some(name),
         labels: Some(adoption.write().into_iter().collect()),
@@ -62,7 +62,7 @@ pub async fn remember(daemon: &Daemon, subject: &Subject, adoption: &Adoption) -
     Err(Failure::refused(
         Fault::new(
             format!("{what} on {}", daemon.name()),
-            "the host remembers something else under that number",
+            "the host has another record under that number",
         )
         .hint(format!(
             "docker volume inspect {}",
@@ -71,7 +71,7 @@ pub async fn remember(daemon: &Daemon, subject: &Subject, adoption: &Adoption) -
     ))
 }
 
-/// Forgets it; what is not remembered is no fault.
+/// Removes the record; a missing one is not a fault.
 pub async fn forget(daemon: &Daemon, subject: &Subject, release: ReleaseNumber) -> Result<(), Failure> {
     let name = subject.adoption_name(release);
     match change(daemon)?
@@ -84,7 +84,7 @@ pub async fn forget(daemon: &Daemon, subject: &Subject, release: ReleaseNumber) 
     }
 }
 
-/// Of releases that are kept no more nothing is left to remember.
+/// Removes the records of releases that are no longer retained.
 pub async fn forget_beside(
     daemon: &Daemon,
     subject: &Subject,

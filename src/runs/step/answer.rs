@@ -1,5 +1,5 @@
 //! What a daemon's refusal or silence means for a run.
-//! A refusal is an answer; silence is none: what became of the request is not known then.
+//! After a refusal the state is known; after silence it is unknown whether the request was carried out.
 
 use bollard::errors::Error;
 
@@ -7,7 +7,7 @@ use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind};
 
-/// `what` names the thing: the host is added.
+/// `what` names the thing; the host is added.
 pub(super) fn failure(daemon: &Daemon, what: &str, error: &Error) -> Failure {
     let what = format!("{what} on {}", daemon.name());
     match error {
@@ -25,7 +25,7 @@ pub(super) fn failure(daemon: &Daemon, what: &str, error: &Error) -> Failure {
     }
 }
 
-/// The daemon's status, where it answered.
+/// The HTTP status, if the daemon answered.
 pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
@@ -33,7 +33,7 @@ pub(super) fn status(error: &Error) -> Option<u16> {
     }
 }
 
-/// The way to requests that change something.
+/// The client for changing requests.
 pub(super) fn change(daemon: &Daemon) -> Result<&bollard::Docker, Failure> {
     daemon.change().map_err(Failure::refused)
 }

@@ -1,5 +1,5 @@
-//! Small files put into a container that never runs, and read back from it.
-//! Bounded: these are leases, decisions and ledgers.
+//! Small files written into a container that never runs, and read back from it.
+//! Their size is limited: they are leases, decisions and ledgers.
 
 use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::record::Failure;
 
-/// Four hundred ledger entries are far below this.
+/// Far more than four hundred ledger entries need.
 const LARGEST: usize = 16 << 20;
 
 /// Written below `folder`, which exists.
@@ -26,7 +26,7 @@ pub(super) async fn put(
     put_dated(daemon, id, (folder, name, 0), content).await
 }
 
-/// As if it had been written at this second.
+/// Writes a file with this modification time.
 pub(super) async fn put_dated(
     daemon: &Daemon,
     id: &str,
@@ -42,7 +42,7 @@ pub(super) async fn put_dated(
         .map_err(|error| failure(daemon, &what, &error))
 }
 
-/// The files at `path` (one, or a folder's) by name; none when there is no such path.
+/// The files at `path` (one, or those of a folder) by name; empty if the path does not exist.
 pub(super) async fn get(daemon: &Daemon, id: &str, path: &str) -> Result<BTreeMap<String, String>, Failure> {
     let Some(tar) = taken(daemon, id, path).await? else {
         return Ok(BTreeMap::new());
@@ -51,7 +51,7 @@ pub(super) async fn get(daemon: &Daemon, id: &str, path: &str) -> Result<BTreeMa
     unpack(&tar).map_err(|error| Failure::refused(Fault::new(what(), error)))
 }
 
-/// What is at `path`, as tar; none when there is no such path.
+/// The contents of `path` as tar; `None` if the path does not exist.
 async fn taken(daemon: &Daemon, id: &str, path: &str) -> Result<Option<Vec<u8>>, Failure> {
     let what = format!("read {path} of {}", short(id));
     let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
@@ -74,19 +74,19 @@ async fn taken(daemon: &Daemon, id: &str, path: &str) -> Result<Option<Vec<u8>>,
     Ok(Some(tar))
 }
 
-/// One file or folder on its way into a container.
+/// A file or folder to write into a container.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packed<'a> {
-    /// From the root.
+    /// Path from the root.
     pub(super) path: &'a str,
-    /// A folder has none.
+    /// `None` for a folder.
     pub(super) content: Option<&'a [u8]>,
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
 }
 
-/// All of them, with the owners and modes that they say, below the root.
+/// Writes all of them, with their owners and modes.
 pub(super) async fn put_all(
     daemon: &Daemon,
     id: &str,
@@ -121,18 +121,18 @@ fn pack_all(files: &[Packed<'_>]) -> io::Result<Vec<u8>> {
     archive.into_inner()
 }
 
-/// A file as it lies in a container.
+/// A file in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lying {
     pub(super) content: Vec<u8>,
     pub(super) mode: u32,
     pub(super) uid: u64,
     pub(super) gid: u64,
-    /// Seconds, as the host's clock or whoever wrote it had it.
+    /// Modification time in seconds.
     pub(super) modified: u64,
 }
 
-/// The one file at `path`; none where there is none, or something else.
+/// The regular file at `path`, if there is one.
 pub(super) async fn lying(daemon: &Daemon, id: &str, path: &str) -> Result<Option<Lying>, Failure> {
     let Some(tar) = taken(daemon, id, path).await? else {
         return Ok(None);

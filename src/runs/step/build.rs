@@ -1,5 +1,5 @@
-//! An image built on a host: by `BuildKit` where its daemon has it, by the classic builder otherwise.
-//! Built and looked at, or not built and nothing left; the rest of a pipeline is not its business.
+//! Builds an image on a host: with `BuildKit` if the daemon has it, otherwise with the classic builder.
+//! Either the image is built and verified, or nothing is left.
 
 mod answers;
 mod bases;
@@ -37,10 +37,10 @@ use answers::Unbuilt;
 pub use bases::bases;
 pub use name::{Name, Naming, name, reference};
 
-/// What is put right after a cancelled build: three short requests.
+/// The limit for cleaning up after a cancelled build: three short requests.
 const TIDY_LIMIT: Duration = Duration::from_secs(30);
 
-/// How a registry's refusal of a base image reaches us.
+/// Fragments of messages about a registry that refuses a base image.
 const DENIED: [&str; 5] = [
     "no basic auth credentials",
     "unauthorized",
@@ -49,7 +49,7 @@ const DENIED: [&str; 5] = [
     "401 Unauthorized",
 ];
 
-/// One build, with everything that is known before it begins.
+/// One build, with all its input.
 #[derive(Clone, Copy)]
 pub struct Order<'o> {
     pub build: &'o Build,
@@ -57,9 +57,9 @@ pub struct Order<'o> {
     pub tags: &'o [String],
     /// Added to the build's own.
     pub labels: &'o BTreeMap<String, String>,
-    /// By the id that the Dockerfile mounts them under.
+    /// By the id in the Dockerfile.
     pub secrets: &'o Secrets,
-    /// At the registries of what it is built from.
+    /// Logins for the registries of base images.
     pub logins: &'o Logins,
 }
 
@@ -95,7 +95,7 @@ pub async fn build(
         outcome = tokio::time::timeout(build.timeout, attempt.make(progress)) => match outcome {
             Ok(outcome) => outcome.map_err(|fault| Fault { what: what.clone(), ..fault }),
             Err(_elapsed) => Err(Fault::new(&what, format!("it took longer than {} s", build.timeout.as_secs()))
-                .hint("`timeout` of [services.build] says how long it may take")),
+                .hint("increase `timeout` of [services.build] if it needs longer")),
         },
         () = cancel.cancelled() => Err(cancelled(&what)),
     };
@@ -145,7 +145,7 @@ async fn is_of(daemon: &Daemon, platform: &str, id: &str) -> Result<(), Fault> {
     )
 }
 
-/// Asks what stands there now: the builder's word is not enough.
+/// Verifies the image, instead of relying on the builder's answer.
 async fn check(
     daemon: &Daemon,
     docker: &Docker,
@@ -168,7 +168,7 @@ async fn check(
         if named.is_none_or(|named| named.id != image.id) {
             return Err(
                 Fault::new(what, format!("{tag} names another image than the one just built"))
-                    .hint("somebody else builds the same tag there at the same time"),
+                    .hint("another build is using the same tag at the same time"),
             );
         }
     }
@@ -197,7 +197,7 @@ fn query(order: &Order<'_>) -> Vec<(&'static str, String)> {
     query
 }
 
-/// The builders that may build it, one after the other.
+/// The builders to try, in order.
 struct Attempt<'a> {
     daemon: &'a Daemon,
     order: Order<'a>,
@@ -205,7 +205,7 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// The image's id, in the builder's words. The fault says why, not what.
+    /// The image id reported by the builder. The error says why, not what.
     async fn make(&self, progress: &mut dyn Progress) -> Result<String, Fault> {
         if self.uses_buildkit().await? {
             match kit::build(self.daemon, &self.order, Arc::clone(&self.context), progress).await {
@@ -215,7 +215,7 @@ impl Attempt<'_> {
                     if self.order.build.builder == Builder::Auto && self.order.secrets.is_empty() =>
                 {
                     let words = engine_words(&error);
-                    progress.line(&format!("no BuildKit here ({words}): the classic builder builds"));
+                    progress.line(&format!("no BuildKit here ({words}): using the classic builder"));
                 }
                 Err(unbuilt) => return Err(self.explained(unbuilt)),
             }
@@ -233,8 +233,11 @@ impl Attempt<'_> {
             Builder::Classic => return Ok(false),
             Builder::BuildKit if kind == EngineKind::Docker => return Ok(true),
             Builder::BuildKit => {
-                return Err(Fault::new("", format!("{name} runs {}, which has no BuildKit", words(kind)))
-                    .hint("`builder = \"buildkit\"` needs Docker; without it the classic builder is taken there"));
+                return Err(
+                    Fault::new("", format!("{name} runs {}, which has no BuildKit", words(kind))).hint(
+                        "`builder = \"buildkit\"` needs Docker; otherwise Podman uses its classic builder",
+                    ),
+                );
             }
             Builder::Auto => {}
         }
@@ -246,7 +249,7 @@ impl Attempt<'_> {
         if offer == Offer::Classic && !self.order.secrets.is_empty() {
             return Err(
                 Fault::new("", format!("its `secrets` need BuildKit, which {name} does not offer"))
-                    .hint("build on a host whose Docker has BuildKit; the classic builder would leave them in the image"),
+                    .hint("build on a host whose Docker has BuildKit; the classic builder would store them in the image"),
             );
         }
         Ok(offer == Offer::BuildKit)
@@ -275,13 +278,13 @@ impl Attempt<'_> {
     fn hint(&self, words: &str) -> Option<String> {
         if words.contains("requires BuildKit") {
             return Some(
-                "this is the classic builder: take BuildKit (`builder`), or write the Dockerfile without `--mount` and heredocs"
+                "this is the classic builder: use BuildKit (`builder`), or a Dockerfile without `--mount` and heredocs"
                     .to_owned(),
             );
         }
         if DENIED.iter().any(|part| words.contains(part)) {
             return Some(
-                "what the Dockerfile builds on wants a login: `docker login` its registry on this machine, or give \
+                "a base image requires a login: `docker login` its registry on this machine, or give \
                  [[registries]] a username and a password"
                     .to_owned(),
             );
@@ -295,7 +298,7 @@ impl Attempt<'_> {
         }
         if words.contains("no space left on device") {
             return Some(
-                "the disk of the build host is full: `docker system df` there shows by what".to_owned(),
+                "the disk of the build host is full: `docker system df` there shows what uses it".to_owned(),
             );
         }
         if let Some(target) = &self.order.build.target
@@ -325,7 +328,7 @@ fn words(kind: EngineKind) -> &'static str {
     }
 }
 
-/// A build that ended in the same moment as it was cancelled may have set its tag.
+/// Restores the tag of a build that may have ended just when it was cancelled.
 async fn put_back(daemon: &Daemon, tag: &str, before: Option<&Found>, progress: &mut dyn Progress) {
     let before = before.map(|found| &found.id);
     let tidied = tokio::time::timeout(
@@ -340,6 +343,6 @@ async fn put_back(daemon: &Daemon, tag: &str, before: Option<&Found>, progress: 
     };
     let (repository, tag) = split(tag);
     progress.line(&format!(
-        "could not see whether {repository}:{tag} was left behind: {why}"
+        "could not see whether {repository}:{tag} remains: {why}"
     ));
 }

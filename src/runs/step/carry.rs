@@ -1,12 +1,10 @@
-//! Deeds carried out on one host, and the proof: asked again, nothing is left to do.
-//! An answer that was lost is no failure if the deed was done; a deed that was refused is told in the daemon's words.
+//! Carries out the actions of one stage on one host, and verifies them: afterwards no action may be left.
+//! A lost answer is not a failure if the action took effect; a refusal is reported in the daemon's words.
 
 use std::time::{Duration, Instant};
 
 use bollard::models::{ContainerUpdateBody, RestartPolicy, RestartPolicyNameEnum};
-use bollard::query_parameters::{
-    InspectContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptions,
-};
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptions};
 
 use super::answer::{change, failure};
 use super::fence::Fence;
@@ -18,14 +16,14 @@ use crate::hosts::act::stop_limit;
 use crate::release::deeds::{Deed, Scene};
 use crate::release::record::{Failure, FailureKind};
 use crate::release::replica::{Policy, Replica, Up};
-use crate::release::stage::Stage;
+use crate::release::stage::{Is, Stage};
 use crate::runs::begin::secrets::Secrets;
 
 /// A removal is seen a little after its answer, and a stop whose answer was lost goes on in the daemon.
 const SETTLING: Duration = Duration::from_secs(15);
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The service's containers there once the stage is as it promises.
+/// Carries out the actions of a stage; returns the service's containers afterwards.
 pub async fn carry_out(
     scene: &Scene<'_>,
     stage: &Stage,
@@ -44,7 +42,7 @@ pub async fn carry_out(
         // Behind everything that is only read: nothing may come between this and the deed.
         fence.stands().await?;
         let done = match allowed {
-            Ok(()) => one(daemon, scene, &deed, secrets).await,
+            Ok(()) => one(fence, scene, &deed, secrets).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = done {
@@ -58,9 +56,12 @@ pub async fn carry_out(
         let going = now.iter().any(|replica| replica.state == Up::Removing);
         let Some(first) = left.first() else {
             if !going || opened.elapsed() > SETTLING {
-                if *stage == Stage::Create
-                    && let Err(failure) = whole(daemon, scene, scene.made(&now)).await
-                {
+                let proof = match stage {
+                    Stage::Create => whole(daemon, scene, scene.made(&now)).await,
+                    stage if stage.is(Is::StartingNew) => all_there(daemon, scene.at(stage), &now, "start"),
+                    _ => Ok(()),
+                };
+                if let Err(failure) = proof {
                     return Err(trouble.unwrap_or(failure));
                 }
                 return Ok(now);
@@ -79,7 +80,7 @@ pub async fn carry_out(
     }
 }
 
-/// The one of these that this run made, if it did.
+/// The one created by this run, if any.
 fn made<'r>(scene: &Scene<'_>, now: &'r [Replica], id: &ContainerId) -> Option<&'r Replica> {
     scene.made(now).find(|replica| replica.id == *id)
 }
@@ -96,6 +97,17 @@ async fn whole<'r>(
         }
     }
     Ok(())
+}
+
+/// Of what has to be here to be good: somebody may have taken it away.
+pub fn all_there(daemon: &Daemon, scene: Scene<'_>, now: &[Replica], verb: &str) -> Result<(), Failure> {
+    match scene.missing(now).first() {
+        None => Ok(()),
+        Some(name) => {
+            let what = format!("{verb} {name} on {}", daemon.name());
+            Err(Failure::refused(Fault::new(what, "it is gone")))
+        }
+    }
 }
 
 /// It was asked for, agreed to, and is not so.
@@ -117,19 +129,18 @@ fn not_so(daemon: &Daemon, deed: &Deed, now: &[Replica]) -> Fault {
     }
 }
 
-async fn one(daemon: &Daemon, scene: &Scene<'_>, deed: &Deed, secrets: &Secrets) -> Result<(), Failure> {
+async fn one(fence: &Fence, scene: &Scene<'_>, deed: &Deed, secrets: &Secrets) -> Result<(), Failure> {
+    let daemon = &fence.daemon;
     let docker = change(daemon)?;
     let done = match deed {
-        Deed::Create { name } => return create::create(daemon, scene, name, secrets).await,
+        Deed::Create { name } => return create::create(fence, scene, name, secrets).await,
         Deed::Start { id, .. } => {
             docker
                 .start_container(id.as_str(), None::<StartContainerOptions>)
                 .await
         }
-        // Its own grace, as it was created with: the answer comes at its end.
-        Deed::Stop { id, .. } => {
-            let limit = stop_limit(grace(daemon, id).await);
-            let docker = docker.clone().with_timeout(limit);
+        Deed::Stop { id, grace, .. } => {
+            let docker = docker.clone().with_timeout(stop_limit(*grace));
             docker
                 .stop_container(id.as_str(), None::<StopContainerOptions>)
                 .await
@@ -144,17 +155,6 @@ async fn one(daemon: &Daemon, scene: &Scene<'_>, deed: &Deed, secrets: &Secrets)
         }
     };
     done.map_err(|error| failure(daemon, &deed.words(), &error))
-}
-
-/// As the container was created; what cannot be read has the daemon's own.
-async fn grace(daemon: &Daemon, id: &ContainerId) -> Option<Duration> {
-    let seen = daemon
-        .read()
-        .inspect_container(id.as_str(), None::<InspectContainerOptions>)
-        .await
-        .ok()?;
-    let seconds = u64::try_from(seen.config?.stop_timeout?).ok()?;
-    Some(Duration::from_secs(seconds))
 }
 
 fn update(policy: Policy) -> ContainerUpdateBody {

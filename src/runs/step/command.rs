@@ -1,6 +1,6 @@
-//! A command on the machine of the run: its arguments as they are, no shell; its output is the stage's.
-//! Ends with the run's process, however that ends; asked first (SIGTERM), killed after a grace. What it started itself is
-//! killed then, too; where the run's process was killed, by who takes the run up.
+//! A command on the machine of the run: arguments without a shell; its output is the stage's.
+//! It ends with the run's process: SIGTERM first, SIGKILL after a grace period, also for processes it started. If the
+//! run's process was killed, the recovery ends them.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::{Lines, Progress, cancelled, orphans};
 use crate::domain::fault::Fault;
 
-/// Between asking and killing.
+/// The time between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// What it wrote last is on its way.
+/// The limit for reading its last output.
 const DRAIN: Duration = Duration::from_secs(2);
 
 pub struct Asked<'a> {
-    /// The stage's name, for people.
+    /// The stage's name.
     pub name: &'a str,
     pub argv: &'a [String],
     pub env: &'a BTreeMap<String, String>,
@@ -30,11 +30,11 @@ pub struct Asked<'a> {
     pub timeout: Duration,
     /// The run's folder: what is left of the command when the run's process is killed is found by it. `None`: nobody looks.
     pub dir: Option<&'a Path>,
-    /// Its standard input; nothing where it is empty.
+    /// Its standard input; may be empty.
     pub input: &'a [u8],
 }
 
-/// The fault says how it ended, if not with 0.
+/// Runs the command; the fault says how it ended, if not with 0.
 pub async fn run(
     asked: &Asked<'_>,
     progress: &mut dyn Progress,
@@ -46,7 +46,7 @@ pub async fn run(
     };
     let found = find(program, asked.folder).ok_or_else(|| {
         Fault::new(&what, format!("{program} is not on the PATH of this machine"))
-            .hint("the command runs where the run was started, not on a host")
+            .hint("the command runs on the machine of the run, not on a host")
     })?;
     let mut command = tokio::process::Command::from(crate::hosts::ssh::held(&found));
     command
@@ -66,7 +66,7 @@ pub async fn run(
         .map_err(|error| Fault::new(&what, format!("{program}: {error}")))?;
     if let (Some(dir), Some(group)) = (asked.dir, child.id()) {
         orphans::note(dir, group)
-            .map_err(|error| Fault::new(&what, format!("its process cannot be written down: {error}")))?;
+            .map_err(|error| Fault::new(&what, format!("its process cannot be recorded: {error}")))?;
     }
     progress.text("running");
     let out = child.stdout.take();
@@ -101,7 +101,7 @@ pub async fn run(
         } else {
             Fault::new(
                 what,
-                format!("still running after {} s: ended", asked.timeout.as_secs()),
+                format!("still running after {} s: stopped", asked.timeout.as_secs()),
             )
         });
     };
@@ -127,7 +127,7 @@ async fn feed(input: Option<ChildStdin>, bytes: &[u8]) {
     }
 }
 
-/// Both outputs, until both are closed.
+/// Reads both outputs until both are closed.
 async fn talk(
     mut out: Option<impl AsyncRead + Unpin>,
     mut err: Option<impl AsyncRead + Unpin>,
@@ -159,7 +159,7 @@ async fn piece(from: &mut Option<impl AsyncRead + Unpin>, into: &mut [u8]) -> us
     }
 }
 
-/// It leads a session of its own: what it started goes with it.
+/// Ends the command's process group, including processes it started.
 async fn end(child: &mut Child) {
     let group = child
         .id()
@@ -176,7 +176,7 @@ async fn end(child: &mut Child) {
     }
 }
 
-/// As a shell finds it: a path from the folder, or a name on the `PATH`.
+/// Finds the program like a shell: a path relative to the folder, or a name on the `PATH`.
 fn find(program: &str, folder: &Path) -> Option<PathBuf> {
     let runs =
         |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();

@@ -1,5 +1,5 @@
-//! What an image is built from: a folder as it is now, or as a commit holds it; what `.dockerignore` lets through.
-//! Walked entry by entry, never whole in memory; what becomes of the entries (a tar, `BuildKit`'s packets) is elsewhere.
+//! The build context: a folder, or its contents in a commit, filtered by `.dockerignore`.
+//! Walked entry by entry, never held in memory; its formats (a tar, `BuildKit`'s packets) are elsewhere.
 
 mod contents;
 mod folder;
@@ -19,12 +19,12 @@ use revision::Revision;
 pub(super) use contents::Contents;
 pub(super) use tarball::Upload;
 
-/// Names of skipped files that are said one by one.
+/// The number of skipped files that are listed by name.
 const SKIPPED_NAMED: usize = 20;
 /// An ignore file is written by hand; of a Dockerfile its first lines count here.
 const LARGEST_FILE: u64 = 1 << 20;
 
-/// A source that was looked at: it is there, the Dockerfile is in it, the patterns are understood.
+/// A checked build context: it exists, contains the Dockerfile, and its patterns are valid.
 #[derive(Debug)]
 pub(super) struct Context {
     source: Source,
@@ -39,7 +39,7 @@ enum Source {
     Revision(Revision),
 }
 
-/// Which part of a context a builder asks for.
+/// The part of a context that a builder requests.
 #[derive(Debug)]
 pub(super) struct Filter {
     pub(super) ignore: Ignore,
@@ -47,7 +47,7 @@ pub(super) struct Filter {
     pub(super) only: Vec<String>,
 }
 
-/// One thing of the context, under its path within it.
+/// A file, folder or link of the context.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) path: String,
@@ -71,21 +71,21 @@ pub(super) struct Modified {
     pub(super) nanos: i64,
 }
 
-/// Where the bytes of an entry are.
+/// Where the contents of an entry are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Path(PathBuf),
     Object(String),
 }
 
-/// What was sent when the stream ended well.
+/// What was sent, if the stream ended successfully.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sent {
     pub(super) entries: u64,
     pub(super) skipped: Skipped,
 }
 
-/// Sockets, pipes and devices: nothing that could be copied.
+/// Skipped entries: sockets, pipes and devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Skipped {
     pub(super) named: Vec<String>,
@@ -104,20 +104,20 @@ impl Skipped {
 /// Why the walk ended early.
 #[derive(Debug)]
 pub(super) enum Stopped {
-    /// Nobody takes what it sends any more.
+    /// The receiver is gone.
     Unwanted,
     Fault(Fault),
 }
 
 impl Context {
-    /// Looks at a folder as it is now, before anything is sent. Blocks on the file system.
+    /// Checks a folder before anything is sent. Blocks on the file system.
     pub(super) fn look(folder: &Path, dockerfile: &Path) -> Result<Self, Fault> {
         let folder = Folder::look(folder)?;
         let shown = folder.dockerfile(dockerfile)?;
         Self::of(Source::Folder(folder), dockerfile, &shown)
     }
 
-    /// Looks at a folder as a commit holds it, whatever the work tree holds.
+    /// Checks a folder in a commit, independent of the work tree.
     pub(super) async fn look_at(folder: &Path, commit: &str, dockerfile: &Path) -> Result<Self, Fault> {
         let revision = Revision::look(folder, commit).await?;
         let dockerfile = dockerfile.to_owned();
@@ -170,7 +170,7 @@ impl Context {
         self.syntax.as_deref()
     }
 
-    /// What tells this context from others on the same builder, and from another revision of it.
+    /// Distinguishes this context and revision from others on the same builder.
     pub(super) fn identity(&self) -> String {
         match &self.source {
             Source::Folder(folder) => folder.root.display().to_string(),
@@ -178,7 +178,7 @@ impl Context {
         }
     }
 
-    /// Every entry that the context's own `.dockerignore` lets through, folders before what is in them.
+    /// Visits every entry that `.dockerignore` does not exclude, folders before their contents.
     fn walk(&self, visit: &mut dyn FnMut(Entry) -> Result<(), Stopped>) -> Result<Skipped, Stopped> {
         self.walk_by(&self.ignore, &[], visit)
     }
@@ -220,7 +220,7 @@ impl Context {
         Ok(walk.skipped)
     }
 
-    /// For reading what `walk` named, on a thread that may block.
+    /// Reads the entries of `walk`; for a thread that may block.
     pub(super) fn contents(&self) -> Contents {
         match &self.source {
             Source::Folder(_) => Contents::default(),

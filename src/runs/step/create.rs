@@ -1,5 +1,5 @@
-//! A new replica, created and not started: restart policy `no`, labels that never change, everything of its spec.
-//! What a person would have typed after `docker create`, as a request.
+//! Creates a new replica without starting it: restart policy `no`, immutable labels, all settings of its spec.
+//! The equivalent of `docker create`, as a request.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use bollard::models::{
 use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions};
 
 use super::answer::{change, failure};
+use super::fence::Fence;
 use super::files;
 use crate::config::service::Spec;
 use crate::config::test::HealthCheck;
@@ -22,12 +23,9 @@ use crate::release::record::Failure;
 use crate::release::replica::{Kept, Replica};
 use crate::runs::begin::secrets::Secrets;
 
-pub async fn create(
-    daemon: &Daemon,
-    scene: &Scene<'_>,
-    name: &str,
-    secrets: &Secrets,
-) -> Result<(), Failure> {
+/// One deed in several requests: none is sent once the lease ran out.
+pub async fn create(fence: &Fence, scene: &Scene<'_>, name: &str, secrets: &Secrets) -> Result<(), Failure> {
+    let daemon = &fence.daemon;
     let what = format!("create {name}");
     let spec = &scene.decision.spec;
     let missing = spec
@@ -51,12 +49,13 @@ pub async fn create(
             container: made.id.clone(),
             endpoint_config: Some(alias(scene, network)),
         };
+        fence.holds()?;
         change(daemon)?
             .connect_network(network, join)
             .await
             .map_err(|error| failure(daemon, &format!("join {name} to {network}"), &error))?;
     }
-    files::put(daemon, spec, (&made.id, name), secrets).await
+    files::put(fence, spec, (&made.id, name), secrets).await
 }
 
 /// Why a container that was made is not whole: a crash or a lost answer may have come between.
@@ -76,7 +75,7 @@ pub(super) async fn lacking(
         let joined = joined.unwrap_or_default();
         if let Some(network) = spec.networks.iter().find(|name| !joined.contains_key(*name)) {
             let what = format!("join {} to {network} on {}", replica.name, daemon.name());
-            return Ok(Some(Fault::new(what, "it is not in it")));
+            return Ok(Some(Fault::new(what, "it is not there")));
         }
     }
     files::lacking(daemon, scene, replica.id.as_str()).await

@@ -1,5 +1,5 @@
-//! The right of a run to change something on one host: its lock there is its own, and was renewed not long ago.
-//! Asked right before each request that changes something: a process that was asleep learns it here, not from a timer.
+//! A run's right to change something on one host: it still owns the lock there and has renewed it recently.
+//! Checked right before each changing request, so that a process that was suspended notices.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,22 +7,22 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::lock;
+use super::{lease, lock};
 use crate::domain::fault::Fault;
 use crate::domain::ids::ContainerId;
 use crate::hosts::Daemon;
 use crate::release::record::{Failure, FailureKind};
 use crate::release::subject::Subject;
 
-/// A lease that was not renewed for so long is none. Others may take the lock 60 s later: far enough away for what is
+/// A lease that was not renewed for this long is lost. Others may take the lock 60 s later, which leaves enough time for what is
 /// under way to end.
 pub const LOST: Duration = Duration::from_secs(30);
 
-/// When a lease was last renewed, by a clock that goes on while the machine sleeps.
+/// When a lease was last renewed, by a clock that includes suspend.
 #[derive(Debug)]
 pub struct Renewed(AtomicU64);
 
-/// Nanoseconds since the machine started, its sleep counted.
+/// Nanoseconds since boot, including suspend.
 #[must_use]
 pub fn uptime() -> u64 {
     // A clock that cannot be read makes every lease old: nothing is done then.
@@ -33,7 +33,7 @@ pub fn uptime() -> u64 {
 }
 
 impl Renewed {
-    /// By a renewal that was begun at this `uptime`.
+    /// Set by a renewal that was begun at this `uptime`.
     #[must_use]
     pub fn at(begun: u64) -> Self {
         Self(AtomicU64::new(begun))
@@ -53,7 +53,7 @@ fn age(renewed: u64, now: u64) -> Duration {
     Duration::from_nanos(now.saturating_sub(renewed))
 }
 
-/// The lock of one host and its lease, as its holder knows them.
+/// The lock of one host and its lease, from the holder's view.
 #[derive(Clone, Debug)]
 pub struct Fence {
     pub daemon: Daemon,
@@ -68,10 +68,15 @@ impl Fence {
     pub async fn stands(&self) -> Result<(), Failure> {
         if self.renewed.age() >= LOST {
             let begun = uptime();
-            lock::renew(&self.daemon, &self.lock, "coming back").await?;
+            lease::renew(&self.daemon, &self.lock, "coming back").await?;
             self.renewed.renew(begun);
         }
         lock::is_ours(&self.daemon, &self.subject, &self.lock).await?;
+        self.holds()
+    }
+
+    /// Of a deed that is several requests: asked before each further one, of nobody but the clock.
+    pub fn holds(&self) -> Result<(), Failure> {
         let age = self.renewed.age();
         if age < LOST {
             return Ok(());

@@ -1,10 +1,11 @@
-//! Secrets that a replica finds in files: put into it before it starts, read back and compared.
-//! A value is in the one request that carries it and nowhere else: no label, no environment, no message.
+//! Secrets as files in a replica: written before it starts, read back and compared.
+//! A value is only in the request that carries it: not in a label, the environment or a message.
 
 use bollard::query_parameters::{ContainerArchiveInfoOptionsBuilder, InspectContainerOptions};
 
 use super::answer::{failure, status};
 use super::archive::{self, Packed};
+use super::fence::Fence;
 use crate::config::service::{SecretFile, Spec};
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
@@ -13,14 +14,14 @@ use crate::release::record::Failure;
 use crate::release::spec::seal;
 use crate::runs::begin::secrets::Secrets;
 
-/// Of a folder that the image does not have: the file's own mode guards the file.
+/// The mode of missing parent folders; the file is protected by its own mode.
 const FOLDER_MODE: u32 = 0o755;
 /// As Go writes it in the answer to a look.
 const IS_LINK: u32 = 1 << 27;
 
-/// Into a container that was created and never started.
+/// Writes the files into a container that was created and never started.
 pub(super) async fn put(
-    daemon: &Daemon,
+    fence: &Fence,
     spec: &Spec,
     (id, name): (&str, &str),
     secrets: &Secrets,
@@ -28,6 +29,7 @@ pub(super) async fn put(
     if spec.files.is_empty() {
         return Ok(());
     }
+    let daemon = &fence.daemon;
     let what = |secret: &str| format!("put the secret {secret} into {name} on {}", daemon.name());
     let refused = |secret: &str, why: &dyn std::fmt::Display| Failure::refused(Fault::new(what(secret), why));
     let mounts = mounts(daemon, id).await?;
@@ -45,7 +47,7 @@ pub(super) async fn put(
                 At::Link => {
                     let why = format!("{folder} is a link in the image");
                     return Err(Failure::refused(
-                        Fault::new(what(secret), why).hint("say the `path` that it leads to"),
+                        Fault::new(what(secret), why).hint("use the `path` that it points to"),
                     ));
                 }
             }
@@ -74,6 +76,7 @@ pub(super) async fn put(
         });
     }
     let words = format!("put the secrets into {name}");
+    fence.holds()?;
     archive::put_all(daemon, id, &words, &all).await?;
     for (secret, file) in &spec.files {
         let value = secrets.get(secret).map(|value| seal(secret, value));
@@ -84,7 +87,7 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Why a container of this run must not be started: a file that is not in it as it should be. The values are not needed.
+/// Why a container of this run must not be started: a file that is missing or differs. Does not need the values.
 pub(super) async fn lacking(daemon: &Daemon, scene: &Scene<'_>, id: &str) -> Result<Option<Fault>, Failure> {
     for (secret, file) in &scene.decision.spec.files {
         let wanted = scene.plan.seals.get(secret);
@@ -109,7 +112,7 @@ async fn is_other(
     };
     let content = String::from_utf8_lossy(&lying.content);
     if wanted != Some(&seal(secret, &content)) {
-        return Ok(Some(format!("{path} is not what was put there")));
+        return Ok(Some(format!("{path} differs from what was written")));
     }
     let is_own = (lying.mode, lying.uid, lying.gid) == (file.mode, file.uid.into(), file.gid.into());
     Ok((!is_own).then(|| {

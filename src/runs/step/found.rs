@@ -1,5 +1,5 @@
-//! Containers that somebody wants to adopt, each with how it runs in the words of the configuration.
-//! Reads only. Values that look secret stay on the host: they are named, and nothing more.
+//! Containers to be adopted, with their settings in terms of the configuration.
+//! Reads only. Values that look secret stay on the host; only their names are reported.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -23,12 +23,12 @@ use crate::release::facts::ImageFacts;
 use crate::release::plan::Plan;
 use crate::release::record::Failure;
 
-/// Docker's own, where nobody said otherwise.
+/// Docker's default.
 const SHARED_MEMORY: i64 = 64 << 20;
-/// Compose's mark of what `compose run` made.
+/// Compose's label of containers made by `compose run`.
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
-/// What the plan asks for here.
+/// The containers the plan adopts on this host.
 pub(super) async fn sought(daemon: &Daemon, plan: &Plan) -> Result<Vec<Sought>, Failure> {
     if plan.adopts.is_empty() {
         return Ok(Vec::new());
@@ -133,9 +133,9 @@ async fn candidate(
     }))
 }
 
-/// One inspection being put into words.
+/// One inspection being converted to a spec.
 struct Reading<'a> {
-    /// What the configuration says: the same order, the same sources of secrets.
+    /// The configured spec, for its order and its sources of secrets.
     wanted: Spec,
     config: &'a ContainerConfig,
     own: &'a ImageConfig,
@@ -191,7 +191,7 @@ impl<'a> Reading<'a> {
         (spec, self.lacks)
     }
 
-    /// What the image sets itself is no part of it.
+    /// The environment without the image's own.
     fn environment(&mut self, spec: &mut Spec) {
         let own: BTreeSet<&String> = self.own.env.iter().flatten().collect();
         for pair in self
@@ -298,7 +298,7 @@ impl<'a> Reading<'a> {
         in_order_of(names, &self.wanted.networks)
     }
 
-    /// Compose's own and the image's are no part of it.
+    /// The labels without Compose's and the image's.
     fn labels(&mut self) -> BTreeMap<String, String> {
         let own = self.own.labels.clone().unwrap_or_default();
         let mut found = BTreeMap::new();
@@ -374,7 +374,7 @@ impl<'a> Reading<'a> {
         options
     }
 
-    /// What the configuration has no word for.
+    /// Reports settings the configuration cannot express.
     fn unsaid(&mut self) {
         let host = self.host;
         let filled = |list: Option<usize>| list.is_some_and(|len| len > 0);
@@ -414,13 +414,13 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Said, and not what the image says itself.
+/// The value, if it differs from the image's.
 fn other(said: Option<&String>, own: Option<&String>) -> Option<String> {
     said.filter(|text| !text.is_empty() && Some(*text) != own)
         .cloned()
 }
 
-/// Does a word of a command line look as if it held a secret?
+/// Whether a word of a command line looks like a secret.
 fn hides(word: &str) -> bool {
     let (name, value) = word.split_once('=').unwrap_or((word, ""));
     shown_value("", word) != word || (looks_secret(name) && (!value.is_empty() || word.starts_with('-')))

@@ -1,5 +1,5 @@
-//! Watches replicas until each is good or one is bad; on a bad one its last words are kept.
-//! Looks, and lets `release::gate` judge.
+//! Watches replicas until all are ready or one fails; a failure is reported with its last output.
+//! Observes only; `release::gate` judges.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,18 +21,18 @@ use crate::release::record::{Failure, FailureKind};
 use crate::release::replica::{Replica, Up};
 
 const LOOK: Duration = Duration::from_millis(200);
-/// A daemon that restarts may be silent for so long without the gate being lost.
+/// How long a restarting daemon may be silent before the gate fails.
 const SILENCE: Duration = Duration::from_secs(10);
-/// Of a replica that failed.
+/// Log lines to report of a failed replica.
 const LAST_WORDS: &str = "30";
-/// Last words are a help, not a step: without them the undo goes on.
+/// The limit for reading them; they are optional.
 const LISTEN: Duration = Duration::from_secs(3);
 
-/// Whose turn it is to be good.
+/// Which replicas have to become ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
     New,
-    /// After an undo: as good as it was before.
+    /// The old ones after an undo: as ready as they were before.
     Old,
 }
 
@@ -53,6 +53,11 @@ pub async fn gate(
         match looking.replicas().await {
             Ok(now) => {
                 answered = Instant::now();
+                if whose == Whose::New
+                    && let Some(name) = scene.missing(&now).first()
+                {
+                    return Err(Failure::refused(Fault::new(what(), format!("{name} is gone"))));
+                }
                 let wanted = behind(scene, whose, &now);
                 let probed = tokio::select! {
                     biased;
@@ -96,7 +101,10 @@ pub async fn gate(
 }
 
 fn turned_back(what: String) -> Failure {
-    Failure::of(FailureKind::Interrupted, Fault::new(what, "the run turned back"))
+    Failure::of(
+        FailureKind::Interrupted,
+        Fault::new(what, "the run is being undone"),
+    )
 }
 
 /// Each that runs, at once.
@@ -116,7 +124,7 @@ async fn ask(
     join_all(asked).await.into_iter().collect()
 }
 
-/// The replicas that must be good, and whether each must be healthy.
+/// The replicas that must become ready, and whether each must be healthy.
 fn behind(scene: &Scene<'_>, whose: Whose, now: &[Replica]) -> Vec<(Replica, bool)> {
     match whose {
         Whose::New => scene
@@ -144,7 +152,7 @@ fn behind(scene: &Scene<'_>, whose: Whose, now: &[Replica]) -> Vec<(Replica, boo
     }
 }
 
-/// What its health check said last, then the end of its log.
+/// The last output of its health check, then the end of its log.
 async fn last_words(daemon: &Daemon, id: &ContainerId, progress: &mut dyn Progress) {
     let probe = last_probe(daemon, id).await.unwrap_or_default();
     for line in probe.lines() {
@@ -164,7 +172,7 @@ async fn last_words(daemon: &Daemon, id: &ContainerId, progress: &mut dyn Progre
         }
     };
     if tokio::time::timeout(LISTEN, reading).await.is_err() {
-        progress.line("(its log does not answer)");
+        progress.line("(its log could not be read)");
     }
     for line in String::from_utf8_lossy(&text).lines() {
         progress.line(line);

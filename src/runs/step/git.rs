@@ -31,16 +31,16 @@ pub(super) const OF_HOOKS: [&str; 8] = [
 pub struct Revision {
     pub full: String,
     pub short: String,
-    /// Absent with a detached head.
+    /// `None` with a detached head.
     pub branch: Option<String>,
-    /// Something in the context differs from what is checked out, or is not known to git.
+    /// Whether the context has uncommitted changes or untracked files.
     pub dirty: bool,
 }
 
-/// A folder as a commit holds it.
+/// A folder in a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tree {
-    /// Where git is asked: the folder itself, or what of its path is there.
+    /// Where git runs: the folder itself, or the existing part of its path.
     pub(super) place: PathBuf,
     /// `3f2a91c…:services/shop`, as git names a tree.
     pub(super) name: String,
@@ -53,7 +53,7 @@ pub async fn revision(folder: &Path, named: Option<&str>) -> Result<Revision, St
     let (folder, _missing) = &standing(folder);
     let name = named.unwrap_or("HEAD");
     if name.starts_with('-') {
-        return Err(format!("{name:?} is no revision"));
+        return Err(format!("{name:?} is not a revision"));
     }
     let commit = format!("{name}^{{commit}}");
     let full = ask(folder, &["rev-parse", "--verify", &commit])
@@ -181,7 +181,7 @@ async fn answer(folder: &Path, question: &[&str], longest: u64) -> Result<(bool,
     .await;
     let (status, answer, words) = match answered {
         Ok(Ok(outcome)) => outcome,
-        Ok(Err::<_, std::io::Error>(error)) => return Err(format!("git cannot be asked: {error}")),
+        Ok(Err::<_, std::io::Error>(error)) => return Err(format!("git failed: {error}")),
         Err(_elapsed) => return Err(format!("git did not answer within {} s", LIMIT.as_secs())),
     };
     if status.is_none_or(|status| status.success()) {

@@ -31,7 +31,7 @@ pub struct BadPattern {
 impl Ignore {
     /// 1. A byte order mark is skipped; lines that begin with `#` are comments, but not after a space.
     /// 2. Space around a pattern, and around it after `!`, does not count.
-    /// 3. A pattern is cleaned as a path: `./a//b/../c/` is `a/c`; a leading `/` means nothing.
+    /// 3. A pattern is cleaned as a path: `./a//b/../c/` is `a/c`; a leading `/` has no effect.
     pub fn parse(text: &str) -> Result<Self, BadPattern> {
         let mut ignore = Self::default();
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -53,7 +53,7 @@ impl Ignore {
                 why,
             };
             if pattern.is_empty() {
-                return Err(refused("`!` alone excepts nothing"));
+                return Err(refused("a single `!` has no effect"));
             }
             let pattern = clean(pattern);
             ignore.push(&pattern, exception).map_err(refused)?;
@@ -176,16 +176,13 @@ fn regex(pattern: &str) -> Result<Regex, &'static str> {
             }
             '*' => text.push_str("[^/]*"),
             '?' => text.push_str("[^/]"),
-            '\\' => literal(
-                &mut text,
-                chars.next().ok_or("a `\\` at its end escapes nothing")?,
-            ),
+            '\\' => literal(&mut text, chars.next().ok_or("a final `\\` escapes nothing")?),
             '[' => class(&mut text, &mut chars)?,
             c => literal(&mut text, c),
         }
     }
     text.push('$');
-    Regex::new(&text).map_err(|_too_large_or_reversed| "Docker would not understand it")
+    Regex::new(&text).map_err(|_too_large_or_reversed| "Docker would reject it")
 }
 
 fn literal(text: &mut String, c: char) {

@@ -1,5 +1,5 @@
-//! Whether an image is on a host, and bringing it there from another: saved, streamed through us, loaded, looked at.
-//! Never whole in memory; what an image is called is only moved where that takes nothing from another image.
+//! Checks whether an image is on a host, and transfers it from another: saved, streamed through this process, loaded, verified.
+//! Never held in memory; a tag is moved only if that takes it from no other image.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,19 +23,22 @@ use crate::domain::units::Bytes;
 use crate::hosts::Daemon;
 use crate::hosts::trouble::engine_words;
 
-/// How often "12 M of 96 M" is said anew.
+/// How often "12 M of 96 M" is updated.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
-/// A daemon unpacks a large layer for minutes without a word, but not for longer.
+/// A daemon may unpack a large layer for minutes without output, but not for longer.
 const STALL_LIMIT: Duration = Duration::from_mins(5);
-/// Of one request as a whole: larger images than this can move are not shipped between hosts.
+/// The limit of one transfer.
 const REQUEST_LIMIT: Duration = Duration::from_hours(12);
+/// How often a host is asked to let an image go, and how long between.
+const TRIES: u32 = 6;
+const BETWEEN: Duration = Duration::from_millis(500);
 
 /// An image as a daemon knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) id: ImageId,
     pub(super) tags: Vec<String>,
-    /// `repo@sha256:…`: what it is in each registry that it was pushed to or pulled from.
+    /// `repo@sha256:…`: its digests in the registries it was pushed to or pulled from.
     pub(super) digests: Vec<String>,
     pub(super) os: String,
     pub(super) architecture: String,
@@ -43,7 +46,7 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Of an image that is gone.
+    /// For an image that no longer exists.
     pub(super) fn none(id: &ImageId) -> Self {
         Self {
             id: id.clone(),
@@ -83,7 +86,7 @@ pub(super) async fn inspect(docker: &Docker, name: &str) -> Result<Option<Found>
     }))
 }
 
-/// Makes `reference` (`registry:5000/shop:v3`) name this image.
+/// Tags this image with `reference` (`registry:5000/shop:v3`).
 pub(super) async fn point(docker: &Docker, image: &str, reference: &str) -> Result<(), Error> {
     let (repository, tag) = split(reference);
     let options = TagImageOptionsBuilder::default()
@@ -130,9 +133,16 @@ pub async fn put_back(
     }
 }
 
-/// An image that was made here and has no name any more goes; where a container or another image stands on it, it stays.
-/// The layers behind it stay as the builder's cache.
-pub async fn take_unnamed_away(daemon: &Daemon, image: &ImageId) -> Result<(), Fault> {
+/// What is behind an image that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layers {
+    /// They stay as the builder's cache.
+    Kept,
+    Gone,
+}
+
+/// The image goes unless it is somebody else's by now: it has a name, or a container or another image stands on it.
+pub async fn take_unnamed_away(daemon: &Daemon, image: &ImageId, layers: Layers) -> Result<(), Fault> {
     let fault = |error: Error| {
         Fault::new(
             format!("take the image {} away from {}", image.short(), daemon.name()),
@@ -143,16 +153,25 @@ pub async fn take_unnamed_away(daemon: &Daemon, image: &ImageId) -> Result<(), F
     if found.is_none_or(|found| !found.tags.is_empty()) {
         return Ok(());
     }
-    let options = RemoveImageOptionsBuilder::default().noprune(true).build();
     let docker = daemon.change()?;
-    match docker.remove_image(image.as_str(), Some(options), None).await {
-        Ok(_)
-        | Err(Error::DockerResponseServerError {
-            status_code: 404 | 409,
-            ..
-        }) => Ok(()),
-        Err(error) => Err(fault(error)),
+    // A container that is being removed stands on it a moment longer.
+    for attempt in 1..=TRIES {
+        let options = RemoveImageOptionsBuilder::default()
+            .noprune(layers == Layers::Kept)
+            .build();
+        match docker.remove_image(image.as_str(), Some(options), None).await {
+            Err(Error::DockerResponseServerError { status_code: 409, .. }) if attempt < TRIES => {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            Ok(_)
+            | Err(Error::DockerResponseServerError {
+                status_code: 404 | 409,
+                ..
+            }) => break,
+            Err(error) => return Err(fault(error)),
+        }
     }
+    Ok(())
 }
 
 /// `registry:5000/shop:v3` → `registry:5000/shop`, `v3`; without a tag `latest`.
@@ -163,7 +182,7 @@ pub(super) fn split(reference: &str) -> (&str, &str) {
     }
 }
 
-/// Is this very image on the host?
+/// Whether exactly this image is on the host.
 pub async fn present(daemon: &Daemon, image: &ImageId) -> Result<bool, Fault> {
     let found = inspect(daemon.read(), image.as_str())
         .await
@@ -212,7 +231,7 @@ fn bringing(image: &ImageId, from: &Daemon, to: &Daemon) -> String {
     )
 }
 
-/// The same without any name: what it is where it comes from, or `None` if it was there already. See `take_away`.
+/// The same without any name: what it is where it comes from, or `None` if it was there already. See [`take_unnamed_away`].
 pub(super) async fn lend(
     from: &Daemon,
     to: &Daemon,
@@ -252,16 +271,15 @@ pub(super) async fn lend(
         () = cancel.cancelled() => return Err(cancelled(&what)),
     }
     if !present(&to, image).await? {
-        return Err(Fault::new(
-            what,
-            format!("{} took it, but does not know it by that id", to.name()),
-        )
-        .hint("one of the two keeps images in containerd's store, where an image has another id"));
+        return Err(
+            Fault::new(what, format!("{} loaded it, but not under that id", to.name()))
+                .hint("one of the two uses the containerd image store, where image ids differ"),
+        );
     }
     Ok(Some(found))
 }
 
-/// Would the image run there at all?
+/// Whether the image can run there.
 fn fits(image: &Found, to: &Daemon) -> Result<(), String> {
     let engine = to.engine();
     if image.os == "windows" {
@@ -283,7 +301,7 @@ fn fits(image: &Found, to: &Daemon) -> Result<(), String> {
     ))
 }
 
-/// As images say it, whatever the kernel says.
+/// The kernel's architecture in the notation of images.
 pub(super) fn architecture(name: &str) -> &str {
     match name {
         "x86_64" | "x86-64" => "amd64",
@@ -312,7 +330,7 @@ async fn carry(
             }
             // The load fails with these words: they name the side that broke off.
             Err(error) => Err(std::io::Error::other(format!(
-                "the source broke off: {}",
+                "the source failed: {}",
                 engine_words(&error)
             ))),
         });
@@ -344,7 +362,7 @@ async fn carry(
                     last = (now, Instant::now());
                     progress.text(&format!("{} of about {}", Bytes(now), image.size));
                 } else if last.1.elapsed() > STALL_LIMIT {
-                    break format!("nothing moved for {} min after {}", STALL_LIMIT.as_secs() / 60, Bytes(now));
+                    break format!("no progress for {} min after {}", STALL_LIMIT.as_secs() / 60, Bytes(now));
                 }
             }
         }
@@ -353,7 +371,7 @@ async fn carry(
     let why = breaks.try_recv().unwrap_or(failed);
     let fault = Fault::new("", why.trim());
     Err(if why.contains("no space left on device") {
-        fault.hint("the disk of the target is full: `docker system df` there shows by what")
+        fault.hint("the disk of the target is full: `docker system df` there shows what uses it")
     } else {
         fault
     })
@@ -367,7 +385,7 @@ fn tell(answer: &BuildInfo, progress: &mut dyn Progress) {
     }
 }
 
-/// Gives the image its names on the target, as far as they are free there.
+/// Tags the image on the target, as far as the names are free there.
 pub(super) async fn name(to: &Daemon, image: &Found, progress: &mut dyn Progress) -> Result<(), Error> {
     for reference in &image.tags {
         // A pointer that the builder moves: elsewhere it would stay with the first image for ever.
@@ -377,7 +395,7 @@ pub(super) async fn name(to: &Daemon, image: &Found, progress: &mut dyn Progress
         match inspect(to.read(), reference).await? {
             Some(there) if there.id == image.id => {}
             Some(_) => progress.line(&format!(
-                "{reference} is another image on {}: left as it is",
+                "{reference} is another image on {}: not changed",
                 to.name()
             )),
             None => {

@@ -1,5 +1,5 @@
-//! The ledger of a service on one host: files in a named volume that a never-started container mounts.
-//! Written in turn into two files and read back; the container may be pruned, the volume stays.
+//! The ledger of a service on one host: files in a named volume, mounted by a never-started container.
+//! Two files are written in turn and read back; the container may be pruned, the volume stays.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use bollard::query_parameters::{InspectContainerOptions, ListVolumesOptions};
 use super::answer::{failure, status};
 use super::fence::Fence;
 use super::{archive, shell};
-use crate::domain::container::label;
+use crate::domain::container::{Role, label};
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::release::facts::LedgerSeen;
@@ -19,10 +19,10 @@ use crate::release::subject::Subject;
 /// Where the volume is mounted.
 const FOLDER: &str = "/ledger";
 
-/// Why a ledger cannot be read where nothing may be made.
-const PRUNED: &str = "its container was pruned, and read-only it is not made again";
+/// Why a ledger cannot be read in read-only mode.
+const PRUNED: &str = "its container was pruned, and --read-only does not create it again";
 
-/// Is only its container gone? Then who may change something reads it again.
+/// Whether only its container is gone, so that it can be read after creating the container again.
 #[must_use]
 pub fn is_pruned(seen: &LedgerSeen) -> bool {
     match seen {
@@ -31,7 +31,7 @@ pub fn is_pruned(seen: &LedgerSeen) -> bool {
     }
 }
 
-/// What the host remembers. Where only the container is gone and it may be made again, it is; reading alone never makes one.
+/// Reads the ledger. If only its container is gone and changes are allowed, it is created again.
 pub async fn read(daemon: &Daemon, subject: &Subject) -> Result<LedgerSeen, Failure> {
     let Some(id) = container(daemon, subject).await? else {
         if !has_volume(daemon, subject).await? {
@@ -64,7 +64,7 @@ fn understood(files: &BTreeMap<String, String>) -> LedgerSeen {
         Ok(None) => LedgerSeen::Missing,
         Err(Unread::Newer { schema }) => LedgerSeen::Newer { schema },
         Err(Unread::Torn) => LedgerSeen::Unreadable {
-            why: "no whole history is left in it".to_owned(),
+            why: "its history is incomplete".to_owned(),
         },
     }
 }
@@ -75,7 +75,7 @@ pub async fn append(fence: &Fence, other: Option<&Ledger>, entry: LedgerEntry) -
     write(place, Some(fence), other, |base| base.with(entry)).await
 }
 
-/// That a person took a lock away.
+/// Records that a lock was removed by hand.
 pub async fn note(daemon: &Daemon, subject: &Subject, unlocked: Unlocked) -> Result<(), Failure> {
     write((daemon, subject), None, None, |base| base.with_unlocked(unlocked)).await?;
     Ok(())
@@ -131,10 +131,10 @@ async fn write(
     }
 }
 
-/// Every history on the host, whichever service's: what any of them names is somebody's.
+/// The ledgers of all services on the host, whose images are in use.
 pub(super) async fn others(daemon: &Daemon, but: &Subject) -> Result<Vec<Ledger>, Failure> {
     let mut found = Vec::new();
-    for summary in super::replicas::labelled(daemon, &format!("{}=ledger", label::ROLE)).await? {
+    for summary in super::replicas::labelled(daemon, &Role::Ledger.filter()).await? {
         let labels = summary.labels.unwrap_or_default();
         let is_own = but.owns(|key| labels.get(key).map(String::as_str));
         let Some(id) = summary.id.filter(|_| !is_own) else {
@@ -177,7 +177,7 @@ async fn has_volume(daemon: &Daemon, subject: &Subject) -> Result<bool, Failure>
 async fn make(daemon: &Daemon, subject: &Subject) -> Result<String, Failure> {
     let name = subject.ledger_name();
     let mut labels = HashMap::from([
-        (label::ROLE.to_owned(), "ledger".to_owned()),
+        Role::Ledger.label(),
         (label::SCHEMA.to_owned(), "1".to_owned()),
         (label::SERVICE.to_owned(), subject.service.to_string()),
     ]);
@@ -194,7 +194,7 @@ async fn make(daemon: &Daemon, subject: &Subject) -> Result<String, Failure> {
         None => container(daemon, subject).await?.ok_or_else(|| {
             Failure::refused(Fault::new(
                 format!("make the ledger on {}", daemon.name()),
-                "its name is taken and no container has it",
+                "its name is in use, but no container has it",
             ))
         }),
     }

@@ -1,8 +1,8 @@
 //! The lock of a service on one host: a never-started container whose name only one run can have, with a lease inside.
-//! A fence, not a sign: its holder looks at it by id before every change, and a stale one is taken by renaming it by id.
+//! A fence: its holder inspects it by id before every change, and a stale one is taken over by renaming it by id.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bollard::query_parameters::{
     InspectContainerOptions, RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder,
@@ -10,9 +10,12 @@ use bollard::query_parameters::{
 use serde::{Deserialize, Serialize};
 
 use super::answer::{change, failure, status};
-use super::archive::Lying;
-use super::{archive, replicas, shell};
-use crate::domain::container::label;
+use super::fence::uptime;
+use super::lease::renew;
+use super::{archive, lease, replicas, shell};
+use crate::config::Host;
+use crate::domain::container::{Role, label};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::fault::Fault;
 use crate::domain::ids::ContainerId;
 use crate::domain::units::Stamp;
@@ -25,20 +28,17 @@ use crate::release::subject::Subject;
 
 const MACHINE: &str = "pilothouse.machine";
 const REASON: &str = "pilothouse.reason";
-const LEASE: &str = "lease.json";
+/// Seconds.
+const GRACE: &str = "pilothouse.grace";
 const RUN: &str = "run.json";
-/// Nobody calls a lock stale that was made so short a time ago, whatever is in it.
-const YOUNG: Duration = Duration::from_mins(1);
-/// Between removing a lease and writing it anew a daemon takes milliseconds, and a busy one tenths of a second.
-const LOOKS: u32 = 8;
-const PAUSE: Duration = Duration::from_millis(250);
-
-#[derive(Serialize, Deserialize)]
-struct Lease {
-    /// By the daemon's own clock.
-    renewed: Stamp,
-    stage: Option<String>,
-}
+/// What was sent over ssh may come behind its sender's end: a connection that is cut keeps what was not acknowledged,
+/// and the kernel sends it again for 102 s (eight times, `tcp_orphan_retries`) after ssh ended. ssh knows no option
+/// against that, as TCP connections of our own have (`TCP_USER_TIMEOUT`). Each jump host may add as much.
+const OVER_SSH: Duration = Duration::from_mins(2);
+/// A label that says more is not believed.
+const LONGEST_GRACE: Duration = Duration::from_mins(10);
+/// Between two looks at a lock that is watched.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// What is left to know of a run when its bastion is gone: written into every lock before anything is changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,13 +73,16 @@ pub async fn take(daemon: &Daemon, claim: Claim<'_>) -> Result<ContainerId, Fail
                 renew(daemon, &lock.id, "recovery").await?;
                 return Ok(lock.id.clone());
             }
-            Some(lock) if lock.run == plan.run.as_str() && lock.is_stale() && pinned.is_some() => {
+            Some(lock)
+                if lock.run == plan.run.as_str() && lock.may_be_left(&plan.subject) && pinned.is_some() =>
+            {
                 return steal(daemon, claim, lock).await;
             }
             Some(lock) => return Err(held(daemon, &plan.subject, lock)),
             None => {}
         }
-        let Some(id) = shell::create(daemon, &name, labels(plan, machine), Vec::new()).await? else {
+        let Some(id) = shell::create(daemon, &name, labels(plan, machine, daemon.host()), Vec::new()).await?
+        else {
             // Somebody was faster: who?
             continue;
         };
@@ -93,7 +96,7 @@ pub async fn take(daemon: &Daemon, claim: Claim<'_>) -> Result<ContainerId, Fail
     }
     Err(Failure::of(
         FailureKind::Locked,
-        Fault::new(locking(daemon, &plan.subject), "others take it again and again"),
+        Fault::new(locking(daemon, &plan.subject), "others keep taking it"),
     ))
 }
 
@@ -105,18 +108,23 @@ fn held(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Failure {
     let fault = Fault::new(locking(daemon, subject), lock.described());
     let fault = if lock.is_stale() {
         fault.hint(format!(
-            "its process seems to be gone: pilothouse recover {} undoes or finishes what it left",
+            "its process seems to be gone: pilothouse recover {} finishes or undoes it",
+            lock.run
+        ))
+    } else if lock.ahead().is_some() {
+        fault.hint(format!(
+            "pilothouse recover {} watches whether anybody renews it",
             lock.run
         ))
     } else {
-        fault.hint("wait for it, or follow it where it runs")
+        fault.hint("wait for it, or follow it on its machine")
     };
     Failure::of(FailureKind::Locked, fault)
 }
 
-fn labels(plan: &Plan, machine: &str) -> HashMap<String, String> {
+fn labels(plan: &Plan, machine: &str, host: &Host) -> HashMap<String, String> {
     let mut labels = HashMap::from([
-        (label::ROLE.to_owned(), "lock".to_owned()),
+        Role::Lock.label(),
         (label::SCHEMA.to_owned(), "1".to_owned()),
         (label::SERVICE.to_owned(), plan.subject.service.to_string()),
         (label::RUN.to_owned(), plan.run.to_string()),
@@ -130,7 +138,17 @@ fn labels(plan: &Plan, machine: &str) -> HashMap<String, String> {
             .map(|name| (label::ENVIRONMENT.to_owned(), name)),
     );
     labels.extend(plan.reason.clone().map(|reason| (REASON.to_owned(), reason)));
+    labels.extend(said_grace(&host.endpoint).map(|seconds| (GRACE.to_owned(), seconds)));
     labels
+}
+
+fn said_grace(endpoint: &Endpoint) -> Option<String> {
+    matches!(endpoint, Endpoint::Ssh(_)).then(|| OVER_SSH.as_secs().to_string())
+}
+
+fn grace(label: Option<&str>) -> Duration {
+    let seconds = label.and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or_default()).min(LONGEST_GRACE)
 }
 
 /// Takes a stale lock of the claimed run over: out of the way, then an own one under the name. Exactly one of several
@@ -143,7 +161,8 @@ pub async fn steal(daemon: &Daemon, claim: Claim<'_>, stale: &LockSeen) -> Resul
     } = claim;
     let name = plan.subject.lock_name();
     take_away(daemon, &plan.subject, stale).await?;
-    let Some(id) = shell::create(daemon, &name, labels(plan, machine), Vec::new()).await? else {
+    let Some(id) = shell::create(daemon, &name, labels(plan, machine, daemon.host()), Vec::new()).await?
+    else {
         return Err(beaten(daemon, &plan.subject).await);
     };
     let id = ContainerId::parse(&id).map_err(Failure::refused)?;
@@ -167,13 +186,11 @@ pub async fn take_away(daemon: &Daemon, subject: &Subject, stale: &LockSeen) -> 
     let Some(lock) = again(daemon, subject, stale).await? else {
         return Err(beaten(daemon, subject).await);
     };
-    if !lock.is_left(subject) {
-        return Err(held(daemon, subject, &lock));
-    }
     let name = subject.lock_name();
     if lock.name != name {
         return Ok(());
     }
+    let lock = watched(daemon, subject, lock).await?;
     rename(
         daemon,
         subject,
@@ -182,7 +199,7 @@ pub async fn take_away(daemon: &Daemon, subject: &Subject, stale: &LockSeen) -> 
     )
     .await?;
     match again(daemon, subject, &lock).await? {
-        Some(now) if !now.is_stale() => {
+        Some(now) if !now.is_same_lease(&lock) => {
             rename(daemon, subject, &now.id, &name).await?;
             Err(held(daemon, subject, &now))
         }
@@ -190,9 +207,45 @@ pub async fn take_away(daemon: &Daemon, subject: &Subject, stale: &LockSeen) -> 
     }
 }
 
-async fn again(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Result<Option<LockSeen>, Failure> {
+/// The lock once it is certain that nobody renews it, else who holds it. Where the clocks do not tell, its lease is
+/// watched by our own for as long as makes it stale.
+pub async fn watched(daemon: &Daemon, subject: &Subject, lock: LockSeen) -> Result<LockSeen, Failure> {
+    let begun = uptime();
+    let mut lock = lock;
+    while lock.is_doubtful(subject) {
+        tokio::time::sleep(WATCH).await;
+        // What is read behind this moment was not renewed before it.
+        let passed = Duration::from_nanos(uptime().saturating_sub(begun));
+        let Some(now) = again(daemon, subject, &lock).await? else {
+            return Err(beaten(daemon, subject).await);
+        };
+        if !now.is_same_lease(&lock) {
+            return Err(held(daemon, subject, &now));
+        }
+        lock = LockSeen {
+            watched: passed,
+            ..now
+        };
+    }
+    if lock.is_left(subject) {
+        Ok(lock)
+    } else {
+        Err(held(daemon, subject, &lock))
+    }
+}
+
+/// As it is now; for how long it was watched counts as long as its lease is the same.
+pub async fn again(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Result<Option<LockSeen>, Failure> {
     let locks = seen(daemon, subject).await?;
-    Ok(locks.into_iter().find(|known| known.id == lock.id))
+    let now = locks.into_iter().find(|known| known.id == lock.id);
+    Ok(now.map(|now| LockSeen {
+        watched: if now.is_same_lease(lock) {
+            lock.watched
+        } else {
+            Duration::ZERO
+        },
+        ..now
+    }))
 }
 
 async fn rename(daemon: &Daemon, subject: &Subject, id: &ContainerId, name: &str) -> Result<(), Failure> {
@@ -230,7 +283,7 @@ async fn beaten(daemon: &Daemon, subject: &Subject) -> Failure {
 /// Somebody took it away meanwhile.
 #[must_use]
 pub fn gone(daemon: &Daemon, subject: &Subject) -> Failure {
-    let fault = Fault::new(locking(daemon, subject), "somebody else was faster").hint("look again");
+    let fault = Fault::new(locking(daemon, subject), "somebody else took it first").hint("look again");
     Failure::of(FailureKind::Locked, fault)
 }
 
@@ -243,7 +296,7 @@ pub async fn holder(daemon: &Daemon, subject: &Subject) -> Option<LockSeen> {
 
 /// Every lock of the service there, taken ones included.
 pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, Failure> {
-    let found = replicas::labelled(daemon, &format!("{}=lock", label::ROLE)).await?;
+    let found = replicas::labelled(daemon, &Role::Lock.filter()).await?;
     let mut locks = Vec::new();
     for summary in found {
         let labels = summary.labels.unwrap_or_default();
@@ -261,7 +314,7 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
             .next()
             .unwrap_or_default();
         let since = Stamp::from_seconds(summary.created.unwrap_or(0));
-        let lease = lease(daemon, &id, since).await?;
+        let lease = lease::read(daemon, &id, since).await?;
         locks.push(LockSeen {
             name: name.trim_start_matches('/').to_owned(),
             run: labels.get(label::RUN).cloned().unwrap_or_default(),
@@ -270,80 +323,16 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
             reason: labels.get(REASON).cloned(),
             since,
             renewed: lease.renewed,
+            renewed_there: lease.holder,
             stage: lease.stage,
-            now: clock(daemon).await?,
+            now: lease::clock(daemon).await?,
+            now_here: SystemTime::now().into(),
+            watched: Duration::ZERO,
+            grace: grace(labels.get(GRACE).map(String::as_str)),
             id,
         });
     }
     Ok(locks)
-}
-
-/// Every 20 s its holder writes it anew, and for a moment there is none: a lock that would be stale without its lease is
-/// looked at again before anybody takes it. One that cannot be read (half of one, or nothing, on a full disk) was
-/// written at the moment that its file says.
-async fn lease(daemon: &Daemon, id: &ContainerId, since: Stamp) -> Result<Lease, Failure> {
-    let mut lease = unread(since);
-    for _ in 0..LOOKS {
-        let file = archive::lying(daemon, id.as_str(), &format!("/{LEASE}")).await?;
-        let now = clock(daemon).await?;
-        lease = file.map_or_else(|| unread(since), |file| judged(&file, since, now));
-        if lease.stage.is_some() || lease.renewed.until(now) < YOUNG {
-            break;
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(lease)
-}
-
-/// What it says, else when it was written: not before its lock was made, and not at a moment that is to come.
-fn judged(file: &Lying, since: Stamp, now: Stamp) -> Lease {
-    read(file).unwrap_or_else(|| {
-        let written = i64::try_from(file.modified).map_or(since, Stamp::from_seconds);
-        unread(if written <= now { since.max(written) } else { since })
-    })
-}
-
-fn unread(renewed: Stamp) -> Lease {
-    Lease { renewed, stage: None }
-}
-
-/// The daemon's clock: ages are judged by it, never between two machines.
-async fn clock(daemon: &Daemon) -> Result<Stamp, Failure> {
-    let info = daemon
-        .read()
-        .info()
-        .await
-        .map_err(|error| failure(daemon, "ask for the time", &error))?;
-    let text = info.system_time.unwrap_or_default();
-    let time: jiff::Timestamp = text.parse().map_err(|error| {
-        Failure::refused(Fault::new(format!("read the clock of {}", daemon.name()), error))
-    })?;
-    Ok(Stamp(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)))
-}
-
-fn read(file: &Lying) -> Option<Lease> {
-    serde_json::from_slice(&file.content).ok()
-}
-
-/// The holder lives: so says the file, once it can be read back.
-pub async fn renew(daemon: &Daemon, id: &ContainerId, stage: &str) -> Result<(), Failure> {
-    let what = || format!("write the lease on {}", daemon.name());
-    let renewed = clock(daemon).await?;
-    let lease = Lease {
-        renewed,
-        stage: Some(stage.to_owned()),
-    };
-    let text = serde_json::to_vec(&lease).map_err(|error| Failure::refused(Fault::new(what(), error)))?;
-    let dated = ("/", LEASE, u64::try_from(renewed.seconds()).unwrap_or(0));
-    archive::put_dated(daemon, id.as_str(), dated, &text).await?;
-    match archive::lying(daemon, id.as_str(), &format!("/{LEASE}")).await? {
-        // Or a later one: who keeps the lease, and who comes back, may both write it.
-        Some(file) if read(&file).is_some_and(|lease| lease.renewed >= renewed) => Ok(()),
-        Some(_) | None => Err(Failure::refused(Fault::new(
-            what(),
-            "what was written cannot be read back",
-        ))),
-    }
 }
 
 pub async fn pin(daemon: &Daemon, id: &ContainerId, pinned: &Pinned) -> Result<(), Failure> {
@@ -360,7 +349,7 @@ pub async fn pinned(daemon: &Daemon, id: &ContainerId) -> Result<Option<Pinned>,
         .map(|text| {
             serde_json::from_str(text).map_err(|error| {
                 Failure::refused(Fault::new(
-                    format!("read what the lock on {} says of its run", daemon.name()),
+                    format!("read the run in the lock on {}", daemon.name()),
                     error,
                 ))
             })
@@ -371,7 +360,7 @@ pub async fn pinned(daemon: &Daemon, id: &ContainerId) -> Result<Option<Pinned>,
 /// What every run under way on the host has decided, whichever service's it is.
 pub(super) async fn all_pinned(daemon: &Daemon) -> Result<Vec<Pinned>, Failure> {
     let mut all = Vec::new();
-    for summary in replicas::labelled(daemon, &format!("{}=lock", label::ROLE)).await? {
+    for summary in replicas::labelled(daemon, &Role::Lock.filter()).await? {
         if let Some(id) = summary.id.and_then(|id| ContainerId::parse(&id).ok()) {
             all.extend(pinned(daemon, &id).await?);
         }
@@ -433,45 +422,22 @@ pub async fn remove(daemon: &Daemon, id: &ContainerId) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::domain::endpoint::Ssh;
 
-    proptest! {
-        #[test]
-        fn whatever_lies_in_the_place_of_a_lease_its_lock_is_as_old_as_the_file(
-            content in prop_oneof![
-                prop::collection::vec(any::<u8>(), 0..60),
-                "\\PC{0,60}".prop_map(String::into_bytes),
-                "\\{\"renewed\": ?[-0-9e.\"]{0,30}(,\"stage\":)?".prop_map(String::into_bytes),
-            ],
-            modified: u64,
-            since: i64,
-            now: i64,
-            label in "\\PC{0,40}|[\u{0}-\u{1f}]{0,9}",
-        ) {
-            let (since, now) = (Stamp(since), Stamp(now));
-            let file = Lying { content, mode: 0, uid: 0, gid: 0, modified };
-            let lease = judged(&file, since, now);
-            if read(&file).is_none() {
-                prop_assert!(lease.renewed >= since && lease.renewed <= now.max(since));
-                let dated = Lying { modified: u64::try_from(now.seconds()).unwrap_or(0), ..file };
-                let fresh = judged(&dated, since, now);
-                prop_assert!(now.seconds() < 0 || fresh.renewed.until(now).as_secs() < 2);
-            }
-            let seen = LockSeen {
-                id: ContainerId::parse("aa").unwrap(),
-                name: label.clone(),
-                run: label.clone(),
-                actor: label.clone(),
-                machine: label.clone(),
-                reason: Some(label),
-                since,
-                renewed: lease.renewed,
-                now,
-                stage: lease.stage,
-            };
-            prop_assert!(!seen.described().is_empty());
-        }
+    #[test]
+    fn what_was_made_over_ssh_says_its_grace_and_no_label_keeps_a_lock_for_ever() {
+        let ssh = Endpoint::Ssh(Ssh {
+            user: None,
+            host: "db-1".to_owned(),
+            port: None,
+            socket: "/var/run/docker.sock".into(),
+            reuse_master: false,
+        });
+        assert_eq!(grace(said_grace(&ssh).as_deref()), Duration::from_mins(2));
+        let unix = Endpoint::Unix("/var/run/docker.sock".into());
+        assert_eq!(grace(said_grace(&unix).as_deref()), Duration::ZERO);
+        assert_eq!(grace(Some("18446744073709551615")), LONGEST_GRACE);
+        assert_eq!(grace(Some("-1 s")), Duration::ZERO);
     }
 }

@@ -1,5 +1,5 @@
 //! The steps of a run: what is done on a daemon, one file each.
-//! A step does and verifies; whether and when it is taken is decided elsewhere.
+//! A step acts and verifies; whether and when it is run is decided elsewhere.
 
 pub mod ignore;
 mod context;
@@ -21,10 +21,12 @@ pub mod survey;
 pub mod adopt;
 mod found;
 pub mod fence;
+pub mod lease;
 pub mod lock;
 pub mod ledger;
 pub mod create;
 pub mod carry;
+pub mod under_way;
 pub mod gate;
 pub mod probe;
 pub mod spent;

@@ -1,5 +1,5 @@
-//! What the commands of a run left running on this machine when its process was killed: ended by who takes the run up.
-//! Ends nobody else: that a process is one of them is told by its group, and by the run that its environment names.
+//! Ends the commands of a run that kept running on this machine after its process was killed.
+//! Ends no other process: they are identified by their process group and by the run in their environment.
 
 use std::fs;
 use std::io::{self, Write as _};

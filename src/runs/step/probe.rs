@@ -1,5 +1,5 @@
-//! Asks a replica whether it answers: at its own address, through a process in its own network, wherever the daemon is.
-//! What listens for the replica alone does not count; one question has a limit, and says why it was not answered.
+//! Probes a replica at its own address, through a process in its own network namespace, wherever the daemon is.
+//! A port that listens on loopback only fails; each probe has a limit and reports why it failed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -140,7 +140,7 @@ impl Piped {
             mut input,
         } = docker.start_exec(&exec.id, None).await.map_err(words)?
         else {
-            return Err("the daemon did not attach".to_owned());
+            return Err("the daemon did not attach to it".to_owned());
         };
         let (ours, theirs) = tokio::io::duplex(BUFFER);
         let (mut from_us, mut to_us) = tokio::io::split(theirs);

@@ -1,5 +1,5 @@
-//! An image brought to a host: pulled by its digest where a registry has it, through us otherwise.
-//! It counts as there only when the host itself names it by the id that was asked for.
+//! Brings an image to a host: pulled by digest if a registry has it, otherwise transferred.
+//! Succeeds only if the host lists the image under the expected id.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub async fn pull(
         .map_err(|error| Fault::new(&what, engine_words(&error)))?;
     found
         .map(|found| found.id)
-        .ok_or_else(|| Fault::new(what, "it was pulled, but no image of that digest is there"))
+        .ok_or_else(|| Fault::new(what, "it was pulled, but no image has that digest"))
 }
 
 /// Whether a registry has an image, as its daemon is told.
@@ -125,22 +125,19 @@ pub async fn bring(
                 return give_names(bringing, to, progress).await;
             }
             Ok(other) => progress.line(&format!(
-                "{pinned} is {} on {}, not {}: the image comes through us from {}",
+                "{pinned} is {} on {}, not {}: the image is transferred from {}",
                 other.short(),
                 to.name(),
                 image.short(),
                 from.name()
             )),
             Err(fault) if cancel.is_cancelled() => return Err(fault),
-            Err(fault) => progress.line(&format!(
-                "{fault}: the image comes through us from {}",
-                from.name()
-            )),
+            Err(fault) => progress.line(&format!("{fault}: the image is transferred from {}", from.name())),
         }
     }
     transfer(from, to, image, progress, cancel).await?;
     progress.line(&format!(
-        "{} got {} from {} through us",
+        "{} received {} from {}",
         to.name(),
         image.short(),
         from.name()

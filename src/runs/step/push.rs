@@ -1,5 +1,5 @@
-//! An image pushed under its tags, its digest read back and bound to its id.
-//! Pushed and compared, or said to be not: a tag of ours that no registry took is put back.
+//! Pushes an image under its tags, reads its digest back and binds it to the image id.
+//! The result is verified; if no registry accepted a tag, the local tag is restored.
 
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ pub async fn push(
                 return Err(match &pinned {
                     None => fault,
                     Some(done) => Fault {
-                        why: format!("{}; under the tags before it, it is {done}", fault.why),
+                        why: format!("{}; the previous tags have {done}", fault.why),
                         ..fault
                     },
                 });
@@ -82,10 +82,11 @@ pub async fn push(
         if let Some(first) = &pinned
             && *first != now
         {
-            return Err(
-                Fault::new(what, format!("it became {now}, under the tag before it {first}"))
-                    .hint("the registry changed what it was given"),
-            );
+            return Err(Fault::new(
+                what,
+                format!("it became {now}, but {first} under the previous tag"),
+            )
+            .hint("the registry changed the image"));
         }
         progress.line(&format!("{reference} is {now}"));
         pinned = Some(now);
@@ -115,7 +116,7 @@ pub async fn tags(daemon: &Daemon, image: &ImageId, repository: &str) -> Result<
 }
 
 fn unnamed() -> Fault {
-    Fault::new("", "the daemon pushed it without naming its digest")
+    Fault::new("", "the daemon pushed it without reporting its digest")
 }
 
 /// One tag of it.
@@ -222,9 +223,9 @@ impl One<'_> {
             Ok(there) if there == digest => Ok(Ok(digest)),
             Ok(there) => Err(Fault::new(
                 "",
-                format!("it was pushed as {digest}, but the registry says {there} for that tag"),
+                format!("it was pushed as {digest}, but the registry has {there} under that tag"),
             )
-            .hint("somebody else pushes the same tag at the same time")),
+            .hint("another push is using the same tag at the same time")),
             Err(refusal) => Ok(Err(refusal)),
         }
     }

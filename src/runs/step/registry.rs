@@ -1,5 +1,5 @@
-//! What a push and a pull have in common: the layers under way, and what a registry's refusal means.
-//! A refusal that may pass is waited for, longer each time; one that will not is said at once, with a remedy.
+//! What push and pull have in common: layers in progress, and the meaning of a registry's refusal.
+//! Temporary refusals are retried with growing delays; others are reported at once, with a remedy.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -94,13 +94,13 @@ pub(super) fn judge(refusal: &Refusal, registry: &str, has_login: bool) -> Judge
     if has("server gave http response to https client") {
         return never(
             said.to_owned(),
-            format!("{registry} speaks no TLS: allow it in that daemon's `insecure-registries`"),
+            format!("{registry} does not use TLS: allow it in that daemon's `insecure-registries`"),
         );
     }
     if has("no such host") || has("name or service not known") {
         return never(
             said.to_owned(),
-            format!("does the daemon's machine know the name {registry}?"),
+            format!("can the daemon's machine resolve {registry}?"),
         );
     }
     if has("no basic auth credentials")
@@ -111,11 +111,11 @@ pub(super) fn judge(refusal: &Refusal, registry: &str, has_login: bool) -> Judge
         return if has_login {
             never(
                 format!("{registry} refused the login ({said})"),
-                "is the password right? `docker login` tries it".to_owned(),
+                "is the password right? check it with `docker login`".to_owned(),
             )
         } else {
             never(
-                format!("{registry} wants a login ({said})"),
+                format!("{registry} requires a login ({said})"),
                 format!("`docker login {registry}`, or a username and a password in [[registries]]"),
             )
         };
@@ -124,7 +124,7 @@ pub(super) fn judge(refusal: &Refusal, registry: &str, has_login: bool) -> Judge
         return never(
             format!("{registry} denied it ({said})"),
             if has_login {
-                "the login is good, but may not do that to this repository".to_owned()
+                "the login is valid, but has no permission for this on the repository".to_owned()
             } else {
                 format!("`docker login {registry}`, or a username and a password in [[registries]]")
             },
@@ -156,7 +156,7 @@ pub(super) async fn read(
             Ok(line) => line?,
             Err(_elapsed) => {
                 return Err(Refusal {
-                    words: format!("nothing moved for {} min", STALL_LIMIT.as_secs() / 60),
+                    words: format!("no progress for {} min", STALL_LIMIT.as_secs() / 60),
                     status: None,
                     is_silence: false,
                 });
@@ -295,7 +295,7 @@ mod tests {
         let with = judge(&unauthorized, "r:5000", true);
         let without = judge(&unauthorized, "r:5000", false);
         assert!(with.why.contains("refused the login"), "{with:?}");
-        assert!(without.why.contains("wants a login"), "{without:?}");
+        assert!(without.why.contains("requires a login"), "{without:?}");
         assert!(without.hint.unwrap().contains("docker login r:5000"));
     }
 

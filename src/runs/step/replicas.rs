@@ -1,7 +1,8 @@
-//! The containers of a service on one host, each inspected: what every step decides from and is verified by.
+//! The containers of a service on one host, each inspected: the input and the verification of every step.
 //! Reads only.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerSummary, HealthStatusEnum,
@@ -111,7 +112,11 @@ async fn inspected(
 /// `adopted`: what it counts as being labelled with.
 pub(super) fn replica(seen: ContainerInspectResponse, adopted: Option<&Adoption>) -> Option<Replica> {
     let id = ContainerId::parse(&seen.id?).ok()?;
-    let mut labels = seen.config.and_then(|config| config.labels).unwrap_or_default();
+    let config = seen.config.unwrap_or_default();
+    let grace = config
+        .stop_timeout
+        .and_then(|seconds| u64::try_from(seconds).ok());
+    let mut labels = config.labels.unwrap_or_default();
     labels.extend(adopted.into_iter().flat_map(|adopted| adopted.labels.clone()));
     let number = |key: &str| {
         let text = labels.get(key)?.trim_start_matches('r');
@@ -132,6 +137,7 @@ pub(super) fn replica(seen: ContainerInspectResponse, adopted: Option<&Adoption>
         started_at: state.started_at.clone().unwrap_or_default(),
         restarts: u64::try_from(seen.restart_count.unwrap_or(0)).unwrap_or(0),
         health: health(&state),
+        grace: grace.map(Duration::from_secs),
         policy: policy(seen.host_config.and_then(|config| config.restart_policy)),
         error: state.error.clone().filter(|error| !error.is_empty()),
         state: up(&state),

@@ -1,5 +1,5 @@
-//! A container that never runs: it holds files (a lock's lease, a ledger), and its name is taken.
-//! Needs no image; where a daemon insists on one, an empty image is imported.
+//! A container that never runs: it holds files (a lock's lease, a ledger) and reserves a name.
+//! Needs no image; if a daemon requires one, an empty image is imported.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Whether an image has room on a host before it is brought there.
-//! Refused only where it is certain: it shares no layer with anything there, and even what root keeps would not do.
+//! Whether an image fits on a host, checked before it is transferred.
+//! Refuses only if it certainly does not fit: no layer is shared, and even the blocks reserved for root would not suffice.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ fn judge(size: Bytes, disk: Disk, shares: bool) -> Space {
         return Space::Enough { size, free };
     }
     if shares || size.0 <= most {
-        let why = format!("it takes up to {size}, and {free} are free");
+        let why = format!("it needs up to {size}, and {free} are free");
         return Space::Unknown { why };
     }
     Space::TooLittle { size, free }
@@ -68,9 +68,9 @@ impl Space {
             Self::TooLittle { size, free } => Some(
                 Fault::new(
                     format!("bring the image {image} to {host}"),
-                    format!("it takes {size}, and {free} are free on the disk of Docker's data"),
+                    format!("it needs {size}, and {free} are free on the disk of Docker's data"),
                 )
-                .hint("`docker system df` there says what takes the room"),
+                .hint("`docker system df` there shows what uses the space"),
             ),
             Self::Enough { .. } | Self::Unknown { .. } => None,
         }

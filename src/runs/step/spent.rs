@@ -1,5 +1,5 @@
-//! Images of releases that are kept no more: taken away where nobody else needs them.
-//! Only what our ledger recorded, by id, never forced: what the daemon says is in use stays.
+//! Removes images of releases that are no longer retained and that nothing else uses.
+//! Only images recorded in our ledger, by id, never forced: an image in use stays.
 
 use std::collections::BTreeSet;
 

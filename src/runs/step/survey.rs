@@ -1,5 +1,5 @@
-//! Everything a decision needs to know of one host, asked in one go.
-//! Reads only, but for what was pruned and the ledger knows still: it is made again where changes are allowed.
+//! Reads everything a decision needs to know about one host, in one go.
+//! Reads only, except that a pruned ledger's container is created again where changes are allowed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -82,6 +82,7 @@ pub async fn survey(daemon: &Daemon, plan: &Plan, wanted: &str) -> Result<HostFa
             .map(|volume| volume.name)
             .collect(),
         image: image(daemon, wanted).await?,
+        not_pulled: None,
         images: images
             .into_iter()
             .filter_map(|image| ImageId::parse(&image.id).ok())

@@ -1,15 +1,17 @@
-//! What the page of problems says of containers that were killed, and what it asks about them.
+//! The problems page for containers that were killed, and the inspections it requests.
 
 use crokey::key;
 use pilothouse::app::Effect;
 use pilothouse::domain::container::{Container, Health, State};
 use pilothouse::domain::detail::Detail;
 use pilothouse::domain::event::{Event, Happening, HostEvent};
-use pilothouse::domain::host::{HostLoad, Reading};
+use pilothouse::domain::fault::Fault;
+use pilothouse::domain::host::{HostLoad, Link, Reading};
 use pilothouse::domain::order::Order;
 use pilothouse::domain::units::Bytes;
 
 use super::support::{Room, ago, container, host, key};
+use crate::stage::{Stage, row};
 
 fn room(container: &Container, happened: &[&str]) -> Room {
     let mut room = Room::new(100, 24);
@@ -138,6 +140,84 @@ fn a_loop_of_ends_for_memory_is_told_as_that() {
     assert!(
         screen.contains("exit 137: killed (SIGKILL)"),
         "only its last life counts: {screen}"
+    );
+}
+
+const DAY: i64 = 86_400;
+
+#[test]
+fn an_end_is_told_with_its_day_and_as_roughly_as_it_is_known() {
+    let since = |at: i64, finished: Option<i64>, happened: Option<i64>| {
+        let api = ended(State::Exited {
+            code: 1,
+            at: Some(ago(at)),
+            oom: false,
+        });
+        let mut room = room(&api, &[]);
+        if let Some(at) = happened {
+            let happening = Happening {
+                id: api.id.clone(),
+                at: ago(at),
+                what: "die 1".to_owned(),
+            };
+            room.event(Event::Host(host("web-1"), HostEvent::Happened(happening)));
+        }
+        if let Some(at) = finished {
+            let detail = Detail {
+                state: api.state.clone(),
+                finished: Some(ago(at)),
+                ..super::detail(&api)
+            };
+            room.event(Event::Host(host("web-1"), HostEvent::Inspected(Box::new(detail))));
+        }
+        room.key(key!(3));
+        let screen = room.screen();
+        let row = screen.lines().find(|row| row.contains("exited 1")).unwrap();
+        row.split("exited 1").nth(1).unwrap().trim().to_owned()
+    };
+    // A list says "2 weeks ago", "5 hours ago", "20 minutes ago".
+    assert_eq!(since(14 * DAY, None, None), "14 d ago");
+    assert_eq!(since(5 * 3_600, None, None), "5 h ago");
+    assert!(since(1_200, None, None).starts_with("since 1"));
+    assert_eq!(since(14 * DAY, Some(16 * DAY), None), "since 2025-12-20");
+    assert!(since(5 * 3_600, Some(5 * 3_600 + 900), None).starts_with("since 0"));
+    assert!(since(5 * 3_600, None, Some(5 * 3_600)).starts_with("since 0"));
+}
+
+#[test]
+fn the_evidence_of_the_selected_problem_is_read_whole() {
+    let mut room = Room::new(80, 24);
+    let why = "word ".repeat(40) + "and its remedy";
+    let lost = Link::Lost {
+        since: ago(60),
+        why: Fault::new("reach web-2", why),
+        retry_at: None,
+    };
+    room.event(Event::Host(host("web-2"), HostEvent::Link(lost)));
+    room.key(key!(3));
+    let screen = room.screen();
+    assert!(screen.contains("remedy"), "{screen}");
+}
+
+#[test]
+fn enter_on_a_service_that_is_split_shows_its_containers() {
+    let mut stage = Stage::new(80, 24);
+    for (name, id) in [("shop.r42.3", 3), ("shop.r42.4", 4)] {
+        stage.host("web-2", HostEvent::Changed(Box::new(row(name, id, 60))));
+    }
+    stage.press("3 /");
+    stage.typed("SPLIT");
+    stage.press("enter");
+    let screen = stage.screen();
+    assert!(
+        screen.contains("SPLIT") && screen.contains("d or R puts"),
+        "{screen}"
+    );
+    stage.press("enter");
+    let screen = stage.screen();
+    assert!(
+        screen.contains("shop.r41.1") && screen.contains("shop.r42.3") && !screen.contains("api.r17.1"),
+        "{screen}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! `R`: the releases that a service can go back to, and from one of them to its plan.
+//! `R`: the list of releases a service can be rolled back to, and the plan of one of them.
 
 use crokey::key;
 use pilothouse::app::Effect;

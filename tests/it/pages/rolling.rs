@@ -1,4 +1,4 @@
-//! A rolling run as it is watched: hosts × steps, wave by wave, on a small page; made of a journal's records.
+//! A rolling run as it is watched: the matrix of hosts and steps, wave by wave, on a small page; made from journal records.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use pilothouse::runs::seen::view::Fold;
 use super::support::{Room, ago};
 use crate::releases::planned;
 
-/// One after the other until `end` is under way.
+/// One after the other until `end` is in progress.
 fn watched(hosts: usize, batch: u32, end: &Stage) -> RunView {
     let strategy = Strategy::Rolling(Rolling {
         batch: Batch::Count(batch),

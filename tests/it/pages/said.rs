@@ -1,4 +1,4 @@
-//! What a run said, read with the tools of the log view; runs that cannot be shown; what the terminal is told beside.
+//! The output of a run in the log view; runs that cannot be shown; the terminal's title and notifications.
 
 use crokey::key;
 use pilothouse::app::{Effect, PaneId};
@@ -55,7 +55,7 @@ fn enter_reads_what_the_chosen_stage_said_on_the_chosen_host() {
     assert_eq!(part, of(Some("start"), Some("web-2")));
     assert_eq!(room.model.focus, PaneId::Logs);
     assert!(
-        room.screen().contains("Nothing was said here so far"),
+        room.screen().contains("No output here so far"),
         "{}",
         room.screen()
     );
@@ -206,13 +206,11 @@ fn the_title_says_what_runs_and_how_it_ended_until_a_key_is_pressed() {
     let told = room.event(Event::Run(Box::new(done)));
     assert_eq!(
         told,
-        [Effect::Notify(
-            "deploy shop: converged: new everywhere".to_owned()
-        )]
+        [Effect::Notify("deploy shop: r42 runs on web-1, web-2".to_owned())]
     );
     assert_eq!(
         titles(&room.frame()),
-        ["deploy shop: converged: new everywhere - pilothouse"]
+        ["deploy shop: r42 runs on web-1, web-2 - pilothouse"]
     );
     room.key(key!(j));
     assert_eq!(titles(&room.frame()), ["pilothouse"]);

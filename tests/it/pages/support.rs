@@ -1,4 +1,4 @@
-//! A room without a terminal: keys and events in, effects and the text of the screen out.
+//! The screen without a terminal: keys and events in, effects and text out.
 
 use std::sync::Arc;
 use std::time::Duration;

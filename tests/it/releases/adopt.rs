@@ -1,4 +1,4 @@
-//! Adoption on simulated daemons: nothing is touched, whatever is killed, and what cannot be adopted is said exactly.
+//! Adoption on simulated daemons: no container is changed, whatever is killed, and refusals are exact.
 
 use bollard::models::{RestartPolicy, RestartPolicyNameEnum};
 use pilothouse::config::service::Publish;
@@ -127,7 +127,7 @@ async fn what_cannot_be_adopted_is_refused_with_its_reason_and_nothing_is_rememb
         (vec![named("paused")], "paused is paused"),
         (vec![named("unless")], "unless has restart policy unless-stopped"),
         (vec![named("away")], "away was started with --rm"),
-        (vec![at(hosts[0], "good")], "no container of it was named"),
+        (vec![at(hosts[0], "good")], "no container was given for it"),
         (
             vec![at(hosts[0], "good"), at(hosts[1], "never")],
             "never on host-2 has",

@@ -1,5 +1,5 @@
-//! The state machine by properties: whatever it is told, in whatever order, it asks for nothing twice, closes exactly once,
-//! and says nothing after that. The seed of a failure is printed.
+//! Properties of the state machine: with any facts in any order it never repeats an action, closes exactly once, and returns
+//! nothing after that. The seed of a failure is printed.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use super::world::{World, host, plan, refused};
 use pilothouse::config::rollout::{OnFailure, Rolling, Strategy};
 use pilothouse::config::service::{CustomStage, Slot, Work};
 use pilothouse::config::test::Test;
+use pilothouse::domain::exit::Exit;
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::HostName;
 use pilothouse::domain::run::{Outcome, RunKind};
@@ -180,7 +181,7 @@ impl Ear {
                 }
                 Action::Do(step) => {
                     self.steps += 1;
-                    assert!(self.pending.insert(step.clone()), "{step} is under way already");
+                    assert!(self.pending.insert(step.clone()), "{step} is in progress already");
                 }
                 Action::Interrupt => {}
                 Action::Close { .. } => {
@@ -305,7 +306,7 @@ fn episode(seed: u64) -> &'static str {
                 2 => {
                     let host = any_host(&mut rng);
                     ear.pending
-                        .retain(|step| step.host != host || step.stage.is_local());
+                        .retain(|step| step.host != host || step.stage.needs_no_host());
                     Fact::HostLost(host, "injected".to_owned())
                 }
                 3 => Fact::Taken(any_host(&mut rng), "injected".to_owned()),
@@ -320,7 +321,7 @@ fn episode(seed: u64) -> &'static str {
         } else {
             let at = rng.usize(0..ear.pending.len().max(1));
             let Some(step) = ear.pending.iter().nth(at).cloned() else {
-                panic!("nothing is under way and it is not closed");
+                panic!("nothing is in progress and it is not closed");
             };
             let done = honest(&mut world, &run, &step, &mut rng);
             answered(&mut ear, &step, &done);
@@ -350,8 +351,11 @@ fn episode(seed: u64) -> &'static str {
     assert_eq!(ear.closings, 1);
     assert_no_part_is_whole(&ear.records);
     match ear.records.last().map(|record| &record.entry) {
-        Some(Entry::Closed { exit: 0, .. }) => "done",
-        Some(Entry::Closed { exit: 5, .. }) => "needs a human",
+        Some(Entry::Closed { exit: Exit::Done, .. }) => "done",
+        Some(Entry::Closed {
+            exit: Exit::NeedsHuman,
+            ..
+        }) => "needs a human",
         Some(Entry::Closed { .. }) => "reverted",
         _ => "left",
     }

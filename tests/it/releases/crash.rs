@@ -1,4 +1,4 @@
-//! The runner killed with -9 after every record of its journal: recovery ends converged or reverted, compared.
+//! The runner killed with SIGKILL after every record of its journal: recovery ends converged or reverted, verified by a diff.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Locks in a crowd: fifty deploys at once from two state folders, and a lease that is read while it is written.
+//! Lock contention: fifty concurrent deploys from two state folders, and a lease that is read while it is written.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use pilothouse::release::facts::LedgerSeen;
 use pilothouse::release::record::Entry;
 use pilothouse::release::stage::Stage;
 use pilothouse::runs::disk::journal;
-use pilothouse::runs::step::{ledger, lock};
+use pilothouse::runs::step::{lease, ledger, lock};
 
 use super::Sim;
 use super::bench::Bench;
@@ -104,7 +104,7 @@ async fn a_lease_that_is_just_being_written_makes_no_lock_stale() {
         while reads() == begun {
             tokio::task::yield_now().await;
         }
-        lock::renew(&daemon, &id, "gate").await.unwrap();
+        lease::renew(&daemon, &id, "gate").await.unwrap();
     };
     let (seen, ()) = tokio::join!(lock::seen(&daemon, &subject), whole);
     let seen = seen.unwrap();

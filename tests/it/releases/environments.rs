@@ -1,4 +1,4 @@
-//! Two environments of one service on the same hosts: neither ever touches what is the other's.
+//! Two environments of one service on the same hosts: neither ever changes anything of the other.
 
 use std::time::Duration;
 

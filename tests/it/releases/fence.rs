@@ -1,16 +1,22 @@
-//! Who holds a lock changes nothing any more once its lease ran out, and nobody takes it before that is certain.
+//! The holder of a lock changes nothing after its lease has expired, and nobody takes the lock before that.
 
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
 use super::Sim;
-use super::bench::{Bench, actor};
+use super::bench::{Bench, Seen};
+use pilothouse::config::service::{Batch, OnFailure, Order, Strategy};
+use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::order::Access;
 use pilothouse::domain::run::{RunKind, RunStatus};
+use pilothouse::domain::units::Stamp;
 use pilothouse::hosts;
-use pilothouse::runs::step::lock;
+use pilothouse::release::record::{Entry, Failure, FailureKind, Finding, Record, SCHEMA};
+use pilothouse::release::run::Left;
+use pilothouse::release::stage::{Stage, Step, Turn};
+use pilothouse::runs::step::{lease, lock};
 use pilothouse::runs::{self, Recovery};
 use pilothouse::sim::EngineHandle;
 
@@ -83,6 +89,109 @@ async fn a_runner_that_was_asleep_between_two_deeds_of_a_step_does_not_do_the_se
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
 
+/// Two replicas are there, and the stop of one of them that does not hear TERM is under way; its grace is 5 s.
+async fn stopping(order: Option<Order>) -> (Sim, Seen, RunId) {
+    let mut bench = Sim::new(1);
+    stubborn(&mut bench, 2, 5);
+    bench.good(RunKind::Deploy).await;
+    if let Some(order) = order {
+        bench.rolling(Batch::Count(1), order, OnFailure::Revert);
+    }
+    let before = bench.look().await;
+    let engine = bench.fleet.engine("host-1").unwrap().clone();
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    until("it stops the old", || {
+        let requests = engine.requests();
+        requests.iter().any(|line| line.contains("/stop"))
+    })
+    .await;
+    (bench, before, run)
+}
+
+/// Now, and when whatever was still under way has ended.
+async fn stays_as_before(bench: &Sim, before: &Seen, run: &RunId) {
+    let journal = bench.journal(run);
+    bench.assert_as_before(before, &journal).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    bench.assert_as_before(before, &journal).await;
+}
+
+#[tokio::test]
+async fn a_stop_that_goes_on_when_its_runner_was_killed_is_waited_for_before_the_old_is_said_to_be_back() {
+    for order in [None, Some(Order::StopFirst), Some(Order::StartFirst)] {
+        let (bench, before, run) = stopping(order).await;
+        kill_process(bench.process(&run), Signal::KILL).unwrap();
+        assert_eq!(bench.ended(&run).await.0, 5);
+        let (exit, view) = bench.recover(&run).await;
+        assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
+        stays_as_before(&bench, &before, &run).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_that_goes_on_when_its_connection_was_cut_is_waited_for_before_the_old_is_said_to_be_back() {
+    let (bench, before, run) = stopping(None).await;
+    let engine = bench.fleet.engine("host-1").unwrap();
+    // The answer is lost, and so is what is asked at once to see what became of it.
+    engine.fail("GET", "/containers/json", 1, "it is at its limit");
+    engine.cut_connections();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
+    stays_as_before(&bench, &before, &run).await;
+}
+
+#[test]
+fn where_a_stop_may_be_under_way_is_read_from_the_journal() {
+    let strategy = Strategy::Recreate;
+    let mut records = Vec::new();
+    let mut then = |entry: Entry| {
+        let n = records.len() as u64 + 1;
+        let at = Stamp::from_seconds(0);
+        records.push(Record {
+            schema: SCHEMA,
+            n,
+            at,
+            entry,
+        });
+        let stopping = Left::read(&records).unwrap().stopping;
+        stopping
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let plan = super::planned(RunKind::Deploy, 2, &strategy);
+    let by = plan.by.clone();
+    let at = |stage: Stage, n: usize| Step {
+        stage,
+        host: plan.targets[n].clone(),
+    };
+    let failed = |step: Step| Entry::Failed {
+        step,
+        took: Duration::ZERO,
+        why: Failure::of(
+            FailureKind::Unreachable,
+            Fault::new("stop it", "the link was cut"),
+        ),
+    };
+    let done = |step: Step| Entry::Done {
+        step,
+        took: Duration::ZERO,
+        finding: Finding::Nothing,
+    };
+    // From a lock alone nothing is known.
+    assert_eq!(then(Entry::Opened(Box::new(plan.clone()))), "web-1 web-2");
+    assert_eq!(then(Entry::Intent(at(Stage::Connect, 0))), "");
+    assert_eq!(then(Entry::Intent(at(Stage::Stop, 0))), "web-1");
+    assert_eq!(then(Entry::Intent(at(Stage::Stop, 1))), "web-1 web-2");
+    assert_eq!(then(failed(at(Stage::Stop, 0))), "web-1 web-2");
+    assert_eq!(then(done(at(Stage::Stop, 1))), "web-1");
+    assert_eq!(then(Entry::Resumed { by }), "web-1");
+    assert_eq!(then(Entry::Intent(at(Stage::Connect, 0))), "web-1");
+    assert_eq!(then(done(at(Stage::Wave(1, Turn::Restore), 0))), "web-1");
+    assert_eq!(then(done(at(Stage::Restore, 0))), "");
+}
+
 #[tokio::test]
 async fn a_stop_whose_grace_is_longer_than_two_minutes_is_waited_for() {
     let mut bench = Sim::new(1);
@@ -125,13 +234,11 @@ async fn a_lease_that_cannot_be_written_ends_its_holder_after_30_s_and_is_nobody
     engine.forgive();
     let mut other = bench.another();
     other.config = quick;
-    // By the daemon's clock: 80 s and 95 s behind the last renewal.
-    let passed = i64::try_from(took.as_secs()).unwrap();
-    engine.skew_clock(80 - passed);
+    bench.locks_of_age(80).await;
     let early = runs::recover(&other.state, &other.config, run.clone(), Access::Full).await;
     let early = early.unwrap_err().fault.to_string();
     assert!(early.contains("held by ops-a"), "{early}");
-    engine.skew_clock(95 - passed);
+    bench.locks_of_age(95).await;
     let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full)
         .await
         .unwrap();
@@ -183,7 +290,7 @@ async fn a_lock_that_was_renewed_since_it_was_found_stale_is_not_taken() {
         }
         // The thief has read it by the time that this is written.
         tokio::time::sleep(Duration::from_secs(1)).await;
-        lock::renew(&daemons[0], &stale.id, "gate").await.unwrap();
+        lease::renew(&daemons[0], &stale.id, "gate").await.unwrap();
         frozen.hang(false);
     };
     let (found, ()) = tokio::join!(recover, comes_back);
@@ -236,6 +343,7 @@ async fn a_lease_that_cannot_be_read_is_as_old_as_its_file() {
             assert_eq!(lock.run, run.as_str());
         }
     }
-    let refused = runs::unlock(&bench.config, &subject, ("a test", &actor()), Access::Full).await;
-    assert!(refused.is_ok(), "{refused:?}");
+    bench.age_locks().await;
+    let unlocked = bench.unlock("a test", Access::Full).await;
+    assert!(unlocked.is_ok(), "{unlocked:?}");
 }

@@ -1,4 +1,4 @@
-//! What a lock on a host says of a run whose bastion is gone: its work is done here only as this configuration has it.
+//! Runs known only from a lock on a host: their stages run here only if this configuration has the same ones.
 
 use std::path::Path;
 
@@ -85,7 +85,7 @@ async fn a_forged_lock_has_no_command_run_no_file_read_and_no_folder_sent() {
     );
     assert_eq!(told(folder.path()), [] as [String; 0], "{journal}");
     for name in ["touches", "reads", "sends"] {
-        let said = format!("stage {name} of bastion-1 was not done here");
+        let said = format!("stage {name} of bastion-1 was not run here");
         assert!(
             view.notes.iter().any(|note| note.starts_with(&said)),
             "{:?}",
@@ -174,7 +174,7 @@ async fn behind_the_commit_what_was_not_done_here_is_a_persons() {
             outcome: Outcome::NeedsHuman { differences, .. },
             ..
         } => assert!(
-            matches!(&differences[..], [one] if one.starts_with("stage smoke of bastion-1 was not done here")),
+            matches!(&differences[..], [one] if one.starts_with("stage smoke of bastion-1 was not run here")),
             "{differences:?}"
         ),
         other => panic!("{other:?}\n{journal}"),

@@ -1,4 +1,4 @@
-//! What is kept of earlier releases: labels, ledgers and images; and what goes when it is kept no more.
+//! What is kept of earlier releases (labels, ledgers, images), and what is removed when they are no longer retained.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{RunKind, RunView};
 use pilothouse::hosts::{self, Daemon};
 use pilothouse::release::facts::LedgerSeen;
+use pilothouse::release::record::Failure;
 use pilothouse::runs;
 use pilothouse::runs::step::{Progress, build, image, ledger};
 use pilothouse::sim::BOX_IMAGE;
@@ -77,6 +78,19 @@ async fn deployed(bench: &Sim, image: &str) -> RunView {
     let (exit, view) = bench.ended(&run).await;
     assert_eq!(exit, 0, "{:?}\n{}", view.status, bench.journal(&run));
     view
+}
+
+impl Bench {
+    /// A person's word against its locks.
+    pub(crate) async fn unlock(&self, reason: &str, access: Access) -> Result<runs::Unlocking, Failure> {
+        let by = actor();
+        let said = runs::Said {
+            reason,
+            by: &by,
+            watching: &|_| {},
+        };
+        runs::unlock(&self.config, &self.subject(), said, access).await
+    }
 }
 
 #[tokio::test]
@@ -167,18 +181,13 @@ async fn who_took_a_lock_away_and_why_is_in_the_ledgers() {
     bench.good(RunKind::Deploy).await;
     let run = bench.launch_dying(30, RunKind::Deploy).await;
     bench.ended(&run).await;
-    let service = bench.subject();
-    let fresh = runs::unlock(&bench.config, &service, ("I say so", &actor()), Access::Full).await;
+    let fresh = bench.unlock("I say so", Access::Full).await;
     assert!(fresh.is_err(), "not while it is renewed");
     bench.bastion_gone(&run).await;
-    let removed = runs::unlock(
-        &bench.config,
-        &service,
-        ("its bastion burnt down", &actor()),
-        Access::Full,
-    )
-    .await
-    .unwrap();
+    let removed = bench
+        .unlock("its bastion burnt down", Access::Full)
+        .await
+        .unwrap();
     assert_eq!(removed.removed.len(), 2);
     assert_eq!(bench.locks().await, 0);
     for host in &bench.config.hosts {
@@ -218,7 +227,7 @@ async fn the_releases_are_listed_from_the_hosts_alone_and_a_named_one_is_gone_ba
         panic!("{seen:?}")
     };
     assert!(
-        now.runs && now.refused.as_deref() == Some("r3 is what runs now"),
+        now.runs && now.refused.as_deref() == Some("r3 is the release that runs now"),
         "{now:?}"
     );
     assert!(
@@ -238,7 +247,7 @@ async fn the_releases_are_listed_from_the_hosts_alone_and_a_named_one_is_gone_ba
         .unwrap();
     let (exit, view) = other.ended(&run).await;
     assert_eq!((exit, view.to), (0, Some(ReleaseNumber(1))), "{:?}", view.status);
-    // From there the usual way back is none: nothing was there before it.
+    // From there the default rollback is none: nothing was there before it.
     let seen = listed(&other).await;
     assert!(seen.iter().all(|one| !one.default), "{seen:?}");
     assert!(
@@ -264,11 +273,11 @@ async fn hosts_and_replicas_that_left_the_configuration_and_another_bastions_are
         .unwrap();
     let warned = plan.warnings.join("\n");
     assert!(
-        warned.contains(&format!("{gone} had r1 and is not among its hosts any more")),
+        warned.contains(&format!("{gone} had r1 and is no longer one of its hosts")),
         "{warned}"
     );
     assert!(
-        warned.contains("r1 was deployed by ops-a on bastion-1 with another configuration than this one"),
+        warned.contains("r1 was deployed by ops-a on bastion-1 with a different configuration"),
         "{warned}"
     );
     let changes = plan.changes.join("\n");
@@ -302,12 +311,12 @@ async fn what_a_colleague_committed_after_the_plan_was_confirmed_is_neither_roll
         assert_eq!(exit, 1, "{:?}", view.status);
         let why = super::bench::reverted::why(&view);
         assert!(
-            why.contains("shop runs r3 by now, the plan was of r2"),
+            why.contains("shop now runs r3; the plan was made for r2"),
             "{:?}: {why}",
             request.kind
         );
     }
-    bench.assert_on(ReleaseNumber(3), "nothing was done").await;
+    bench.assert_on(ReleaseNumber(3), "nothing was changed").await;
 }
 
 #[tokio::test]
@@ -320,13 +329,12 @@ async fn a_host_that_burnt_down_keeps_no_lock_on_the_others() {
     let before = bench.config.hosts.clone();
     let gone = pilothouse::domain::endpoint::Endpoint::Unix("/nowhere/docker.sock".into());
     bench.config.hosts[0].endpoint = gone;
-    let said = ("it burnt down", &actor());
-    let done = runs::unlock(&bench.config, &bench.subject(), said, Access::Full).await;
+    let done = bench.unlock("it burnt down", Access::Full).await;
     let done = done.unwrap();
     assert_eq!(done.removed.len(), 1, "{done:?}");
     assert_eq!(done.unreached.len(), 1, "{done:?}");
     assert_eq!(done.removed[0].host, before[1].name);
-    let refused = runs::unlock(&bench.config, &bench.subject(), said, Access::ReadOnly).await;
+    let refused = bench.unlock("it burnt down", Access::ReadOnly).await;
     assert!(refused.unwrap_err().fault.why.contains("--read-only"));
 }
 
@@ -348,7 +356,7 @@ async fn a_plan_makes_nothing_but_the_container_of_a_pruned_ledger_and_says_so()
         assert_eq!((&plan.refusals[..], plan.to), (&[][..], Some(ReleaseNumber(1))));
         plan.warnings.join("; ")
     };
-    let said = format!("the container of the ledger on {} had been pruned", pruned.name);
+    let said = format!("the ledger's container on {} had been pruned", pruned.name);
     let first = plan().await;
     assert!(first.contains(&said), "{first}");
     let second = plan().await;
@@ -382,7 +390,7 @@ async fn a_tag_that_names_another_image_since_the_plan_is_refused_by_a_deploy_an
         assert_eq!(exit, 1, "{:?}", view.status);
         let why = super::bench::reverted::why(&view);
         assert!(
-            why.contains("shop:v1 is") && why.contains("the plan was of"),
+            why.contains("shop:v1 is") && why.contains("the plan was made for"),
             "{why}"
         );
     }

@@ -1,6 +1,6 @@
-//! Random faults between a run and its daemons, through real HTTP: requests refused, connections cut, daemons restarted
-//! or gone, clocks hours apart and put forward midway, the runner killed, somebody who cancels. Whatever comes, the
-//! result is one of three, and what it says is compared with what is there; the seed of a failure is printed.
+//! Random faults between a run and its daemons, through real HTTP: refused requests, cut connections, daemons restarted
+//! or gone, clocks hours apart or set forward, the runner killed, cancels. The result must be one of three and match
+//! the actual state; the seed of a failure is printed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,9 @@ use super::Sim;
 use super::bench::Seen;
 use pilothouse::config::service::{Batch, OnFailure, Order, Strategy};
 use pilothouse::domain::ids::RunId;
+use pilothouse::domain::order::Access;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use pilothouse::hosts;
 use pilothouse::runs;
 use pilothouse::sim::{Downfall, EngineHandle};
 
@@ -40,7 +42,7 @@ const REQUESTS: [(&str, &str); 10] = [
     ("PUT", "/archive"),
     ("GET", "/archive"),
     ("GET", "/containers/json"),
-    ("GET", "/info"),
+    ("GET", "/_ping"),
     ("*", ""),
 ];
 
@@ -52,6 +54,8 @@ enum Blow {
     Restart(Downfall),
     Gone,
     Cancel,
+    /// Somebody removes what the run made there and did not start yet.
+    Removed,
     /// The daemon's clock jumps by so many hours.
     Clock(i64),
 }
@@ -75,6 +79,24 @@ fn length(bench: &Sim, run: &RunId) -> usize {
     bench.journal(run).lines().count()
 }
 
+/// What the run made on this host and did not start yet, if there is something.
+async fn remove_made(bench: &Sim, run: &RunId, host: &str) {
+    let mut hosts = bench.config.hosts.iter();
+    let host = hosts.find(|known| known.name.as_str() == host).unwrap();
+    let daemon = match hosts::connect(host, Access::Full).await {
+        Ok(daemon) => daemon,
+        Err(unreached) => return println!("nothing is removed: {unreached:?}"),
+    };
+    let found = runs::step::replicas::replicas(&daemon, &bench.subject()).await;
+    for made in found.unwrap_or_default() {
+        if made.run.as_deref() == Some(run.as_str()) && !made.state.is_up() {
+            let docker = daemon.change().unwrap();
+            let removed = docker.remove_container(made.id.as_str(), None).await;
+            println!("{} is removed: {removed:?}", made.name);
+        }
+    }
+}
+
 async fn strike(bench: &Sim, run: &RunId, at: usize, blow: Blow, engine: &EngineHandle) {
     while length(bench, run) < at {
         if runs::view(&bench.state, run).is_ok_and(|view| view.status != RunStatus::Running) {
@@ -89,6 +111,7 @@ async fn strike(bench: &Sim, run: &RunId, at: usize, blow: Blow, engine: &Engine
         Blow::Gone => engine.refuse(),
         // It may have closed in this moment.
         Blow::Cancel => runs::cancel(&bench.state, run, "ops-b").unwrap_or_default(),
+        Blow::Removed => remove_made(bench, run, engine.name()).await,
         Blow::Clock(hours) => engine.skew_clock(hours * 3_600),
     }
 }
@@ -174,7 +197,7 @@ async fn episode(bench: &mut Sim, seed: u64) -> Ending {
     let at = rng.usize(1..70);
     let struck = rng.usize(0..engines.len());
     let dies = rng.u32(0..3) == 0;
-    let blow = match rng.u32(0..7) {
+    let blow = match rng.u32(0..9) {
         _ if dies => Blow::Nothing,
         0 => Blow::Nothing,
         1 => Blow::Cut,
@@ -182,6 +205,7 @@ async fn episode(bench: &mut Sim, seed: u64) -> Ending {
         3 => Blow::Restart(Downfall::Stopped),
         4 => Blow::Gone,
         5 => Blow::Cancel,
+        6 | 7 => Blow::Removed,
         _ => Blow::Clock(clocks[struck] + rng.i64(-3..4)),
     };
     let told = format!(

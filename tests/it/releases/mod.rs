@@ -1,8 +1,9 @@
-//! Releases end to end on simulated daemons: the real runner as a process, the real requests, only the daemons are not.
+//! Releases end to end on simulated daemons: the real runner as a process, with real requests.
 
 #[path = "../../support/releases.rs"]
 pub(crate) mod bench;
 mod adopt;
+mod clocks;
 mod closing;
 mod crash;
 mod crowd;
@@ -13,6 +14,7 @@ mod goals;
 mod history;
 mod hostile;
 mod past;
+mod pulled;
 mod refusals;
 mod rolling;
 mod secrets;
@@ -25,6 +27,7 @@ mod world;
 use bench::reverted::why;
 use bench::{Bench, actor};
 use pilothouse::config::service::Strategy;
+use pilothouse::domain::exit::Exit;
 use pilothouse::domain::ids::ReleaseNumber;
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
@@ -149,13 +152,34 @@ async fn of_two_deploys_at_once_one_runs_and_the_other_says_who_and_exits_4() {
             .unwrap();
         let exit = runs::follow(state, &run, |_| {}).await.unwrap();
         let view = runs::view(state, &run).unwrap();
-        assert_eq!(exit, 4, "{:?}", view.status);
+        assert_eq!(exit, Exit::Locked, "{:?}", view.status);
         let why = why(&view);
         assert!(why.contains(words) && why.contains(first.as_str()), "{why}");
     }
     let (exit, _) = bench.ended(&first).await;
     assert_eq!(exit, 0, "{}", bench.journal(&first));
     bench.assert_on(ReleaseNumber(2), "").await;
+}
+
+#[tokio::test]
+async fn hosts_of_one_id_are_refused_before_anything_is_locked_and_it_is_said_what_helps() {
+    let bench = Sim::new(3);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    let engine = |name| bench.fleet.engine(name).unwrap();
+    engine("host-3").call_daemon(&engine("host-2").daemon_id());
+    let (exit, view) = bench.run(RunKind::Deploy).await;
+    let journal = bench.journal(&view.id);
+    assert_eq!(exit, 2, "{journal}");
+    let why = why(&view);
+    assert!(why.contains("is the same daemon"), "{why}");
+    let notes = view.notes.join("\n");
+    assert!(
+        notes.contains("hint: ") && notes.contains("/var/lib/docker/engine-id"),
+        "{notes}"
+    );
+    bench.assert_as_before(&before, &journal).await;
+    assert!(!journal.contains("\"stage\":\"lock\""), "{journal}");
 }
 
 #[tokio::test]
@@ -180,7 +204,7 @@ async fn cancelled_in_the_gate_it_is_undone_in_order() {
     })
     .await
     .unwrap();
-    assert_eq!(exit, 130, "{}", bench.journal(&run));
+    assert_eq!(exit, Exit::Interrupted, "{}", bench.journal(&run));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
 
@@ -204,7 +228,7 @@ async fn until_the_commit_a_restarted_daemon_brings_the_old_release_up() {
     })
     .await
     .unwrap();
-    assert_eq!(exit, 1, "{}", bench.journal(&run));
+    assert_eq!(exit, Exit::Failed, "{}", bench.journal(&run));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
 
@@ -219,9 +243,7 @@ async fn with_the_bastion_gone_the_locks_on_the_hosts_are_enough_to_recover() {
     let journal = bench.journal(&run);
     assert!(journal.contains("decided"), "{journal}");
     std::fs::remove_dir_all(bench.state.dir(&run)).unwrap();
-    for engine in bench.fleet.engines() {
-        engine.skew_clock(100);
-    }
+    bench.age_locks().await;
     let found = runs::recover(&bench.state, &bench.config, run.clone(), Access::Full)
         .await
         .unwrap();
@@ -252,7 +274,7 @@ async fn a_host_that_hangs_midway_needs_a_human_and_the_others_are_as_before() {
     .await
     .unwrap();
     let journal = bench.journal(&run);
-    assert_eq!(exit, 5, "{journal}");
+    assert_eq!(exit, Exit::NeedsHuman, "{journal}");
     bench.fleet.engine("host-2").unwrap().hang(false);
     let now = bench.look().await;
     for (host, replicas) in &before {

@@ -1,4 +1,4 @@
-//! What a run that died may still undo or finish: decided by what was committed since it looked, never by when it began.
+//! What a dead run may still undo or finish, depending on what was committed since it read the hosts.
 
 use std::time::Duration;
 
@@ -83,10 +83,7 @@ async fn what_a_run_left_is_void_once_a_later_one_was_committed() {
     bench.ended(&run).await;
     // Somebody takes its locks away and goes on without recovering it.
     bench.age_locks().await;
-    let subject = bench.subject();
-    runs::unlock(&bench.config, &subject, ("a test", &actor()), Access::Full)
-        .await
-        .unwrap();
+    bench.unlock("a test", Access::Full).await.unwrap();
     let release = bench.another().good(RunKind::Deploy).await;
     let before = bench.world().await;
     let (exit, view) = bench.recover(&run).await;
@@ -131,7 +128,7 @@ async fn where_the_first_ledger_was_lost_before_the_commit_was_seen_done_nothing
     assert_eq!(exit, 5, "{:?}\n{}", view.status, bench.journal(&run));
     let words = format!("{:?}", view.status);
     assert!(
-        words.contains("whether it was committed cannot be known") && words.contains("lost its ledger"),
+        words.contains("it is unknown whether it was committed") && words.contains("lost its ledger"),
         "{words}"
     );
     bench.assert_same_world(&before, &bench.journal(&run)).await;

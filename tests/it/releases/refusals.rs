@@ -1,4 +1,4 @@
-//! What speaks against a release before anything is changed: the thing, the host, the reason, the remedy.
+//! Refusals before anything is changed: the thing, the host, the reason, the remedy.
 //! Pure: facts in, refusals out.
 
 use pilothouse::config::service::{Batch, Mount, Order, Publish, Rolling, Strategy};
@@ -35,7 +35,7 @@ impl Ground {
 
     pub(super) fn refusals(&self) -> Vec<Fault> {
         let order: Vec<HostName> = self.plan.targets.clone();
-        preflight::refusals(&self.plan, &order, &self.facts)
+        preflight::refusals(&self.plan, &order, &self.facts).all()
     }
 
     /// Exactly one, with these words.
@@ -165,6 +165,13 @@ fn two_hosts_that_are_one_daemon_are_refused() {
     let id = ground.facts[&host(1)].engine.daemon_id.clone();
     ground.facts.get_mut(&host(2)).unwrap().engine.daemon_id = id;
     ground.refused(&["on web-1", "web-2 is the same daemon"]);
+    assert!(
+        ground.refusals()[0]
+            .hint
+            .as_ref()
+            .unwrap()
+            .contains("/etc/docker/key.json")
+    );
 }
 
 #[test]
@@ -183,7 +190,7 @@ fn what_nobody_released_and_what_would_not_come_up_again_is_refused() {
     ground.facts.get_mut(&host(1)).unwrap().strangers = vec!["shop-by-hand".to_owned()];
     ground.refused(&[
         "on web-1",
-        "shop-by-hand runs this service's image and nobody released it",
+        "shop-by-hand runs this service's image and does not belong to a release",
     ]);
 
     let mut world = World::new(1, 2);
@@ -215,17 +222,16 @@ fn a_lock_is_refused_with_who_holds_it_and_one_that_was_left_with_how_to_recover
         reason: Some("fix basket".to_owned()),
         since: Stamp::from_seconds(1_000),
         renewed: Stamp::from_seconds(renewed),
+        renewed_there: None,
         now: Stamp::from_seconds(2_000),
+        now_here: Stamp::default(),
+        watched: std::time::Duration::ZERO,
+        grace: std::time::Duration::ZERO,
         stage: Some("gate".to_owned()),
     };
     let mut ground = Ground::new();
     ground.facts.get_mut(&host(1)).unwrap().locks = vec![lock(1_990)];
-    ground.refused(&[
-        preflight::LOCKED,
-        "ops-b on bastion-2",
-        "\"fix basket\"",
-        "at gate",
-    ]);
+    ground.refused(&["it is locked", "ops-b on bastion-2", "\"fix basket\"", "at gate"]);
     ground.facts.get_mut(&host(1)).unwrap().locks = vec![lock(1_900)];
     ground.refused(&["left unfinished", "pilothouse recover run-9"]);
 }

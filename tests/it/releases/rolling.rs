@@ -1,16 +1,20 @@
-//! Rolling releases on simulated daemons: waves in order, reverted or paused when one fails, killed after every record.
+//! Rolling deploys on simulated daemons: waves in order, reverted or paused after a failure, killed after every record.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pilothouse::config::service::{Batch, Mount, OnFailure, Order, Publish, Slot, Strategy, Test};
 use pilothouse::config::test::TestImage;
+use pilothouse::domain::exit::Exit;
 use pilothouse::domain::ids::{HostName, ReleaseNumber};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::PlanView;
-use pilothouse::domain::run::RunKind;
+use pilothouse::domain::run::{RunKind, RunView};
+use pilothouse::hosts;
+use pilothouse::release::replica::{Replica, Up};
 use pilothouse::runs;
 
 use super::Sim;
+use super::bench::Seen;
 use super::bench::crash::{Points, crash_matrix};
 use super::bench::reverted::why;
 use super::bench::rolling::{assert_paused, pause_matrix};
@@ -44,6 +48,79 @@ fn begun(journal: &str) -> Vec<String> {
             _ => None,
         })
         .collect()
+}
+
+/// Wave 1 is in its gate for 3 s; meanwhile what wave 2 will start is removed.
+async fn pruned_meanwhile(kind: RunKind) -> (Sim, Seen, u8, RunView) {
+    let mut bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Revert);
+    if kind == RunKind::Rollback {
+        bench.good(RunKind::Deploy).await;
+    }
+    let steady = |bench: &mut Sim, seconds: u64| {
+        bench.config.services[0].deploy.as_mut().unwrap().gate.steady = Duration::from_secs(seconds);
+    };
+    steady(&mut bench, 3);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    let run = bench.launch(&bench.state, kind).await;
+    let gates = || {
+        let view = runs::view(&bench.state, &run).unwrap();
+        let mut gates = view.stages.iter().filter(|stage| stage.name == "gate");
+        gates.any(|gate| format!("{:?}", gate.cells).contains("Running"))
+    };
+    let limit = Instant::now() + Duration::from_mins(1);
+    while !gates() {
+        assert!(Instant::now() < limit, "{}", bench.journal(&run));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let second = bench
+        .config
+        .hosts
+        .iter()
+        .find(|host| host.name.as_str() == "host-2");
+    let daemon = hosts::connect(second.unwrap(), Access::Full).await.unwrap();
+    for replica in &bench.look().await[daemon.name()] {
+        if !replica.state.is_up() {
+            let docker = daemon.change().unwrap();
+            docker.remove_container(replica.id.as_str(), None).await.unwrap();
+        }
+    }
+    let (exit, view) = bench.ended(&run).await;
+    (bench, before, exit, view)
+}
+
+#[tokio::test]
+async fn what_a_later_wave_was_to_start_and_is_gone_turns_a_deploy_back() {
+    let (bench, before, exit, view) = pruned_meanwhile(RunKind::Deploy).await;
+    let journal = bench.journal(&view.id);
+    assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
+    assert_eq!(why(&view), "could not start shop.r2.1 on host-2: it is gone");
+    bench.assert_as_before(&before, &journal).await;
+}
+
+#[tokio::test]
+async fn what_a_later_wave_was_to_wake_and_is_gone_turns_a_rollback_back() {
+    let (bench, before, exit, view) = pruned_meanwhile(RunKind::Rollback).await;
+    let journal = bench.journal(&view.id);
+    // What was kept cannot be brought back; what served does.
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    let said = format!("{:?}", view.status);
+    assert!(
+        said.contains("could not start shop.r1.1 on host-2: it is gone"),
+        "{said}"
+    );
+    assert!(said.contains("host-2: shop.r1.1 is gone"), "{said}");
+    let now = bench.look().await;
+    for (host, replicas) in before {
+        let served = replicas.iter().find(|one| one.state.is_up()).unwrap();
+        let is_up =
+            |one: &Replica| one.id == served.id && one.state == Up::Running && one.policy == served.policy;
+        assert!(
+            now[&host].iter().any(is_up),
+            "{host}: {:#?}\n{journal}",
+            now[&host]
+        );
+    }
 }
 
 #[tokio::test]
@@ -241,7 +318,7 @@ async fn where_the_first_wave_fails_or_somebody_cancels_nothing_is_kept() {
     })
     .await
     .unwrap();
-    assert_eq!(exit, 130, "{}", bench.journal(&run));
+    assert_eq!(exit, Exit::Interrupted, "{}", bench.journal(&run));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
 
@@ -266,7 +343,7 @@ async fn what_falls_over_while_it_bakes_takes_all_back() {
     .await
     .unwrap();
     let view = runs::view(&bench.state, &run).unwrap();
-    assert_eq!(exit, 1, "{:?}", view.status);
+    assert_eq!(exit, Exit::Failed, "{:?}", view.status);
     assert!(why(&view).contains("exited with code 7"), "{}", why(&view));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
@@ -386,4 +463,26 @@ async fn a_paused_run_killed_after_any_odd_record_is_reverted_or_paused() {
 async fn a_paused_run_killed_after_any_even_record_is_reverted_or_paused() {
     let mut bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Pause);
     pause_matrix(&mut bench, 2, 2).await;
+}
+
+#[tokio::test]
+async fn a_run_that_nothing_goes_wrong_with_takes_all_its_steps() {
+    let revert = OnFailure::Revert;
+    let benches = [
+        Sim::new(1),
+        Sim::new(3),
+        rolling(3, Batch::Count(2), Order::StopFirst, revert),
+        rolling(3, Batch::Count(1), Order::StartFirst, revert),
+    ];
+    for bench in benches {
+        for kind in [RunKind::Deploy, RunKind::Deploy, RunKind::Rollback] {
+            let (exit, view) = bench.run(kind).await;
+            let journal = bench.journal(&view.id);
+            assert_eq!(exit, 0, "{journal}");
+            let taken = begun(&journal);
+            let said = usize::try_from(view.steps_total).unwrap();
+            assert_eq!(taken.len(), said, "{kind:?}: {taken:#?}");
+            assert_eq!(view.steps_done, view.steps_total);
+        }
+    }
 }

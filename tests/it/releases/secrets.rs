@@ -1,4 +1,4 @@
-//! Secrets that replicas find in files: there before the start, as they were in what is kept, and nowhere else.
+//! Secrets as files: written before the start, unchanged in retained containers, and stored nowhere else.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,12 +44,13 @@ async fn a_replica_has_its_file_before_it_starts_and_a_rollback_wakes_the_one_wi
     assert_eq!(view.changes, ["TLS_KEY (secret) changed"]);
     assert_eq!(bench.good(RunKind::Deploy).await, ReleaseNumber(2));
     assert_eq!(bench.file_of_active("/run/secrets/tls.key").await.0, SECOND);
-    assert!(plan(&bench, RunKind::Deploy).await.changes.is_empty());
+    let view = plan(&bench, RunKind::Deploy).await;
+    assert_eq!(view.changes, ["none: same image and settings as r2"]);
     let view = plan(&bench, RunKind::Rollback).await;
     assert!(
         view.order
             .iter()
-            .any(|line| line.ends_with(", with the secrets of that time")),
+            .any(|line| line.ends_with(", with their original secrets")),
         "{:?}",
         view.order
     );
@@ -162,9 +163,7 @@ async fn what_a_volume_of_the_image_would_keep_is_refused_before_anything_is_cha
     }
     let found = ground.refusals();
     assert!(
-        found[0]
-            .why
-            .contains("the secret KEY at /data/key would stay behind"),
+        found[0].why.contains("the secret KEY at /data/key would be left"),
         "{found:?}"
     );
 }

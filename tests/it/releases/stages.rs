@@ -1,4 +1,4 @@
-//! Stages of a service's own in a pipeline on simulated daemons: their order, a person's word, what is always done.
+//! Custom stages in a pipeline on simulated daemons: their order, approvals, `always` stages.
 
 use bollard::query_parameters::TagImageOptionsBuilder;
 use pilothouse::config::service::{Build, CustomStage, Slot, Test, Work};
@@ -359,7 +359,7 @@ fn what_a_killed_push_may_have_left_in_a_registry_is_said() {
     let reference = |text: &str| Reference::parse(text).unwrap();
     plan.pushes = vec![reference("registry:5000/shop:v1")];
     plan.builder = plan.targets.first().cloned();
-    let words = "registry:5000/shop:v1 may be in the registry: a push was cut off";
+    let words = "registry:5000/shop:v1 may be in the registry: a push was interrupted";
     assert_eq!(notes_of(&plan, Stage::Push, None), [words]);
     let step = Step {
         stage: Stage::Push,
@@ -395,8 +395,8 @@ fn what_a_killed_push_may_have_left_in_a_registry_is_said() {
         vec![Slot::Test("unit".to_owned())],
         vec![Slot::Push],
     ];
-    let words = "registry:5000/shop:v1 and shop:latest may be in the registry: a push was cut off";
+    let words = "registry:5000/shop:v1 and shop:latest may be in the registry: a push was interrupted";
     assert_eq!(notes_of(&plan, Stage::Push, None), [words]);
-    let words = "registry:5000/shop-tests:v1 may be in the registry: a push was cut off";
+    let words = "registry:5000/shop-tests:v1 may be in the registry: a push was interrupted";
     assert_eq!(notes_of(&plan, Stage::Test("unit".to_owned()), None), [words]);
 }

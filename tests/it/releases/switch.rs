@@ -1,4 +1,4 @@
-//! Tests of a release, before and after the switch: they see what runs, a failure undoes everything, and nothing of them stays.
+//! Tests of a release before and after the switch: they reach the new replicas, a failure undoes everything, and they leave nothing.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use pilothouse::config::service::{Batch, OnFailure, Order as Sequence, ReleaseTest};
 use pilothouse::config::switch::{Ask, Url};
 use pilothouse::config::test::Test;
+use pilothouse::domain::exit::Exit;
 use pilothouse::domain::ids::ReleaseNumber;
 use pilothouse::domain::order::Access;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
@@ -85,7 +86,7 @@ async fn tests_know_their_replica_and_host_and_are_shown_as_stages() {
     bench.assert_no_tests_left(&view.id, "").await;
     let shown = shown_for(&bench, RunKind::Deploy).await;
     assert!(
-        shown[0].starts_with("of each new replica, smoke: sh -c echo asks")
+        shown[0].starts_with("each new replica, smoke: sh -c echo asks")
             && shown[1].contains("before the commit, check:"),
         "{shown:?}"
     );
@@ -170,7 +171,7 @@ async fn cancelled_in_a_test_it_is_undone_and_the_tests_container_is_gone() {
     })
     .await
     .unwrap();
-    assert_eq!(exit, 130, "{}", bench.journal(&run));
+    assert_eq!(exit, Exit::Interrupted, "{}", bench.journal(&run));
     bench.assert_as_before(&before, &bench.journal(&run)).await;
     bench.assert_no_tests_left(&run, "").await;
 }

@@ -1,4 +1,4 @@
-//! A commit of which nobody can tell whether it was written: it is neither undone nor finished, until its ledger is read.
+//! A commit whose outcome cannot be determined: it is neither undone nor finished until its ledger can be read.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ fn assert_unknown(bench: &Bench, run: &RunId, (exit, view): &(u8, RunView)) {
         RunStatus::Closed {
             outcome: Outcome::NeedsHuman { why, .. },
             ..
-        } => assert!(why.contains("whether it was committed cannot be known"), "{why}"),
+        } => assert!(why.contains("it is unknown whether it was committed"), "{why}"),
         other => panic!("{other:?}\n{journal}"),
     }
 }

@@ -1,5 +1,5 @@
-//! The state machine against a world in memory: random faults, crashes, lost hosts and cancels at the seam between them.
-//! What the run says at the end is compared with the world by a measure of its own; the seed of a failure is printed.
+//! The state machine against a world in memory: random faults, crashes, lost hosts and cancels.
+//! Its result is compared with the world independently; the seed of a failure is printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,7 +25,7 @@ use pilothouse::release::plan::{Actor, Plan};
 use pilothouse::release::record::{Entry, Failure, FailureKind, Finding, Record};
 use pilothouse::release::replica::{Policy, Replica, Up};
 use pilothouse::release::run::{Action, Fact, Left, Run};
-use pilothouse::release::stage::{Stage, Step, Turn, Way};
+use pilothouse::release::stage::{Is, Stage, Step, Turn, Way};
 use pilothouse::release::subject::Subject;
 
 /// What a person would compare.
@@ -55,6 +55,8 @@ pub(super) struct World {
     hung: BTreeMap<HostName, Duration>,
     /// A fault was injected that may be left in the end.
     blemished: bool,
+    /// Something was removed that no run can bring back.
+    pruned: bool,
     /// Requests went wrong after the run had turned: what it says may be `needs a human`.
     trouble_later: bool,
 }
@@ -72,6 +74,7 @@ fn engine(n: usize) -> Engine {
         kind: EngineKind::Docker,
         version: "20.10".to_owned(),
         api: "1.41".to_owned(),
+        info_unknown: None,
         daemon_id: format!("D{}", 9 - n),
         hostname: String::new(),
         os: "linux".to_owned(),
@@ -183,6 +186,7 @@ impl World {
             least_up: None,
             hung: BTreeMap::new(),
             blemished: false,
+            pruned: false,
             trouble_later: false,
         }
     }
@@ -213,6 +217,20 @@ impl World {
                     oom: false,
                 };
             }
+        }
+    }
+
+    /// Somebody removes what is not up and has no policy, on one host: candidates, and what is kept.
+    fn prune(&mut self) {
+        let names: Vec<HostName> = self.hosts.keys().cloned().collect();
+        let at = self.rng.usize(0..names.len());
+        let state = self.hosts.get_mut(&names[at]).unwrap();
+        let count = state.replicas.len();
+        let stays = |one: &Replica| one.state.is_up() || one.policy != Policy::No;
+        state.replicas.retain(stays);
+        if state.replicas.len() < count {
+            self.pruned = true;
+            self.blemished = true;
         }
     }
 
@@ -313,10 +331,8 @@ impl World {
                 }
                 let scene = Scene::new(run.plan(), run.decision().unwrap(), name).at(&step.stage);
                 let replicas = &self.hosts[name].replicas;
-                if scene
-                    .new_ones(replicas)
-                    .any(|replica| replica.state != Up::Running)
-                {
+                let mut new = scene.new_ones(replicas);
+                if new.any(|replica| replica.state != Up::Running) || !scene.missing(replicas).is_empty() {
                     return Err(refused("pass the gate"));
                 }
                 Ok(Finding::Nothing)
@@ -398,6 +414,11 @@ impl World {
             assert!(self.least_up.is_none_or(|least| up >= least), "{up} are up");
         }
         match scene.deeds(stage, &self.hosts[name].replicas).first() {
+            None if stage.is(Is::StartingNew)
+                && let Some(name) = scene.at(stage).missing(&self.hosts[name].replicas).first() =>
+            {
+                Err(refused(&format!("start {name}")))
+            }
             None => Ok(Finding::Nothing),
             Some(deed) => {
                 self.blemished = true;
@@ -425,6 +446,7 @@ impl World {
                 state: Up::Created,
                 started_at: String::new(),
                 restarts: 0,
+                grace: None,
                 health: Health::Unchecked,
                 policy: Policy::No,
                 error: None,
@@ -468,6 +490,7 @@ impl World {
                 volumes: Vec::new(),
                 digests: Vec::new(),
             }),
+            not_pulled: None,
             images: [image()].into(),
             ledger: if state.ledger.entries.is_empty() {
                 LedgerSeen::Missing
@@ -520,6 +543,7 @@ struct Mood {
     lose: u32,
     cancel: u32,
     restart: u32,
+    remove: u32,
 }
 
 struct Told {
@@ -612,6 +636,10 @@ fn drive_on(world: &mut World, mut run: Run, mut records: Vec<Record>, mood: &Mo
                 world.restart(&names[at]);
                 world.blemished = true;
                 world.trouble_later = true;
+            }
+            // What went before its snapshot was never there, and what goes behind its proof is another story.
+            if run.way() == Way::Out && run.decision().is_some() && world.chance(mood.remove) {
+                world.prune();
             }
             assert!(!pending.is_empty(), "nothing is under way and it is not closed");
             if let Some(host) = world.given_up(&pending) {
@@ -761,7 +789,7 @@ fn assert_known_again(world: &mut World, told: Told, before: &Shape) {
             assert!(!committed);
             assert_eq!(world.shape(), *before);
         }
-        Outcome::NeedsHuman { .. } if committed && is_part => {}
+        Outcome::NeedsHuman { .. } if committed && is_part || world.pruned => {}
         Outcome::NeedsHuman { differences, .. } => panic!("{differences:?}"),
     }
 }
@@ -835,6 +863,7 @@ fn episode(seed: u64) -> Ending {
         lose: one_of([0, 0, 0, 15]),
         cancel: one_of([0, 0, 0, 20]),
         restart: one_of([0, 0, 0, 10]),
+        remove: one_of([0, 0, 0, 20]),
     };
     let before = world.shape();
     let mut plan = plan(kind, 3, hosts, &strategy);
@@ -869,7 +898,7 @@ fn episode(seed: u64) -> Ending {
                 "nothing was in its way: {differences:?}, {} crashes",
                 told.crashes
             );
-            if format!("{:?}", told.outcome).contains("whether it was committed cannot be known") {
+            if format!("{:?}", told.outcome).contains("it is unknown whether it was committed") {
                 assert_known_again(&mut world, told, &before);
             } else {
                 assert_void(&mut world, told, &strategy);

@@ -1,4 +1,4 @@
-//! Services whose images stand on another's: built behind it by one command, each once what it stands on ended well.
+//! Dependent services, built by one command: each after the service it depends on has succeeded.
 
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::run::{Outcome, RunStatus};
@@ -84,14 +84,14 @@ async fn what_it_stands_on_failed_and_nothing_behind_it_begins() {
     for service in ["lib", "app"] {
         assert!(
             said.err.contains(&format!(
-                "build {service}: everything is as before: it was not begun: run "
+                "build {service}: everything is as before: it was not started: run "
             )),
             "{service}: {}",
             said.err
         );
     }
     assert!(
-        said.err.contains("of base, which it stands on, did not end well"),
+        said.err.contains("of base, which it depends on, failed"),
         "{}",
         said.err
     );

@@ -1,4 +1,4 @@
-//! A cancelled run ends, whatever its step does: asked first, then given up, and what could not be undone is said.
+//! A cancelled run ends whatever its step does: steps are asked to end, then abandoned, and what could not be undone is reported.
 
 use std::time::{Duration, Instant};
 
@@ -87,7 +87,7 @@ async fn where_the_daemon_does_not_answer_the_step_is_given_up_and_what_may_be_l
         .collect();
     let given_up = cells
         .iter()
-        .any(|cell| matches!(cell, Cell::Failed { why, .. } if why.contains("given up")));
+        .any(|cell| matches!(cell, Cell::Failed { why, .. } if why.contains("abandoned")));
     assert!(given_up, "{cells:?}");
     // When the daemon is back it is put in order.
     engine.hang(false);
@@ -111,8 +111,8 @@ async fn asked_a_second_time_it_stops_where_it_is_also_where_nothing_answers() {
     assert!(asked.elapsed() < Duration::from_secs(45), "{:?}", asked.elapsed());
     let view = desk.view(&run).unwrap();
     let shown = format!("{:?}", view.status);
-    assert!(shown.contains("stopped where it was"), "{shown}");
-    assert!(needs_a_human(&view)[0].contains("may be left"), "{shown}");
+    assert!(shown.contains("stopped by"), "{shown}");
+    assert!(needs_a_human(&view)[0].contains("may remain"), "{shown}");
     engine.hang(false);
     desk.run(&["recover", run.as_str()]).await.exits(1);
     assert_eq!(engine.containers(), Vec::<String>::new());

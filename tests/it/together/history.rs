@@ -1,4 +1,4 @@
-//! What was done, read back: from the ledgers on the hosts by any bastion, from the runs of this one, and filtered.
+//! The history, from the ledgers of the hosts and from the runs of this machine, with filters.
 
 use std::collections::BTreeSet;
 

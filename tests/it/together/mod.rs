@@ -1,5 +1,5 @@
-//! Several people and programs at one state folder: real processes of the built program on a simulated fleet.
-//! What they do is typed as a person or a hook would type it.
+//! Several people and programs with one state folder: real processes of the built program on a simulated fleet.
+//! Their commands are typed as a person or a hook would.
 
 mod ending;
 mod history;
@@ -151,6 +151,7 @@ impl Desk {
             .await
             .unwrap_or_else(|_| panic!("it did not end: {:#?}", self.view(run)))
             .unwrap()
+            .into()
     }
 
     fn records(&self, run: &RunId) -> Vec<Record> {

@@ -1,4 +1,4 @@
-//! A host that takes only so much work at once: who comes later waits for a place, says so, and nobody waits for ever.
+//! A host with a `concurrency` limit: later stages wait for a slot, report it, and do not wait forever.
 
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::run::{Cell, RunView};
@@ -45,7 +45,7 @@ fn works(view: &RunView) -> bool {
 }
 
 fn waits(view: &RunView) -> bool {
-    view.waiting.as_deref() == Some("for a place on host-1 (2 of 2 taken)")
+    view.waiting.as_deref() == Some("for a free slot on host-1 (2 of 2 in use)")
 }
 
 async fn begin(desk: &Desk, service: &str) -> RunId {
@@ -64,7 +64,7 @@ async fn the_third_waits_with_words_and_a_killed_one_gives_its_place_to_it() {
     let third = begin(&desk, "c").await;
     desk.until(&third, "it waits for a place", waits).await;
     let shown = desk.run(&["runs"]).await.exits(0);
-    let words = "waiting for a place on host-1 (2 of 2 taken)";
+    let words = "waiting for a free slot on host-1 (2 of 2 in use)";
     assert!(shown.out.contains(words), "{}", shown.out);
     let fourth = begin(&desk, "d").await;
     desk.until(&fourth, "it waits for a place", waits).await;
@@ -152,7 +152,7 @@ async fn a_test_that_has_a_stage_built_waits_for_a_place_on_the_builder_too() {
     let slow = begin(&desk, "slow").await;
     desk.until(&slow, "it works", works).await;
     let staged = begin(&desk, "staged").await;
-    let waits = |view: &RunView| view.waiting.as_deref() == Some("for a place on host-1 (1 of 1 taken)");
+    let waits = |view: &RunView| view.waiting.as_deref() == Some("for a free slot on host-1 (1 of 1 in use)");
     desk.until(&staged, "it waits for a place on the builder", waits)
         .await;
     desk.run(&["cancel", slow.as_str()]).await.exits(0);

@@ -1,4 +1,4 @@
-//! Where a host is protected the name is wanted, whatever is done there; and all dead runs are recovered by one word.
+//! Protected hosts require the name for every kind of change; all dead runs are recovered with one confirmation.
 
 use pilothouse::domain::run::RunView;
 
@@ -46,7 +46,7 @@ async fn a_test_an_unlock_and_a_recovery_on_a_protected_host_want_the_name() {
     for words in [&test[..], &unlock, &["recover"], &["recover", run.as_str()]] {
         let said = desk.run(words).await.exits(2);
         assert!(
-            said.err.contains("host-1 is protected: say --confirm shop"),
+            said.err.contains("host-1 is protected: use --confirm shop"),
             "{said:?}"
         );
     }

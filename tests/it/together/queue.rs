@@ -1,4 +1,4 @@
-//! Runs of one service are taken in order of creation; who is killed, cancelled or late holds nobody up.
+//! Runs of one service run in order of creation; killed, cancelled or late ones delay nobody.
 
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::run::{Cell, RunView};
@@ -75,7 +75,7 @@ async fn killed_waiters_and_a_killed_holder_hold_nobody_up() {
     let desk = Desk::new(1, SLOW);
     let test = ["test", "shop", "--tag", "1", "--wait", "10m"];
     let holder = desk.begin(&test).await;
-    desk.until(&holder, "it is under way", works).await;
+    desk.until(&holder, "it is in progress", works).await;
     let (waiter, last) = (desk.begin(&test).await, desk.begin(&test).await);
     let seen = desk.until(&waiter, "it waits", waits).await;
     assert!(seen.waiting.unwrap().contains(holder.as_str()));
@@ -90,7 +90,7 @@ async fn killed_waiters_and_a_killed_holder_hold_nobody_up() {
     desk.until(&last, "it waits for the one before the dead one", behind)
         .await;
     desk.kill(&holder);
-    desk.until(&last, "it is under way", works).await;
+    desk.until(&last, "it is in progress", works).await;
     desk.run(&["cancel", last.as_str()]).await.exits(0);
     assert_eq!(desk.ended(&last).await, 130);
     // What the dead one left is still there to be put in order.
@@ -104,7 +104,7 @@ async fn a_waiting_run_is_cancelled_at_once_and_the_others_go_on() {
     let desk = Desk::new(1, SLOW);
     let test = ["test", "shop", "--tag", "1", "--wait", "10m"];
     let holder = desk.begin(&test).await;
-    desk.until(&holder, "it is under way", works).await;
+    desk.until(&holder, "it is in progress", works).await;
     let waiter = desk.begin(&test).await;
     desk.until(&waiter, "it waits", waits).await;
     let shown = desk.run(&["runs"]).await.exits(0);
@@ -125,7 +125,7 @@ async fn without_a_terminal_or_with_no_wait_it_says_who_is_before_it_and_exits_4
     let desk = Desk::new(1, SLOW);
     let test = ["test", "shop", "--tag", "1", "--wait", "10m"];
     let holder = desk.begin(&test).await;
-    desk.until(&holder, "it is under way", works).await;
+    desk.until(&holder, "it is in progress", works).await;
     for how in [
         &["test", "shop", "--tag", "1"][..],
         &["test", "shop", "--tag", "1", "--no-wait"],
@@ -140,7 +140,7 @@ async fn without_a_terminal_or_with_no_wait_it_says_who_is_before_it_and_exits_4
     let view = desk.view(&late).unwrap();
     let why = why(&view);
     assert!(
-        why.contains(holder.as_str()) && why.contains("is under way"),
+        why.contains(holder.as_str()) && why.contains("is in progress"),
         "{why}"
     );
     desk.run(&["cancel", holder.as_str()]).await.exits(0);

@@ -1,4 +1,4 @@
-//! A build by somebody who may not read all of its context: by an account of its own, since root reads everything.
+//! A build by a user who cannot read all of its context; uses its own account, because root can read everything.
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;

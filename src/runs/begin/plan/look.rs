@@ -1,6 +1,6 @@
-//! One host as a plan looks at it: it sends no request that changes anything, but for one thing.
-//! A ledger whose container a prune took is in its volume still, and a daemon reads a volume only through a container: it
-//! is made again, never started, and said.
+//! Reads one host for a plan. Sends no request that changes anything, with one exception:
+//! if a prune removed the container of a ledger, it is created again, because a daemon reads a volume only through a
+//! container. It is never started, and the plan says so.
 
 use futures_util::future::join_all;
 
@@ -15,16 +15,16 @@ use crate::release::plan::Plan;
 use crate::release::record::{Failure, FailureKind};
 use crate::runs::step::{ledger, survey};
 
-/// The hosts of a plan as they are.
+/// The state of the hosts of a plan.
 pub(super) struct Looked {
     pub(super) facts: Facts,
-    /// Of those that it cannot do without.
+    /// Refusals for the hosts it needs.
     pub(super) refusals: Vec<Fault>,
-    /// Some of the refusals: these did not answer.
+    /// Those of them that did not answer.
     pub(super) unreached: Vec<HostName>,
 }
 
-/// All at once; what was made on the way is a note of the plan.
+/// Reads all hosts concurrently; containers that were created for it are noted in the plan.
 pub(super) async fn all(hosts: &[Host], plan: &mut Plan, access: Access) -> Looked {
     let of = &*plan;
     let seen = join_all(hosts.iter().map(|host| look(host, of, access))).await;
@@ -52,7 +52,7 @@ pub(super) async fn all(hosts: &[Host], plan: &mut Plan, access: Access) -> Look
     looked
 }
 
-/// And whether the ledger's container was made again.
+/// Also returns whether the ledger's container was created again.
 async fn look(host: &Host, plan: &Plan, access: Access) -> Result<(HostFacts, bool), Failure> {
     let unreachable = |unreached: Unreached| Failure::of(FailureKind::Unreachable, unreached.fault());
     let daemon = connect(host, Access::ReadOnly).await.map_err(unreachable)?;
@@ -67,6 +67,6 @@ async fn look(host: &Host, plan: &Plan, access: Access) -> Result<(HostFacts, bo
 
 fn made_again(host: &HostName) -> String {
     format!(
-        "the container of the ledger on {host} had been pruned: it was made again to read it, and is never started"
+        "the ledger's container on {host} had been pruned: it was created again to read the ledger, and is never started"
     )
 }

@@ -1,5 +1,5 @@
-//! Whether the image of a release has space where it is not yet: looked at before the key is confirmed.
-//! Changes nothing, so that where a command in a container would have to be run it only says that it does not know.
+//! Whether a release's image fits on the hosts that lack it, checked before the plan is confirmed.
+//! Changes nothing: if the answer needs a command in a container, it is reported as unknown.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,8 @@ use crate::runs::begin::readers::Readers;
 use crate::runs::step::space::{self, Space};
 use crate::runs::step::survey;
 
-/// Of an image that is on some host by now: what is still to be built or pulled has no size. Asked is only where the look
-/// at the hosts did not list it.
+/// Checks images that exist on some host; an image still to be built or pulled has no known size. Only hosts that lack it
+/// are checked.
 pub(super) async fn look(plan: &Plan, facts: &Facts, readers: &mut Readers<'_>, view: &mut PlanView) {
     let Some(id) = image_of(view).filter(|_| plan.is_release() && !plan.builds()) else {
         return;
@@ -46,9 +46,9 @@ pub(super) async fn look(plan: &Plan, facts: &Facts, readers: &mut Readers<'_>, 
         let space = space::space(&from, &to, &id).await;
         view.refusals.extend(space.fault(&view.image, name));
         match space {
-            Space::Enough { size, free } => view
-                .order
-                .push(format!("up to {size} come to {name}, where {free} are free")),
+            Space::Enough { size, free } => view.order.push(format!(
+                "up to {size} are transferred to {name}, which has {free} free"
+            )),
             Space::Unknown { why } => unknown.entry(why).or_default().push(name.as_str()),
             Space::TooLittle { .. } => {}
         }
@@ -56,7 +56,7 @@ pub(super) async fn look(plan: &Plan, facts: &Facts, readers: &mut Readers<'_>, 
     for (why, hosts) in unknown {
         let hosts = hosts.join(", ");
         view.warnings.push(format!(
-            "whether there is room for the image on {hosts} is not known: {why}"
+            "it is unknown whether {hosts} has room for the image: {why}"
         ));
     }
 }

@@ -1,5 +1,5 @@
-//! What a run does beside its release, in words, for the plan page: what is built, tested, pushed, and at its end.
-//! Says what the plan holds; looks at nothing.
+//! What a run does besides its release, in words for the plan page: builds, tests, pushes, and stages at its end.
+//! Describes the plan; reads no host.
 
 use crate::config::service::{CustomStage, Slot, Work};
 use crate::domain::reference::registry_of;
@@ -7,16 +7,16 @@ use crate::domain::run::RunKind;
 use crate::release::plan::Plan;
 use crate::release::road::slots;
 
-/// What is always done.
+/// The `always` stages.
 pub(super) fn ends(plan: &Plan) -> Vec<String> {
     let stages = plan.service.stages.iter().filter(|stage| stage.always);
     let always = stages.filter(|_| plan.kind == RunKind::Pipeline);
     always
-        .map(|stage| format!("at the end, whatever came before: {}", custom(stage)))
+        .map(|stage| format!("always, at the end: {}", custom(stage)))
         .collect()
 }
 
-/// What is done before a release begins, or behind it, a line a group; what runs at once stands on one line.
+/// The stages before or after a release, one line per group of concurrent stages.
 pub(super) fn work(plan: &Plan, behind: bool) -> Vec<String> {
     let line = |slot: &Slot| match slot {
         Slot::Build => plan.service.build.as_ref().map(|build| {
@@ -48,7 +48,7 @@ pub(super) fn work(plan: &Plan, behind: bool) -> Vec<String> {
         .take_while(|group| behind || !group.contains(&Slot::Deploy));
     let lines = groups.map(|group| {
         let parts: Vec<String> = group.iter().filter_map(line).collect();
-        parts.join(" · at once ")
+        parts.join(" · concurrently ")
     });
     lines.filter(|line| !line.is_empty()).collect()
 }
@@ -75,14 +75,14 @@ pub(super) fn tests(plan: &Plan) -> Vec<String> {
         .map(|test| format!("{} on {}: {}", test.name, test.host, test.words()))
         .collect();
     let before = plan.tests_before().iter();
-    lines.extend(before.map(|test| format!("of each new replica, {}", test.words())));
+    lines.extend(before.map(|test| format!("each new replica, {}", test.words())));
     let after = plan.tests_after().iter();
-    lines.extend(after.map(|test| format!("of each host before the commit, {}", test.words())));
+    lines.extend(after.map(|test| format!("each host before the commit, {}", test.words())));
     let has_tests = plan
         .deploy()
         .is_some_and(|deploy| !deploy.before_switch.is_empty() || !deploy.after_switch.is_empty());
     if plan.kind == RunKind::Rollback && has_tests {
-        lines.push("none: what is gone back to is gated, and has passed those of its time".to_owned());
+        lines.push("none: the release passed its tests when it was deployed; it is only gated".to_owned());
     }
     lines
 }

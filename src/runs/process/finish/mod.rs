@@ -1,5 +1,5 @@
-//! The result of a run, told to whom the configuration names, once the run has closed: a command, or a web hook.
-//! Never changes the result; how it went is said in the run's output and in its log.
+//! Notifies the command or webhook of `on_finish` once a run has closed.
+//! Never changes the result; the outcome of the notification is in the run's output and log.
 
 mod post;
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::config::finish::{HookUrl, OnFinish, Tell, hook_url};
+use crate::domain::exit::Exit;
 use crate::domain::fault::Fault;
 use crate::domain::ids::ServiceName;
 use crate::domain::run::{Outcome, RunStatus, RunView};
@@ -19,13 +20,13 @@ use crate::runs::begin::secrets;
 use crate::runs::seen::follow::Reader;
 use crate::runs::step::{Progress, command};
 
-/// What its lines stand under in the run's output.
+/// The name of its lines in the run's output.
 pub(in crate::runs) const STAGE: &str = "on_finish";
 const ATTEMPTS: u32 = 2;
-/// A service that restarts is back by then.
+/// The delay before the second attempt, enough for a service to restart.
 const BACK_OFF: Duration = Duration::from_secs(2);
 
-/// Whom to tell, with what was secret about it: handed to the runner through the pipe, never written down.
+/// The command or webhook to notify, with its secrets; passed to the runner through the pipe, never written to disk.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Finish {
     way: Way,
@@ -37,21 +38,21 @@ pub struct Finish {
 enum Way {
     Command(Vec<String>),
     Hook(Hook),
-    /// Why it cannot be told: said when it would be.
+    /// Its secrets cannot be resolved; reported at the end of the run.
     Unresolved(Fault),
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::runs) struct Hook {
     url: String,
-    /// Its address is a secret, too.
+    /// Whether its URL is a secret, too.
     kept: bool,
     secret: Option<String>,
     ca: Option<PathBuf>,
 }
 
 impl Finish {
-    /// What the configuration says for this service, with its secrets. One that does not resolve keeps no run from starting.
+    /// The configured notification of this service, with its secrets. An unresolved secret does not prevent a run.
     pub async fn resolve(
         config: &Config,
         service: &ServiceName,
@@ -65,7 +66,7 @@ impl Finish {
         })
     }
 
-    /// To be taken out of whatever is written.
+    /// The values to remove from everything that is written.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let hook = match &self.way {
             Way::Hook(hook) => Some(hook),
@@ -102,19 +103,19 @@ async fn way(wanted: &OnFinish, env: &(dyn Fn(&str) -> Option<String> + Sync)) -
     }))
 }
 
-/// What did not work, and whether the next attempt might.
+/// A failure, and whether a second attempt may succeed.
 pub(in crate::runs) struct Trouble {
     fault: Fault,
     may_pass: bool,
 }
 
 /// The run in `dir` has closed: tells it, twice at most, each time within the limit.
-pub(in crate::runs) async fn tell(finish: &Finish, dir: &Path, exit: u8, progress: &mut dyn Progress) {
+pub(in crate::runs) async fn tell(finish: &Finish, dir: &Path, exit: Exit, progress: &mut dyn Progress) {
     for attempt in 1..=ATTEMPTS {
         let Err(trouble) = once(finish, dir, exit, progress).await else {
             return;
         };
-        tracing::warn!(fault = %trouble.fault, attempt, "the result was not told");
+        tracing::warn!(fault = %trouble.fault, attempt, "the result could not be delivered");
         progress.line(&trouble.fault.to_string());
         if let Some(hint) = &trouble.fault.hint {
             progress.line(&format!("hint: {hint}"));
@@ -126,7 +127,7 @@ pub(in crate::runs) async fn tell(finish: &Finish, dir: &Path, exit: u8, progres
     }
 }
 
-async fn once(finish: &Finish, dir: &Path, exit: u8, progress: &mut dyn Progress) -> Result<(), Trouble> {
+async fn once(finish: &Finish, dir: &Path, exit: Exit, progress: &mut dyn Progress) -> Result<(), Trouble> {
     let lasting = |fault| Trouble {
         fault,
         may_pass: false,
@@ -166,13 +167,13 @@ async fn once(finish: &Finish, dir: &Path, exit: u8, progress: &mut dyn Progress
                     format!("it did not answer within {} s", finish.timeout.as_secs()),
                 )))
             })?;
-            progress.line(&format!("told {place}"));
+            progress.line(&format!("notified {place}"));
             Ok(())
         }
     }
 }
 
-/// As `pilothouse runs ID --json` has it, without its output.
+/// The run as in `pilothouse runs ID --json`, without its output.
 fn closed(dir: &Path) -> Result<RunView, Fault> {
     let mut reader = Reader::new(dir.to_path_buf());
     reader.read()?;
@@ -186,16 +187,16 @@ fn closed(dir: &Path) -> Result<RunView, Fault> {
 
 #[derive(Serialize)]
 struct Message<'v> {
-    /// Other numbers are other shapes.
+    /// The version of the format.
     schema: u8,
     event: &'static str,
     result: &'static str,
-    exit: u8,
+    exit: Exit,
     why: Option<&'v str>,
     run: &'v RunView,
 }
 
-fn message(view: &RunView, exit: u8) -> Result<Vec<u8>, Fault> {
+fn message(view: &RunView, exit: Exit) -> Result<Vec<u8>, Fault> {
     let (result, why) = result(view);
     let message = Message {
         schema: 1,

@@ -1,5 +1,5 @@
-//! One POST of a result to a web hook: https with verified certificates, or plain http that stays on this machine.
-//! Follows no redirect and reads no answer but its status; the address is never repeated beyond its host.
+//! One POST of a result to a webhook: https with verified certificates, or plain http on this machine.
+//! Follows no redirects and reads only the status; messages contain only the host of the URL.
 
 use std::io;
 
@@ -22,7 +22,7 @@ use crate::domain::ids::RunId;
 use crate::runs::begin::authorities::trusting;
 
 impl Hook {
-    /// `https://chat.example`: what may be said of where it goes.
+    /// `https://chat.example`: the part of the URL that may be shown.
     pub(super) fn place(&self) -> String {
         match hook_url(&self.url) {
             Ok(url) => format!(
@@ -30,12 +30,12 @@ impl Hook {
                 url.scheme_str().unwrap_or_default(),
                 url.authority().map_or("", |authority| authority.as_str())
             ),
-            Err(_) => "the web hook".to_owned(),
+            Err(_) => "the webhook".to_owned(),
         }
     }
 }
 
-/// Gives up only where told to: whoever calls has a limit.
+/// Has no limit of its own; the caller sets one.
 pub(super) async fn post(hook: &Hook, run: &RunId, body: Vec<u8>) -> Result<(), Trouble> {
     let what = || format!("tell {}", hook.place());
     let lasting = |why: &dyn std::fmt::Display| Trouble {

@@ -1,16 +1,17 @@
-//! The stages of a service's own: a container, a command on this machine, a person who is waited for.
-//! What is always done is not ended by the run's turning back, only by a stop.
+//! The custom stages of a service: a container, a command on this machine, an approval by a person.
+//! An `always` stage is not interrupted when the run is undone, only by a second cancel.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Hands, Named};
+use super::Hands;
 use crate::config::service::Work;
 use crate::config::test::TestImage;
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
+use crate::release::decision::RunImage;
 use crate::release::record::{Failure, Finding};
 use crate::release::stage::Step;
 use crate::runs::process::approve;
@@ -27,7 +28,7 @@ impl Hands {
         Ok(&stage.work)
     }
 
-    /// What the stages that are begun now are told that the run comes to.
+    /// Sets `PILOTHOUSE_RESULT` for the stages that begin now.
     pub fn will_tell(&self, result_so_far: &'static str) {
         self.held().result_so_far = result_so_far;
     }
@@ -40,7 +41,7 @@ impl Hands {
         }
     }
 
-    /// What a stage of the service's own is told of the run, by its environment.
+    /// The environment variables of a custom stage.
     fn told(&self) -> BTreeMap<String, String> {
         let mut told = BTreeMap::from([
             (orphans::RUN.to_owned(), self.plan.run.to_string()),
@@ -56,14 +57,14 @@ impl Hands {
         let result = self.held().result_so_far;
         told.insert("PILOTHOUSE_RESULT".to_owned(), result.to_owned());
         // Before the build there is none.
-        if let Some(Named { id, reference, .. }) = self.held().image.clone() {
+        if let Some(RunImage { id, reference, .. }) = self.held().image.clone() {
             told.insert("PILOTHOUSE_IMAGE".to_owned(), reference);
             told.insert("PILOTHOUSE_IMAGE_ID".to_owned(), id.to_string());
         }
         told
     }
 
-    /// A container of the run's image, or of another one that must be on its host.
+    /// A custom stage in a container of the run's image, or of an image on its host.
     pub(super) async fn run(&self, step: &Step, daemon: &Daemon, name: &str) -> Result<Finding, Failure> {
         let Work::Run { image, test } = self.work(name)? else {
             return Err(Failure::refused(Fault::new(
@@ -82,7 +83,7 @@ impl Hands {
         self.prove(step, daemon, &test, self.ends(step), what).await
     }
 
-    /// On this machine: a command, or a person.
+    /// A custom stage on this machine: a command or an approval.
     pub(super) async fn local(&self, step: &Step, name: &str) -> Result<Finding, Failure> {
         let mut teller = self.pen.teller(step);
         match self.work(name)? {
@@ -119,19 +120,19 @@ impl Hands {
                         let said = word.map_err(Failure::refused)?;
                         let reason = said.reason.as_deref().unwrap_or("no reason given");
                         if said.yes {
-                            teller.line(&format!("let go on by {}: {reason}", said.by));
+                            teller.line(&format!("approved by {}: {reason}", said.by));
                             return Ok(Finding::Approved {
                                 by: said.by,
                                 reason: said.reason,
                             });
                         }
-                        let why = format!("{} said no: {reason}", said.by);
+                        let why = format!("denied by {}: {reason}", said.by);
                         return Err(Failure::refused(Fault::new(what, why)));
                     }
                     tokio::select! {
                         () = tokio::time::sleep(LOOK) => {}
                         () = &mut limit => {
-                            let why = format!("nobody answered for {} s", timeout.as_secs());
+                            let why = format!("no answer within {} s", timeout.as_secs());
                             return Err(Failure::refused(Fault::new(what, why)));
                         }
                         () = self.ends(step).cancelled() => {
@@ -144,5 +145,5 @@ impl Hands {
     }
 }
 
-/// How often a person's word is looked for.
+/// How often to check for an answer.
 const LOOK: Duration = Duration::from_millis(200);

@@ -1,38 +1,33 @@
-//! The steps that make and move images: build, image on a host.
-//! The work is `step`'s; here is which image, from where, under which names.
+//! The steps that make and move images: building, and bringing an image to a host.
+//! The work is in `step`; this chooses the image, its source and its names.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Hands, Named};
+use super::Hands;
 use crate::domain::fault::Fault;
 use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
 use crate::hosts::Daemon;
+use crate::release::decision::RunImage;
 use crate::release::record::{Failure, FailureKind, Finding};
 use crate::release::stage::{Stage, Step};
 use crate::runs::begin::secrets;
-use crate::runs::step::image::LastName;
+use crate::runs::step::image::{LastName, Layers};
 use crate::runs::step::pull::{self, Bringing};
 use crate::runs::step::space::{self, Space};
 use crate::runs::step::{self, Progress, image, survey};
 
-/// A daemon that needs longer to remove a handful of containers hangs.
+/// A daemon that takes longer to remove a few containers hangs.
 const SWEEP_LIMIT: Duration = Duration::from_mins(2);
 
 impl Hands {
     pub(super) async fn image(&self, step: &Step, to: &Daemon) -> Result<Finding, Failure> {
         let mut teller = self.pen.teller(step);
         let named = if step.stage == Stage::Image {
-            let picked = self.decision()?.image.clone();
-            Named {
-                id: picked.id,
-                reference: picked.reference,
-                on: picked.on,
-                pinned: picked.pinned,
-            }
+            self.decision()?.image.clone()
         } else {
             self.resolve(&mut teller, &self.interrupt).await?
         };
@@ -40,14 +35,14 @@ impl Hands {
             self.has_space(&named, to, &mut teller).await?;
         }
         self.bring(&named, to, &mut teller, &self.interrupt).await?;
-        let Named { id, reference, .. } = named;
+        let RunImage { id, reference, .. } = named;
         Ok(Finding::Image { id, reference })
     }
 
-    /// Before a byte is sent, where that can be known.
+    /// Checks the space before anything is sent, if it can be determined.
     async fn has_space(
         &self,
-        named: &Named,
+        named: &RunImage,
         to: &Daemon,
         progress: &mut dyn Progress,
     ) -> Result<(), Failure> {
@@ -56,9 +51,9 @@ impl Hands {
         }
         let space = space::space(&self.daemon(&named.on)?, to, &named.id).await;
         match &space {
-            Space::Enough { size, free } => progress.line(&format!("{size} come, {free} are free")),
+            Space::Enough { size, free } => progress.line(&format!("{size} to transfer, {free} free")),
             Space::Unknown { why } => {
-                progress.line(&format!("whether there is room for it is not known: {why}"));
+                progress.line(&format!("it is unknown whether there is room for it: {why}"));
             }
             Space::TooLittle { .. } => {}
         }
@@ -68,10 +63,10 @@ impl Hands {
         }
     }
 
-    /// By its digest where the run may speak to its registry, through us otherwise; it says which.
+    /// Pulls by digest if the run may use the registry, otherwise transfers the image; reports which.
     pub(super) async fn bring(
         &self,
-        named: &Named,
+        named: &RunImage,
         to: &Daemon,
         progress: &mut dyn Progress,
         cancel: &CancellationToken,
@@ -92,7 +87,12 @@ impl Hands {
     }
 
     /// A digest that no host has yet is pulled where the image is looked for first, so that its id is known.
-    pub(super) async fn fetch_from_registry(&self, step: &Step, daemon: &Daemon) -> Result<(), Failure> {
+    /// Why it did not come is part of what is known of the host: the decision says it.
+    pub(super) async fn fetch_from_registry(
+        &self,
+        step: &Step,
+        daemon: &Daemon,
+    ) -> Result<Option<Fault>, Failure> {
         let first = self
             .plan
             .builder
@@ -101,17 +101,17 @@ impl Hands {
             .find(|host| self.daemon(host).is_ok());
         if first == Some(&step.host) && self.held().image.is_none() && self.plan.kind != RunKind::Rollback {
             let mut teller = self.pen.teller(step);
-            if survey::image(daemon, &self.plan.image).await?.is_none() {
-                // What could not be had is said by the decision, with where it was looked for.
-                if let Err(failure) = self.pull(daemon, &mut teller, &self.interrupt).await {
-                    teller.line(&failure.fault.to_string());
-                }
+            if survey::image(daemon, &self.plan.image).await?.is_none()
+                && let Err(failure) = self.pull(daemon, &mut teller, &self.interrupt).await
+            {
+                teller.line(&failure.fault.to_string());
+                return Ok(Some(failure.fault));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Pulls the image of the plan, if it is named by its digest in a registry that the run may speak to.
+    /// Pulls the image of the plan, if it is given by digest in a registry that the run may use.
     async fn pull(
         &self,
         daemon: &Daemon,
@@ -135,7 +135,7 @@ impl Hands {
         Ok(true)
     }
 
-    /// What the hosts are asked for: the image that this very run built, whatever its tag names by now.
+    /// The image to look for: the one this run built, even if its tag has moved, otherwise the plan's.
     pub(super) fn wanted(&self) -> String {
         let held = self.held();
         held.image
@@ -143,13 +143,13 @@ impl Hands {
             .map_or_else(|| self.plan.image.clone(), |named| named.id.to_string())
     }
 
-    /// The image of the run, resolved once: what was built here, else what the builder's name for it says, else a
-    /// test host's.
+    /// The image of the run, resolved once: the one built by it, otherwise by its reference on the build host, otherwise on a
+    /// test host.
     pub(super) async fn resolve(
         &self,
         progress: &mut dyn Progress,
         cancel: &CancellationToken,
-    ) -> Result<Named, Failure> {
+    ) -> Result<RunImage, Failure> {
         if let Some(known) = self.held().image.clone() {
             return Ok(known);
         }
@@ -171,16 +171,16 @@ impl Hands {
                 format!("find the image {}", self.plan.image),
                 "it is not on its hosts",
             )
-            .hint("build it first, or name one that is there with --image"),
+            .hint("build it first, or choose an existing image with --image"),
         ))
     }
 
-    async fn named_by(&self, daemon: &Daemon) -> Result<Option<Named>, Failure> {
+    async fn named_by(&self, daemon: &Daemon) -> Result<Option<RunImage>, Failure> {
         let found = survey::image(daemon, &self.plan.image).await?;
         let asked = Reference::parse(&self.plan.image)
             .ok()
             .filter(|asked| asked.digest().is_some());
-        Ok(found.map(|found| Named {
+        Ok(found.map(|found| RunImage {
             pinned: asked.or_else(|| found.pinned(&self.plan.service.image).cloned()),
             id: found.id,
             reference: self.plan.image.clone(),
@@ -198,11 +198,11 @@ impl Hands {
         Ok(Finding::Tags(tags))
     }
 
-    /// What the run made and is no replica goes; its tags name again what they named before.
+    /// Removes what the run created besides replicas, and restores its tags.
     pub(super) async fn sweep(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
         let late = |_elapsed| {
             let what = format!("sweep what run {} made on {}", self.plan.run, daemon.name());
-            let why = format!("it was not done after {} s", SWEEP_LIMIT.as_secs());
+            let why = format!("it did not finish within {} s", SWEEP_LIMIT.as_secs());
             Failure::refused(Fault::new(what, why))
         };
         tokio::time::timeout(SWEEP_LIMIT, self.swept(step, daemon))
@@ -256,7 +256,7 @@ impl Hands {
         if let Some(built) = &built
             && !tags.values().flatten().any(|before| before == built)
         {
-            image::take_unnamed_away(daemon, built)
+            image::take_unnamed_away(daemon, built, Layers::Kept)
                 .await
                 .map_err(Failure::refused)?;
         }
@@ -286,7 +286,7 @@ impl Hands {
         let reference = self.plan.image.clone();
         let mut held = self.held();
         held.built = Some(id.clone());
-        held.image = Some(Named {
+        held.image = Some(RunImage {
             id: id.clone(),
             reference: reference.clone(),
             on: step.host.clone(),

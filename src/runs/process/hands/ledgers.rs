@@ -1,4 +1,4 @@
-//! The steps that write the history of a service and ask it: commit, record, inquire.
+//! The steps that write and read the history of a service: commit, record, inquire.
 //! The commit is one record on the first host; the other hosts' ledgers are copies.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::runs::process::pen;
 use crate::runs::step::{self, ledger};
 
 impl Hands {
-    /// The commit is one record on the first host, whose ledger knows what any of them knew from then on.
+    /// Commits with one record on the first host, whose ledger is completed from the other copies.
     pub(super) async fn commit(&self, host: &HostName) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let other = self.other_copies(host, &decision).await;
@@ -29,7 +29,7 @@ impl Hands {
         Ok(Finding::Nothing)
     }
 
-    /// The other hosts' ledgers: each is filled up from what the first one says, asked once and not by every host again.
+    /// Completes another host's ledger from the first one's, which is read only once.
     pub(super) async fn copy(&self, host: &HostName) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let known = self.held().history.clone();
@@ -50,7 +50,7 @@ impl Hands {
         entry
     }
 
-    /// What the host remembers is the ledger's entry that is about to be written; only its moment is not known yet.
+    /// Records the adoption on the host: the ledger entry about to be written, except for its time.
     pub(super) async fn adopt(&self, daemon: &Daemon) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let entry = decision.ledger_entry(&self.plan, self.plan.started, LedgerResult::Committed);
@@ -66,7 +66,7 @@ impl Hands {
         Ok(Finding::Nothing)
     }
 
-    /// What the other hosts' copies say: one that lost its own takes it over. A host that does not answer is not waited for.
+    /// The merged copies of the other hosts, for a host that lost its own. Hosts that do not answer are skipped.
     async fn other_copies(&self, but: &HostName, decision: &Decision) -> Option<Ledger> {
         let others = decision.order.iter().filter(|host| *host != but);
         let copies = join_all(others.map(|host| async move {
@@ -90,8 +90,8 @@ impl Hands {
         Ok(Finding::Nothing)
     }
 
-    /// The first host's word counts. Where its ledger is gone a copy can only say yes: what none holds may have been
-    /// committed all the same, and that is not guessed.
+    /// The ledger of the first host decides. If it is lost, a copy with the commit proves it; without one it is unknown, because
+    /// the commit may have been in the lost ledger only.
     pub(super) async fn inquire(&self, daemon: &Daemon) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let own = match ledger::read(daemon, &self.plan.subject).await? {
@@ -115,7 +115,7 @@ impl Hands {
         let undone = seen.is_undone(run);
         if is_lost && !superseded && !undone && !seen.is_committed(run) {
             let why = format!(
-                "{} lost its ledger since, and no other host's says so; look which release runs, then unlock {}",
+                "{} has since lost its ledger, and no other host's ledger says that it was; check which release runs, then unlock {}",
                 daemon.name(),
                 self.plan.subject
             );

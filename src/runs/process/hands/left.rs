@@ -1,5 +1,5 @@
-//! A run that is found unfinished under a stale lock: it is recovered as a whole before this one takes its first lock.
-//! A run of its own, with its own journal and process; here it is only waited for.
+//! Recovers an unfinished run found under a stale lock, completely, before this run takes its first lock.
+//! The recovery is a run of its own, with its own journal and process; here it is only waited for.
 
 use super::Hands;
 use crate::domain::fault::Fault;
@@ -14,7 +14,7 @@ use crate::runs::step::{Progress as _, lock};
 use crate::runs::view;
 
 impl Hands {
-    /// Nothing to do where nobody left anything. Fails as locked when what was left could not be put in order.
+    /// Does nothing without unfinished runs. Fails as locked if one could not be recovered.
     pub(super) async fn recover_what_was_left(&self, step: &Step) -> Result<(), Failure> {
         let subject = &self.plan.subject;
         let mut found: Vec<Found> = Vec::new();
@@ -33,11 +33,17 @@ impl Hands {
                 .collect();
             if let Some((daemon, lock)) = its.first() {
                 teller.line(&format!(
-                    "{}: left unfinished, {}: recovered first",
+                    "{}: unfinished run found, {}; recovering it first",
                     daemon.name(),
                     lock.described()
                 ));
             }
+            let its = match self.watched(&run, its, step).await {
+                Ok(its) => its,
+                // It lives: it is waited for, as any other.
+                Err(failure) if failure.kind == FailureKind::Locked => continue,
+                Err(failure) => return Err(failure),
+            };
             teller.text(&format!("recovering run {run}"));
             let here = Here {
                 state: &self.state,
@@ -45,24 +51,43 @@ impl Hands {
                 subject,
                 service: &self.plan.service,
             };
-            match Box::pin(recover::take_up(here, its)).await? {
+            match Box::pin(recover::take_up(here, &run, its)).await? {
                 Recovery::Started(run) => self.wait_for(&run, step).await?,
                 Recovery::Unlocked { run, hosts } => {
                     teller.line(&format!(
-                        "run {run} had changed nothing but its locks on {} hosts: they are gone",
+                        "run {run} had changed nothing; removed its locks on {} hosts",
                         hosts.len()
                     ));
                 }
-                Recovery::Nothing => {}
             }
         }
         Ok(())
     }
 
+    /// Its locks once nobody renews any of them, for certain.
+    async fn watched(&self, run: &str, its: Vec<Found>, step: &Step) -> Result<Vec<Found>, Failure> {
+        let subject = &self.plan.subject;
+        if let Some(span) = recover::watching(subject, its.iter().map(|(_, lock)| lock)) {
+            let words = format!(
+                "watching for {} s whether run {run} renews its lock",
+                span.as_secs()
+            );
+            self.pen.teller(step).text(&words);
+        }
+        tokio::select! {
+            watched = recover::watched(subject, its) => watched,
+            () = self.interrupt.cancelled() => {
+                let what = format!("{} {subject}", self.plan.kind.word());
+                let why = format!("it was watching whether run {run} goes on, and was ended");
+                Err(Failure::of(FailureKind::Interrupted, Fault::new(what, why)))
+            }
+        }
+    }
+
     async fn wait_for(&self, run: &RunId, step: &Step) -> Result<(), Failure> {
         let mut teller = self.pen.teller(step);
         let show = |seen: &RunView| {
-            let way = seen.undoing.as_deref().unwrap_or("asking what became of it");
+            let way = seen.undoing.as_deref().unwrap_or("checking its state");
             teller.text(&format!("recovering run {run}: {way}"));
         };
         tokio::select! {
@@ -72,7 +97,7 @@ impl Hands {
             () = self.interrupt.cancelled() => {
                 let fault = Fault::new(
                     format!("{} {}", self.plan.kind.word(), self.plan.subject),
-                    format!("the recovery of run {run} goes on without it"),
+                    format!("the recovery of run {run} continues separately"),
                 );
                 return Err(Failure::of(FailureKind::Interrupted, fault));
             }
@@ -84,7 +109,7 @@ impl Hands {
                 ..
             } => {
                 let words = match outcome {
-                    Outcome::Converged => "had been committed: it was finished",
+                    Outcome::Converged => "had been committed and was finished",
                     Outcome::Reverted { .. } | Outcome::NeedsHuman { .. } => "was undone",
                 };
                 self.pen.teller(step).line(&format!("run {run} {words}"));

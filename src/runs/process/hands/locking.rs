@@ -1,5 +1,5 @@
-//! Taking the lock of a host: what was left under it is recovered first, and who holds it on another machine is waited
-//! for. Polled with jitter, so no order is promised; the waiting ends with its limit, or when the run turns back.
+//! Takes the lock of a host: recovers what a dead run left under it first, and waits for a holder on another machine.
+//! Polls with jitter, so the order is not guaranteed; waiting ends at its limit, or when the run is undone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,11 +16,11 @@ use crate::runs::step::Progress as _;
 use crate::runs::step::fence::{Renewed, uptime};
 use crate::runs::step::lock::{self, Claim, Pinned};
 
-/// For another machine's run, where nobody said how long.
+/// The default limit for waiting for another machine's run.
 const PATIENCE: Duration = Duration::from_mins(15);
-/// Between two looks, ms: two who wait must not look at the same moments.
+/// The pause between two checks in ms; random, so that waiting runs do not check at the same time.
 const POLL: std::ops::Range<u64> = 500..2_500;
-/// Looks that find it free and then taken by somebody faster.
+/// How often another run may be faster before it fails.
 const BEATEN: u32 = 5;
 
 impl Hands {
@@ -32,7 +32,7 @@ impl Hands {
     }
 
     async fn lock_in_time(&self, step: &Step, daemon: &Daemon, begun: Instant) -> Result<Finding, Failure> {
-        let (mut said, mut beaten) = (String::new(), 0);
+        let (mut said, mut beaten, mut is_found_left) = (String::new(), 0, false);
         loop {
             if !self.held().resumed && self.held().locks.is_empty() {
                 // What cannot be put in order is not waited for: nobody is at work there.
@@ -51,7 +51,14 @@ impl Hands {
                 return Err(failure);
             }
             match lock::holder(daemon, &self.plan.subject).await {
-                Some(lock) if lock.is_left(&self.plan.subject) => return Err(failure),
+                Some(lock) if lock.is_left(&self.plan.subject) => {
+                    if is_found_left || !self.held().locks.is_empty() {
+                        return Err(failure);
+                    }
+                    // It ran out since the turn began: the next one puts it in order.
+                    is_found_left = true;
+                    continue;
+                }
                 Some(lock) => {
                     let words = waiting_for(&lock);
                     if words != said {
@@ -68,7 +75,7 @@ impl Hands {
             tokio::select! {
                 biased;
                 () = self.interrupt.cancelled() => {
-                    let fault = Fault::new(failure.fault.what, format!("it was waiting {said} and was ended"));
+                    let fault = Fault::new(failure.fault.what, format!("it was waiting {said} and was stopped"));
                     return Err(Failure::of(FailureKind::Interrupted, fault));
                 }
                 () = tokio::time::sleep(pause) => {}
@@ -76,7 +83,7 @@ impl Hands {
         }
     }
 
-    /// What was decided goes into the lock: for whoever finds it when nobody renews it any more.
+    /// Writes plan and decision into the lock, for a later recovery.
     pub(super) async fn pin(&self, host: &HostName, daemon: &Daemon) -> Result<Finding, Failure> {
         let pinned = Pinned {
             plan: self.plan.clone(),
@@ -88,7 +95,7 @@ impl Hands {
         Ok(Finding::Nothing)
     }
 
-    /// A recovery never waits: what it finds locked is left to be recovered later.
+    /// A recovery never waits for a lock; it is repeated later.
     fn plan_wait(&self) -> Wait {
         if self.held().resumed { Wait::No } else { self.wait }
     }
@@ -115,6 +122,11 @@ impl Hands {
             .insert(step.host.clone(), Arc::new(Renewed::at(begun)));
         Ok(Finding::Lock { id })
     }
+}
+
+pub(super) fn not_locked(host: &HostName) -> Failure {
+    let fault = Fault::new(format!("go on on {host}"), "it is not locked by this run");
+    Failure::of(FailureKind::Fenced, fault)
 }
 
 /// Without its age: what is said again only when it changes.

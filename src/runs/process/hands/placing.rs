@@ -1,6 +1,6 @@
-//! Waiting for a place on a host that takes only so many stages at once.
-//! A stage that has another image built first takes a place on the builder, too. Places are taken in the order of the
-//! hosts' names, and nothing else is waited for while they are held: nobody can wait in a circle.
+//! Waits for a slot on a host with a `concurrency` limit.
+//! A stage that builds another image first takes a slot on the build host, too. Slots are taken in the order of the hosts'
+//! names, and nothing else is waited for while one is held, so there is no deadlock.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::release::record::{Entry, Failure, FailureKind};
 use crate::release::stage::Step;
 use crate::runs::disk::slot::Slot;
 
-/// Between two looks, ms: those who wait must not all look at the same moments.
+/// The pause between two checks in ms; random, so that waiting runs do not check at the same time.
 const LOOK: std::ops::Range<u64> = 50..150;
 
 impl Hands {
-    /// At once where the host takes any number, or the step is no work of that kind.
+    /// Returns at once if the host has no limit or the step needs no slot.
     pub(super) async fn places(&self, step: &Step) -> Result<Vec<Slot>, Failure> {
         let mut slots = Vec::new();
         for host in self.plan.places_of(step) {
@@ -40,13 +40,13 @@ impl Hands {
             }
             if !waits {
                 waits = true;
-                let text = format!("for a place on {host} ({places} of {places} taken)");
+                let text = format!("for a free slot on {host} ({places} of {places} in use)");
                 self.pen.write(Entry::Waits { text }).map_err(Failure::refused)?;
             }
             tokio::select! {
                 biased;
                 () = self.ends(step).cancelled() => {
-                    let fault = Fault::new(what(), format!("it waited for a place on {host} and was ended"));
+                    let fault = Fault::new(what(), format!("it was waiting for a slot on {host} and was stopped"));
                     return Err(Failure::of(FailureKind::Interrupted, fault));
                 }
                 () = tokio::time::sleep(Duration::from_millis(fastrand::u64(LOOK))) => {}

@@ -1,5 +1,5 @@
-//! The step that puts the run's image into a registry, and what binds it to its digest from then on.
-//! Which tags it gets there is said here; `latest` is one of them only when the tests passed.
+//! The step that pushes the run's image to a registry and binds the image to its digest.
+//! Chooses the tags; `latest` is one of them only if the tests passed.
 
 use super::Hands;
 use crate::domain::fault::Fault;
@@ -39,7 +39,7 @@ impl Hands {
         })
     }
 
-    /// What was asked for; else what the image is called on its host. `latest` comes last.
+    /// The requested tags, otherwise those the image has on its host; `latest` comes last.
     async fn tags_to_push(
         &self,
         daemon: &Daemon,
@@ -70,14 +70,14 @@ impl Hands {
                     what(),
                     format!("it has no tag of {repository} on {}", daemon.name()),
                 )
-                .hint("say which with --tag"),
+                .hint("choose one with --tag"),
             ));
         };
         if passed {
             tags.push(first.tagged(LATEST).map_err(Failure::refused)?);
         } else {
             progress.line(&format!(
-                "{repository}:{LATEST} stays where it is: {}",
+                "{repository}:{LATEST} is not moved: {}",
                 tested::not_passed(&self.plan, image).why
             ));
         }

@@ -1,5 +1,5 @@
-//! The tests of a release: of each new replica before the commit, and from outside once all of them are good.
-//! What they run in carries the run's own labels and is removed whatever comes; a failure is told with its last words.
+//! The tests of a release: of each new replica before the commit, and from outside once all replicas are ready.
+//! Their containers carry the run's labels and are always removed; a failure is reported with its last output.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use crate::release::record::{Failure, Finding};
 use crate::release::replica::Replica;
 use crate::release::stage::Step;
 use crate::runs::process::pen::Teller;
-use crate::runs::step::{self, Progress, probe, replicas};
+use crate::runs::step::{self, Progress, carry, probe, replicas};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
-const TURNED: &str = "the run turned back";
+const TURNED: &str = "the run is being undone";
 
 impl Hands {
     pub(super) async fn before_switch(&self, step: &Step, daemon: &Daemon) -> Result<Finding, Failure> {
         let decision = self.decision()?;
         let scene = self.scene(&decision, &step.host).at(&step.stage);
         let now = replicas::replicas(daemon, &self.plan.subject).await?;
+        carry::all_there(daemon, scene, &now, "test")?;
         let mut teller = self.pen.teller(step);
         for (n, replica) in scene.new_ones(&now).enumerate() {
             for test in self.plan.tests_before() {
@@ -63,7 +64,7 @@ impl Hands {
         Ok(Finding::Nothing)
     }
 
-    /// As often as it may.
+    /// Repeats the test up to its number of attempts.
     async fn ask(&self, daemon: &Daemon, asked: &Asked<'_>, teller: &mut Teller) -> Result<(), Failure> {
         let refused = |why: String| Failure::refused(Fault::new(&asked.what, why));
         let facts = self.facts(daemon, asked.replica).await.map_err(refused)?;
@@ -86,7 +87,7 @@ impl Hands {
         Ok(())
     }
 
-    /// The inner `Err`: it was asked and did not pass.
+    /// The inner `Err`: it ran and failed.
     async fn once(
         &self,
         daemon: &Daemon,
@@ -155,7 +156,7 @@ impl Hands {
         }))
     }
 
-    /// What templates may name.
+    /// The values of the templates.
     async fn facts(&self, daemon: &Daemon, replica: Option<&Replica>) -> Result<Facts, String> {
         let decision = self.decision().map_err(|failure| failure.fault.why)?;
         let host = self.hosts.get(daemon.name());
@@ -178,7 +179,7 @@ impl Hands {
     }
 }
 
-/// One test as it is asked.
+/// One test, ready to run.
 struct Asked<'a> {
     test: &'a ReleaseTest,
     replica: Option<&'a Replica>,
@@ -212,13 +213,13 @@ async fn from_here(url: &Url, facts: &Facts, limit: Duration) -> Result<(), Stri
     asked.map_err(|why| format!("{}: {why}", fill(&url.url, facts)))
 }
 
-/// Hands on what a test prints, and keeps its last line.
+/// Passes on a test's output, and keeps its last line.
 struct Heard<'t> {
     teller: &'t mut Teller,
     last: String,
 }
 
-/// Of a line that stands in a reason.
+/// The limit of a line quoted in a reason.
 const SHOWN: usize = 200;
 
 impl Progress for Heard<'_> {

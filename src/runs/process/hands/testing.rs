@@ -1,5 +1,5 @@
-//! The steps that prove images: which image each test and each of its needs runs in, and what is told of it.
-//! The work is `step::test`'s.
+//! The steps that test images: which image each test and each of its dependencies uses, and what is reported.
+//! The work is in `step::test`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Hands;
 use crate::config::test::{SELF, Test, TestImage};
-use crate::domain::container::label;
+use crate::domain::container::{Role, label};
 use crate::domain::fault::Fault;
 use crate::domain::ids::ImageId;
 use crate::domain::reference::Reference;
@@ -18,6 +18,7 @@ use crate::release::stage::Step;
 use crate::runs::begin::needed::missing;
 use crate::runs::begin::secrets;
 use crate::runs::process::pen::Teller;
+use crate::runs::step::image::Layers;
 use crate::runs::step::push::{self, Pushing};
 use crate::runs::step::{self, Progress as _, image, lent, pull, survey};
 
@@ -30,7 +31,7 @@ impl Hands {
         self.prove(step, daemon, test, &self.interrupt, what).await
     }
 
-    /// One test or stage in containers, with everything it names; what it found out is written down either way.
+    /// Runs one test or stage in containers, and journals its result.
     pub(super) async fn prove(
         &self,
         step: &Step,
@@ -99,7 +100,7 @@ impl Hands {
         Ok(Finding::Nothing)
     }
 
-    /// What passed is pushed from where it was built.
+    /// Pushes the image of a passed test from the build host.
     async fn push_stage(
         &self,
         image: ImageId,
@@ -131,7 +132,7 @@ impl Hands {
         })
     }
 
-    /// The image of a stage is on the test's host as long as a test of this run needs it.
+    /// Removes a transferred image from the test's host once no test of this run needs it.
     async fn take_back(&self, daemon: &Daemon, image: &ImageId, teller: &mut Teller) {
         let key = (daemon.name().clone(), image.clone());
         {
@@ -144,13 +145,13 @@ impl Hands {
             held.lent.remove(&key);
         }
         if self.plan.builder.as_ref() != Some(daemon.name())
-            && let Err(fault) = lent::take_away(daemon, image).await
+            && let Err(fault) = image::take_unnamed_away(daemon, image, Layers::Gone).await
         {
             teller.line(&fault.to_string());
         }
     }
 
-    /// An image that the configuration names: on the host, or brought there from the builder.
+    /// A configured image: on the host, or transferred from the build host.
     pub(super) async fn needed(
         &self,
         test: &Test,
@@ -185,7 +186,7 @@ impl Hands {
         Err(Failure::refused(missing(test, wanted, &looked)))
     }
 
-    /// Another stage of the Dockerfile, built where the service is built and brought to the host.
+    /// The image of another stage of the Dockerfile, built on the build host and transferred.
     async fn stage_image(
         &self,
         target: &str,
@@ -208,7 +209,7 @@ impl Hands {
         // Nothing of the run: the same stage is the same image every time.
         let labels = BTreeMap::from([
             (label::SERVICE.to_owned(), self.plan.subject.service.to_string()),
-            (label::ROLE.to_owned(), step::test::ROLE.to_owned()),
+            Role::Test.label(),
         ]);
         let order = step::build::Order {
             build: &build,

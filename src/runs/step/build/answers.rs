@@ -1,5 +1,5 @@
-//! What a daemon says while it builds, message by message, beside how much of the context has gone out.
-//! Understands the envelope only; either builder's own words are `classic` and `kit`.
+//! The messages of a daemon during a build, and how much of the context has been sent.
+//! Parses the envelope only; the contents are parsed by `classic` and `kit`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::domain::units::Bytes;
 use crate::hosts::builder::{BuildRefused, Messages};
 use crate::hosts::trouble::engine_words;
 
-/// How often "sending the context, 12 M" is said anew.
+/// How often "sending the context, 12 M" is updated.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
 
 /// One message.
@@ -45,7 +45,7 @@ struct Detail {
     message: Option<String>,
 }
 
-/// Why there is no image.
+/// Why the build has no image.
 pub(super) enum Unbuilt {
     /// It was not begun.
     Refused(BuildRefused),
@@ -53,12 +53,12 @@ pub(super) enum Unbuilt {
     Failed(String),
 }
 
-/// Whatever hears a builder's answers.
+/// A receiver of a builder's messages.
 pub(super) trait Listener: Send {
     fn hear(&mut self, answer: Answer, progress: &mut dyn Progress);
 }
 
-/// Asks, and hears everything to the end.
+/// Sends the request and passes on all messages.
 pub(super) async fn listen(
     asking: impl Future<Output = Result<Messages, BuildRefused>>,
     sent: &AtomicU64,

@@ -1,12 +1,12 @@
-//! The registries that a build may ask for an image: what its Dockerfile and its `cache_from` name.
-//! Reads the Dockerfile and asks nobody.
+//! The registries a build may pull from: those in its Dockerfile and its `cache_from`.
+//! Reads the Dockerfile only.
 
 use super::super::context::Context;
 use crate::config::dockerfile::{self, Bases};
 use crate::config::service::Build;
 use crate::domain::reference::registry_of;
 
-/// Nothing of a Dockerfile that cannot be read: the build itself says so, and why.
+/// Empty for an unreadable Dockerfile; the build itself reports it.
 pub async fn bases(build: &Build) -> Bases {
     let mut bases = match Context::dockerfile(build).await {
         Ok(text) => dockerfile::bases(&text, &build.args),

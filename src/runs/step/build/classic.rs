@@ -1,5 +1,5 @@
 //! The classic builder: the context as one tar, the Dockerfile step by step.
-//! Podman's service speaks it, too, and names the image in words only.
+//! Podman's service uses the same protocol, and reports the image id only in its output.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{Order, query};
 use crate::hosts::Daemon;
 use crate::hosts::builder::BuildRefused;
 
-/// The id of the image, as the builder named it.
+/// The image id reported by the builder.
 pub(super) async fn build(
     daemon: &Daemon,
     order: &Order<'_>,
@@ -30,9 +30,9 @@ pub(super) async fn build(
         (Ok(_) | Err(Stopped::Unwanted), Err(unbuilt)) => Err(unbuilt),
         (Ok(sent), Ok(())) => {
             say_skipped(&sent, progress);
-            heard.named("the builder ended without naming an image")
+            heard.named("the builder ended without an image id")
         }
-        (Err(Stopped::Unwanted), Ok(())) => heard.named("the builder ended before it had taken the context"),
+        (Err(Stopped::Unwanted), Ok(())) => heard.named("the builder ended before it had read the context"),
     }
 }
 

@@ -12,9 +12,9 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, Response};
 use prost::Message;
 
-/// What a builder asks is short; the longest is a list of patterns.
+/// The limit of a message; the longest is a list of patterns.
 const LONGEST: usize = 4 << 20;
-/// One byte says whether it is compressed, four how long it is.
+/// One byte for compression, four for the length.
 const HEAD: usize = 5;
 
 type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>;

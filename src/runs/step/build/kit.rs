@@ -1,5 +1,5 @@
-//! `BuildKit` in a daemon: the build asked for with an empty body, everything it needs given on a session beside it.
-//! The session ends with the build; so does the build when nobody listens any more.
+//! `BuildKit` in a daemon: the build request has an empty body, and everything it needs is served on a session beside it.
+//! The session ends with the build; the build ends if nobody reads its output any more.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::hosts::Daemon;
 use crate::hosts::builder::BuildRefused;
 use crate::runs::begin::logins::Logins;
 
-/// The id of the image, as the builder named it.
+/// The image id reported by the builder.
 pub(super) async fn build(
     daemon: &Daemon,
     order: &Order<'_>,
@@ -51,7 +51,7 @@ pub(super) async fn build(
     say_skipped(&Sent { entries: 0, skipped }, progress);
     heard
         .image
-        .ok_or_else(|| Unbuilt::Failed("the builder ended without naming an image".to_owned()))
+        .ok_or_else(|| Unbuilt::Failed("the builder ended without an image id".to_owned()))
 }
 
 #[derive(Default)]

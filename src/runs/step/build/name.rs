@@ -1,5 +1,5 @@
-//! What a build will be called: its tags filled, its labels, the revision it stands for.
-//! Asks git, and no host.
+//! The names of a build: its tags with placeholders filled in, its labels, the revision it is built from.
+//! Reads git only.
 
 use std::collections::BTreeMap;
 
@@ -11,24 +11,24 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::ServiceName;
 use crate::domain::units::Stamp;
 
-/// What a build's templates make of it, before it begins.
+/// The names of a build, from its templates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     /// At least one, each once.
     pub tags: Vec<String>,
-    /// `pilothouse.service`, and `pilothouse.git` where the context is in a repository.
+    /// `pilothouse.service`, and `pilothouse.git` if the context is in a repository.
     pub labels: BTreeMap<String, String>,
     pub git: Option<Revision>,
-    /// What a person should know: the work tree is dirty.
+    /// Notes for people, such as a dirty work tree.
     pub notes: Vec<String>,
 }
 
-/// What templates are filled with beside what git says.
+/// Values for the templates besides those from git.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming<'a> {
-    /// Where git knows none: a commit has no branch.
+    /// Used if git has none: a commit has no branch.
     pub branch: Option<&'a str>,
-    /// The run's, among those of its service.
+    /// The number of the run within its service.
     pub run_number: u64,
     pub now: Stamp,
 }
@@ -44,7 +44,7 @@ pub async fn name(build: &Build, service: &ServiceName, naming: Naming<'_>) -> R
     if let (Some(named), Some(why)) = (&build.git, &why_not) {
         return Err(
             Fault::new(format!("build {} as of {named}", build.context.display()), why)
-                .hint("`git` of [services.build] names a commit that the repository of `context` has"),
+                .hint("`git` of [services.build] must be a commit in the repository of `context`"),
         );
     }
     let facts = facts(git.as_ref(), naming);
@@ -100,7 +100,7 @@ fn note(build: &Build, revision: &Revision) -> Option<String> {
     match (&build.git, revision.dirty) {
         (_, false) => None,
         (None, true) => Some(format!(
-            "{place} holds changes that are not in {}: the image is not exactly that revision",
+            "{place} holds changes that are not in {}: the image does not match that revision exactly",
             revision.short
         )),
         (Some(named), true) => Some(format!(

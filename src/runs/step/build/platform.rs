@@ -1,4 +1,4 @@
-//! Whether what was built is made for the platform that was asked for, and why a host may not be able to.
+//! Checks that an image was built for the requested platform, and why a host may not be able to.
 //! Compares system and architecture; a variant (`v7`) is left to the builder.
 
 use super::super::image::{Found, architecture};
@@ -12,7 +12,7 @@ fn parts(platform: &str) -> (&str, &str) {
     (system, architecture(parts.next().unwrap_or_default()))
 }
 
-/// The builder may have taken no notice of what was asked for.
+/// Verifies the platform, since the builder may have ignored the request.
 pub(super) fn proven(wanted: &str, built: &Found) -> Result<(), Fault> {
     let made = (built.os.as_str(), architecture(&built.architecture));
     if made == parts(wanted) {
@@ -24,14 +24,14 @@ pub(super) fn proven(wanted: &str, built: &Found) -> Result<(), Fault> {
     ))
 }
 
-/// Of a build that failed, where its host is of another platform.
+/// A hint for a failed build whose host has another platform.
 pub(super) fn hint(wanted: &str, name: &str, engine: &Engine) -> Option<String> {
     // Whatever distribution it is.
     let own = ("linux", architecture(&engine.arch));
     (parts(wanted) != own).then(|| {
         format!(
-            "{name} is {}/{}: for {wanted} every image that the Dockerfile takes must be of that platform, and what it \
-             runs needs qemu there (binfmt_misc); or build on a host of that platform",
+            "{name} is {}/{}: for {wanted} every base image must be for that platform, and running it needs qemu \
+             on the host (binfmt_misc); or build on a host of that platform",
             own.0, own.1
         )
     })

@@ -1,5 +1,5 @@
-//! What `BuildKit` asks us for while it builds, by gRPC on a connection that it was given: the context, secrets, logins.
-//! Answers this one build only and keeps nothing; a name that was not configured is not known here.
+//! Serves `BuildKit`'s requests during a build, by gRPC on a connection opened for it: context, secrets, logins.
+//! Serves one build and stores nothing; names that are not configured are refused.
 
 use std::convert::Infallible;
 use std::sync::atomic::AtomicU64;
@@ -27,7 +27,7 @@ use crate::hosts::registry::Login;
 use crate::runs::begin::logins::Logins;
 use crate::runs::begin::secrets::Secrets;
 
-/// Under this name `BuildKit` asks for the login at Docker's own registry.
+/// The host name for which `BuildKit` requests Docker Hub's login.
 const HUBS_HOST: &str = "registry-1.docker.io";
 
 const CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -41,20 +41,20 @@ const LONGEST_HEADERS: u32 = 8 << 20;
 /// Of what the builder says and was not taken yet, bytes; half of it may be the weight of its many small frames.
 const WINDOW: u32 = 16 << 20;
 
-/// What one build may be given.
+/// Everything one build may request.
 pub(super) struct Larder {
     pub(super) context: Arc<Context>,
     pub(super) secrets: Secrets,
     pub(super) logins: Logins,
-    /// Bytes of the context that went out.
+    /// Bytes of the context sent so far.
     pub(super) sent: Arc<AtomicU64>,
     report: Mutex<Report>,
 }
 
-/// What a person should hear of it afterwards.
+/// Things to report after the build.
 #[derive(Default)]
 pub(super) struct Report {
-    /// Why the context could not be given: the reason behind whatever the builder says.
+    /// Why the context could not be sent, which explains the builder's error.
     pub(super) fault: Option<Fault>,
     pub(super) skipped: Skipped,
 }

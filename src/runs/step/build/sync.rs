@@ -1,5 +1,5 @@
-//! The context as `BuildKit` takes it: first what there is, then the bytes of what it does not have yet.
-//! Sends nothing that it did not ask for, one file after the other; nothing is whole in memory but the list of paths.
+//! The context as `BuildKit` reads it: first the list of files, then the contents of those it does not have.
+//! Sends only what is requested, one file after the other; only the list of paths is held in memory.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -63,7 +63,7 @@ pub(super) fn serve(larder: Arc<Larder>, request: Request<Incoming>) -> Response
     }))
 }
 
-/// Which part of the context is asked for.
+/// The requested part of the context.
 fn filter(headers: &HeaderMap) -> Result<Filter, Status> {
     let ignore = Ignore::of(values(headers, "exclude-patterns"))
         .map_err(|bad| Status::new(Code::InvalidArgument, format!("{}: {}", bad.pattern, bad.why)))?;
@@ -123,7 +123,7 @@ async fn hear(transfer: Arc<Transfer>, mut messages: Messages, wishes: mpsc::Sen
             }
             PacketType::PacketErr => {
                 let words = String::from_utf8_lossy(&packet.data);
-                tracing::debug!(%words, "the builder gave the context up");
+                tracing::debug!(%words, "the builder stopped reading the context");
                 false
             }
             PacketType::PacketStat | PacketType::PacketData => true,

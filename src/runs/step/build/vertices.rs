@@ -1,5 +1,5 @@
-//! `BuildKit`'s graph as lines and a few words: each step named once, its output under its number, how it ended.
-//! Knows nothing of the wire; hears each state that the builder reports.
+//! `BuildKit`'s graph as lines of text: each step named once, its output under its number, its result.
+//! Independent of the wire format; receives each state that the builder reports.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::domain::units::Bytes;
 /// A Dockerfile has some dozens; what a daemon says beyond that is not kept.
 const MOST: usize = 4096;
 
-/// What was heard of all steps.
+/// The state of all steps.
 #[derive(Default)]
 pub(super) struct Vertices {
     /// By digest.

@@ -1,5 +1,5 @@
-//! The bytes of the context's files: from the file system, or out of a repository by one `git cat-file`.
-//! Gives exactly as many bytes as were promised: a file that grows is cut, one that shrinks is a fault.
+//! The contents of the context's files: from the file system, or from a repository through one `git cat-file`.
+//! Delivers exactly the announced number of bytes: a file that grows is truncated, one that shrinks is an error.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
@@ -164,7 +164,7 @@ impl<R: Read> Read for Exactly<R> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         let room = buffer.get_mut(..wanted).unwrap_or_default();
         let outcome = match self.source.read(room) {
-            Ok(0) => Err(io::Error::other("it became shorter while it was read")),
+            Ok(0) => Err(io::Error::other("it was truncated while it was read")),
             other => other,
         };
         match outcome {

@@ -1,5 +1,5 @@
-//! The context as a folder on this machine, walked as it is now.
-//! Changes nothing; what was there a moment ago and is gone now was never there.
+//! The context as a folder on this machine.
+//! Reads only; files that disappear during the walk are skipped.
 
 use std::fs::Metadata;
 use std::io;
@@ -19,7 +19,7 @@ impl Folder {
         let what = format!("read the build context {}", folder.display());
         let root = std::fs::canonicalize(folder).map_err(|error| Fault::new(&what, plainly(&error)))?;
         if !root.is_dir() {
-            return Err(Fault::new(what, "it is no folder")
+            return Err(Fault::new(what, "it is not a folder")
                 .hint("`context` names the folder that holds the Dockerfile"));
         }
         Ok(Self { root })
@@ -31,15 +31,15 @@ impl Folder {
         let shown = named.display().to_string();
         let real = std::fs::canonicalize(&named).map_err(|error| {
             Fault::new(format!("read {shown}"), plainly(&error))
-                .hint("`dockerfile` is a path within `context`; without it `Dockerfile` is taken")
+                .hint("`dockerfile` is a path within `context`; the default is `Dockerfile`")
         })?;
         if !real.starts_with(&self.root) {
-            let why = format!("it leads out of the context, to {}", real.display());
+            let why = format!("it points outside the context, to {}", real.display());
             return Err(Fault::new(format!("use {shown}"), why)
-                .hint("copy it into the context: Docker is sent nothing from outside"));
+                .hint("copy it into the context: files outside cannot be sent to Docker"));
         }
         if !real.is_file() {
-            return Err(Fault::new(format!("use {shown}"), "it is no file"));
+            return Err(Fault::new(format!("use {shown}"), "it is not a file"));
         }
         Ok(shown)
     }

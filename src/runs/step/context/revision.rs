@@ -1,5 +1,5 @@
-//! The context as a commit holds it: exactly its tree, whatever the work tree holds, nothing converted or left out.
-//! Asks the user's own `git`; a submodule is no part of a commit's tree and is refused by name.
+//! The context as a commit has it: exactly its tree, independent of the work tree, without conversions.
+//! Uses the user's own `git`; a submodule is not part of a commit's tree and is refused by name.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -72,7 +72,7 @@ impl Revision {
         }
     }
 
-    /// Of a file, or of the one that a link leads to. An error where a link leads out of the context, or in a circle.
+    /// Of a file, or of the one that a link leads to. An error where a link points outside the context, or in a circle.
     pub(super) fn object(&self, inside: &str) -> io::Result<Option<&str>> {
         let file = self.file(&self.followed(inside)?);
         let file = file.filter(|file| file.mode != SUBMODULE);
@@ -98,7 +98,7 @@ impl Revision {
             };
             links += 1;
             if links > MOST_LINKS {
-                return Err(io::Error::other(format!("{inside} is a link in a circle")));
+                return Err(io::Error::other(format!("{inside} is a circular link")));
             }
             let target = target(link, &mut Contents::of(&self.tree))?;
             if target.starts_with('/') {
@@ -203,7 +203,7 @@ fn target(link: &File, contents: &mut Contents) -> io::Result<String> {
 }
 
 fn leads_out(inside: &str) -> io::Error {
-    io::Error::other(format!("{inside} is a link that leads out of the context"))
+    io::Error::other(format!("{inside} is a link that points outside the context"))
 }
 
 /// `100644 blob OID    SIZE\tPATH\0`, each; a submodule's size is `-`.

@@ -1,5 +1,5 @@
-//! The context as a stream of tar, for the classic builder: made on a thread of its own, handed on piece by piece.
-//! Modes, times and links as they are; everything is root's.
+//! The context as a tar stream for the classic builder, made on its own thread and passed on in pieces.
+//! Keeps modes, times and links; every entry belongs to root.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::{Context, Entry, Kind, Origin, Sent, Stopped, plainly, reading};
 use crate::domain::fault::Fault;
 use std::path::Path;
 
-/// What one message of the channel holds.
+/// Size of one message of the channel.
 const PIECE: usize = 64 << 10;
 /// Enough that disk and network do not wait for each other; a quarter of a megabyte in memory.
 const PIECES_AHEAD: usize = 4;

@@ -106,7 +106,7 @@ fn a_file_that_becomes_shorter_while_it_is_read_is_a_fault_and_one_that_grows_is
     let (fine, text, _) = read(3);
     assert!(fine && text == "123");
     let (fine, _, failed) = read(9);
-    assert!(!fine && failed.unwrap().to_string().contains("shorter"));
+    assert!(!fine && failed.unwrap().to_string().contains("truncated"));
 }
 
 #[tokio::test]
@@ -226,9 +226,9 @@ async fn of_a_commit_a_dockerfile_and_an_ignore_file_are_read_through_their_link
     let text = Context::dockerfile(&build).await.unwrap();
     assert!(text.ends_with("FROM scratch\n"), "{text}");
     for (dockerfile, why) in [
-        ("Round", "in a circle"),
-        ("Out", "leads out of the context"),
-        ("Absolute", "leads out of the context"),
+        ("Round", "circular link"),
+        ("Out", "points outside the context"),
+        ("Absolute", "points outside the context"),
     ] {
         let fault = Context::look_at(root, &second, Path::new(dockerfile))
             .await
@@ -243,7 +243,7 @@ async fn of_a_commit_a_dockerfile_and_an_ignore_file_are_read_through_their_link
     let fault = Context::look_at(root, &third, Path::new("Dockerfile"))
         .await
         .unwrap_err();
-    assert!(fault.why.contains("leads out of the context"), "{fault}");
+    assert!(fault.why.contains("points outside the context"), "{fault}");
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
-//! Files of a container that has ended, kept in the run's folder: bounded, by plain names, for their owner only.
-//! What is no ordinary file or folder is not taken: a link could lead anywhere.
+//! Files of an ended container, stored in the run's folder: limited in size, with plain names, for their owner only.
+//! Only regular files and folders are taken: a link could point anywhere.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -63,7 +63,7 @@ pub(super) async fn keep(ground: &Ground<'_>, id: &str, progress: &mut dyn Progr
         let path = chest.root.join(report.trim_start_matches('/'));
         match junit::read(&path) {
             Ok(summary) => kept.report = Some(summary),
-            Err(why) => progress.line(&format!("{report} is no JUnit report: {why}")),
+            Err(why) => progress.line(&format!("{report} is not a JUnit report: {why}")),
         }
     }
     kept.files = chest.files;
@@ -151,7 +151,7 @@ impl Chest {
             let shown = path.display().to_string();
             let kind = entry.header().entry_type();
             let (Some(outer), Some(inner)) = (&outer, plain(&path)) else {
-                self.say(&shown, "its name leads out of the folder");
+                self.say(&shown, "its name points outside the folder");
                 continue;
             };
             let inside = outer.join(inner);
@@ -161,7 +161,7 @@ impl Chest {
                 let size = entry.size();
                 if self.files.len() >= MOST_FILES {
                     self.said.push(format!(
-                        "only {MOST_FILES} artifacts are kept: the others were left"
+                        "only {MOST_FILES} artifacts are kept: the others were dropped"
                     ));
                     return Ok(());
                 }
@@ -178,12 +178,12 @@ impl Chest {
                     self.files.push(format!("{}/{}", self.name, inside.display()));
                 }
             } else {
-                self.say(&shown, "it is no ordinary file");
+                self.say(&shown, "it is not a regular file");
             }
         }
         if cut {
             self.said.push(format!(
-                "{} was cut: artifacts of a test may have {}",
+                "{} was truncated: artifacts of a test may have {}",
                 place.display(),
                 Bytes(MOST_BYTES)
             ));
@@ -225,7 +225,7 @@ impl Chest {
         let mut target = match opened {
             Ok(target) => target,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.say(&inside.display().to_string(), "it came twice");
+                self.say(&inside.display().to_string(), "it occurs twice");
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -336,7 +336,7 @@ mod tests {
         tar.set_len(516).unwrap();
         chest.take(tar, Path::new("/half"), true).unwrap();
         assert_eq!(chest.files, ["api/small"]);
-        assert!(chest.said.last().unwrap().contains("was cut"));
+        assert!(chest.said.last().unwrap().contains("was truncated"));
         assert!(!folder.path().join("artifacts/api/half").exists());
     }
 }

@@ -1,5 +1,5 @@
-//! The container of a test while it runs: its output handed on, its limit kept, its end told apart.
-//! Started here, made and removed elsewhere.
+//! The container of a test while it runs: passes on its output, enforces its limit, classifies its end.
+//! Starts it; creating and removing it is done elsewhere.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -88,7 +88,7 @@ impl Container<'_> {
             .result()
             .await
             .map_err(fault)?
-            .ok_or_else(|| Fault::new(what, "the daemon does not say how it ended"))?;
+            .ok_or_else(|| Fault::new(what, "the daemon does not report how it ended"))?;
         judge(ended, &self.test.passes, heard.last).map_err(|why| Fault::new(what, why))
     }
 
@@ -134,7 +134,7 @@ impl Container<'_> {
                     // Reading the output failed: how it ended is what counts, unless its last line does.
                     Some(Err(error)) => {
                         heard.last.broke_off();
-                        progress.line(&format!("its output broke off: {}", engine_words(&error)));
+                        progress.line(&format!("its output was cut off: {}", engine_words(&error)));
                         has_output = false;
                     }
                     None => has_output = false,
@@ -149,7 +149,7 @@ impl Container<'_> {
                 },
                 () = &mut drained, if has_ended => {
                     heard.last.broke_off();
-                    progress.line("(its output did not end with it)");
+                    progress.line("(its output did not end with the process)");
                     has_output = false;
                 }
             }

@@ -1,5 +1,5 @@
-//! What counts as passed: the exit code, or the last line of standard output against a pattern.
-//! Judges only; the line is kept bounded, whatever comes.
+//! Whether a test passed: by the exit code, or by the last line of standard output and a pattern.
+//! Judges only; the line's length is limited.
 
 use std::sync::LazyLock;
 
@@ -53,7 +53,7 @@ impl LastLine {
     /// Without colours and the white space around it; `Err` when the output broke off before its end.
     fn text(mut self) -> Result<Option<String>, String> {
         if self.broken {
-            return Err("its last line is not known: its output broke off".to_owned());
+            return Err("its last line is unknown: its output was cut off".to_owned());
         }
         self.end();
         let text = String::from_utf8_lossy(&self.last);
@@ -155,7 +155,7 @@ mod tests {
         assert!(
             judge(TestResult::Passed, &passes, last)
                 .unwrap_err()
-                .contains("broke off")
+                .contains("cut off")
         );
     }
 }

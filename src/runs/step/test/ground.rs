@@ -1,5 +1,5 @@
-//! What one attempt stands on: a private network, containers and volumes, all with the labels of the run and the test.
-//! Everything is found again by these labels, so that clearing needs no memory.
+//! The resources of one attempt of a test: a private network, containers and volumes, labelled with the run and the test.
+//! They are found by these labels when they are removed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::artifacts::Kept;
 use super::container::Container;
-use super::{Progress, ROLE, TestResult, Trial, artifacts, needs, sweep};
-use crate::domain::container::label;
+use super::{Progress, TestResult, Trial, artifacts, needs, sweep};
+use crate::domain::container::{Role, label};
 use crate::domain::fault::Fault;
 use crate::hosts::Daemon;
 use crate::hosts::trouble::engine_words;
@@ -66,7 +66,7 @@ impl Ground<'_> {
     pub(super) fn labels(&self) -> HashMap<String, String> {
         HashMap::from([
             (label::SCHEMA.to_owned(), "1".to_owned()),
-            (label::ROLE.to_owned(), ROLE.to_owned()),
+            Role::Test.label(),
             (label::RUN.to_owned(), self.trial.run.to_string()),
             (label::STAGE.to_owned(), self.trial.test.name.clone()),
         ])
@@ -111,7 +111,7 @@ impl Ground<'_> {
         self.docker.create_network(request).await.map_err(|error| {
             let fault = self.fault(&error);
             if fault.why.contains("address pool") {
-                fault.hint("too many networks there: `docker network prune` removes those that nobody uses")
+                fault.hint("too many networks there: `docker network prune` removes unused ones")
             } else {
                 fault
             }
@@ -200,7 +200,7 @@ impl Ground<'_> {
         let stage = Some(self.trial.test.name.as_str());
         let what = || {
             format!(
-                "leave nothing of the test {} on {}",
+                "clean up after the test {} on {}",
                 self.trial.test.name,
                 self.daemon.name()
             )
@@ -257,7 +257,7 @@ fn read(path: &Path) -> std::io::Result<Content> {
     // A pipe would be waited for.
     let seen = std::fs::metadata(path)?;
     if !seen.is_file() {
-        return Err(std::io::Error::other("it is no ordinary file"));
+        return Err(std::io::Error::other("it is not a regular file"));
     }
     if seen.len() > LARGEST_FILE {
         return Err(std::io::Error::other("it is larger than 16 MiB"));
@@ -308,6 +308,6 @@ mod tests {
         let fault = pack(&BTreeMap::from([("/x".to_owned(), absent)])).unwrap_err();
         assert!(fault.contains("absent: No such file"), "{fault}");
         let fault = pack(&BTreeMap::from([("/x".to_owned(), folder.path().to_owned())])).unwrap_err();
-        assert!(fault.contains("no ordinary file"), "{fault}");
+        assert!(fault.contains("not a regular file"), "{fault}");
     }
 }

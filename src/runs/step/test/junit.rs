@@ -1,5 +1,5 @@
-//! A `JUnit` report, or a folder of them, summed up: how many cases, which failed.
-//! Counts the cases themselves: tools disagree about the numbers they write at the top.
+//! Summarises a `JUnit` report, or a folder of them: number of cases, and which failed.
+//! Counts the cases themselves, because tools disagree about the totals in the header.
 
 use std::borrow::Cow;
 use std::fs;

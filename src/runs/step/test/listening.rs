@@ -1,5 +1,5 @@
-//! Does something listen on a port of a need, or of a replica? Read from the kernel's own table, in its network, wherever the daemon is.
-//! Nothing is connected to: a half-open connection would stand in the log of what is tested.
+//! Whether a dependency or a replica listens on a port: read from the kernel's table in its network namespace, wherever
+//! the daemon is. Opens no connection, which would show up in the log of what is tested.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl Listens {
     pub(in crate::runs::step) fn why_not(self, port: u16) -> Option<String> {
         match self {
             Self::Everybody => None,
-            Self::Inside => Some(format!("port {port} listens on its loopback only")),
+            Self::Inside => Some(format!("port {port} only listens on loopback")),
             Self::Nobody => Some(format!("nothing listens on port {port}")),
         }
     }
@@ -79,10 +79,10 @@ pub(in crate::runs::step) async fn seen(docker: &Docker, id: &str, port: u16) ->
 
 fn unseen(ground: &Ground<'_>, need: &Need, port: u16) -> Fault {
     let why = format!(
-        "whether {} listens on port {port} cannot be seen: neither its image nor the tested one has `cat`",
+        "it is unknown whether {} listens on port {port}: neither its image nor the image under test has `cat`",
         need.name
     );
-    Fault::new(ground.what, why).hint("ready = \"health\", { log = … } or { command = […] } ask otherwise")
+    Fault::new(ground.what, why).hint("use ready = \"health\", { log = … } or { command = […] } instead")
 }
 
 /// `  0: 00000000:1F90 00000000:0000 0A …` (`proc(5)`): address and port in hexadecimal digits, 0A is LISTEN.

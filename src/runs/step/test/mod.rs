@@ -1,5 +1,5 @@
-//! A test: one command in a container, with what it needs beside it, and what came out.
-//! What it makes on the host goes whatever happens; what outlives its run is found by labels.
+//! A test: one command in a container, its dependencies beside it, and its result.
+//! Everything it creates on the host is always removed; what a dead run left is found by labels.
 
 mod ground;
 mod container;
@@ -27,9 +27,6 @@ use crate::hosts::Daemon;
 use ground::Ground;
 
 pub use sweep::{left, sweep};
-
-/// The value of `label::ROLE` on what is made here.
-pub const ROLE: &str = "test";
 
 /// How a test ended that could be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +67,7 @@ impl TestResult {
             Self::Passed => "passed".to_owned(),
             Self::Failed { code } => format!("exit code {code}"),
             Self::LastLine { line: Some(line) } => format!("its last line is {line:?}"),
-            Self::LastLine { line: None } => "it has no last line: it printed nothing".to_owned(),
+            Self::LastLine { line: None } => "it has no last line: there was no output".to_owned(),
             Self::OutOfMemory { code } => format!("out of memory (exit code {code})"),
             Self::Killed {
                 code,
@@ -81,7 +78,7 @@ impl TestResult {
             ),
             Self::Killed { code, memory: None } => {
                 format!(
-                    "killed (exit code {code}): by itself, by hand, or because the host is short of memory"
+                    "killed (exit code {code}): by itself, by a person, or because the host ran out of memory"
                 )
             }
             Self::TimedOut { limit } => format!("still running after {} s: killed", limit.as_secs_f64()),
@@ -174,5 +171,5 @@ pub async fn test(
         }
         return Ok(Report { result, tested });
     }
-    Err(Fault::new(what, "it may not be attempted"))
+    Err(Fault::new(what, "it cannot be run"))
 }

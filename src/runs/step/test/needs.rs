@@ -1,5 +1,5 @@
-//! Containers beside a test: started one after the other on its network, each good before the next begins.
-//! What they print is shown only when something went wrong.
+//! The dependencies of a test: started one after the other on its network, each ready before the next begins.
+//! Their output is shown only after a failure.
 
 use bollard::models::{ContainerCreateBody, Mount, MountType, MountVolumeOptions, VolumeCreateRequest};
 use bollard::query_parameters::LogsOptionsBuilder;
@@ -158,7 +158,7 @@ async fn last_words_of(ground: &Ground<'_>, need: &Need, progress: &mut dyn Prog
         told.finish(&mut lines);
     };
     if tokio::time::timeout(WORDS_LIMIT, reading).await.is_err() {
-        progress.line(&format!("{} | (its log does not answer)", need.name));
+        progress.line(&format!("{} | (its log could not be read)", need.name));
     }
 }
 

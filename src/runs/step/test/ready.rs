@@ -1,5 +1,5 @@
-//! Waits until a need is good: healthy, listening, answering a command, or having said so.
-//! One that ends before it is good has failed at once; the reason is what was seen last.
+//! Waits until a dependency is ready: healthy, listening, a command succeeds, or a text is in its log.
+//! If it exits first, it has failed; the reason is the last observation.
 
 use std::time::{Duration, Instant};
 
@@ -29,12 +29,12 @@ const SHOWN: usize = 200;
 
 type Pieces<'a> = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send + 'a>>;
 
-/// What one look found.
+/// The result of one check.
 pub(super) enum Look {
     Good,
-    /// Not yet: why, for those who wait.
+    /// Not yet ready, and why.
     Wait(String),
-    /// It will never be.
+    /// It can no longer become ready.
     Bad(Fault),
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn wait(
 ) -> Result<(), Fault> {
     let begun = Instant::now();
     let mut log = Log::of(ground, id, need)?;
-    let mut last = "nothing was seen of it".to_owned();
+    let mut last = "there is no information about it".to_owned();
     let name = &need.name;
     loop {
         let look = tokio::select! {
@@ -94,7 +94,7 @@ async fn look(ground: &Ground<'_>, id: &str, need: &Need, log: &mut Log<'_>) -> 
     match &need.ready {
         Ready::Running => Ok(healthy(ground, need, &state, false)),
         Ready::Health => Ok(healthy(ground, need, &state, true)),
-        Ready::Log(pattern) => Ok(Look::Wait(format!("it has not said {pattern:?} yet"))),
+        Ready::Log(pattern) => Ok(Look::Wait(format!("{pattern:?} is not in its log yet"))),
         Ready::Tcp(port) => listening::look(ground, id, need, *port).await,
         Ready::Command(command) => {
             let said = ask(ground.docker, id, command)
@@ -111,7 +111,7 @@ async fn look(ground: &Ground<'_>, id: &str, need: &Need, log: &mut Log<'_>) -> 
                 Said::Ended { code, text } => {
                     Look::Wait(format!("{words} ends with {code}{}", quoted(&text)))
                 }
-                Said::Nothing => Look::Wait(format!("{words} does not end")),
+                Said::Nothing => Look::Wait(format!("{words} does not exit")),
             })
         }
     }
@@ -147,7 +147,7 @@ fn healthy(ground: &Ground<'_>, need: &Need, state: &ContainerState, must: bool)
         Some(HealthStatusEnum::UNHEALTHY) => bad(ground, need, &format!("it is unhealthy{}", checked(state))),
         Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None if must => {
             let fault = unready(ground, need, "it has no health check");
-            Look::Bad(fault.hint("`health = [\"CMD\", …]` gives it one; or ready = { tcp = … }"))
+            Look::Bad(fault.hint("`health = [\"CMD\", …]` adds one; or use ready = { tcp = … }"))
         }
         Some(HealthStatusEnum::HEALTHY | HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => {
             Look::Good

@@ -1,5 +1,5 @@
-//! What tests of a run left on a host, found by its labels: containers with their volumes, then volumes, then networks.
-//! Removes nothing that does not carry them.
+//! Removes what a run's tests left on a host, found by labels: containers with their volumes, then volumes, then networks.
+//! Removes nothing without these labels.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,8 +14,7 @@ use bollard::query_parameters::{
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use super::ROLE;
-use crate::domain::container::label;
+use crate::domain::container::{Role, label};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::hosts::Daemon;
@@ -54,7 +53,7 @@ pub async fn sweep(daemon: &Daemon, run: &RunId) -> Result<Vec<String>, Fault> {
 pub async fn left(daemon: &Daemon, run: &RunId) -> Result<Vec<String>, Fault> {
     let fault = |error: Error| {
         Fault::new(
-            format!("look for what the tests of run {run} left on {}", daemon.name()),
+            format!("find what the tests of run {run} left on {}", daemon.name()),
             engine_words(&error),
         )
     };
@@ -93,7 +92,7 @@ pub(super) async fn clear(daemon: &Daemon, run: &RunId, stage: Option<&str>) -> 
 }
 
 async fn find(docker: &Docker, run: &RunId, stage: Option<&str>) -> Result<Left, Error> {
-    let mut labels = vec![format!("{}={ROLE}", label::ROLE), format!("{}={run}", label::RUN)];
+    let mut labels = vec![Role::Test.filter(), format!("{}={run}", label::RUN)];
     labels.extend(stage.map(|stage| format!("{}={stage}", label::STAGE)));
     let filters = HashMap::from([("label".to_owned(), labels)]);
     let containers = ListContainersOptionsBuilder::default()
