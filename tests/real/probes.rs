@@ -87,5 +87,7 @@ async fn a_replica_is_good_once_it_answers_and_what_it_answers_otherwise_is_the_
     gate.times = 1;
     gate.steady = Duration::from_mins(4);
     gate.within = Duration::from_mins(5);
-    bench.is_undone(&before, &["flaps", "it answered 404"]).await;
+    bench
+        .is_undone(&before, &["is flapping", "it answered 404"])
+        .await;
 }

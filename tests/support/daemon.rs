@@ -417,12 +417,14 @@ impl Daemon {
             let tags = list(&image["RepoTags"]);
             if tags.iter().any(|tag| tag == BUSYBOX) {
                 has_busybox = true;
-                for tag in tags
+                // What was pulled by its digest alone goes with no tag.
+                for name in tags
                     .iter()
+                    .chain(&list(&image["RepoDigests"]))
                     .filter_map(Value::as_str)
-                    .filter(|tag| *tag != BUSYBOX)
+                    .filter(|name| *name != BUSYBOX)
                 {
-                    drop(self.try_ask("DELETE", &format!("/images/{tag}"), &Value::Null));
+                    drop(self.try_ask("DELETE", &format!("/images/{name}"), &Value::Null));
                 }
             } else {
                 let id = image["Id"].as_str().unwrap_or_default().to_owned();

@@ -26,7 +26,7 @@ struct Script<'a> {
 pub(crate) fn streams(socket: &Path, image: &str) -> Vec<Told> {
     let told = Vec::new();
     let mut script = Script { socket, told };
-    let since = seconds();
+    let since = now();
     script.framed(image);
     script.terminal(image);
     script.execs();
@@ -177,7 +177,7 @@ impl Script<'_> {
     }
 
     /// Ended in every way; then all that was told of them, in its order.
-    fn ends(&mut self, since: u64) {
+    fn ends(&mut self, since: Duration) {
         let post = |path: &str| {
             let answer = self.ask("POST", path, &Value::Null);
             assert!(answer.status < 300, "{path}: {}", answer.text());
@@ -195,18 +195,17 @@ impl Script<'_> {
             assert_eq!(removed.status, 204, "{}", removed.text());
         }
         let filters = "%7B%22type%22%3A%5B%22container%22%5D%2C%22label%22%3A%5B%22same%3Dyes%22%5D%7D";
-        let until = seconds() + 1;
-        let path = format!("/events?since={since}&until={until}&filters={filters}");
+        // To the nanosecond: another script's containers of this label may have gone in the same second.
+        let (from, part) = (since.as_secs(), since.subsec_nanos());
+        let until = now().as_secs() + 1;
+        let path = format!("/events?since={from}.{part:09}&until={until}&filters={filters}");
         let events = self.ask("GET", &path, &Value::Null);
         self.tell("events", &events, lines);
     }
 }
 
-fn seconds() -> u64 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
 }
 
 fn text(body: &[u8]) -> Value {

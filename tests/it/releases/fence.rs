@@ -136,7 +136,13 @@ async fn a_stop_that_goes_on_when_its_connection_was_cut_is_waited_for_before_th
     engine.fail("GET", "/containers/json", 1, "it is at its limit");
     engine.cut_connections();
     let (exit, view) = bench.ended(&run).await;
-    assert_eq!(exit, 1, "{:?}\n{}", view.status, bench.journal(&run));
+    // 3 where the look at the lock before the second stop went into the connection that was cut.
+    assert!(
+        [1, 3].contains(&exit),
+        "{exit} {:?}\n{}",
+        view.status,
+        bench.journal(&run)
+    );
     stays_as_before(&bench, &before, &run).await;
 }
 
