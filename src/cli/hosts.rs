@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::args::Output;
 use super::out::{self, Exit};
-use super::reach::{self, Answer};
+use super::reach::{self, Answer, Question};
 use super::setup::Setup;
 use crate::config::Service;
 use crate::domain::fault::Fault;
@@ -67,7 +67,7 @@ impl<'a> Row<'a> {
 
 /// `pilothouse hosts`
 pub(super) async fn hosts(setup: &Setup, output: Output) -> Exit {
-    let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    let answers = reach::all(&setup.config.hosts, setup.access, Question::Everything).await;
     print(&answers, output);
     reach::say_missing(&answers)
 }
@@ -84,7 +84,7 @@ fn print(answers: &[Answer], output: Output) {
 
 /// `pilothouse check`: the configuration was read already, or we would not be here.
 pub(super) async fn check(setup: &Setup, output: Output) -> Exit {
-    let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    let answers = reach::all(&setup.config.hosts, setup.access, Question::Everything).await;
     if output.json {
         print(&answers, output);
         return reach::say_missing(&answers);
@@ -135,10 +135,13 @@ fn say_contexts(services: &[Service]) -> bool {
 }
 
 fn unknown_info(engine: &Engine) -> String {
-    let why = engine.info_unknown.as_ref();
-    why.map_or_else(String::new, |why| {
-        format!(", runs are refused there: GET /info: {why}")
-    })
+    match engine.installation() {
+        Ok(known) if known.daemon_id.is_none() => {
+            ", runs are refused there: GET /info holds no ID".to_owned()
+        }
+        Ok(_) => String::new(),
+        Err(why) => format!(", runs are refused there: GET /info: {why}"),
+    }
 }
 
 /// Two hosts that are one daemon would be deployed to twice.
@@ -146,8 +149,10 @@ fn say_twins(answers: &[Answer]) {
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for answer in answers {
         let Ok(seen_there) = &answer.result else { continue };
-        let id = seen_there.daemon.engine().daemon_id.as_str();
-        match seen.iter().find(|(other, _)| *other == id && !id.is_empty()) {
+        let Some(id) = seen_there.daemon.engine().daemon_id() else {
+            continue;
+        };
+        match seen.iter().find(|(other, _)| *other == id) {
             Some((_, first)) => out::words(&format!("{} and {first} are the same daemon", answer.host.name)),
             None => seen.push((id, answer.host.name.as_str())),
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::Logs;
 use super::out::{self, Exit};
-use super::reach::{self, Answer};
+use super::reach::{self, Answer, Question};
 use super::setup::Setup;
 use crate::domain::container::{Container, Group};
 use crate::domain::fault::Fault;
@@ -35,7 +35,7 @@ struct Line<'a> {
 }
 
 pub(super) async fn logs(setup: &Setup, asked: &Logs) -> Exit {
-    let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    let answers = reach::all(&setup.config.hosts, setup.access, Question::Containers).await;
     let (targets, unknown) = resolve(&asked.targets, &answers);
     let missing = match (reach::say_missing(&answers), unknown.as_slice()) {
         // No host that is missing can have it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::args::Ps;
 use super::out::{self, Exit};
-use super::reach;
+use super::reach::{self, Question};
 use super::setup::Setup;
 use crate::app::filter::RowFilter;
 use crate::domain::container::{Container, Group, Health, State};
@@ -47,7 +47,7 @@ enum Told<'a> {
 }
 
 pub(super) async fn ps(setup: &Setup, asked: &Ps) -> Exit {
-    let answers = reach::everything(&setup.config.hosts, setup.access).await;
+    let answers = reach::all(&setup.config.hosts, setup.access, Question::Containers).await;
     let seen: Vec<HostSeen<'_>> = answers
         .iter()
         .map(|answer| HostSeen {

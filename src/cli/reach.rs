@@ -9,7 +9,16 @@ use crate::domain::adoption::Adoption;
 use crate::domain::container::Container;
 use crate::domain::fault::Fault;
 use crate::domain::order::Access;
-use crate::hosts::connect::{Daemon, Unreached, connect};
+use crate::hosts::connect::{self, Daemon, Unreached};
+
+/// What each host is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Question {
+    /// Its version and its containers.
+    Containers,
+    /// Also `GET /info`, which takes a loaded daemon seconds.
+    Everything,
+}
 
 /// What one host answered.
 pub(super) struct Answer {
@@ -26,14 +35,14 @@ pub(super) struct Seen {
 }
 
 /// Connects to every host and lists its containers, all at once; in the order of the configuration.
-pub(super) async fn everything(hosts: &[config::Host], access: Access) -> Vec<Answer> {
+pub(super) async fn all(hosts: &[config::Host], access: Access, question: Question) -> Vec<Answer> {
     let mut asked = JoinSet::new();
     for (place, host) in hosts.iter().cloned().enumerate() {
         asked.spawn(async move {
             (
                 place,
                 Answer {
-                    result: ask(&host, access).await,
+                    result: ask(&host, access, question).await,
                     host,
                 },
             )
@@ -44,8 +53,12 @@ pub(super) async fn everything(hosts: &[config::Host], access: Access) -> Vec<An
     answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
-async fn ask(host: &config::Host, access: Access) -> Result<Seen, Fault> {
-    let daemon = connect(host, access).await.map_err(Unreached::fault)?;
+async fn ask(host: &config::Host, access: Access, question: Question) -> Result<Seen, Fault> {
+    let daemon = match question {
+        Question::Containers => connect::reach(host, access).await,
+        Question::Everything => connect::connect(host, access).await,
+    };
+    let daemon = daemon.map_err(Unreached::fault)?;
     let (containers, adopted) = daemon.containers().await?;
     Ok(Seen {
         daemon,

@@ -51,18 +51,31 @@ pub struct Engine {
     pub version: String,
     /// The API version negotiated with it: `1.41`.
     pub api: String,
-    /// Why `/info` is not known (a proxy denies it, the daemon hangs over it). What only `/info` tells is empty then:
-    /// the fields from `daemon_id` on, but not `os`, `arch` and `kernel`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub info_unknown: Option<String>,
-    /// Docker's own id of the daemon: two hosts with one id are one daemon.
-    pub daemon_id: String,
-    /// The host name the daemon runs under.
-    pub hostname: String,
+    /// The distribution, if `/info` tells it; otherwise `linux`.
     pub os: String,
     /// In Go's and images' notation: `amd64`, `arm64`.
     pub arch: String,
     pub kernel: String,
+    #[serde(flatten)]
+    pub info: Info,
+}
+
+/// What only `GET /info` tells, or why that is unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Info {
+    // First: an installation's fields would be read past it.
+    Unknown { info_unknown: Uninformed },
+    Known(Installation),
+}
+
+/// The daemon's machine and how it is set up there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installation {
+    /// Docker's own id of the daemon, never empty: two hosts with one id are one daemon.
+    pub daemon_id: Option<String>,
+    /// The host name the daemon runs under.
+    pub hostname: String,
     pub cpus: u32,
     pub memory: Bytes,
     pub storage_driver: String,
@@ -70,6 +83,62 @@ pub struct Engine {
     /// 1 or 2.
     pub cgroup: u8,
     pub data_root: String,
+}
+
+/// Why it is unknown what `GET /info` tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum Uninformed {
+    #[error("not answered yet")]
+    NotAsked,
+    /// Asked again, it would say the same: a proxy stands before the daemon.
+    #[error("{0}")]
+    Denied(String),
+    /// Trying again later may help.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+impl Info {
+    /// Asked again, it may be known.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Unknown {
+                info_unknown: Uninformed::NotAsked | Uninformed::Unanswered(_),
+            } => true,
+            Self::Known(_)
+            | Self::Unknown {
+                info_unknown: Uninformed::Denied(_),
+            } => false,
+        }
+    }
+}
+
+impl Engine {
+    pub fn installation(&self) -> Result<&Installation, &Uninformed> {
+        match &self.info {
+            Info::Known(installation) => Ok(installation),
+            Info::Unknown { info_unknown } => Err(info_unknown),
+        }
+    }
+
+    /// By which daemons are told apart, whatever they are called; `None` if it is unknown.
+    #[must_use]
+    pub fn daemon_id(&self) -> Option<&str> {
+        self.installation().ok()?.daemon_id.as_deref()
+    }
+
+    /// Where its images and volumes are, or why that is unknown.
+    pub fn data_root(&self) -> Result<&str, String> {
+        match self.installation() {
+            Ok(known) if known.data_root.is_empty() => {
+                Err("GET /info does not name the data root".to_owned())
+            }
+            Ok(known) => Ok(&known.data_root),
+            Err(unknown) => Err(format!("GET /info, which names the data root: {unknown}")),
+        }
+    }
 }
 
 /// A figure, or the reason why it is unknown.

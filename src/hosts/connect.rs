@@ -9,6 +9,7 @@ use bollard::{BollardRequest, ClientVersion, Docker};
 use hyper::Method;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::back_off::BackOff;
 use super::engine;
 use super::pipe::Route;
 use super::ssh::Tunnel;
@@ -20,7 +21,7 @@ use crate::domain::adoption::{self, Adoption};
 use crate::domain::container::Container;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::fault::Fault;
-use crate::domain::host::Engine;
+use crate::domain::host::{Engine, Uninformed};
 use crate::domain::ids::HostName;
 use crate::domain::order::Access;
 use crate::domain::units::Stamp;
@@ -53,6 +54,15 @@ impl Unreached {
     }
 }
 
+/// Why it is unknown which daemon it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unidentified {
+    /// It would say the same again.
+    Denied(Fault),
+    /// Trying again later may help.
+    Unanswered(Fault),
+}
+
 /// A connected daemon. Clones share its connections, which are closed with the last one.
 #[derive(Clone, Debug)]
 pub struct Daemon {
@@ -64,7 +74,7 @@ struct Shared {
     host: Host,
     /// By `/version`.
     engine: Engine,
-    /// With `/info`, which a room's daemon is asked when its rows are already shown.
+    /// With what came of `/info`, once that is final; a room's daemon is asked when its rows are already shown.
     whole: OnceLock<Engine>,
     access: Access,
     read: Docker,
@@ -86,7 +96,14 @@ struct Second {
 #[derive(Debug, Default)]
 struct Idle(Option<Instant>);
 
-/// Opens the endpoint, reads what the engine is, negotiates the API version.
+/// Opens the endpoint and negotiates the API version: enough to list, to read and to act. `/info` is not asked, which takes a
+/// loaded daemon seconds.
+pub async fn reach(host: &Host, access: Access) -> Result<Daemon, Unreached> {
+    let wire = open(host).await?;
+    introduce(host, wire, access).await.map_err(Unreached::Fault)
+}
+
+/// As [`reach`], and asks for what only `/info` tells.
 pub async fn connect(host: &Host, access: Access) -> Result<Daemon, Unreached> {
     let wire = open(host).await?;
     let engine = engine::whole(&wire).await;
@@ -197,19 +214,41 @@ impl Daemon {
         self.shared.whole.get().unwrap_or(&self.shared.engine)
     }
 
-    /// Asks for what only `/info` tells; from then on it is known of all clones.
-    pub(super) async fn describe(&self) -> &Engine {
+    /// Asks for what only `/info` tells. A final answer is known of all clones from then on; otherwise ask again.
+    pub(super) async fn describe(&self) -> Engine {
         let engine = engine::with_info(self.shared.engine.clone(), &self.shared.wire).await;
-        self.shared.whole.get_or_init(|| engine)
+        if engine.info.is_open() {
+            return engine;
+        }
+        self.shared.whole.get_or_init(|| engine).clone()
+    }
+
+    /// The same, less and less often until the answer is final: a daemon that is loaded or just started answers later.
+    pub(super) async fn describe_later(&self) -> Engine {
+        let mut back_off = BackOff::default();
+        loop {
+            tokio::time::sleep(back_off.next(fastrand::f64())).await;
+            let engine = self.describe().await;
+            if !engine.info.is_open() {
+                return engine;
+            }
+        }
     }
 
     /// By which runs tell daemons apart, whatever they are called.
-    pub fn id(&self) -> Result<&str, Fault> {
-        let engine = self.engine();
-        match &engine.info_unknown {
-            None => Ok(&engine.daemon_id),
-            Some(why) => Err(Fault::new(format!("tell which daemon {} is", self.name()), why)
-                .hint("a run needs GET /info: allow it if a proxy stands before the daemon")),
+    pub fn id(&self) -> Result<&str, Unidentified> {
+        let what = || format!("tell which daemon {} is", self.name());
+        match self.engine().installation() {
+            Ok(known) => known.daemon_id.as_deref().ok_or_else(|| {
+                Unidentified::Denied(Fault::new(what(), "its answer to GET /info holds no ID"))
+            }),
+            Err(Uninformed::Denied(why)) => Err(Unidentified::Denied(
+                Fault::new(what(), why)
+                    .hint("a run needs GET /info: allow it if a proxy stands before the daemon"),
+            )),
+            Err(why @ (Uninformed::NotAsked | Uninformed::Unanswered(_))) => Err(Unidentified::Unanswered(
+                Fault::new(what(), format!("GET /info: {why}")),
+            )),
         }
     }
 

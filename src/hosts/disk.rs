@@ -25,7 +25,7 @@ pub async fn disk(daemon: &Daemon) -> Result<Disk, String> {
 
 async fn asked(daemon: &Daemon) -> Result<Disk, String> {
     let (used, all) = match daemon.wire().tunnel() {
-        Some(tunnel) => match figures::once(tunnel, &daemon.engine().data_root).await.disk {
+        Some(tunnel) => match figures::once(tunnel, daemon.engine().data_root()).await.disk {
             Reading::Known(found) => found,
             Reading::Unknown { why } => return Err(why),
         },

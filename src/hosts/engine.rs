@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::trouble::Trouble;
 use super::wire::ReadWire;
-use crate::domain::host::{Engine, EngineKind};
+use crate::domain::host::{Engine, EngineKind, Info, Installation, Uninformed};
 use crate::domain::units::Bytes;
 
 /// `/info` counts containers and asks plugins, which takes a loaded daemon seconds.
@@ -64,38 +64,48 @@ pub(super) async fn version(wire: &ReadWire) -> Result<Engine, Trouble> {
 
 /// Adds what `/info` tells, or why that is unknown.
 pub(super) async fn with_info(engine: Engine, wire: &ReadWire) -> Engine {
-    let facts = wire.get_json::<Facts>("/info", LIMIT).await;
-    described(engine, facts)
+    described(engine, facts(wire).await)
 }
 
-/// Both, asked at once.
+/// Both, asked at once; without `/version` nobody waits for the other.
 pub(super) async fn whole(wire: &ReadWire) -> Result<Engine, Trouble> {
-    let (engine, facts) = tokio::join!(version(wire), wire.get_json::<Facts>("/info", LIMIT));
-    Ok(described(engine?, facts))
+    let (engine, facts) = tokio::try_join!(version(wire), async { Ok(facts(wire).await) })?;
+    Ok(described(engine, facts))
+}
+
+async fn facts(wire: &ReadWire) -> Result<Facts, Trouble> {
+    wire.get_json("/info", LIMIT).await
 }
 
 fn described(engine: Engine, facts: Result<Facts, Trouble>) -> Engine {
     match facts {
         Ok(facts) => Engine {
-            info_unknown: None,
-            daemon_id: facts.id.unwrap_or_default(),
-            hostname: facts.name.unwrap_or_default(),
             os: facts.operating_system.unwrap_or(engine.os),
-            cpus: facts.cpus.unwrap_or_default(),
-            memory: Bytes(facts.mem_total.unwrap_or_default()),
-            storage_driver: facts.driver.unwrap_or_default(),
-            logging_driver: facts.logging_driver.unwrap_or_default(),
-            // Absent before API 1.41, when there was only the first.
-            cgroup: if facts.cgroup_version.as_deref() == Some("2") {
-                2
-            } else {
-                1
-            },
-            data_root: facts.docker_root_dir.unwrap_or_default(),
+            info: Info::Known(Installation {
+                daemon_id: facts.id.filter(|id| !id.is_empty()),
+                hostname: facts.name.unwrap_or_default(),
+                cpus: facts.cpus.unwrap_or_default(),
+                memory: Bytes(facts.mem_total.unwrap_or_default()),
+                storage_driver: facts.driver.unwrap_or_default(),
+                logging_driver: facts.logging_driver.unwrap_or_default(),
+                // Absent before API 1.41, when there was only the first.
+                cgroup: if facts.cgroup_version.as_deref() == Some("2") {
+                    2
+                } else {
+                    1
+                },
+                data_root: facts.docker_root_dir.unwrap_or_default(),
+            }),
             ..engine
         },
         Err(trouble) => Engine {
-            info_unknown: Some(trouble.to_string()),
+            info: Info::Unknown {
+                info_unknown: if trouble.is_final() {
+                    Uninformed::Denied(trouble.to_string())
+                } else {
+                    Uninformed::Unanswered(trouble.to_string())
+                },
+            },
             ..engine
         },
     }
@@ -120,18 +130,12 @@ fn engine(version: Version) -> Result<Engine, Trouble> {
         kind: kind(&version.platform, &version.components),
         version: number,
         api: format!("{}.{}", api.0, api.1),
-        info_unknown: Some("it was not asked yet".to_owned()),
-        daemon_id: String::new(),
-        hostname: String::new(),
         os: version.os.unwrap_or_default(),
         arch: version.arch.unwrap_or_default(),
         kernel: version.kernel.unwrap_or_default(),
-        cpus: 0,
-        memory: Bytes(0),
-        storage_driver: String::new(),
-        logging_driver: String::new(),
-        cgroup: 0,
-        data_root: String::new(),
+        info: Info::Unknown {
+            info_unknown: Uninformed::NotAsked,
+        },
     })
 }
 
@@ -174,6 +178,54 @@ mod tests {
     fn the_lower_of_both_newest_versions_is_spoken() {
         assert_eq!(from(r#"{"ApiVersion":"1.41"}"#).unwrap().api, "1.41");
         assert_eq!(from(r#"{"ApiVersion":"1.99"}"#).unwrap().api, "1.51");
+    }
+
+    fn with(facts: Result<&str, Trouble>) -> Engine {
+        let engine = from(r#"{"ApiVersion":"1.41","Os":"linux"}"#).unwrap();
+        described(engine, facts.map(|facts| serde_json::from_str(facts).unwrap()))
+    }
+
+    #[test]
+    fn what_info_tells_is_denied_for_good_or_only_unanswered_this_time() {
+        let denied = Trouble::Refused {
+            status: 403,
+            message: "forbidden by the proxy".to_owned(),
+        };
+        let denied = with(Err(denied));
+        assert_eq!(
+            denied.installation(),
+            Err(&Uninformed::Denied("forbidden by the proxy".to_owned()))
+        );
+        assert!(
+            denied
+                .data_root()
+                .unwrap_err()
+                .ends_with("forbidden by the proxy")
+        );
+        let late = with(Err(Trouble::Late(LIMIT)));
+        assert_eq!(
+            late.installation(),
+            Err(&Uninformed::Unanswered("no answer within 10 s".to_owned()))
+        );
+        let told = serde_json::to_string(&late).unwrap();
+        assert_eq!(serde_json::from_str::<Engine>(&told).unwrap(), late, "{told}");
+    }
+
+    #[test]
+    fn an_id_that_is_missing_or_empty_is_unknown() {
+        for none in ["{}", r#"{"ID":""}"#] {
+            let engine = with(Ok(none));
+            assert_eq!(engine.daemon_id(), None, "{none}");
+            assert!(engine.data_root().is_err(), "{none}");
+        }
+        let engine = with(Ok(
+            r#"{"ID":"A1","DockerRootDir":"/data","OperatingSystem":"Debian"}"#,
+        ));
+        assert_eq!(engine.daemon_id(), Some("A1"));
+        assert_eq!((engine.data_root(), engine.os.as_str()), (Ok("/data"), "Debian"));
+        let told = serde_json::to_string(&engine).unwrap();
+        assert!(told.contains(r#""daemon_id":"A1""#), "{told}");
+        assert_eq!(serde_json::from_str::<Engine>(&told).unwrap(), engine, "{told}");
     }
 
     #[test]

@@ -23,7 +23,7 @@ const AGAIN: Duration = Duration::from_mins(10);
 /// Runs until it is aborted together with the connection.
 pub(super) async fn follow(
     tunnel: Arc<Tunnel>,
-    data_root: String,
+    data_root: Result<String, String>,
     host: HostName,
     bulk: mpsc::Sender<Event>,
 ) {
@@ -32,7 +32,7 @@ pub(super) async fn follow(
         drop(bulk.try_send(Event::Host(host.clone(), HostEvent::Load(load))));
     };
     loop {
-        let why = match tunnel.load(&data_root) {
+        let why = match tunnel.load(data_root.as_deref().map_err(String::clone)) {
             Ok(mut reader) => read_on(&mut reader, &tell).await,
             Err(why) => why,
         };
@@ -43,7 +43,7 @@ pub(super) async fn follow(
 }
 
 /// The current figures, with CPU measured over one second.
-pub(super) async fn once(tunnel: &Tunnel, data_root: &str) -> HostLoad {
+pub(super) async fn once(tunnel: &Tunnel, data_root: Result<&str, String>) -> HostLoad {
     let asked = async {
         let mut reader = tunnel.load(data_root)?;
         reader.read(wall_clock()).await?;

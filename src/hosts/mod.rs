@@ -39,7 +39,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use connect::{Daemon, Unreached, connect};
+pub use connect::{Daemon, Unidentified, Unreached, connect};
 
 use crate::config::Host;
 use crate::domain::endpoint::Endpoint;

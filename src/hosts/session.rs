@@ -66,7 +66,7 @@ enum Report {
     Listed(Result<Listing, Trouble>),
     Refreshed(Vec<ContainerId>, Result<Listing, Trouble>),
     Introduced(Box<Result<Daemon, Fault>>),
-    Described(Box<Engine>),
+    Described(Daemon, Box<Engine>),
     Pinged(Result<Duration, Trouble>),
 }
 
@@ -257,8 +257,14 @@ impl Session<'_> {
                 self.first.daemon = Some((*daemon)?);
                 self.arrive(reached).await;
             }
-            Report::Described(engine) => {
-                self.begin_figures(engine.data_root.clone());
+            Report::Described(daemon, engine) => {
+                self.begin_figures(engine.data_root().map(str::to_owned));
+                if engine.info.is_open() {
+                    self.questions.spawn(async move {
+                        let engine = daemon.describe_later().await;
+                        Report::Described(daemon, Box::new(engine))
+                    });
+                }
                 self.actor.tell(HostEvent::Engine(engine)).await;
             }
             Report::Pinged(Ok(latency)) => {
@@ -307,12 +313,14 @@ impl Session<'_> {
         let step = self.actor.inventory.list(listing);
         self.follow_up(step).await;
         drop(self.actor.door.send_replace(Some(daemon.clone())));
-        self.questions
-            .spawn(async move { Report::Described(Box::new(daemon.describe().await.clone())) });
+        self.questions.spawn(async move {
+            let engine = daemon.describe().await;
+            Report::Described(daemon, Box::new(engine))
+        });
     }
 
     /// Where the host can be asked over ssh; without it a person asks for them.
-    fn begin_figures(&mut self, root: String) {
+    fn begin_figures(&mut self, root: Result<String, String>) {
         if let Some(tunnel) = self.wire.tunnel() {
             let (host, bulk) = (self.actor.host.name.clone(), self.actor.bulk.clone());
             let task = tokio::spawn(figures::follow(Arc::clone(tunnel), root, host, bulk));

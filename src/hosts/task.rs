@@ -13,8 +13,8 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::domain::order::{Order, OrderId};
 
-/// Between the first list and the engine's introduction lie some ten milliseconds; a slow daemon takes seconds.
-const INTRODUCTION_LIMIT: Duration = Duration::from_secs(12);
+/// A first list may take 15 s.
+const REACHED_LIMIT: Duration = Duration::from_secs(16);
 
 /// What a task needs, owned by it.
 pub(super) struct Errand {
@@ -47,7 +47,7 @@ impl Errand {
             }
             Order::Measure(_) => {
                 let load = match daemon.wire().tunnel() {
-                    Some(tunnel) => figures::once(tunnel, &daemon.engine().data_root).await,
+                    Some(tunnel) => figures::once(tunnel, daemon.engine().data_root()).await,
                     None => measure::measure(&daemon).await,
                 };
                 self.tell(HostEvent::Load(load)).await;
@@ -79,7 +79,7 @@ pub(super) async fn through(
     host: &HostName,
 ) -> Result<Daemon, Fault> {
     let fault = |why: &str| Fault::new(format!("reach {host}"), why);
-    match tokio::time::timeout(INTRODUCTION_LIMIT, door.wait_for(Option::is_some)).await {
+    match tokio::time::timeout(REACHED_LIMIT, door.wait_for(Option::is_some)).await {
         Ok(Ok(daemon)) => daemon.clone().ok_or_else(|| fault("it is not connected")),
         Ok(Err(_closed)) => Err(fault("Pilothouse is closing")),
         Err(_elapsed) => Err(fault("it is not connected")),

@@ -253,7 +253,7 @@ impl Decision {
     pub(super) fn daemons_of(facts: &Facts) -> BTreeMap<HostName, String> {
         facts
             .iter()
-            .map(|(host, seen)| (host.clone(), seen.engine.daemon_id.clone()))
+            .filter_map(|(host, seen)| Some((host.clone(), seen.engine.daemon_id()?.to_owned())))
             .collect()
     }
 

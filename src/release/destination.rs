@@ -45,7 +45,7 @@ enum Standing {
 }
 
 fn standing(last: &LedgerEntry, order: &[HostName], facts: &Facts) -> Standing {
-    let daemon = |host| facts.get(host).map(|seen| seen.engine.daemon_id.as_str());
+    let daemon = |host| facts.get(host)?.engine.daemon_id();
     let its = order.iter().filter(|host| last.was_for(host, daemon(*host)));
     let up: Vec<Vec<&Replica>> = its
         .map(|host| of(host, facts))

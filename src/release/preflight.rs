@@ -8,7 +8,7 @@ use super::plan::Plan;
 use super::replica::{Policy, Up};
 use crate::config::service::{Mount, Publish, Spec};
 use crate::domain::fault::Fault;
-use crate::domain::host::{Engine, EngineKind};
+use crate::domain::host::{Engine, EngineKind, Uninformed};
 use crate::domain::ids::HostName;
 use crate::domain::run::RunKind;
 
@@ -50,7 +50,7 @@ const OLDEST_API: (u32, u32) = (1, 40);
 /// Everything that speaks against it, host by host.
 #[must_use]
 pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Refusals {
-    let id = |host: &HostName| facts.get(host).map(|seen| seen.engine.daemon_id.as_str());
+    let id = |host: &HostName| facts.get(host)?.engine.daemon_id();
     let mut refusals = Refusals {
         locked: Vec::new(),
         others: same_daemon(plan, order, id),
@@ -179,7 +179,7 @@ pub(super) fn same_daemon<'a>(
     let mut found = Vec::new();
     for (n, host) in order.iter().enumerate() {
         for other in order.iter().skip(n + 1) {
-            if id(host) == id(other) && id(host).is_some_and(|id| !id.is_empty()) {
+            if id(host).is_some() && id(host) == id(other) {
                 found.push(refuse(plan, host, format!("{other} is the same daemon")).hint(TWINS));
             }
         }
@@ -191,9 +191,17 @@ fn engine(plan: &Plan, host: &HostName, engine: &Engine) -> Vec<Fault> {
     let mut found = Vec::new();
     let mut parts = engine.api.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
     let api = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if let Some(unknown) = &engine.info_unknown {
-        let why = format!("GET /info does not tell which daemon it is: {unknown}");
-        found.push(refuse(plan, host, why).hint("allow it if a proxy stands before the daemon"));
+    let nameless = |why: &dyn std::fmt::Display| {
+        let why = format!("GET /info does not tell which daemon it is: {why}");
+        refuse(plan, host, why)
+    };
+    match engine.installation() {
+        Ok(known) if known.daemon_id.is_none() => found.push(nameless(&"it holds no ID")),
+        Ok(_) => {}
+        Err(why @ Uninformed::Denied(_)) => {
+            found.push(nameless(why).hint("allow it if a proxy stands before the daemon"));
+        }
+        Err(why @ (Uninformed::NotAsked | Uninformed::Unanswered(_))) => found.push(nameless(why)),
     }
     match engine.kind {
         EngineKind::Podman => found.push(

@@ -339,6 +339,32 @@ async fn a_container_in_a_restart_loop_is_listed_without_all() {
 }
 
 #[tokio::test]
+async fn a_list_does_not_wait_for_what_only_info_tells() {
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/info") {
+            vec![Move::Send(answer(500, r#"{"message":"not asked for"}"#))]
+        } else {
+            well(request)
+        }
+    });
+    let home = tempfile::tempdir().unwrap();
+    check(
+        &beside(home.path(), &at(&daemon, ""), &["ps"]).await,
+        0,
+        &["web"],
+        &[],
+    );
+    assert_eq!(daemon.count("GET /info"), 0, "{:?}", daemon.requests());
+    let told = "runs are refused there: GET /info: not asked for";
+    check(
+        &beside(home.path(), &at(&daemon, ""), &["check"]).await,
+        0,
+        &[told],
+        &[],
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_kept_on_disk_stops_only_what_begins_or_reads_runs() {
     let daemon = FakeDaemon::start(|request, _| well(request));
     let home = tempfile::tempdir().unwrap();

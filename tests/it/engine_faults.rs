@@ -6,12 +6,12 @@ pub(crate) mod fake_daemon;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pilothouse::domain::container::State;
 use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::fault::Fault;
-use pilothouse::domain::host::Link;
+use pilothouse::domain::host::{self, Engine, Link};
 use pilothouse::domain::ids::{ContainerId, ContainerKey, HostName};
 use pilothouse::domain::logs::{FollowId, LogRange, Stream};
 use pilothouse::domain::order::{Access, Order, OrderId, Verb};
@@ -122,6 +122,14 @@ impl Watched {
                     ..
                 }),
             ) => Some(why.clone()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn until_described(&mut self) -> Engine {
+        self.until("what it is", |event| match event {
+            Event::Host(_, HostEvent::Engine(told)) => Some(Engine::clone(told)),
             _ => None,
         })
         .await
@@ -246,8 +254,15 @@ async fn an_engine_that_is_too_old_is_told_the_least_that_is_needed() {
     watched.end().await;
 }
 
-/// Lists, reads and acts as ever, and says why it does not know what `/info` tells.
-async fn is_well_without_info(info: Vec<Move>, words: &str) {
+/// What came of `/info`, beside a list and a stop that need it not.
+struct Uninformed {
+    engine: Engine,
+    /// It was told before the stop was done.
+    first: bool,
+}
+
+/// Lists, reads and acts as ever.
+async fn is_well_without_info(info: Vec<Move>) -> Uninformed {
     let daemon = FakeDaemon::start(move |request, _| {
         if is(request, "/info") {
             info.clone()
@@ -264,20 +279,21 @@ async fn is_well_without_info(info: Vec<Move>, words: &str) {
         verb: Verb::Stop,
     };
     watched.hosts.order(OrderId(7), stop).unwrap();
-    let (mut stopped, mut engine) = (None, None);
-    let engine = watched
-        .until("the stop, and what it is", |event| {
-            match event {
-                Event::Done(OrderId(7), done) => stopped = Some(done.clone()),
-                Event::Host(_, HostEvent::Engine(told)) => engine = Some(told.clone()),
-                _ => {}
-            }
-            engine.clone().filter(|_| stopped.is_some())
-        })
-        .await;
-    stopped.unwrap().unwrap();
-    let why = engine.info_unknown.as_deref().unwrap_or_default();
-    assert!(why.contains(words), "{engine:?}");
+    let mut early = None;
+    let stopped = watched.until("the stop", |event| match event {
+        Event::Done(OrderId(7), done) => Some(done.clone()),
+        Event::Host(_, HostEvent::Engine(told)) => {
+            early = Some(Engine::clone(told));
+            None
+        }
+        _ => None,
+    });
+    stopped.await.unwrap();
+    let first = early.is_some();
+    let engine = match early {
+        Some(engine) => engine,
+        None => watched.until_described().await,
+    };
     assert_eq!(engine.version, "20.10.24");
     assert!(
         !watched.heard.iter().any(|event| event.contains("Lost")),
@@ -285,17 +301,59 @@ async fn is_well_without_info(info: Vec<Move>, words: &str) {
         watched.heard
     );
     watched.end().await;
+    Uninformed { engine, first }
 }
 
 #[tokio::test]
 async fn a_daemon_whose_info_is_denied_can_be_used() {
     let denied = answer(403, r#"{"message":"forbidden by the proxy"}"#);
-    is_well_without_info(vec![Move::Send(denied)], "forbidden by the proxy").await;
+    let engine = is_well_without_info(vec![Move::Send(denied)]).await.engine;
+    let words = "forbidden by the proxy".to_owned();
+    assert_eq!(engine.installation(), Err(&host::Uninformed::Denied(words)));
 }
 
 #[tokio::test]
-async fn a_daemon_that_hangs_over_its_info_can_be_used() {
-    is_well_without_info(vec![Move::Hang], "no answer within").await;
+async fn a_daemon_that_hangs_over_its_info_can_be_used_meanwhile() {
+    let told = is_well_without_info(vec![Move::Hang]).await;
+    assert!(!told.first, "the stop waited for /info");
+    let words = "no answer within 10 s".to_owned();
+    assert_eq!(
+        told.engine.installation(),
+        Err(&host::Uninformed::Unanswered(words))
+    );
+}
+
+#[tokio::test]
+async fn what_info_did_not_tell_at_first_is_asked_for_again() {
+    let daemon = FakeDaemon::start(|request, nth| {
+        if !is(request, "/info") {
+            return well(request);
+        }
+        vec![Move::Send(match nth {
+            0 | 1 => answer(500, r#"{"message":"still loading"}"#),
+            _ => answer(200, r#"{"ID":"A1"}"#),
+        })]
+    });
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
+    let first = watched.until_described().await;
+    let words = "still loading".to_owned();
+    assert_eq!(first.installation(), Err(&host::Uninformed::Unanswered(words)));
+    assert_eq!(watched.until_described().await.daemon_id(), Some("A1"));
+    let reached = watched.hosts.reached();
+    assert_eq!(reached[0].id(), Ok("A1"), "whoever asks the daemon hears it too");
+    watched.end().await;
+}
+
+#[tokio::test]
+async fn without_a_version_nobody_waits_for_the_info() {
+    let daemon = FakeDaemon::start(|request, _| match request {
+        "GET /version" => vec![Move::Send(answer(500, r#"{"message":"on fire"}"#))],
+        _ => vec![Move::Hang],
+    });
+    let begun = Instant::now();
+    let fault = hosts::connect(&host("a", &daemon.socket()), Access::Full).await;
+    assert_eq!(fault.unwrap_err().fault().why, "on fire");
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

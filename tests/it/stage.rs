@@ -11,7 +11,7 @@ use pilothouse::config::{self, Config};
 use pilothouse::domain::container::{Container, Health, Port, State};
 use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::fault::Fault;
-use pilothouse::domain::host::{Engine, EngineKind, HostLoad, Link, Reading};
+use pilothouse::domain::host::{Engine, EngineKind, HostLoad, Info, Installation, Link, Reading};
 use pilothouse::domain::ids::{ContainerId, ContainerKey, HostName};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::sample::Sample;
@@ -301,18 +301,19 @@ fn engine(name: &str) -> Engine {
         kind: EngineKind::Docker,
         version: "29.1.3".to_owned(),
         api: "1.52".to_owned(),
-        info_unknown: None,
-        daemon_id: format!("daemon-of-{name}"),
-        hostname: name.to_owned(),
         os: "Debian GNU/Linux 13".to_owned(),
         arch: "amd64".to_owned(),
         kernel: "6.12".to_owned(),
-        cpus: 8,
-        memory: Bytes(32 << 30),
-        storage_driver: "overlay2".to_owned(),
-        logging_driver: "json-file".to_owned(),
-        cgroup: 2,
-        data_root: "/var/lib/docker".to_owned(),
+        info: Info::Known(Installation {
+            daemon_id: Some(format!("daemon-of-{name}")),
+            hostname: name.to_owned(),
+            cpus: 8,
+            memory: Bytes(32 << 30),
+            storage_driver: "overlay2".to_owned(),
+            logging_driver: "json-file".to_owned(),
+            cgroup: 2,
+            data_root: "/var/lib/docker".to_owned(),
+        }),
     }
 }
 

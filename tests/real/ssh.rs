@@ -359,7 +359,7 @@ async fn the_host_s_figures_are_read_in_one_session_of_the_same_connection() {
     let sshd = Sshd::start(&daemons[0], 2211, "", &[&user().path("key")]);
     let host = sshd.host("load", "");
     let tunnel = open(&host).await;
-    let mut load = tunnel.load("/").unwrap();
+    let mut load = tunnel.load(Ok("/")).unwrap();
     let first = load.read(Stamp(1)).await.unwrap();
     assert!(matches!(first.cpu, Reading::Unknown { .. }));
     assert!(matches!(first.memory, Reading::Known((used, total)) if used < total));
@@ -372,6 +372,12 @@ async fn the_host_s_figures_are_read_in_one_session_of_the_same_connection() {
         matches!(second.cpu, Reading::Known(percent) if (0.0..=100.0).contains(&percent)),
         "{second:?}"
     );
+    let unknown = || "nobody knows".to_owned();
+    let mut rootless = tunnel.load(Err(unknown())).unwrap();
+    let without = rootless.read(Stamp(3)).await.unwrap();
+    assert_eq!(without.disk, Reading::Unknown { why: unknown() });
+    assert!(matches!(without.memory, Reading::Known(_)), "{without:?}");
+    drop(rootless);
     assert_eq!(with_word(&host.host).len(), 1);
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 1, "one login");
 }

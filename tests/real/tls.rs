@@ -67,7 +67,10 @@ async fn a_daemon_behind_tls_is_reached_when_both_sides_are_proven_and_refused_o
     let reached = connect(&host(daemon, authority.ca(), &client), Access::Full)
         .await
         .unwrap();
-    assert_eq!(reached.engine().hostname, daemon.name().as_str());
+    assert_eq!(
+        reached.engine().installation().unwrap().hostname,
+        daemon.name().as_str()
+    );
     assert!(reached.read().ping().await.is_ok());
 
     let stranger = refused(&host(daemon, other.ca(), &client)).await;
@@ -140,5 +143,8 @@ async fn a_daemon_behind_tls_is_reached_by_an_ipv6_address() {
     // As a URL has it.
     (*named, *at) = ("[::1]".to_owned(), port);
     let reached = connect(&host, Access::Full).await.unwrap();
-    assert_eq!(reached.engine().hostname, daemon.name().as_str());
+    assert_eq!(
+        reached.engine().installation().unwrap().hostname,
+        daemon.name().as_str()
+    );
 }

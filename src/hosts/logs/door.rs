@@ -73,7 +73,7 @@ impl Door {
 /// The current connection if it answers, otherwise a new one.
 async fn own(daemon: &mut Daemon) -> Result<Daemon, Unreached> {
     if daemon.wire().get_bytes("/_ping", PING_LIMIT).await.is_err() {
-        *daemon = connect::connect(daemon.host(), daemon.access()).await?;
+        *daemon = connect::reach(daemon.host(), daemon.access()).await?;
     }
     daemon.bulk().await
 }

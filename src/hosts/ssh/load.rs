@@ -28,16 +28,28 @@ pub struct LoadReader {
     answers: BufReader<ChildStdout>,
     /// The processors' counters of the last answer: busy and all.
     before: Option<(u64, u64)>,
+    /// Why the disk is not asked about.
+    no_disk: Option<String>,
 }
 
 impl LoadReader {
-    pub(super) fn start(commands: &Commands<'_>, control: &Path, data_root: &str) -> Result<Self, Fault> {
+    pub(super) fn start(
+        commands: &Commands<'_>,
+        control: &Path,
+        data_root: Result<&str, String>,
+    ) -> Result<Self, Fault> {
         let what = "read the host's figures over ssh";
         let refused = || Fault::new(what, "its session could not be started");
-        let root = quoted(data_root.as_ref()).ok_or_else(refused)?;
+        let (disk, no_disk) = match data_root {
+            Ok(root) => {
+                let root = quoted(root.as_ref()).ok_or_else(refused)?;
+                (format!("df -P -k {root} 2>/dev/null | tail -n 1; "), None)
+            }
+            Err(why) => (String::new(), Some(why)),
+        };
         // Asked line by line, so that nothing runs there between two questions.
         let line = format!(
-            "export LC_ALL=C; while read -r _; do head -n 1 /proc/stat; grep -E '^Mem(Total|Available):' /proc/meminfo; df -P -k {root} 2>/dev/null | tail -n 1; echo {END}; done"
+            "export LC_ALL=C; while read -r _; do head -n 1 /proc/stat; grep -E '^Mem(Total|Available):' /proc/meminfo; {disk}echo {END}; done"
         );
         let mut command = commands.session(control, &line).ok_or_else(refused)?;
         command
@@ -51,6 +63,7 @@ impl LoadReader {
                 ask,
                 answers: BufReader::with_capacity(1 << 10, answers),
                 before: None,
+                no_disk,
             }),
             _ => Err(refused()),
         }
@@ -60,8 +73,11 @@ impl LoadReader {
     pub async fn read(&mut self, now: Stamp) -> Result<HostLoad, Fault> {
         match tokio::time::timeout(ANSWER_LIMIT, self.answer()).await {
             Ok(Ok(text)) => {
-                let (load, counters) = load(&text, self.before, now);
+                let (mut load, counters) = load(&text, self.before, now);
                 self.before = counters;
+                if let Some(why) = &self.no_disk {
+                    load.disk = unknown(why);
+                }
                 Ok(load)
             }
             Ok(Err(error)) => Err(self.refused(&error.to_string())),

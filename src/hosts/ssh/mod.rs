@@ -100,8 +100,9 @@ impl Tunnel {
         self.ended.borrow().is_some()
     }
 
-    /// Begins to read the host's figures, through one more session of the same connection.
-    pub fn load(&self, data_root: &str) -> Result<LoadReader, Fault> {
+    /// Begins to read the host's figures, through one more session of the same connection; without a data root all but the
+    /// disk's.
+    pub fn load(&self, data_root: Result<&str, String>) -> Result<LoadReader, Fault> {
         let commands = command::Commands::new(&self.folder, &self.ssh)?;
         LoadReader::start(&commands, &self.control, data_root)
     }

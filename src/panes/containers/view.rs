@@ -140,7 +140,8 @@ fn row<'a>(model: &'a Model, theme: &Theme, key: &ContainerKey) -> Row<'a> {
     match model.containers.columns {
         ColumnSet::State => {
             let engine = model.fleet.host(&key.host).and_then(|host| host.engine.as_ref());
-            let machine = engine.map(|engine| engine.memory).filter(|memory| memory.0 > 0);
+            let known = engine.and_then(|engine| engine.installation().ok());
+            let machine = known.map(|known| known.memory).filter(|memory| memory.0 > 0);
             cells.extend(state_cells(theme, row, stale, (now, machine)));
         }
         ColumnSet::Image => cells.extend(image_cells(theme, container, now)),

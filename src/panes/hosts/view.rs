@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 
 use crate::app::{Model, PaneId};
 use crate::domain::fleet::HostEntry;
-use crate::domain::host::{EngineKind, HostLoad, Link, Reading};
+use crate::domain::host::{Engine, EngineKind, HostLoad, Link, Reading};
 use crate::domain::ids::HostName;
 use crate::domain::units::{Bytes, Stamp, short_span};
 use crate::ui::ansi::{clean, fit};
@@ -317,51 +317,40 @@ fn details(model: &Model, theme: &Theme, name: &HostName, host: &HostEntry) -> V
         lines.extend(known(load, now).map(|known| (known, theme.text)));
         lines.extend(unknowns(load).map(|why| (why, theme.warn)));
     }
-    if let Some((engine, why)) = host
-        .engine
-        .as_ref()
-        .and_then(|engine| Some((engine, engine.info_unknown.as_ref()?)))
-    {
-        let known = format!(
-            "{} {}  {} {}",
-            kind(engine.kind),
-            engine.version,
-            engine.os,
-            engine.arch
-        );
-        lines.push((known, theme.text));
-        lines.push((
-            format!("cores, memory, storage unknown: GET /info: {why}"),
-            theme.warn,
-        ));
-    } else if let Some(engine) = &host.engine {
-        let is_named = engine.hostname == name.as_str();
-        let called = if is_named {
-            String::new()
-        } else {
-            format!("{}  ", engine.hostname)
-        };
-        lines.push((
-            format!(
-                "{called}{} cores  {}  {} {}  kernel {}",
-                engine.cpus, engine.memory, engine.os, engine.arch, engine.kernel
-            ),
-            theme.text,
-        ));
-        lines.push((
-            format!(
-                "{} {}  cgroup v{}  storage {}  logs {}  data {}",
-                kind(engine.kind),
-                engine.version,
-                engine.cgroup,
-                engine.storage_driver,
-                engine.logging_driver,
-                engine.data_root
-            ),
-            theme.dim,
-        ));
+    if let Some(engine) = &host.engine {
+        lines.extend(described(theme, name, engine));
     }
     lines
+}
+
+fn described(theme: &Theme, name: &HostName, engine: &Engine) -> [(String, Style); 2] {
+    let (kind, version) = (kind(engine.kind), &engine.version);
+    let (os, arch, kernel) = (&engine.os, &engine.arch, &engine.kernel);
+    match engine.installation() {
+        Ok(known) => {
+            let called = if known.hostname == name.as_str() {
+                String::new()
+            } else {
+                format!("{}  ", known.hostname)
+            };
+            let machine = format!(
+                "{called}{} cores  {}  {os} {arch}  kernel {kernel}",
+                known.cpus, known.memory
+            );
+            let daemon = format!(
+                "{kind} {version}  cgroup v{}  storage {}  logs {}  data {}",
+                known.cgroup, known.storage_driver, known.logging_driver, known.data_root
+            );
+            [(machine, theme.text), (daemon, theme.dim)]
+        }
+        Err(why) => [
+            (format!("{kind} {version}  {os} {arch}"), theme.text),
+            (
+                format!("cores, memory, storage unknown: GET /info: {why}"),
+                theme.warn,
+            ),
+        ],
+    }
 }
 
 /// When a lost host is tried again.

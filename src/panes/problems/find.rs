@@ -10,7 +10,7 @@ use crate::app::recovery::{is_back, needs_person};
 use crate::app::subject::Subject;
 use crate::domain::container::{Group, Health, State};
 use crate::domain::fleet::{HostEntry, Row};
-use crate::domain::host::{Link, Reading};
+use crate::domain::host::{Engine, Link, Reading};
 use crate::domain::ids::HostName;
 use crate::domain::natural;
 use crate::domain::run::{Outcome, RunStatus, RunView};
@@ -245,8 +245,8 @@ fn standing(model: &Model, group: &Group, standing: &Standing) -> Option<Problem
 fn twins(model: &Model) -> Vec<Problem> {
     let mut daemons: BTreeMap<&str, Vec<&HostName>> = BTreeMap::new();
     for (name, host) in model.fleet.hosts() {
-        if let Some(engine) = host.engine.as_ref().filter(|engine| !engine.daemon_id.is_empty()) {
-            daemons.entry(&engine.daemon_id).or_default().push(name);
+        if let Some(id) = host.engine.as_ref().and_then(Engine::daemon_id) {
+            daemons.entry(id).or_default().push(name);
         }
     }
     let twin = |names: Vec<&HostName>| {

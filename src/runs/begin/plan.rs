@@ -306,7 +306,7 @@ fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView
     order.sort_by_key(|host| {
         facts
             .get(host)
-            .map(|seen| (seen.engine.daemon_id.clone(), host.clone()))
+            .map(|seen| (seen.engine.daemon_id().map(str::to_owned), host.clone()))
     });
     let (facts, left) = without_what_was_left(plan, facts);
     let facts = &facts;

@@ -23,6 +23,7 @@ use crate::runs::begin::secrets::Handed;
 use crate::runs::disk::journal::Journal;
 use crate::runs::disk::state::{RunFile, State, is_alive, may_end};
 use crate::runs::process::finish::Finish;
+use crate::runs::step::answer;
 use crate::runs::step::lock::{self, Claim, Pinned};
 
 /// The result of starting a recovery.
@@ -276,10 +277,10 @@ async fn claim(pinned: &Pinned, hosts: &[Host], found: &[Found]) -> Result<(), F
         machine: &machine,
         pinned: Some(pinned),
     };
-    let id = daemon.id().map_err(Failure::refused)?;
+    let id = daemon.id().map_err(answer::unidentified)?;
     let here: Vec<&LockSeen> = found
         .iter()
-        .filter(|(there, _)| there.id() == Ok(id))
+        .filter(|(there, _)| there.id().is_ok_and(|there| there == id))
         .map(|(_, lock)| lock)
         .collect();
     let name = subject.lock_name();

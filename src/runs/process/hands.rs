@@ -39,7 +39,7 @@ use crate::runs::begin::logins::Logins;
 use crate::runs::begin::secrets::{Handed, Secrets};
 use crate::runs::disk::state::{RunFile, State};
 use crate::runs::step::fence::{Fence, Renewed};
-use crate::runs::step::{Progress as _, adopt, carry, gate, lock, replicas, spent, survey};
+use crate::runs::step::{Progress as _, adopt, answer, carry, gate, lock, replicas, spent, survey};
 
 /// How long to wait for a restarting daemon on the way back and on; shorter than the lease.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -425,7 +425,7 @@ impl Hands {
                 "Podman cannot change a container's restart policy, so a reboot would start the wrong release",
             )));
         }
-        let id = daemon.id().map_err(Failure::refused)?.to_owned();
+        let id = daemon.id().map_err(answer::unidentified)?.to_owned();
         let decided = self.held().decision.clone();
         if let Some(wanted) = decided.and_then(|decision| decision.daemons.get(host).cloned())
             && wanted != id

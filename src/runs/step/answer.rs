@@ -4,7 +4,7 @@
 use bollard::errors::Error;
 
 use crate::domain::fault::Fault;
-use crate::hosts::Daemon;
+use crate::hosts::{Daemon, Unidentified};
 use crate::release::record::{Failure, FailureKind};
 
 /// `what` names the thing; the host is added.
@@ -22,6 +22,14 @@ pub(super) fn failure(daemon: &Daemon, what: &str, error: &Error) -> Failure {
             Fault::new(what, "the daemon did not answer in time"),
         ),
         other => Failure::of(FailureKind::Unreachable, Fault::new(what, other)),
+    }
+}
+
+/// It is not known which daemon this is.
+pub(in crate::runs) fn unidentified(why: Unidentified) -> Failure {
+    match why {
+        Unidentified::Denied(fault) => Failure::refused(fault),
+        Unidentified::Unanswered(fault) => Failure::of(FailureKind::Unreachable, fault),
     }
 }
 

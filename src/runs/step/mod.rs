@@ -12,7 +12,7 @@ mod registry;
 pub mod space;
 pub mod push;
 pub mod pull;
-mod answer;
+pub(in crate::runs) mod answer;
 mod archive;
 mod files;
 mod shell;

@@ -268,7 +268,7 @@ async fn a_lock_that_was_renewed_since_it_was_found_stale_is_not_taken() {
         daemons.push(hosts::connect(host, Access::Full).await.unwrap());
     }
     // In lock order: the first one's is the lock that a recovery takes.
-    daemons.sort_by_key(|daemon| daemon.engine().daemon_id.clone());
+    daemons.sort_by_key(|daemon| daemon.id().unwrap().to_owned());
     let stale = lock::seen(&daemons[0], &subject).await.unwrap().remove(0);
     assert!(stale.is_stale());
     let [first, frozen] = [0, 1].map(|at: usize| {

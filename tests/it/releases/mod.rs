@@ -28,7 +28,7 @@ use bench::reverted::why;
 use bench::{Bench, actor};
 use pilothouse::config::service::Strategy;
 use pilothouse::domain::exit::Exit;
-use pilothouse::domain::ids::ReleaseNumber;
+use pilothouse::domain::ids::{HostName, ReleaseNumber};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
@@ -180,6 +180,26 @@ async fn hosts_of_one_id_are_refused_before_anything_is_locked_and_it_is_said_wh
     );
     bench.assert_as_before(&before, &journal).await;
     assert!(!journal.contains("\"stage\":\"lock\""), "{journal}");
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_say_which_daemon_it_is_did_not_answer() {
+    let bench = Sim::new(2);
+    let engine = bench.fleet.engine("host-2").unwrap();
+    engine.fail("GET", "/info", 1_000, "still loading");
+    let request = bench.request(RunKind::Deploy);
+    let plan = Box::pin(runs::plan(&bench.state, &bench.config, &request, Access::Full));
+    let plan = plan.await.unwrap();
+    assert_eq!(
+        plan.unreached,
+        [HostName::parse("host-2").unwrap()],
+        "{:?}",
+        plan.refusals
+    );
+    assert_eq!(plan.refusals[0].hint, None, "no proxy denied it");
+    let (exit, view) = bench.run(RunKind::Deploy).await;
+    assert_eq!(exit, 3, "{:?}", view.status);
+    assert!(why(&view).contains("still loading"), "{}", why(&view));
 }
 
 #[tokio::test]

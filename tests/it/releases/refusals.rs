@@ -162,8 +162,8 @@ fn several_replicas_that_write_to_one_volume_are_refused_unless_that_is_meant() 
 #[test]
 fn two_hosts_that_are_one_daemon_are_refused() {
     let mut ground = Ground::new();
-    let id = ground.facts[&host(1)].engine.daemon_id.clone();
-    ground.facts.get_mut(&host(2)).unwrap().engine.daemon_id = id;
+    let info = ground.facts[&host(1)].engine.info.clone();
+    ground.facts.get_mut(&host(2)).unwrap().engine.info = info;
     ground.refused(&["on web-1", "web-2 is the same daemon"]);
     assert!(
         ground.refusals()[0]

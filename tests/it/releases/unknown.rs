@@ -25,7 +25,7 @@ async fn first(bench: &Sim) -> EngineHandle {
     let mut known = Vec::new();
     for host in &bench.config.hosts {
         let daemon = hosts::connect(host, Access::ReadOnly).await.unwrap();
-        known.push((daemon.engine().daemon_id.clone(), host.name.clone()));
+        known.push((daemon.id().unwrap().to_owned(), host.name.clone()));
     }
     known.sort();
     bench.fleet.engine(known[0].1.as_str()).unwrap().clone()

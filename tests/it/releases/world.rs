@@ -13,7 +13,7 @@ use pilothouse::config::service::{
 use pilothouse::config::switch::Ask;
 use pilothouse::domain::container::Health;
 use pilothouse::domain::fault::Fault;
-use pilothouse::domain::host::{Engine, EngineKind};
+use pilothouse::domain::host::{Engine, EngineKind, Info, Installation};
 use pilothouse::domain::ids::{ContainerId, HostName, ImageId, ReleaseNumber, RunId, ServiceName};
 use pilothouse::domain::run::{Outcome, RunKind};
 use pilothouse::domain::units::{Bytes, Stamp};
@@ -74,19 +74,24 @@ fn engine(n: usize) -> Engine {
         kind: EngineKind::Docker,
         version: "20.10".to_owned(),
         api: "1.41".to_owned(),
-        info_unknown: None,
-        daemon_id: format!("D{}", 9 - n),
-        hostname: String::new(),
         os: "linux".to_owned(),
         arch: "amd64".to_owned(),
         kernel: String::new(),
-        cpus: 1,
-        memory: Bytes(0),
-        storage_driver: String::new(),
-        logging_driver: String::new(),
-        cgroup: 2,
-        data_root: String::new(),
+        info: Info::Known(Installation {
+            daemon_id: Some(daemon_id(n)),
+            hostname: String::new(),
+            cpus: 1,
+            memory: Bytes(0),
+            storage_driver: String::new(),
+            logging_driver: String::new(),
+            cgroup: 2,
+            data_root: String::new(),
+        }),
     }
+}
+
+fn daemon_id(n: usize) -> String {
+    format!("D{}", 9 - n)
 }
 
 /// Without its lease renewed for so long a host is given up.
@@ -291,9 +296,7 @@ impl World {
         match &step.stage {
             Stage::Connect => {
                 let n: usize = name.as_str().trim_start_matches("web-").parse().unwrap();
-                Ok(Finding::Daemon {
-                    id: engine(n).daemon_id,
-                })
+                Ok(Finding::Daemon { id: daemon_id(n) })
             }
             Stage::Lock => {
                 let state = self.hosts.get_mut(name).unwrap();

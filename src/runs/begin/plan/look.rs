@@ -8,12 +8,12 @@ use crate::config::Host;
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::domain::order::Access;
-use crate::hosts::{Unreached, connect};
+use crate::hosts::{Unidentified, Unreached, connect};
 use crate::release::decision::Facts;
 use crate::release::facts::HostFacts;
 use crate::release::plan::Plan;
 use crate::release::record::{Failure, FailureKind};
-use crate::runs::step::{ledger, survey};
+use crate::runs::step::{answer, ledger, survey};
 
 /// The state of the hosts of a plan.
 pub(super) struct Looked {
@@ -56,6 +56,10 @@ pub(super) async fn all(hosts: &[Host], plan: &mut Plan, access: Access) -> Look
 async fn look(host: &Host, plan: &Plan, access: Access) -> Result<(HostFacts, bool), Failure> {
     let unreachable = |unreached: Unreached| Failure::of(FailureKind::Unreachable, unreached.fault());
     let daemon = connect(host, Access::ReadOnly).await.map_err(unreachable)?;
+    // What is denied is a refusal of the plan's own.
+    if let Err(unknown @ Unidentified::Unanswered(_)) = daemon.id() {
+        return Err(answer::unidentified(unknown));
+    }
     let seen = survey::survey(&daemon, plan, &plan.image).await?;
     if access == Access::ReadOnly || !ledger::is_pruned(&seen.ledger) {
         return Ok((seen, false));
