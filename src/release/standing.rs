@@ -222,7 +222,7 @@ impl fmt::Display for Standing {
                 actor,
                 run,
                 silent: None,
-            } => write!(f, "{actor} is deploying, run {run}"),
+            } => write!(f, "run {run} of {actor} is in progress"),
             Self::InProgress {
                 actor,
                 run,
@@ -267,8 +267,17 @@ fn judge(wanted: Option<Wanted<'_>>, hosts: &[Place<'_>]) -> (Standing, BTreeMap
     let asked: Vec<&Place<'_>> = reached.iter().filter(is_asked).copied().collect();
     // What is left on other hosts has no say while anything runs where it should.
     let main = main_release(&asked, lock.as_ref()).or_else(|| main_release(&reached, lock.as_ref()));
+    let missing: Vec<HostName> = wanted
+        .map(|wanted| wanted.hosts)
+        .unwrap_or_default()
+        .iter()
+        .filter(|name| !reached.iter().any(|seen| seen.host == *name))
+        .cloned()
+        .collect();
     let is_wanted = wanted.is_some_and(|wanted| wanted.replicas > 0) && lock.is_none();
-    let main = main.or_else(|| last_release(&asked).filter(|_| is_wanted && gone(&reached).is_none()));
+    // Where a host is not reached, something may run there.
+    let is_down = is_wanted && missing.is_empty() && gone(&reached).is_none();
+    let main = main.or_else(|| last_release(&asked).filter(|_| is_down));
     let views: Vec<View<'_>> = reached
         .iter()
         .map(|seen| View::new(seen, lock.as_ref(), main))
@@ -280,13 +289,6 @@ fn judge(wanted: Option<Wanted<'_>>, hosts: &[Place<'_>]) -> (Standing, BTreeMap
                 .iter()
                 .map(|(container, part)| (container.id.clone(), *part))
         })
-        .collect();
-    let missing: Vec<HostName> = wanted
-        .map(|wanted| wanted.hosts)
-        .unwrap_or_default()
-        .iter()
-        .filter(|name| !reached.iter().any(|seen| seen.host == *name))
-        .cloned()
         .collect();
     (standing(wanted, (&reached, &views), lock, main, missing), parts)
 }
@@ -379,7 +381,8 @@ fn main_release(reached: &[&Place<'_>], lock: Option<&Lock>) -> Option<ReleaseNu
         .map(|(release, _)| release)
 }
 
-/// Where nothing is up: the release that ran last, the newest of equals. What was only created never did.
+/// Where nothing is up: the release that ran last. What was only created never did; and of several that ended at the same
+/// time (a list says `2 days ago`) nobody knows which it was.
 fn last_release(asked: &[&Place<'_>]) -> Option<ReleaseNumber> {
     let ended = |container: &Container| match &container.state {
         State::Exited { at, .. } => Some((*at, container.release()?)),
@@ -390,8 +393,18 @@ fn last_release(asked: &[&Place<'_>]) -> Option<ReleaseNumber> {
         | State::Restarting { .. }
         | State::Removing => None,
     };
-    let all = asked.iter().flat_map(|seen| replicas(seen));
-    all.filter_map(ended).max().map(|(_, release)| release)
+    let all: Vec<_> = asked
+        .iter()
+        .flat_map(|seen| replicas(seen))
+        .filter_map(ended)
+        .collect();
+    let last = all.iter().map(|(at, _)| *at).max()?;
+    let mut ones: BTreeSet<ReleaseNumber> = all
+        .into_iter()
+        .filter(|(at, _)| *at == last)
+        .map(|(_, release)| release)
+        .collect();
+    ones.pop_first().filter(|_| ones.is_empty())
 }
 
 fn up_on(seen: &Place<'_>, lock: Option<&Lock>) -> BTreeSet<ReleaseNumber> {

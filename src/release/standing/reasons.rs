@@ -16,7 +16,7 @@ pub(super) fn reasons(wanted: Option<Wanted<'_>>, views: &[View<'_>], release: R
             match part {
                 Part::Revived => found.push(format!("{host}: {name} is running again next to {release}")),
                 Part::Orphan => found.push(format!(
-                    "{host}: {name} is left over from a dead run ({})",
+                    "{host}: {name} is left over from an earlier run ({})",
                     container.state.word()
                 )),
                 Part::Active | Part::Candidate | Part::Retained | Part::Failed => {}

@@ -121,7 +121,7 @@ fn who_holds_the_lock_is_in_progress_and_what_the_run_made_is_a_candidate() {
         ]),
         Some(Vec::new()),
     ]);
-    assert_eq!(standing.to_string(), "ops-b is deploying, run 7");
+    assert_eq!(standing.to_string(), "run 7 of ops-b is in progress");
     let expected = [
         ("a1", Part::Failed),
         ("a2", Part::Candidate),
@@ -149,7 +149,7 @@ fn what_should_not_be_there_or_is_not_enough_is_drift_with_every_reason() {
         standing.to_string().split("; ").collect::<Vec<_>>(),
         [
             "web-1: shop.a2 is running again next to r42",
-            "web-1: shop.a3 is left over from a dead run (created)",
+            "web-1: shop.a3 is left over from an earlier run (created)",
             "web-2 runs 2 of 1 replicas",
             "web-3 runs r42 and is not in the configuration",
             "r42 has more than one specification: web-1, web-3 | web-2",
@@ -208,6 +208,45 @@ fn what_is_down_everywhere_is_drift_of_what_ran_last_however_it_ended() {
     let elsewhere = vec![container("c1", exited(143), "release=r42")];
     let (standing, _) = judged(&[Some(Vec::new()), Some(Vec::new()), Some(elsewhere)]);
     assert_eq!(standing, Standing::Absent);
+}
+
+#[test]
+fn where_a_host_is_not_reached_nothing_is_called_down() {
+    let kept = || Some(vec![container("a1", exited(0), "release=r41")]);
+    // r42's replica was removed on web-1; on web-2 it runs, for all that is known.
+    let (standing, parts) = judged(&[kept(), None, None]);
+    let unknown = Standing::Unknown {
+        release: None,
+        hosts: vec![host("web-2")],
+    };
+    assert_eq!(standing, unknown);
+    assert_eq!(parts, [("a1".to_owned(), Part::Retained)]);
+    let (standing, _) = judged(&[kept(), Some(Vec::new()), None]);
+    assert_eq!(standing.word(), "DRIFT", "web-3 is not asked for");
+}
+
+#[test]
+fn of_two_releases_that_ended_in_the_same_hour_none_is_called_the_last() {
+    let ended = |at| State::Exited {
+        code: 0,
+        at: Some(Stamp::from_seconds(at)),
+        oom: false,
+    };
+    let of = |at_41, at_42| {
+        let there = vec![
+            container("a1", ended(at_41), "release=r41"),
+            container("a2", ended(at_42), "release=r42"),
+        ];
+        judged(&[Some(there), Some(Vec::new()), Some(Vec::new())]).0
+    };
+    assert_eq!(of(7_200, 7_200), Standing::Absent);
+    for (at_41, at_42, last) in [(7_200, 3_600, 41), (3_600, 7_200, 42)] {
+        let standing = of(at_41, at_42);
+        assert!(
+            matches!(standing, Standing::Drift { release, .. } if release == r(last)),
+            "{standing:?}"
+        );
+    }
 }
 
 #[test]

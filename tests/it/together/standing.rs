@@ -81,7 +81,7 @@ async fn a_lock_that_nobody_renews_any_more_is_told_with_how_to_recover_its_run(
     let run = desk.begin(&["deploy", "shop", "--tag", "1", "--yes"]).await;
     desk.until(&run, "it is at its gate", at_gate).await;
     let during = desk.run(&["ps"]).await.exits(0);
-    assert!(during.err.contains("is deploying, run"), "{during:?}");
+    assert!(during.err.contains("is in progress"), "{during:?}");
     desk.kill(&run);
     for engine in desk.fleet.engines() {
         engine.skew_clock(0);
