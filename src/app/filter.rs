@@ -72,6 +72,7 @@ impl RowFilter {
             container.state.word(),
             container.health.word(),
             &container.image,
+            &container.image_words(),
             &group,
             container.id.short(),
         ])
@@ -121,5 +122,19 @@ mod tests {
             assert!(found, "{text}");
         }
         assert!(!RowFilter::new("shop web-2").admits_container(&host, &container));
+        let digits = format!("{}4be1", "4be19a70c1d2".repeat(5));
+        let by_id = Container {
+            image: format!("sha256:{digits}").into(),
+            labels: Arc::new(
+                [(label::DIGEST, format!("reg:5000/shop@sha256:{digits}"))]
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .into(),
+            ),
+            ..container
+        };
+        for text in ["reg:5000/shop", "shop@4be19a70c1d2", "sha256:4be19a70", &digits] {
+            let found = RowFilter::new(text).admits_container(&host, &by_id);
+            assert!(found, "{text}");
+        }
     }
 }

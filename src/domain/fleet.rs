@@ -228,7 +228,9 @@ impl Row {
                     },
                     end,
                 )),
-            ) if code == *then && !self.has_started_since(end) => State::Exited { code, at, oom: true },
+            ) if code == *then && !has_started_since(&self.happenings, end) => {
+                State::Exited { code, at, oom: true }
+            }
             (state, _) => state,
         }
     }
@@ -239,19 +241,11 @@ impl Row {
         let State::Exited { code, .. } = self.container.state else {
             return None;
         };
-        let mut told = self.happenings.iter().rev();
-        let told = told.find(|one| words(one).0 == "die").map(|die| die.at);
         let inspected = self.detail.as_ref().and_then(|detail| match detail.state {
             State::Exited { code: then, .. } if then == code => detail.finished,
             _ => None,
         });
-        let mut ends = told.into_iter().chain(inspected);
-        ends.find(|end| !self.has_started_since(Some(*end)))
-    }
-
-    fn has_started_since(&self, end: Option<Stamp>) -> bool {
-        let mut starts = self.happenings.iter().filter(|one| words(one).0 == "start");
-        starts.any(|start| end.is_none_or(|end| start.at > end))
+        ended_at(&self.happenings, code, inspected)
     }
 
     /// How it last ended by its own history, though it may run again: `die 137`, and whether the kernel killed something in
@@ -265,7 +259,7 @@ impl Row {
     pub fn is_unwell(&self) -> bool {
         match self.container.state {
             State::Restarting { .. } | State::Dead => true,
-            State::Exited { code, oom, .. } => code != 0 || oom,
+            State::Exited { code, .. } => !is_clean_exit(code),
             State::Created | State::Running { .. } | State::Paused { .. } | State::Removing => {
                 self.container.health == Health::Unhealthy
             }
@@ -295,7 +289,7 @@ impl<'a> Life<'a> {
                 self.end = Some(happening);
                 self.asked |= self.kill.is_some_and(|kill| is_ended_by(kill, happening, code));
             }
-            // Told when somebody waited for the end, whatever signal the image stop signal.
+            // Told when somebody waited for the end, whatever signal the image stops by.
             ("stop", _) => self.asked = true,
             ("oom", _) => self.oom = true,
             _ => {}
@@ -319,6 +313,22 @@ fn is_ended_by(kill: &Happening, die: &Happening, code: &str) -> bool {
 
 fn is_clean(die: &Happening) -> bool {
     words(die).1.parse().is_ok_and(is_clean_exit)
+}
+
+fn has_started_since(happenings: &[Happening], end: Option<Stamp>) -> bool {
+    let mut starts = happenings.iter().filter(|one| words(one).0 == "start");
+    starts.any(|start| end.is_none_or(|end| start.at > end))
+}
+
+/// What was heard may be of an earlier end, as nobody hears what happens while its host is lost: it counts if it ended
+/// with the code that it has now.
+fn ended_at(happenings: &[Happening], code: i32, inspected: Option<Stamp>) -> Option<Stamp> {
+    let mut latest = happenings.iter().rev();
+    let heard = latest.find(|one| words(one).0 == "die");
+    let heard = heard.filter(|die| words(die).1.parse() == Ok(code));
+    let ends = heard.map(|die| die.at).into_iter().chain(inspected);
+    ends.filter(|end| !has_started_since(happenings, Some(*end)))
+        .max()
 }
 
 fn restarts(happenings: &[Happening], since: Stamp) -> usize {
@@ -427,6 +437,20 @@ mod tests {
         assert!(!was_stopped(&at(&fell_of_it)));
         let looped = [(1, "start"), (2, "kill 1"), (300, "die 1"), (301, "start")];
         assert_eq!(restarts(&at(&looped), Stamp(0)), 1);
+    }
+
+    #[test]
+    fn an_end_is_told_to_the_second_only_if_it_is_the_one_that_the_list_says() {
+        let end = |heard: &[(i64, &str)], code, inspected: Option<i64>| {
+            ended_at(&at(heard), code, inspected.map(Stamp::from_seconds)).map(Stamp::seconds)
+        };
+        let heard = [(1, "start"), (5, "die 1")];
+        assert_eq!(end(&heard, 1, None), Some(5));
+        // It was started, and ended otherwise, while its host was lost.
+        assert_eq!(end(&heard, 0, None), None);
+        assert_eq!(end(&heard, 1, Some(70)), Some(70));
+        assert_eq!(end(&[(60, "start"), (70, "die 1")], 1, Some(5)), Some(70));
+        assert_eq!(end(&[(6, "start")], 1, Some(5)), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::happened::folded;
 use super::{DetailPage, graph, words};
-use crate::domain::container::{Container, Health, State};
+use crate::domain::container::{Container, Health, State, is_clean_exit};
 use crate::domain::detail::Detail;
 use crate::domain::fleet::Row as FleetRow;
 use crate::domain::host::Link;
@@ -87,7 +87,7 @@ fn head(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<Row
         (Tone::Text, format!(" on {host}")),
         (
             Tone::Dim,
-            format!("  {}  {}", container.image, container.id.short()),
+            format!("  {}  {}", container.image_words(), container.id.short()),
         ),
     ]];
     if scene.page.gone.is_some() {
@@ -172,7 +172,7 @@ fn limit(known: &FleetRow, detail: Option<&Detail>) -> Option<Bytes> {
 fn tone(container: &Container) -> Tone {
     match (&container.state, container.health) {
         (State::Running { .. }, Health::Unhealthy) | (State::Dead | State::Restarting { .. }, _) => Tone::Bad,
-        (State::Exited { code, oom, .. }, _) if *code != 0 || *oom => Tone::Bad,
+        (State::Exited { code, .. }, _) if !is_clean_exit(*code) => Tone::Bad,
         (State::Running { .. }, Health::Starting) => Tone::Busy,
         (State::Paused { .. }, _) => Tone::Warn,
         (State::Running { .. } | State::Exited { .. } | State::Created | State::Removing, _) => Tone::Text,
