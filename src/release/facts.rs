@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::adopt::Sought;
 use super::ledger::Ledger;
 use super::replica::Replica;
-use super::subject::Subject;
 use crate::domain::fault::Fault;
 use crate::domain::host::Engine;
 use crate::domain::ids::{ContainerId, ImageId};
@@ -102,7 +101,7 @@ impl LedgerSeen {
     }
 }
 
-/// A lock as its labels and its lease describe it; all times are of that daemon's clock.
+/// A lock as its labels and its lease describe it. Whether its holder lives is judged in [`super::lease`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockSeen {
     pub id: ContainerId,
@@ -111,17 +110,19 @@ pub struct LockSeen {
     pub actor: String,
     pub machine: String,
     pub reason: Option<String>,
+    /// When it was made, by its daemon's clock.
     pub since: Stamp,
-    /// The last time its holder renewed it.
+    /// The last time its holder renewed it, by its daemon's clock.
     pub renewed: Stamp,
     /// The same moment by the clock of its holder's machine, where the lease says it.
     #[serde(default)]
     pub renewed_there: Option<Stamp>,
+    /// When somebody looked, by its daemon's clock.
     pub now: Stamp,
-    /// Now by the clock of the machine that looks.
+    /// The same moment by the clock of the machine that looks.
     #[serde(default)]
     pub now_here: Stamp,
-    /// For how long who looks has seen this very lease, by its own clock that never jumps.
+    /// For how long who looks has seen this very lease, by the clock of its own machine that never jumps.
     #[serde(default)]
     pub watched: Duration,
     /// What its holder was doing.
@@ -129,94 +130,4 @@ pub struct LockSeen {
     /// So much longer what its holder sent may be on the way, as the lock's label says.
     #[serde(default)]
     pub grace: Duration,
-}
-
-/// Not renewed for so long, a lock may be taken: its time to live (60 s) and a grace (30 s).
-pub const STALE: Duration = Duration::from_secs(90);
-/// A clock that is read before and behind another may say so much less.
-const ROUNDING: Duration = Duration::from_secs(5);
-/// So far two clocks may be apart of which both are taken for right. A holder gives up after 30 s: 30 s are left.
-const APART: Duration = Duration::from_secs(30);
-
-impl LockSeen {
-    /// Nobody renews it, as its daemon's clock tells, or as was seen.
-    #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.watched >= self.patience() || self.renewed.until(self.now) >= self.patience()
-    }
-
-    /// Not renewed for so long, this lock may be taken.
-    #[must_use]
-    pub fn patience(&self) -> Duration {
-        STALE + self.grace
-    }
-
-    /// By how much it was renewed in its daemon's future: the clock was set back since, and how old it is nobody knows.
-    #[must_use]
-    pub fn ahead(&self) -> Option<Duration> {
-        let ahead = self.now.until(self.renewed);
-        (ahead > ROUNDING).then_some(ahead)
-    }
-
-    /// Whether its run seems dead: it is not renewed, or another run renamed it and got no further. Another lock of the same
-    /// run may still be alive, so all of them must be checked.
-    #[must_use]
-    pub fn is_left(&self, subject: &Subject) -> bool {
-        self.is_stale() || self.name != subject.lock_name()
-    }
-
-    /// As [`Self::is_left`], or its daemon's clock does not tell.
-    #[must_use]
-    pub fn may_be_left(&self, subject: &Subject) -> bool {
-        self.is_left(subject) || self.ahead().is_some()
-    }
-
-    /// It may be left, and only watching it can tell: the daemon's clock was set back, or it was set forward, and the
-    /// clocks of the two machines do not say that so much time has passed.
-    #[must_use]
-    pub fn is_doubtful(&self, subject: &Subject) -> bool {
-        let age = self.renewed.until(self.now);
-        let is_borne_out = self
-            .renewed_there
-            .is_some_and(|renewed| renewed.until(self.now_here).abs_diff(age) <= APART);
-        self.name == subject.lock_name()
-            && self.watched < self.patience()
-            && (self.ahead().is_some() || age >= self.patience() && !is_borne_out)
-    }
-
-    /// Nobody has renewed it between these two looks.
-    #[must_use]
-    pub fn is_same_lease(&self, other: &Self) -> bool {
-        (self.renewed, self.renewed_there, &self.stage) == (other.renewed, other.renewed_there, &other.stage)
-    }
-
-    /// `held by ops-b on bastion-2, run 2026…, "fix basket", at gate, for 14 min`
-    #[must_use]
-    pub fn described(&self) -> String {
-        use crate::domain::units::{long_span, short_span};
-        let mut parts = vec![format!(
-            "held by {} on {}, run {}",
-            self.actor, self.machine, self.run
-        )];
-        parts.extend(self.reason.as_ref().map(|reason| format!("\"{reason}\"")));
-        parts.extend(self.stage.as_ref().map(|stage| format!("at {stage}")));
-        parts.push(format!("for {}", short_span(self.since.until(self.now))));
-        if let Some(ahead) = self.ahead() {
-            parts.push(format!(
-                "stamped {} ahead of its daemon's clock",
-                short_span(ahead)
-            ));
-        }
-        if self.is_stale() {
-            let silent = self.renewed.until(self.now).max(self.watched);
-            parts.push(format!("not renewed for {}", short_span(silent)));
-        } else if self.renewed.until(self.now) >= STALE {
-            parts.push(format!(
-                "not renewed for {}, and made over ssh: what it sent may come for {} in all",
-                short_span(self.renewed.until(self.now)),
-                long_span(self.patience())
-            ));
-        }
-        parts.join(", ")
-    }
 }

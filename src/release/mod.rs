@@ -12,6 +12,7 @@ pub mod stage;
 pub mod plan;
 mod withheld;
 pub mod facts;
+pub mod lease;
 pub mod preflight;
 pub mod adopt;
 pub mod decision;

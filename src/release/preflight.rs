@@ -4,6 +4,7 @@
 use super::adopt;
 use super::decision::{Decision, Facts};
 use super::facts::{HostFacts, LedgerSeen, TakenPort};
+use super::lease::left_runs;
 use super::plan::Plan;
 use super::replica::{Policy, Up};
 use crate::config::service::{Mount, Publish, Spec};
@@ -59,6 +60,8 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Refusals {
         locked,
         others: found,
     } = &mut refusals;
+    let locks = order.iter().filter_map(|host| facts.get(host));
+    let left = left_runs(&plan.subject, locks.flat_map(|seen| &seen.locks));
     for host in order {
         let Some(seen) = facts.get(host) else {
             found.push(refuse(plan, host, "it was not checked"));
@@ -71,10 +74,17 @@ pub fn refusals(plan: &Plan, order: &[HostName], facts: &Facts) -> Refusals {
         });
         found.extend(ledger(plan, host, &seen.ledger));
         for lock in &seen.locks {
-            if lock.is_left(&plan.subject) {
-                let why = format!("a run was left unfinished there: {}", lock.described());
-                found.push(refuse(plan, host, why).hint(format!("pilothouse recover {}", lock.run)));
+            let is_left = left.contains(lock.run.as_str());
+            let fault = |why: String| refuse(plan, host, why).hint(lock.remedy(&plan.subject));
+            if is_left && lock.is_left(&plan.subject) {
+                found.push(fault(format!(
+                    "a run was left unfinished there: {}",
+                    lock.described()
+                )));
+            } else if is_left || !lock.may_be_left(&plan.subject) {
+                locked.push(fault(self::locked(&lock.described())));
             } else {
+                // Another lock of its run is renewed: what can be done about it is said there.
                 locked.push(refuse(plan, host, self::locked(&lock.described())));
             }
         }
@@ -224,18 +234,18 @@ fn engine(plan: &Plan, host: &HostName, engine: &Engine) -> Vec<Fault> {
 
 fn replicas(plan: &Plan, host: &HostName, seen: &HostFacts) -> Vec<Fault> {
     let mut found = Vec::new();
+    let is_released = seen.replicas.iter().any(|replica| replica.state.is_up());
     for name in &seen.strangers {
-        found.push(
-            refuse(
-                plan,
-                host,
-                format!("{name} runs this service's image and does not belong to a release"),
-            )
-            .hint(format!(
-                "pilothouse adopt {} --from {name} registers it as the first release, without changing it",
+        let hint = if is_released {
+            "stop and remove it: a release of the service runs there already".to_owned()
+        } else {
+            format!(
+                "pilothouse adopt {} --from {name} registers it as a release, without changing it",
                 plan.subject
-            )),
-        );
+            )
+        };
+        let why = format!("{name} runs this service's image and does not belong to a release");
+        found.push(refuse(plan, host, why).hint(hint));
     }
     for replica in &seen.replicas {
         if replica.release.is_none() {

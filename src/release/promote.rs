@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::copies::joined;
 use super::facts::LockSeen;
+use super::lease::left_runs;
 use super::ledger::Ledger;
 use super::replica::{Replica, Up};
 use super::subject::Subject;
@@ -34,7 +36,7 @@ pub struct Sight {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shipment {
     pub promoted: Promoted,
-    /// `repo@sha256:…` if it was pushed, otherwise the image id; never a tag, which may have moved.
+    /// As it was deployed, if that was by digest; otherwise the image id. Never a tag, which may have moved.
     pub reference: String,
     pub on: HostName,
     /// Notes for people; none of them stops the promotion.
@@ -45,18 +47,8 @@ pub struct Shipment {
 /// 2. On each of its hosts replicas are up, all of one release and one image.
 /// 3. The history says that this release is the active one.
 pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<Shipment, Fault> {
-    let fault = |why: String| Fault::new(format!("take what runs in {subject}"), why);
-    for (host, sight) in seen {
-        if let Some(lock) = sight.locks.first() {
-            let words = lock.described();
-            return Err(if lock.is_left(subject) {
-                fault(format!("a run was left unfinished on {host}: {words}"))
-                    .hint(format!("pilothouse recover {}", lock.run))
-            } else {
-                fault(format!("a run is in progress on {host}: {words}")).hint("wait for that run")
-            });
-        }
-    }
+    let fault = |why: String| fault(subject, why);
+    nobody_is_at_it(subject, seen)?;
     let mut releases: BTreeMap<ReleaseNumber, BTreeSet<&HostName>> = BTreeMap::new();
     let mut images: BTreeMap<&str, &HostName> = BTreeMap::new();
     let mut notes = Vec::new();
@@ -108,10 +100,8 @@ pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<S
                 .hint("deploy or roll it back as a whole first"));
         }
     };
-    let ledgers = seen.values().filter_map(|sight| sight.ledger.as_ref());
-    let history =
-        ledgers.max_by_key(|ledger| (ledger.entries.last().map(|entry| entry.at), ledger.entries.len()));
-    let last = history.and_then(|ledger| ledger.committed().next_back());
+    let history = joined(seen.values().filter_map(|sight| sight.ledger.as_ref()));
+    let last = history.as_ref().and_then(|ledger| ledger.committed().next_back());
     if let Some(last) = last
         && last.release != release
     {
@@ -121,10 +111,10 @@ pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<S
         )));
     }
     let image = ImageId::parse(image)?;
-    // The registry's name for it, if the release has one: it holds a digest and so means this image and no other.
-    let pushed = last.filter(|entry| entry.image == image && entry.reference.contains("@sha256:"));
+    // It holds a digest and so means this image and no other.
+    let by_digest = last.filter(|entry| entry.image == image && entry.reference.contains("@sha256:"));
     Ok(Shipment {
-        reference: pushed.map_or_else(|| image.to_string(), |entry| entry.reference.clone()),
+        reference: by_digest.map_or_else(|| image.to_string(), |entry| entry.reference.clone()),
         promoted: Promoted {
             from: subject.clone(),
             release,
@@ -135,10 +125,39 @@ pub fn shipment(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<S
     })
 }
 
+fn fault(subject: &Subject, why: String) -> Fault {
+    Fault::new(format!("take what runs in {subject}"), why)
+}
+
+fn nobody_is_at_it(subject: &Subject, seen: &BTreeMap<HostName, Sight>) -> Result<(), Fault> {
+    let locks = || {
+        seen.iter()
+            .flat_map(|(host, sight)| sight.locks.iter().map(move |lock| (host, lock)))
+    };
+    let left = left_runs(subject, locks().map(|(_, lock)| lock));
+    // Of a run that lives, a lock that is renewed tells.
+    let alive = locks().find(|(_, lock)| !lock.may_be_left(subject));
+    let Some((host, lock)) = alive.or_else(|| locks().next()) else {
+        return Ok(());
+    };
+    let how = if left.contains(lock.run.as_str()) && lock.is_left(subject) {
+        "was left unfinished"
+    } else {
+        "is in progress"
+    };
+    let why = format!("a run {how} on {host}: {}", lock.described());
+    Err(fault(subject, why).hint(lock.remedy(subject)))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::ledger::tests::entry;
     use super::*;
     use crate::domain::ids::ContainerId;
+    use crate::domain::units::Stamp;
+    use crate::release::ledger::LedgerEntry;
     use crate::release::replica::Policy;
 
     fn replica(release: u32, image: &str, state: Up) -> Replica {
@@ -213,6 +232,72 @@ mod tests {
         };
         assert!(refused(&[("a", vec![unknown])]).contains("has no release label"));
         assert!(refused(&[]).contains("no hosts"));
+    }
+
+    #[test]
+    fn which_release_should_run_is_told_by_all_copies_of_the_history_and_not_by_a_clock() {
+        let committed = |number: u32, from: Option<u32>, seconds: i64| LedgerEntry {
+            at: Stamp::from_seconds(seconds),
+            from: from.map(ReleaseNumber),
+            ..entry(&format!("run-{number}"), number)
+        };
+        // r41 came from a bastion whose clock is two hours ahead; r42's copy on b was not written.
+        let old = Ledger::default().with(committed(41, None, 7_200));
+        let new = old.clone().with(committed(42, Some(41), 60));
+        let mut seen = sights(&[
+            ("a", vec![replica(42, "sha256:bb", Up::Running)]),
+            ("b", vec![replica(42, "sha256:bb", Up::Running)]),
+        ]);
+        for (sight, ledger) in seen.values_mut().zip([new.clone(), old]) {
+            sight.ledger = Some(ledger);
+        }
+        let found = shipment(&staging(), &seen).unwrap();
+        assert_eq!(found.promoted.release, ReleaseNumber(42));
+        let mut apart = new.clone();
+        apart.entries = vec![committed(40, None, 9_000)];
+        for (sight, ledger) in seen.values_mut().zip([new, apart]) {
+            sight.ledger = Some(ledger);
+        }
+        let found = shipment(&staging(), &seen);
+        assert!(found.is_ok(), "{found:?}");
+    }
+
+    #[test]
+    fn a_run_that_lives_by_one_of_its_locks_is_waited_for_and_one_that_was_left_is_recovered() {
+        let lock = |age: u64| {
+            let now = Stamp::from_seconds(9_000);
+            let renewed = now.minus(Duration::from_secs(age));
+            LockSeen {
+                id: ContainerId::parse("aa").unwrap(),
+                name: staging().lock_name(),
+                run: "run-9".to_owned(),
+                actor: "ops-b".to_owned(),
+                machine: "bastion-2".to_owned(),
+                reason: None,
+                since: renewed,
+                renewed,
+                renewed_there: None,
+                now,
+                now_here: now,
+                watched: Duration::ZERO,
+                stage: None,
+                grace: Duration::ZERO,
+            }
+        };
+        let said = |ages: [u64; 2]| {
+            let mut seen = sights(&[("a", Vec::new()), ("b", Vec::new())]);
+            for (sight, age) in seen.values_mut().zip(ages) {
+                sight.locks = vec![lock(age)];
+            }
+            let fault = shipment(&staging(), &seen).unwrap_err();
+            (fault.why, fault.hint.unwrap_or_default())
+        };
+        let (why, hint) = said([100, 10]);
+        assert!(why.contains("a run is in progress on b"), "{why}");
+        assert!(hint.contains("wait for it"), "{hint}");
+        let (why, hint) = said([100, 100]);
+        assert!(why.contains("a run was left unfinished on a"), "{why}");
+        assert!(hint.contains("pilothouse recover run-9"), "{hint}");
     }
 
     #[test]

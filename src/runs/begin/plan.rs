@@ -20,6 +20,7 @@ use crate::domain::reference::Reference;
 use crate::domain::run::{RunKind, RunStatus, RunView};
 use crate::release::decision::{Decision, Facts, history};
 use crate::release::facts::{ImageFacts, LockSeen};
+use crate::release::lease::left_runs;
 use crate::release::plan::{LATEST, Plan};
 use crate::release::preflight::Refusals;
 use crate::release::shelf::shelf;
@@ -390,12 +391,9 @@ fn without_what_was_left(plan: &Plan, facts: &Facts) -> (Facts, Vec<(HostName, L
             .iter()
             .flat_map(|(host, seen)| seen.locks.iter().map(move |lock| (host, lock)))
     };
-    let is_left = |lock: &LockSeen| {
-        let mut its = all().filter(|(_, other)| other.run == lock.run);
-        its.all(|(_, lock)| lock.may_be_left(&plan.subject))
-    };
+    let runs = left_runs(&plan.subject, all().map(|(_, lock)| lock));
     let mut left: Vec<(HostName, LockSeen)> = Vec::new();
-    for (host, lock) in all().filter(|(_, lock)| is_left(lock)) {
+    for (host, lock) in all().filter(|(_, lock)| runs.contains(lock.run.as_str())) {
         if !left.iter().any(|(_, known)| known.run == lock.run) {
             left.push((host.clone(), lock.clone()));
         }

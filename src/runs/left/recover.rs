@@ -1,7 +1,6 @@
 //! Recovers a dead run: from its journal on this machine, or from its lock on a host if its machine is gone.
 //! Starts a runner like any other run; the runner decides whether to undo or to finish.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
@@ -15,6 +14,7 @@ use crate::domain::plan::Wait;
 use crate::domain::run::{Outcome, RunStatus};
 use crate::hosts::{Daemon, Unreached, connect};
 use crate::release::facts::LockSeen;
+use crate::release::lease::left_runs;
 use crate::release::record::{Entry, Failure, FailureKind};
 use crate::release::subject::Subject;
 use crate::runs::begin::compose;
@@ -117,23 +117,14 @@ async fn elsewhere(
     }))
 }
 
-/// The runs that were left, or may be, by what all the locks of a service say: none that is renewed anywhere. The latest
-/// is first.
+/// The runs that were left, or may be, by what all the locks of a service say. The latest is first.
 #[must_use]
 pub fn left(subject: &Subject, found: &[Found]) -> Vec<String> {
-    let mut runs: BTreeMap<&str, _> = BTreeMap::new();
-    for (_, lock) in found {
-        if lock.may_be_left(subject)
-            && !found
-                .iter()
-                .any(|(_, other)| other.run == lock.run && !other.may_be_left(subject))
-        {
-            runs.entry(lock.run.as_str()).or_insert(lock.since);
-        }
-    }
-    let mut runs: Vec<_> = runs.into_iter().collect();
-    runs.sort_by_key(|(run, since)| (std::cmp::Reverse(*since), *run));
-    runs.into_iter().map(|(run, _)| run.to_owned()).collect()
+    let locks = || found.iter().map(|(_, lock)| lock);
+    let since = |run: &str| locks().find(|lock| lock.run == run).map(|lock| lock.since);
+    let mut runs: Vec<&str> = left_runs(subject, locks()).into_iter().collect();
+    runs.sort_by_key(|run| std::cmp::Reverse(since(run)));
+    runs.into_iter().map(str::to_owned).collect()
 }
 
 /// For how long these locks have to be watched before it is certain that nobody renews them, if they have to be.

@@ -106,20 +106,7 @@ fn locking(daemon: &Daemon, subject: &Subject) -> String {
 
 fn held(daemon: &Daemon, subject: &Subject, lock: &LockSeen) -> Failure {
     let fault = Fault::new(locking(daemon, subject), lock.described());
-    let fault = if lock.is_stale() {
-        fault.hint(format!(
-            "its process seems to be gone: pilothouse recover {} finishes or undoes it",
-            lock.run
-        ))
-    } else if lock.ahead().is_some() {
-        fault.hint(format!(
-            "pilothouse recover {} watches whether anybody renews it",
-            lock.run
-        ))
-    } else {
-        fault.hint("wait for it, or follow it on its machine")
-    };
-    Failure::of(FailureKind::Locked, fault)
+    Failure::of(FailureKind::Locked, fault.hint(lock.remedy(subject)))
 }
 
 fn labels(plan: &Plan, machine: &str, host: &Host) -> HashMap<String, String> {
@@ -201,7 +188,7 @@ pub async fn take_away(daemon: &Daemon, subject: &Subject, stale: &LockSeen) -> 
     match again(daemon, subject, &lock).await? {
         Some(now) if !now.is_same_lease(&lock) => {
             rename(daemon, subject, &now.id, &name).await?;
-            Err(held(daemon, subject, &now))
+            Err(held(daemon, subject, &LockSeen { name, ..now }))
         }
         Some(_) | None => Ok(()),
     }

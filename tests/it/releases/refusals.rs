@@ -191,6 +191,7 @@ fn what_nobody_released_and_what_would_not_come_up_again_is_refused() {
     ground.refused(&[
         "on web-1",
         "shop-by-hand runs this service's image and does not belong to a release",
+        "pilothouse adopt shop --from shop-by-hand registers it as a release",
     ]);
 
     let mut world = World::new(1, 2);
@@ -200,6 +201,12 @@ fn what_nobody_released_and_what_would_not_come_up_again_is_refused() {
         ground.facts = [1, 2].map(|n| (host(n), world.facts(&host(n)))).into();
         ground
     };
+    let mut beside = ground();
+    beside.facts.get_mut(&host(1)).unwrap().strangers = vec!["shop-by-hand".to_owned()];
+    beside.refused(&[
+        "on web-1",
+        "stop and remove it: a release of the service runs there",
+    ]);
     let mut stays_down = ground();
     stays_down.facts.get_mut(&host(2)).unwrap().replicas[0].policy = Policy::UnlessStopped;
     stays_down.refused(&["on web-2", "unless-stopped", "docker update --restart=always"]);
@@ -234,6 +241,16 @@ fn a_lock_is_refused_with_who_holds_it_and_one_that_was_left_with_how_to_recover
     ground.refused(&["it is locked", "ops-b on bastion-2", "\"fix basket\"", "at gate"]);
     ground.facts.get_mut(&host(1)).unwrap().locks = vec![lock(1_900)];
     ground.refused(&["left unfinished", "pilothouse recover run-9"]);
+    // By its lock on the other host it lives.
+    ground.facts.get_mut(&host(2)).unwrap().locks = vec![lock(1_990)];
+    let refusals = preflight::refusals(&ground.plan, &ground.plan.targets, &ground.facts);
+    assert_eq!(refusals.others, []);
+    let hints: Vec<_> = refusals
+        .locked
+        .iter()
+        .map(|fault| fault.hint.as_deref())
+        .collect();
+    assert_eq!(hints, [None, Some("wait for it, or follow it on its machine")]);
 }
 
 #[test]
