@@ -81,7 +81,7 @@ pub fn joined<'a>(copies: impl IntoIterator<Item = &'a Ledger>) -> Option<Ledger
 }
 
 impl Ledger {
-    /// This copy with the entries that only `other` has, including its unlocks; keeps its own generation.
+    /// This copy with the entries that only `other` has; keeps its own generation and its own unlocks.
     #[must_use]
     pub fn filled_from(self, other: Option<&Self>) -> Self {
         match other {

@@ -190,11 +190,8 @@ impl<'a> Scene<'a> {
             let was = self.before().iter().find(|was| was.id == *id);
             was.map_or_else(|| id.short().to_owned(), |was| was.name.clone())
         };
-        let absent = self.create(now);
-        let made = self.names().into_iter().enumerate().filter(|(at, name)| {
-            let deed = Deed::Create { name: name.clone() };
-            has(woken.len() + at) && absent.contains(&deed)
-        });
+        let names = self.names().into_iter().enumerate();
+        let made = names.filter(|(at, name)| has(woken.len() + at) && !self.is_there(name, now));
         kept.map(|(_, id)| name_of(id))
             .chain(made.map(|(_, name)| name))
             .collect()
@@ -252,12 +249,14 @@ impl<'a> Scene<'a> {
     fn create(&self, now: &[Replica]) -> Vec<Deed> {
         self.names()
             .into_iter()
-            .filter(|name| {
-                !now.iter()
-                    .any(|replica| self.is_made(replica) && replica.name == *name)
-            })
+            .filter(|name| !self.is_there(name, now))
             .map(|name| Deed::Create { name })
             .collect()
+    }
+
+    /// Has the run made what it calls so?
+    fn is_there(&self, name: &str, now: &[Replica]) -> bool {
+        self.made(now).any(|replica| replica.name == name)
     }
 
     /// With its restart policy untouched: until the commit a reboot starts it.
@@ -366,19 +365,10 @@ impl<'a> Scene<'a> {
     #[must_use]
     pub fn unproven(&self, now: &[Replica]) -> Vec<String> {
         let host = self.host;
-        let mut found: Vec<String> = self
-            .create(now)
-            .into_iter()
-            .filter_map(|deed| match deed {
-                Deed::Create { name } => Some(format!("{host}: {name} is not there")),
-                Deed::Start { .. } | Deed::Stop { .. } | Deed::Policy { .. } | Deed::Remove { .. } => None,
-            })
+        let missing = self.missing(now).into_iter();
+        let mut found: Vec<String> = missing
+            .map(|name| format!("{host}: {name} is not there"))
             .collect();
-        for id in self.woken() {
-            if !now.iter().any(|replica| replica.id == *id) {
-                found.push(format!("{host}: the kept container {} is gone", id.short()));
-            }
-        }
         let last = Policy::from(&self.decision.spec.restart);
         for replica in now {
             if self.is_new(replica) {

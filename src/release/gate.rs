@@ -166,7 +166,7 @@ impl Watch {
         self.relapses += 1;
         (self.relapses >= FLAPS).then(|| {
             Verdict::Bad(format!(
-                "{} is flapping: became unhealthy {FLAPS} times after being healthy; last: {why}",
+                "{} is flapping: was ready and then not, {FLAPS} times; last: {why}",
                 self.name
             ))
         })
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(
             seen[5],
             Verdict::Bad(
-                "shop.r2.1 is flapping: became unhealthy 3 times after being healthy; last: tcp :80: it answered 500"
+                "shop.r2.1 is flapping: was ready and then not, 3 times; last: tcp :80: it answered 500"
                     .to_owned()
             )
         );

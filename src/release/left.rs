@@ -38,7 +38,7 @@ fn hosts(decision: &Decision, last: &LedgerEntry) -> Vec<String> {
     let mut notes = Vec::new();
     if !gone.is_empty() {
         notes.push(format!(
-            "{} had {release} and is no longer one of its hosts: its containers keep running there and are not replaced",
+            "no longer among its hosts: {} (had {release}); nothing there is stopped or replaced",
             gone.join(", ")
         ));
     }

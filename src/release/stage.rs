@@ -113,7 +113,7 @@ impl Turn {
     }
 }
 
-/// The hosts of a stage, without lost ones.
+/// The hosts of a stage. Lost ones are left out where its steps are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostsOf {
     /// Every host of the run; in a recovery those of the decision.
@@ -249,7 +249,11 @@ impl Stage {
             Self::Remove => row(Rest, "create", "removing the new", &[Changing, Proven]),
             Self::Check => row(Rest, "", "", &[]),
 
-            Self::Promote | Self::Settle => row(Kept, "retire", "final restart policy", &[Changing, Proven]),
+            Self::Promote => row(Kept, "retire", "final restart policy", &[Changing, Proven]),
+            Self::Settle => {
+                let doing = "stopping the old, starting the new";
+                row(Kept, "retire", doing, &[Changing, Proven])
+            }
             Self::Copy => row(Others, "commit", "copying the ledger", &[Changing, Optional]),
             Self::Retire => row(Kept, "retire", "retiring the old", &[Changing]),
             Self::Prove => row(Kept, "retire", "proving", &[]),

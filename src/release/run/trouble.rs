@@ -30,7 +30,7 @@ impl Run {
                 (_, FailureKind::Locked) => self.leave(said, Exit::Locked, actions),
                 _ => self.leave(said, Exit::Unreachable, actions),
             },
-            Way::Back => match &step.stage {
+            Way::Back | Way::On => match &step.stage {
                 stage if stage.is(Is::Proven) => {
                     if failure.kind == FailureKind::Unreachable {
                         self.lose(&step.host, &said, actions);
@@ -38,15 +38,6 @@ impl Run {
                 }
                 Stage::Sweep if failure.kind == FailureKind::Unreachable => {
                     self.lose(&step.host, &said, actions);
-                }
-                stage if stage.is(Is::Optional) => self.pending_work.push(said),
-                _ => self.differences.push(format!("{}: {said}", step.host)),
-            },
-            Way::On => match &step.stage {
-                stage if stage.is(Is::Proven) => {
-                    if failure.kind == FailureKind::Unreachable {
-                        self.lose(&step.host, &said, actions);
-                    }
                 }
                 Stage::Retire | Stage::RetireAgain => {
                     self.unretired.insert(step.host.clone(), said);

@@ -113,7 +113,7 @@ impl Run {
             .map_or_else(|| "the end".to_owned(), ToString::to_string);
         let mut differences = std::mem::take(&mut self.differences);
         if self.decision.is_some() {
-            differences.push(format!("it was stopped at {at}; nothing after that was undone"));
+            differences.push(format!("it was stopped at {at}, and nothing was undone since"));
         }
         for host in &self.touched {
             differences.push(format!("{host}: the lock of this run may remain"));
