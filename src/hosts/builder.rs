@@ -8,7 +8,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http_body_util::{BodyExt as _, Either, Full, StreamBody};
+use http_body_util::{BodyExt as _, Either, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::upgrade::Upgraded;
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ use super::connect::engine_error;
 use super::listing::encode;
 use super::registry::Login;
 use super::trouble::Trouble;
-use super::wire::Body;
+use super::wire::{Body, empty};
 use crate::domain::fault::Fault;
 use crate::domain::host::EngineKind;
 
@@ -82,7 +82,7 @@ impl Daemon {
                 let frames = pieces.map(|piece| piece.map(Frame::data));
                 Either::Right(StreamBody::new(Box::pin(frames)))
             }
-            None => Either::Left(Full::new(Bytes::new())),
+            None => empty(),
         };
         let query: Vec<String> = query
             .iter()
@@ -113,7 +113,7 @@ impl Daemon {
     pub async fn session(&self, headers: &[(&'static str, String)]) -> Result<Upgraded, BuildRefused> {
         let wire = self.change_wire().map_err(BuildRefused::Fault)?;
         let opening = async {
-            let request = wire.post_with("/session", headers, Either::Left(Full::new(Bytes::new())))?;
+            let request = wire.post_with("/session", headers, empty())?;
             wire.hijack(request, "h2c", LIMIT).await
         };
         match opening.await {

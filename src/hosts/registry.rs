@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::connect::Daemon;
 use super::listing::encode;
 use super::trouble::Trouble;
-use super::wire::{Wire, within};
+use super::wire::{Wire, empty, within};
 use crate::domain::fault::Fault;
 use crate::domain::ids::Digest;
 use crate::domain::reference::{HUB, Reference};
@@ -290,7 +290,10 @@ impl Daemon {
         }
         let path = format!("/distribution/{reference}/json");
         let login = header(login, reference)?;
-        let bytes = self.wire().get_with(&path, (AUTH, login), ASK_LIMIT).await?;
+        let bytes = self
+            .wire()
+            .get_bytes_with(&path, (AUTH, login), ASK_LIMIT)
+            .await?;
         let said: Said =
             serde_json::from_slice(&bytes).map_err(|fault| Trouble::Unreadable(fault.to_string()))?;
         let digest =
@@ -308,7 +311,7 @@ impl Daemon {
             .change_wire()
             .map_err(|_fault: Fault| Trouble::ReadOnly)?
             .clone();
-        let mut request = wire.request(hyper::Method::POST, path)?;
+        let mut request = wire.post_with(path, &[], empty())?;
         request.headers_mut().insert(AUTH, header(login, reference)?);
         let response = within(HEAD_LIMIT, wire.ask(request)).await?;
         Ok(Lines {

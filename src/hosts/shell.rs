@@ -110,11 +110,7 @@ async fn watch(
         "Cmd": ["sh", "-c", format!("{WATCH}{END_MARKED}"), mark],
     });
     let started = async {
-        let exec = exec_id(
-            &wire
-                .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
-                .await?,
-        )?;
+        let exec = made(wire, container, &body).await?;
         let start = json!({ "Detach": false, "Tty": false });
         wire.upgrade(&format!("/exec/{exec}/start"), &start, START_LIMIT)
             .await
@@ -148,15 +144,14 @@ async fn create(wire: &Wire, container: &ContainerId, mark: &str) -> Result<Stri
         "Cmd": ["sh", "-c", ANY_SHELL],
         "Env": [format!("PILOTHOUSE_SHELL={mark}"), format!("TERM={term}")],
     });
-    exec_id(
-        &wire
-            .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
-            .await?,
-    )
+    made(wire, container, &body).await
 }
 
-fn exec_id(answer: &[u8]) -> Result<String, Trouble> {
-    serde_json::from_slice::<Value>(answer)
+/// Makes an exec; its id.
+async fn made(wire: &Wire, container: &ContainerId, body: &Value) -> Result<String, Trouble> {
+    let path = format!("/containers/{container}/exec");
+    let answer = wire.post(&path, body, START_LIMIT).await?;
+    serde_json::from_slice::<Value>(&answer)
         .ok()
         .and_then(|answer| answer.pointer("/Id")?.as_str().map(str::to_owned))
         .filter(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
@@ -302,11 +297,7 @@ async fn end(daemon: Daemon, container: ContainerId, mark: String) {
     let body = json!({ "AttachStdout": false, "Cmd": ["sh", "-c", END_MARKED, mark] });
     let ended = async {
         let wire = daemon.change_wire().map_err(|_fault: Fault| Trouble::ReadOnly)?;
-        let exec = exec_id(
-            &wire
-                .post(&format!("/containers/{container}/exec"), &body, START_LIMIT)
-                .await?,
-        )?;
+        let exec = made(wire, &container, &body).await?;
         let start = json!({ "Detach": true, "Tty": false });
         wire.post(&format!("/exec/{exec}/start"), &start, START_LIMIT)
             .await

@@ -35,13 +35,13 @@ const READ_BUFFER: usize = 64 << 10;
 const LARGEST_ANSWER: usize = 64 << 20;
 const LARGEST_REFUSAL: usize = 16 << 10;
 
-/// A daemon's HTTP endpoint, of which is only read; clones share connections and whatever keeps the route open.
+/// A daemon's HTTP endpoint, for reading only; clones share connections and whatever keeps the route open.
 #[derive(Clone)]
 pub(super) struct ReadWire {
     shared: Arc<Shared>,
 }
 
-/// The same for every request there is. Of a `Daemon` it is had only by who may change something.
+/// The same for all requests. A `Daemon` gives it out only if changes are allowed.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
     read: ReadWire,
@@ -112,8 +112,7 @@ impl Wire {
     ) -> Result<Bytes, Trouble> {
         let request = self.post_request(path, body)?;
         within(limit, async {
-            let response = checked(self.send(request).await?).await?;
-            read_all(response.into_body(), LARGEST_ANSWER).await
+            read_all(self.ask(request).await?.into_body(), LARGEST_ANSWER).await
         })
         .await
     }
@@ -160,19 +159,13 @@ impl Wire {
         headers: &[(&'static str, String)],
         body: Body,
     ) -> Result<Request<Body>, Trouble> {
-        let prefix = self.read.shared.prefix.get().map_or("", String::as_str);
-        let mut request = Request::post(format!("{prefix}{path}"));
+        let mut request = Request::post(self.read.uri(path));
         for (name, value) in headers {
             request = request.header(*name, value);
         }
         request
             .body(body)
             .map_err(|fault| Trouble::Invalid(fault.to_string()))
-    }
-
-    /// An empty request of our own, for whoever has headers to add.
-    pub(super) fn request(&self, method: Method, path: &str) -> Result<Request<Body>, Trouble> {
-        self.read.request(method, path)
     }
 
     /// Any request, as it is. Has no limit of its own.
@@ -186,8 +179,7 @@ impl Wire {
     }
 
     fn post_request(&self, path: &str, body: &serde_json::Value) -> Result<Request<Body>, Trouble> {
-        let prefix = self.read.shared.prefix.get().map_or("", String::as_str);
-        Request::post(format!("{prefix}{path}"))
+        Request::post(self.read.uri(path))
             .header(hyper::header::CONTENT_TYPE, "application/json")
             .body(Either::Left(Full::new(Bytes::from(body.to_string()))))
             .map_err(|fault| Trouble::Invalid(fault.to_string()))
@@ -201,11 +193,20 @@ impl ReadWire {
 
     /// The answer's head; its body is the caller's to read. Any status but success is a refusal with the daemon's words.
     pub(super) async fn get(&self, path: &str) -> Result<Response<Incoming>, Trouble> {
-        match self.send(self.get_request(path)?).await {
+        self.get_with(path, &[]).await
+    }
+
+    /// The same with headers of the caller's.
+    async fn get_with(
+        &self,
+        path: &str,
+        headers: &[(&'static str, HeaderValue)],
+    ) -> Result<Response<Incoming>, Trouble> {
+        match self.send(self.get_request(path, headers)?).await {
             // A connection that the daemon closed just then: nothing was changed by a GET, so ask again.
             Err(Trouble::Broken(fault)) if fault.is_incomplete_message() || fault.is_canceled() => {
                 self.forget();
-                checked(self.send(self.get_request(path)?).await?).await
+                checked(self.send(self.get_request(path, headers)?).await?).await
             }
             other => checked(other?).await,
         }
@@ -238,32 +239,36 @@ impl ReadWire {
     }
 
     /// The whole answer to a question with a header of its own.
-    pub(super) async fn get_with(
+    pub(super) async fn get_bytes_with(
         &self,
         path: &str,
-        (name, value): (&'static str, HeaderValue),
+        header: (&'static str, HeaderValue),
         limit: Duration,
     ) -> Result<Bytes, Trouble> {
-        let mut request = self.get_request(path)?;
-        request.headers_mut().insert(name, value);
         within(limit, async {
-            let response = checked(self.send(request).await?).await?;
+            let response = self.get_with(path, &[header]).await?;
             read_all(response.into_body(), LARGEST_ANSWER).await
         })
         .await
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<Request<Body>, Trouble> {
-        let prefix = self.shared.prefix.get().map_or("", String::as_str);
-        Request::builder()
-            .method(method)
-            .uri(format!("{prefix}{path}"))
-            .body(Either::Left(Full::new(Bytes::new())))
+    fn get_request(
+        &self,
+        path: &str,
+        headers: &[(&'static str, HeaderValue)],
+    ) -> Result<Request<Body>, Trouble> {
+        let mut request = Request::get(self.uri(path));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request
+            .body(empty())
             .map_err(|fault| Trouble::Invalid(fault.to_string()))
     }
 
-    fn get_request(&self, path: &str) -> Result<Request<Body>, Trouble> {
-        self.request(Method::GET, path)
+    fn uri(&self, path: &str) -> String {
+        let prefix = self.shared.prefix.get().map_or("", String::as_str);
+        format!("{prefix}{path}")
     }
 
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
@@ -339,6 +344,10 @@ impl ReadWire {
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
     }
+}
+
+pub(super) fn empty() -> Body {
+    Either::Left(Full::new(Bytes::new()))
 }
 
 pub(super) async fn within<T>(
