@@ -36,7 +36,7 @@
 //! | [`listen`] | webhooks: authenticates the sender and starts the run of the trigger | `domain`, `config`, `release`, `runs` |
 //! | [`sim`] | a simulated Docker Engine with the real HTTP API: the demo, faults, scale | `domain`, `config` |
 //! | [`term`] | the terminal: guard, keys, the main loop, clipboard | `domain`, `config`, `release`, `app`, `ui`, `hosts`, `runs` |
-//! | [`observe`] | the own log: a private, bounded file | `domain`, `config` |
+//! | [`observe`] | Pilothouse's own log: a private, bounded file | `domain`, `config` |
 //! | [`cli`] | arguments, and the commands without a screen | all but `panes` |
 //!
 //! `tests/it/house_rules.rs` reads this table and holds the source to it. Architecture invariants:
@@ -54,8 +54,8 @@
 //! | page or pane | a folder in `panes/`, a variant, a field, an arm |
 //! | command | an entry in `commands!`, an arm |
 //! | stage of the machine | a variant of [`release::stage::Stage`] and its row there, a place in [`release::road`], an arm in [`release::deeds`], a file in `runs/step/`, an arm in `runs::process::hands` |
-//! | kind of custom stage | a variant of [`config::service::Work`], its table in `config/read/custom.rs` and `config.example.toml`, arms in [`release::road`], [`release::work`], `release/withheld.rs`, `runs/begin/` (draft, needed, plan), `runs/process/hands/custom.rs` |
-//! | rollout strategy | a variant of [`config::service::Strategy`], its table in `config/read/rollout.rs`, a file in `release/`, arms in [`release::road`], [`release::deeds`], `runs/begin/plan/describe.rs` |
+//! | kind of custom stage | a variant of [`config::service::Work`], its table in `config/read/custom.rs` and `config.example.toml`, arms in [`release::road`], [`release::work`], `release/withheld.rs`, `runs/begin/` (compose, draft, needed, `plan/work.rs`), `runs/process/hands/custom.rs`, `runs/seen/view.rs` |
+//! | rollout strategy | a variant of [`config::service::Strategy`], its table in `config/read/rollout.rs`, a file in `release/`, arms in [`release::road`], `release/rolling.rs`, `runs/begin/plan/describe.rs` |
 //! | host transport | a variant of [`domain::endpoint::Endpoint`], an arm in `hosts::connect` |
 //! | headless command | a variant in `cli::args`, a file in `cli/`, an arm |
 //!

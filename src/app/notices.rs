@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::domain::fault::Fault;
 use crate::domain::units::Stamp;
 
-/// Older ones are in the own log.
+/// Older ones are in Pilothouse's own log.
 const KEPT: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What every command needs first: the configuration, restricted to the given hosts, and the own log.
+//! What every command needs first: the configuration, restricted to the given hosts, and Pilothouse's own log.
 
 use std::path::{Path, PathBuf};
 

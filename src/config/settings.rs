@@ -1,4 +1,4 @@
-//! Settings of this program: looks, state folder, own log.
+//! Settings of this program: looks, state folder, Pilothouse's own log.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -268,8 +268,8 @@ impl Daemon {
         &self.shared.read
     }
 
-    /// The daemon's own clock to the second, rounded down, as it dates its answers: nothing that it can be asked costs it
-    /// less. `None` where something in between takes the date away.
+    /// The daemon's own clock to the second, rounded down, as it dates its answers: the cheapest request there is; `None` if a
+    /// proxy removes the date.
     pub async fn clock(&self) -> Result<Option<Stamp>, Error> {
         let asked = Box::pin(self.wire().get_bytes("/_ping", READ_LIMIT)).await;
         let (_, date) = asked.map_err(engine_error)?;

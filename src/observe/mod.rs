@@ -1,4 +1,4 @@
-//! The own log: `tracing` to a file of the state folder, bounded in size and age, including panics.
+//! Pilothouse's own log: `tracing` to a file of the state folder, bounded in size and age, including panics.
 //! Never writes to the terminal, and never logs secrets: each event chooses its fields.
 
 mod file;

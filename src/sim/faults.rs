@@ -45,8 +45,8 @@ impl EngineHandle {
         self.0.world().daemon_id.clone()
     }
 
-    /// As of a machine that was cloned with its Docker.
-    pub fn call_daemon(&self, id: &str) {
+    /// Gives this engine another one's id, as on a machine cloned with its Docker.
+    pub fn share_id(&self, id: &str) {
         id.clone_into(&mut self.0.world().daemon_id);
     }
 

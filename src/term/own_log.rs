@@ -1,4 +1,4 @@
-//! The own log file as lines for the log view: its end, then new lines, across rotation.
+//! Pilothouse's own log as lines for the log view: its end, then new lines, across rotation.
 //! Reads a bounded part at a time, off the main loop.
 
 use std::fs::{File, Metadata};

@@ -1,5 +1,5 @@
-//! Containers that are to be asked about together, a moment later.
-//! Gathers only; who asks is the session.
+//! Containers to read again together, a moment later.
+//! Only collects them; the session asks.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -167,7 +167,7 @@ async fn hosts_of_one_id_are_refused_before_anything_is_locked_and_it_is_said_wh
     bench.good(RunKind::Deploy).await;
     let before = bench.look().await;
     let engine = |name| bench.fleet.engine(name).unwrap();
-    engine("host-3").call_daemon(&engine("host-2").daemon_id());
+    engine("host-3").share_id(&engine("host-2").daemon_id());
     let (exit, view) = bench.run(RunKind::Deploy).await;
     let journal = bench.journal(&view.id);
     assert_eq!(exit, 2, "{journal}");
