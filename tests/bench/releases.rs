@@ -124,6 +124,8 @@ fn simulated(table: &mut Table) {
     let over = tokio_util::sync::CancellationToken::new();
     let until = over.clone();
     std::thread::scope(|scope| {
+        // Also when the rest fails: the scope waits for its threads.
+        let _over = over.drop_guard();
         scope.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -146,7 +148,6 @@ fn simulated(table: &mut Table) {
             told.recv().unwrap(),
         );
         hosts(&targets, ", daemons simulated", table);
-        over.cancel();
     });
 }
 
@@ -355,10 +356,20 @@ fn lost(shop: &Shop, table: &mut Table) {
     }
 }
 
+/// Says so when it is dropped: also when what it stands in fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn at_the_port(shop: &Shop) -> (u32, u32) {
     let (over, asked, lost) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
     let daemon = &shop.daemons[0];
     std::thread::scope(|scope| {
+        let _over = Over(&over);
         for _ in 0..4 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
@@ -373,7 +384,6 @@ fn at_the_port(shop: &Shop) -> (u32, u32) {
         let_run(Duration::from_secs(1));
         shop.deploy();
         let_run(Duration::from_secs(1));
-        over.store(true, Ordering::Relaxed);
     });
     (asked.into_inner(), lost.into_inner())
 }
