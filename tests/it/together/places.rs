@@ -1,11 +1,15 @@
 //! A host with a `concurrency` limit: later stages wait for a slot, report it, and do not wait forever.
 
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures_util::StreamExt as _;
+use pilothouse::domain::container::Role;
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::run::{Cell, RunView};
-use pilothouse::release::record::Entry;
-use pilothouse::release::stage::Stage;
 
-use super::Desk;
+use super::{Desk, LIMIT};
 
 /// Services of these names, each with these tests on the one host.
 fn services(names: &[&str], tests: &str) -> String {
@@ -83,27 +87,26 @@ async fn the_third_waits_with_words_and_a_killed_one_gives_its_place_to_it() {
     assert_eq!(engine.containers(), Vec::<String>::new());
 }
 
-/// How many tests were under way at once, by the journals: each from its intent to what came of it.
-fn at_once(desk: &Desk, runs: &[RunId]) -> usize {
-    let mut changes: Vec<(i64, i32)> = Vec::new();
-    for run in runs {
-        for record in desk.records(run) {
-            match &record.entry {
-                Entry::Intent(step) if matches!(step.stage, Stage::Test(_)) => changes.push((record.at.0, 1)),
-                Entry::Done { step, .. } if matches!(step.stage, Stage::Test(_)) => {
-                    changes.push((record.at.0, -1));
-                }
-                _ => {}
-            }
+/// How many containers of tests were on the host at once, from their creation to their removal as its engine tells of them:
+/// a test's place holds both. Ends when so many tests are over.
+async fn most_at_once(docker: Docker, tests: usize) -> usize {
+    let filters = HashMap::from([
+        ("type", vec!["container".to_owned()]),
+        ("event", ["create", "destroy"].map(str::to_owned).to_vec()),
+        ("label", vec![Role::Test.filter()]),
+    ]);
+    let asked = EventsOptionsBuilder::default().since("1").filters(&filters);
+    let mut events = docker.events(Some(asked.build()));
+    let (mut now, mut most, mut over) = (0, 0, 0);
+    while over < tests {
+        match events.next().await.unwrap().unwrap().action.as_deref() {
+            Some("create") => now += 1,
+            Some("destroy") => (now, over) = (now - 1, over + 1),
+            other => panic!("{other:?} was not asked for"),
         }
-    }
-    changes.sort_unstable();
-    let (mut now, mut most) = (0, 0);
-    for (_, change) in changes {
-        now += change;
         most = most.max(now);
     }
-    usize::try_from(most).unwrap()
+    most
 }
 
 #[tokio::test]
@@ -112,6 +115,15 @@ async fn queues_of_services_and_stages_at_once_all_come_to_their_end_one_place_a
                  [[services.tests]]\nname = \"one\"\nhost = \"host-1\"\ncommand = [\"sh\", \"-c\", \"sleep 0.05\"]\n\
                  [[services.tests]]\nname = \"two\"\nhost = \"host-1\"\ncommand = [\"sh\", \"-c\", \"sleep 0.05\"]";
     let desk = desk(1, &services(&["a", "b", "c"], tests));
+    let socket = desk
+        .fleet
+        .engine("host-1")
+        .unwrap()
+        .socket()
+        .display()
+        .to_string();
+    let docker = Docker::connect_with_unix(&socket, 120, bollard::API_DEFAULT_VERSION).unwrap();
+    let counted = tokio::spawn(most_at_once(docker, 18));
     let mut runs = Vec::new();
     for _ in 0..3 {
         for service in ["a", "b", "c"] {
@@ -132,7 +144,8 @@ async fn queues_of_services_and_stages_at_once_all_come_to_their_end_one_place_a
     for run in &runs {
         assert_eq!(desk.ended(run).await, 0, "{:#?}", desk.view(run));
     }
-    assert_eq!(at_once(&desk, &runs), 1);
+    let most = tokio::time::timeout(LIMIT, counted).await;
+    assert_eq!(most.expect("two tests of each run").unwrap(), 1);
 }
 
 #[tokio::test]
