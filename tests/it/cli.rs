@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::engine_faults::fake_daemon::{FakeDaemon, Move, answer, chunk, log_frame, stream_head};
-use super::engine_faults::{is, well};
+use super::fake_daemon::{FakeDaemon, Move, answer, chunk, stream_head};
+use super::fake_docker::{log_frame, well, well_but};
 
 struct Ran {
     code: i32,
@@ -325,13 +325,7 @@ async fn beside(home: &Path, config: &str, arguments: &'static [&'static str]) -
 
 #[tokio::test]
 async fn a_container_in_a_restart_loop_is_listed_without_all() {
-    let daemon = FakeDaemon::start(|request, _| {
-        if is(request, "/containers/json") {
-            vec![Move::Send(answer(200, LOOPING))]
-        } else {
-            well(request)
-        }
-    });
+    let daemon = well_but("/containers/json", vec![Move::Send(answer(200, LOOPING))]);
     let home = tempfile::tempdir().unwrap();
     let ran = beside(home.path(), &at(&daemon, ""), &["ps"]).await;
     check(&ran, 0, &["web", "restarting"], &[]);
@@ -340,13 +334,8 @@ async fn a_container_in_a_restart_loop_is_listed_without_all() {
 
 #[tokio::test]
 async fn a_list_does_not_wait_for_what_only_info_tells() {
-    let daemon = FakeDaemon::start(|request, _| {
-        if is(request, "/info") {
-            vec![Move::Send(answer(500, r#"{"message":"not asked for"}"#))]
-        } else {
-            well(request)
-        }
-    });
+    let words = r#"{"message":"not asked for"}"#;
+    let daemon = well_but("/info", vec![Move::Send(answer(500, words))]);
     let home = tempfile::tempdir().unwrap();
     check(
         &beside(home.path(), &at(&daemon, ""), &["ps"]).await,
@@ -392,17 +381,12 @@ async fn what_cannot_be_kept_on_disk_stops_only_what_begins_or_reads_runs() {
 
 #[tokio::test]
 async fn a_word_that_fits_nothing_hides_no_log_of_the_others() {
-    let daemon = FakeDaemon::start(|request, _| {
-        if is(request, "/containers/abc1/logs") {
-            vec![
-                Move::Send(stream_head()),
-                Move::Send(chunk(&log_frame(1, "hello"))),
-                Move::Send(chunk(b"")),
-            ]
-        } else {
-            well(request)
-        }
-    });
+    let log = vec![
+        Move::Send(stream_head()),
+        Move::Send(chunk(&log_frame(1, "hello"))),
+        Move::Send(chunk(b"")),
+    ];
+    let daemon = well_but("/containers/abc1/logs", log);
     let home = tempfile::tempdir().unwrap();
     let both = &["logs", "web", "nobody"];
     let ran = beside(home.path(), &at(&daemon, ""), both).await;

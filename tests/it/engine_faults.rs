@@ -1,8 +1,5 @@
 //! How `hosts` handles a daemon that hangs, cuts a stream, answers 500, floods, sends garbage or trickles.
 
-#[path = "../support/fake_daemon.rs"]
-pub(crate) mod fake_daemon;
-
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,45 +12,17 @@ use pilothouse::domain::host::{self, Engine, Link};
 use pilothouse::domain::ids::{ContainerId, ContainerKey, HostName};
 use pilothouse::domain::logs::{FollowId, LogRange, Stream};
 use pilothouse::domain::order::{Access, Order, OrderId, Verb};
+use pilothouse::domain::reference::Reference;
 use pilothouse::hosts::{self, Hosts};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use fake_daemon::{FakeDaemon, Move, answer, chunk, host, log_frame, stream_head};
+use super::fake_daemon::{FakeDaemon, Move, answer, chunk, host, stream_head};
+use super::fake_docker::{RUNNING, is, log_frame, well, well_but};
+use super::wait;
 
 /// A loaded machine; a test that is well takes a tenth of it.
 const LIMIT: Duration = Duration::from_mins(1);
-
-const VERSION: &str = r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#;
-const RUNNING: &str =
-    r#"[{"Id":"abc1","Names":["/web"],"Image":"shop","Created":1,"State":"running","Status":"Up 2 hours"}]"#;
-
-/// What a daemon in order answers; a test replaces what it is about.
-pub(crate) fn well(request: &str) -> Vec<Move> {
-    let path = request.split_once(' ').unwrap_or_default().1;
-    if path.starts_with("/events") {
-        vec![Move::Send(stream_head()), Move::Hang]
-    } else if path.starts_with("/containers/json") {
-        vec![Move::Send(answer(200, RUNNING))]
-    } else if path.starts_with("/containers/abc1/json") {
-        vec![Move::Send(answer(
-            200,
-            r#"{"Config":{"Tty":false},"State":{"Running":true}}"#,
-        ))]
-    } else if path.starts_with("/version") {
-        vec![Move::Send(answer(200, VERSION))]
-    } else if path.starts_with("/info") {
-        vec![Move::Send(answer(200, "{}"))]
-    } else if path.starts_with("/_ping") {
-        vec![Move::Send(answer(200, "OK"))]
-    } else {
-        vec![Move::Send(answer(404, r#"{"message":"no such thing"}"#))]
-    }
-}
-
-pub(crate) fn is(request: &str, path: &str) -> bool {
-    request.starts_with(&format!("GET {path}"))
-}
 
 /// The hosts with somebody who listens.
 struct Watched {
@@ -82,6 +51,19 @@ impl Watched {
             stop,
             heard: Vec::new(),
         }
+    }
+
+    /// Reads the host's one log from this range on.
+    async fn following(daemon: &FakeDaemon, range: LogRange) -> Self {
+        let mut watched = Self::start(&[("a", daemon)], Access::ReadOnly);
+        watched.until_listed("a").await;
+        let follow = Order::Follow {
+            id: FollowId(1),
+            targets: vec![web("a")],
+            range,
+        };
+        watched.hosts.order(OrderId(1), follow).unwrap();
+        watched
     }
 
     async fn until<T>(&mut self, what: &str, mut find: impl FnMut(&Event) -> Option<T>) -> T {
@@ -210,24 +192,27 @@ async fn what_is_no_docker_is_said() {
     }
 }
 
+fn too_old() -> FakeDaemon {
+    let version = r#"{"Version":"17.03","ApiVersion":"1.27"}"#;
+    well_but("/version", vec![Move::Send(answer(200, version))])
+}
+
 #[tokio::test]
 async fn an_engine_that_is_too_old_is_told_the_least_that_is_needed() {
-    let daemon = FakeDaemon::start(|request, _| {
-        if is(request, "/version") {
-            vec![Move::Send(answer(
-                200,
-                r#"{"Version":"17.03","ApiVersion":"1.27"}"#,
-            ))]
-        } else {
-            well(request)
-        }
-    });
+    let daemon = too_old();
     let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
     let why = watched.until_lost().await.why;
     assert!(why.contains("17.03") && why.contains("1.40"), "{why}");
-    // It lists well all the while: lost all the same, and tried less and less often.
+    watched.end().await;
+}
+
+/// It lists well all the while.
+#[tokio::test]
+async fn an_engine_that_is_too_old_is_never_live_and_is_tried_less_and_less_often() {
+    let daemon = too_old();
+    let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
     let mut waits = Vec::new();
-    for _ in 0..2 {
+    for _ in 0..3 {
         let lost = watched.until("a lost link", |event| match event {
             Event::Host(
                 _,
@@ -241,10 +226,10 @@ async fn an_engine_that_is_too_old_is_told_the_least_that_is_needed() {
         });
         waits.push(lost.await);
     }
-    let [(since, second), (since_then, third)] = waits[..] else {
+    let [(since, _), (since_second, second), (since_third, third)] = waits[..] else {
         panic!("{waits:?}")
     };
-    assert_eq!(since, since_then, "it was lost once");
+    assert_eq!([since; 2], [since_second, since_third], "it was lost once");
     assert!(second.until(third) > Duration::from_millis(2_500), "{waits:?}");
     let came_alive = watched
         .heard
@@ -357,14 +342,25 @@ async fn without_a_version_nobody_waits_for_the_info() {
 }
 
 #[tokio::test]
-async fn a_list_that_comes_byte_by_byte_is_a_list() {
-    let daemon = FakeDaemon::start(|request, _| {
-        if is(request, "/containers/json") {
-            vec![Move::Dribble(answer(200, RUNNING))]
-        } else {
-            well(request)
-        }
+async fn a_digest_is_asked_for_again_when_the_daemon_closes_the_connection_just_then() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let said = format!(r#"{{"Descriptor":{{"digest":"{digest}"}}}}"#);
+    let daemon = FakeDaemon::start(move |request, nth| match nth {
+        0 if is(request, "/distribution/") => vec![Move::Close],
+        _ if is(request, "/distribution/") => vec![Move::Send(answer(200, &said))],
+        _ => well(request),
     });
+    let reached = hosts::connect(&host("a", &daemon.socket()), Access::ReadOnly)
+        .await
+        .unwrap();
+    let reference = Reference::parse("registry:5000/shop:1").unwrap();
+    let found = reached.asked_of_registry(&reference, None).await.unwrap();
+    assert_eq!(found.as_str(), digest);
+}
+
+#[tokio::test]
+async fn a_list_that_comes_byte_by_byte_is_a_list() {
+    let daemon = well_but("/containers/json", vec![Move::Dribble(answer(200, RUNNING))]);
     let mut watched = Watched::start(&[("a", &daemon)], Access::Full);
     assert_eq!(watched.until_listed("a").await, 1);
     watched.end().await;
@@ -509,14 +505,7 @@ async fn a_log_cut_in_the_middle_of_a_frame_goes_on_with_nothing_lost_and_nothin
             ],
         }
     });
-    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
-    watched.until_listed("a").await;
-    let follow = Order::Follow {
-        id: FollowId(1),
-        targets: vec![web("a")],
-        range: LogRange::Tail(10),
-    };
-    watched.hosts.order(OrderId(1), follow).unwrap();
+    let mut watched = Watched::following(&daemon, LogRange::Tail(10)).await;
     let mut lines = String::new();
     watched
         .until("the sixth line", |event| {
@@ -552,14 +541,7 @@ async fn a_followed_log_of_a_stopped_container_notices_that_its_host_was_lost() 
             well(request)
         }
     });
-    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
-    watched.until_listed("a").await;
-    let follow = Order::Follow {
-        id: FollowId(1),
-        targets: vec![web("a")],
-        range: LogRange::Tail(10),
-    };
-    watched.hosts.order(OrderId(1), follow).unwrap();
+    let mut watched = Watched::following(&daemon, LogRange::Tail(10)).await;
     let line = |wanted: &'static str| {
         move |event: &Event| match event {
             Event::Logs(FollowId(1), batch) => batch
@@ -572,9 +554,10 @@ async fn a_followed_log_of_a_stopped_container_notices_that_its_host_was_lost() 
     };
     watched.until("what it wrote", line("last words")).await;
     // Its start is waited for: once with the actor's own, once with the log's.
-    while daemon.count("GET /events") < 2 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    wait::until_running(LIMIT, "its start is waited for", || {
+        (daemon.count("GET /events") >= 2).then_some(())
+    })
+    .await;
     is_lost.store(true, Ordering::Relaxed);
     watched.until("that its host is lost", line("a lost")).await;
     watched.end().await;
@@ -641,18 +624,13 @@ async fn read_only_sends_no_request_that_changes_anything() {
 
 #[tokio::test]
 async fn statistics_are_asked_for_while_somebody_looks_and_again_when_their_stream_ends() {
-    let daemon = FakeDaemon::start(|request, _| {
-        if is(request, "/containers/abc1/stats") {
-            let sample = r#"{"read":"2026-01-01T00:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":5}},"memory_stats":{"usage":9}}"#;
-            vec![
-                Move::Send(stream_head()),
-                Move::Send(chunk(format!("{sample}\n").as_bytes())),
-                Move::Send(chunk(b"")),
-            ]
-        } else {
-            well(request)
-        }
-    });
+    let sample = r#"{"read":"2026-01-01T00:00:00Z","cpu_stats":{"cpu_usage":{"total_usage":5}},"memory_stats":{"usage":9}}"#;
+    let stream = vec![
+        Move::Send(stream_head()),
+        Move::Send(chunk(format!("{sample}\n").as_bytes())),
+        Move::Send(chunk(b"")),
+    ];
+    let daemon = well_but("/containers/abc1/stats", stream);
     let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
     watched.until_listed("a").await;
     assert_eq!(daemon.count("GET /containers/abc1/stats"), 0);
@@ -707,14 +685,7 @@ fn with_a_full_tail() -> FakeDaemon {
 #[tokio::test]
 async fn a_followed_range_that_has_more_lines_than_are_asked_for_says_so() {
     let daemon = with_a_full_tail();
-    let mut watched = Watched::start(&[("a", &daemon)], Access::ReadOnly);
-    watched.until_listed("a").await;
-    let follow = Order::Follow {
-        id: FollowId(1),
-        targets: vec![web("a")],
-        range: LogRange::Last(Duration::from_secs(1 << 40)),
-    };
-    watched.hosts.order(OrderId(1), follow).unwrap();
+    let mut watched = Watched::following(&daemon, LogRange::Last(Duration::from_secs(1 << 40))).await;
     watched
         .until("a notice", |event| {
             let Event::Logs(FollowId(1), batch) = event else {

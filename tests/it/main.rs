@@ -1,6 +1,13 @@
 //! All tests that need no real daemon: one binary, one module per subject.
 #![cfg(test)]
 
+#[path = "../support/fake_daemon.rs"]
+mod fake_daemon;
+#[path = "../support/fake_docker.rs"]
+mod fake_docker;
+#[path = "../support/wait.rs"]
+#[expect(dead_code, reason = "what blocks is for the real daemons' tests")]
+mod wait;
 mod certified;
 mod demo;
 mod engine_faults;

@@ -151,15 +151,6 @@ pub(crate) fn chunk(bytes: &[u8]) -> Vec<u8> {
     [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// A log frame of the standard output with its moment.
-pub(crate) fn log_frame(second: u32, text: &str) -> Vec<u8> {
-    let line = format!("1970-01-01T00:00:{second:02}.000000000Z {text}\n");
-    let mut frame = vec![1, 0, 0, 0];
-    frame.extend(u32::try_from(line.len()).unwrap().to_be_bytes());
-    frame.extend(line.bytes());
-    frame
-}
-
 pub(crate) fn host(name: &str, socket: &Path) -> pilothouse::config::Host {
     pilothouse::config::Host {
         name: pilothouse::domain::ids::HostName::parse(name).unwrap(),
