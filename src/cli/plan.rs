@@ -53,7 +53,7 @@ pub(super) fn print(plan: &PlanView) {
     if let Some(estimate) = plan.estimate {
         out::line(&format!("  {:<9}about {}", "time", short_span(estimate)));
     }
-    plan.refusals.iter().for_each(out::fault);
+    plan.stops().for_each(out::fault);
 }
 
 /// As a shell takes it for one word.

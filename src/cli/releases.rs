@@ -30,7 +30,7 @@ pub(super) async fn list(setup: &Setup, request: &RunRequest, json: bool) -> Exi
         );
     }
     if plan.releases.is_empty() {
-        plan.refusals.iter().for_each(out::fault);
+        plan.stops().for_each(out::fault);
         return match run::exit_of(&plan) {
             Exit::Done => Exit::Failed,
             other => other,

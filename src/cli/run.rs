@@ -199,8 +199,8 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
         }
         return exit_of(&plan);
     }
-    if !plan.refusals.is_empty() {
-        plan.refusals.iter().for_each(out::fault);
+    if plan.is_stopped() {
+        plan.stops().for_each(out::fault);
         return exit_of(&plan);
     }
     // Building, testing and pushing replace nothing: they are asked about where a host is protected only.
@@ -245,11 +245,11 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
 
 /// What `--dry-run` and a run that would not be started exit with: a host that did not answer counts before a lock.
 pub(super) fn exit_of(plan: &PlanView) -> Exit {
-    if plan.refusals.is_empty() {
+    if !plan.is_stopped() {
         Exit::Done
     } else if !plan.unreached.is_empty() {
         Exit::Unreachable
-    } else if plan.locked == plan.refusals.len() {
+    } else if plan.refusals.is_empty() {
         Exit::Locked
     } else {
         Exit::Failed

@@ -182,11 +182,11 @@ pub struct PlanView {
     pub estimate: Option<Duration>,
     /// Warnings; none of them stops the run.
     pub warnings: Vec<String>,
-    /// Why it cannot be started; empty if it can.
+    /// Why it cannot be started, besides `locked`.
     pub refusals: Vec<Fault>,
-    /// So many of them are that another run is under way.
+    /// Why it cannot be started now: another run is in progress.
     #[serde(default)]
-    pub locked: usize,
+    pub locked: Vec<Fault>,
     /// Hosts that it needs and that did not answer; each has its refusal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<HostName>,
@@ -200,6 +200,18 @@ pub struct PlanView {
     /// For a rollback: every release the hosts know of, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<KnownRelease>,
+}
+
+impl PlanView {
+    /// All that stops it; nothing if it can be started.
+    pub fn stops(&self) -> impl Iterator<Item = &Fault> {
+        self.refusals.iter().chain(&self.locked)
+    }
+
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stops().next().is_some()
+    }
 }
 
 /// A release, from the ledgers and containers of the hosts.

@@ -174,7 +174,7 @@ fn promote_shows_from_where_to_where_then_the_plan_and_wants_the_protected_ones_
         estimate: None,
         warnings: Vec::new(),
         refusals: Vec::new(),
-        locked: 0,
+        locked: Vec::new(),
         unreached: Vec::new(),
         protected: vec![host("web-1")],
         word: "shop.production".to_owned(),

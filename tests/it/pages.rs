@@ -390,7 +390,7 @@ fn plan() -> PlanView {
         estimate: Some(seconds(70)),
         warnings: words(&["web-3 keeps only r41: the release before it is gone there"]),
         refusals: Vec::new(),
-        locked: 0,
+        locked: Vec::new(),
         unreached: Vec::new(),
         protected: Vec::new(),
         word: "shop".to_owned(),

@@ -47,14 +47,14 @@ fn shown(plan: &PlanView, columns: usize) -> Vec<Row> {
         _ => format!("{} {to} {}", title(&plan.request), hosts.join(", ")),
     };
     page.extend(wrapped(&[(Tone::Accent, head)], columns, 4));
-    for refusal in &plan.refusals {
+    for refusal in plan.stops() {
         page.push(Row::new());
         page.extend(wrapped(&[(Tone::Bad, refusal.to_string())], columns, 2));
         if let Some(hint) = &refusal.hint {
             page.extend(wrapped(&[(Tone::Text, format!("  hint: {hint}"))], columns, 4));
         }
     }
-    if !plan.refusals.is_empty() {
+    if plan.is_stopped() {
         page.push(Row::new());
         page.push(row(
             Tone::Warn,

@@ -87,7 +87,7 @@ pub fn planned(model: &mut Model, id: OrderId, plan: Result<Box<PlanView>, Fault
 }
 
 fn show(model: &mut Model, plan: Box<PlanView>) {
-    if plan.refusals.is_empty() {
+    if !plan.is_stopped() {
         let question = question(&plan, model.now.uptime);
         model.ask(question);
     }
@@ -234,7 +234,7 @@ pub fn note(model: &Model) -> String {
         PlanState::Empty => String::new(),
         PlanState::Asked(..) => "reading the hosts".to_owned(),
         PlanState::Choosing(_) => "nothing is chosen yet".to_owned(),
-        PlanState::Shown(plan) if !plan.refusals.is_empty() => "cannot be started".to_owned(),
+        PlanState::Shown(plan) if plan.is_stopped() => "cannot be started".to_owned(),
         PlanState::Shown(_) => "nothing is changed yet".to_owned(),
         PlanState::Failed(..) => "no plan".to_owned(),
     }

@@ -38,11 +38,12 @@ pub async fn plan(
         view.tests.extend(behind.tests);
         view.warnings
             .extend(behind.warnings.iter().map(|line| format!("{name}: {line}")));
-        view.refusals
-            .extend(behind.refusals.into_iter().map(|fault| Fault {
-                what: format!("{} (after {})", fault.what, request.service),
-                ..fault
-            }));
+        let after = |fault: Fault| Fault {
+            what: format!("{} (after {})", fault.what, request.service),
+            ..fault
+        };
+        view.refusals.extend(behind.refusals.into_iter().map(after));
+        view.locked.extend(behind.locked.into_iter().map(after));
         for host in behind.unreached {
             if !view.unreached.contains(&host) {
                 view.unreached.push(host);

@@ -28,6 +28,7 @@ use crate::release::spec::Seals;
 use crate::release::work::changed;
 use crate::release::{foreseen, left, preflight, spec};
 use crate::runs::disk::state::State;
+use crate::runs::left::recover;
 use crate::runs::seen::tested;
 
 /// Of this run alone.
@@ -74,7 +75,7 @@ pub(in crate::runs) async fn plan(
         estimate: estimate(state, &plan),
         warnings: plan.notes.clone(),
         refusals,
-        locked: 0,
+        locked: Vec::new(),
         unreached,
         protected: protected(config, &plan),
         word: plan.subject.to_string(),
@@ -99,6 +100,7 @@ pub(in crate::runs) async fn plan(
     if plan.is_release() {
         let waits = state.queue_of(&plan.subject).last().is_some() || matches!(request.wait, Wait::UpTo(_));
         let ground = Ground {
+            state,
             facts: &mut facts,
             is_in_registry,
             waits,
@@ -137,8 +139,7 @@ fn queued(state: &State, plan: &Plan, view: &mut PlanView) {
             Wait::No => {
                 let why = preflight::locked(&format!("{last} is in progress"));
                 let refusal = Fault::new(what, why).hint("--wait 15m waits for its turn");
-                view.locked += 1;
-                view.refusals.push(refusal);
+                view.locked.push(refusal);
             }
             Wait::Turn | Wait::UpTo(_) => view.warnings.push(format!("it waits its turn after {last}")),
         }
@@ -277,6 +278,7 @@ fn to_come(plan: &Plan, facts: &mut Facts) -> Option<ImageId> {
 
 /// The hosts of a release as they were read.
 struct Ground<'a> {
+    state: &'a State,
     facts: &'a mut Facts,
     is_in_registry: bool,
     /// Whether it waits for other runs.
@@ -285,6 +287,7 @@ struct Ground<'a> {
 
 fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView) {
     let Ground {
+        state,
         facts,
         is_in_registry,
         waits,
@@ -309,13 +312,13 @@ fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView
             .get(host)
             .map(|seen| (seen.engine.daemon_id().map(str::to_owned), host.clone()))
     });
-    let (facts, left) = without_what_was_left(plan, facts);
-    let facts = &facts;
+    let (without, left) = without_what_was_left(plan, facts);
     for (host, lock) in &left {
-        let watched = if lock.is_doubtful(&plan.subject) {
-            format!(", if nobody renews it for {} s", lock.patience().as_secs())
-        } else {
-            String::new()
+        let its = facts.values().flat_map(|seen| &seen.locks);
+        let its = its.filter(|other| other.run == lock.run && !recover::died_here(state, &lock.run));
+        let watched = match recover::watching(&plan.subject, its) {
+            Some(span) => format!(", if nobody renews it for {} s", span.as_secs()),
+            None => String::new(),
         };
         view.order.push(format!(
             "first recover what is unfinished on {host}: {}{watched}; it is undone, or finished if it was committed",
@@ -326,14 +329,14 @@ fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView
         view.warnings
             .push("the steps after it are planned again when it is done".to_owned());
     }
+    let facts = &without;
     if plan.kind == RunKind::Rollback {
         view.releases = shelf(plan, &order, facts);
     }
     let Refusals { locked, others } = preflight::refusals(plan, &order, facts);
     view.refusals.extend(others);
     if view.request.wait == Wait::No {
-        view.locked += locked.len();
-        view.refusals.extend(locked);
+        view.locked.extend(locked);
     } else {
         view.warnings
             .extend(locked.iter().map(|fault| format!("it waits: {}", fault.why)));
@@ -370,13 +373,14 @@ fn release(plan: &Plan, ground: Ground<'_>, config: &Config, view: &mut PlanView
             view.changes
                 .extend(spec::changed_secrets(&before.seals, &plan.seals));
         }
-        if view.changes.is_empty() && to_come.is_none() {
-            let same = before.release;
-            view.changes
-                .push(format!("none: same image and settings as {same}"));
-        }
     }
     view.changes.extend(left::replicas(&decision, facts));
+    if let Some(same) = before.filter(|_| view.changes.is_empty() && to_come.is_none()) {
+        view.changes.push(format!(
+            "none seen: same image and container settings as {}",
+            same.release
+        ));
+    }
     view.warnings
         .extend(left::notes(plan, &decision, history.as_ref()));
     let registry = decision.image.pinned.as_ref();

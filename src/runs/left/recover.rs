@@ -134,6 +134,17 @@ pub fn watching<'a>(subject: &Subject, locks: impl Iterator<Item = &'a LockSeen>
     doubtful.map(LockSeen::patience).max()
 }
 
+/// Its run, if its journal is on this machine.
+fn known_here(state: &State, run: &str) -> Option<RunId> {
+    RunId::parse(run).ok().filter(|id| state.dir(id).is_dir())
+}
+
+/// Whether its journal is on this machine and its process is not alive: then its locks need not be watched.
+#[must_use]
+pub fn died_here(state: &State, run: &str) -> bool {
+    known_here(state, run).is_some_and(|id| !is_alive(&state.dir(&id)))
+}
+
 /// These locks once it is certain that nobody renews any of them, else who does. Those whose age no clock tells are
 /// watched, all at once.
 pub async fn watched(subject: &Subject, found: Vec<Found>) -> Result<Vec<Found>, Failure> {
@@ -170,9 +181,7 @@ pub async fn take_up(here: Here<'_>, run: &str, found: Vec<Found>) -> Result<Rec
             "the lock is still being renewed, so its process is alive somewhere",
         )));
     }
-    if let Ok(id) = RunId::parse(run)
-        && state.dir(&id).is_dir()
-    {
+    if let Some(id) = known_here(state, run) {
         return self::here(state, &id, None).await.map_err(locked);
     }
     let found = watched(subject, found).await?;

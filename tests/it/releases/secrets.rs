@@ -45,7 +45,10 @@ async fn a_replica_has_its_file_before_it_starts_and_a_rollback_wakes_the_one_wi
     assert_eq!(bench.good(RunKind::Deploy).await, ReleaseNumber(2));
     assert_eq!(bench.file_of_active("/run/secrets/tls.key").await.0, SECOND);
     let view = plan(&bench, RunKind::Deploy).await;
-    assert_eq!(view.changes, ["none: same image and settings as r2"]);
+    assert_eq!(
+        view.changes,
+        ["none seen: same image and container settings as r2"]
+    );
     let view = plan(&bench, RunKind::Rollback).await;
     assert!(
         view.order

@@ -113,13 +113,9 @@ async fn the_plan_says_what_is_recovered_first_and_by_whom_it_was_left() {
     };
     let fresh = Box::pin(plan(&other)).await;
     assert!(
-        fresh
-            .refusals
-            .iter()
-            .all(|refusal| refusal.why.contains("locked"))
-            && !fresh.refusals.is_empty(),
+        fresh.locked.iter().all(|refusal| refusal.why.contains("locked")) && !fresh.locked.is_empty(),
         "{:?}",
-        fresh.refusals
+        fresh.locked
     );
     bench.bastion_gone(&run).await;
     let stale = Box::pin(plan(&other)).await;

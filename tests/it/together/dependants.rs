@@ -153,3 +153,31 @@ async fn one_that_waits_for_what_it_stands_on_is_cancelled_alone_and_the_next_is
         }
     ));
 }
+
+#[tokio::test]
+async fn one_of_them_that_is_in_progress_locks_all_of_them_out() {
+    let desk = stack();
+    dockerfile(&desk, "app", "FROM sim/box:1\nRUN sleep 30");
+    let holder = desk.begin(&["build", "app"]).await;
+    desk.until(&holder, "it is in progress", |view| {
+        view.waiting.is_none() && view.is_open()
+    })
+    .await;
+    let all = ["build", "base", "--with-dependants", "--no-wait"];
+    let said = desk.run(&all).await.exits(4);
+    assert!(said.err.contains("(after base)"), "{}", said.err);
+    let plan = desk
+        .run(&[&all[..], &["--dry-run", "--json"]].concat())
+        .await
+        .exits(4)
+        .json();
+    assert_eq!(
+        (
+            plan["refusals"].as_array().unwrap().len(),
+            plan["locked"].as_array().unwrap().len()
+        ),
+        (0, 1)
+    );
+    desk.run(&["cancel", holder.as_str()]).await.exits(0);
+    assert_eq!(desk.ended(&holder).await, 130);
+}

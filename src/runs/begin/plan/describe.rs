@@ -95,7 +95,7 @@ pub(super) fn describe(
         view.order.push(format!("remove {}", gone.join(", ")));
     }
     let Some(old) = old else {
-        view.undo = vec![format!("{to} is removed; nothing ran before")];
+        view.undo = undo_first(plan, to);
         return;
     };
     view.undo = undo(plan, old);
@@ -213,15 +213,31 @@ fn waved(plan: &Plan, rolling: &Rolling, names: (Option<&str>, ReleaseNumber), g
     lines
 }
 
+/// In a run that pauses, of the hosts that are done when a wave fails.
+const SPLIT: &str =
+    "the hosts finished by then are committed: the service is SPLIT, exit 5, until a deploy or a rollback";
+
+fn undo_first(plan: &Plan, to: ReleaseNumber) -> Vec<String> {
+    if !plan.pauses() {
+        return vec![format!("{to} is removed; nothing ran before")];
+    }
+    vec![
+        format!("if a wave fails: {to} is removed from its hosts, where nothing ran before"),
+        SPLIT.to_owned(),
+        format!("if cancelled: {to} is removed from all hosts"),
+    ]
+}
+
 fn undo(plan: &Plan, old: &str) -> Vec<String> {
     match plan.rolling() {
         None => vec![format!(
             "before the commit: the same containers of {old} are started again on all hosts and compared with the snapshot"
         )],
         Some(_) if plan.pauses() => vec![
-            format!("if a wave fails: its containers of {old} are started again and compared with the snapshot"),
-            "the hosts finished by then are committed: the service is SPLIT, exit 5, until a deploy or a rollback"
-                .to_owned(),
+            format!(
+                "if a wave fails: its containers of {old} are started again and compared with the snapshot"
+            ),
+            SPLIT.to_owned(),
             format!("if cancelled: all waves return to {old}, the last one first"),
         ],
         Some(_) => vec![format!(

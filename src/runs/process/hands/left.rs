@@ -67,6 +67,9 @@ impl Hands {
     /// Its locks once nobody renews any of them, for certain.
     async fn watched(&self, run: &str, its: Vec<Found>, step: &Step) -> Result<Vec<Found>, Failure> {
         let subject = &self.plan.subject;
+        if recover::died_here(&self.state, run) {
+            return Ok(its);
+        }
         if let Some(span) = recover::watching(subject, its.iter().map(|(_, lock)| lock)) {
             let words = format!(
                 "watching for {} s whether run {run} renews its lock",
@@ -78,7 +81,7 @@ impl Hands {
             watched = recover::watched(subject, its) => watched,
             () = self.interrupt.cancelled() => {
                 let what = format!("{} {subject}", self.plan.kind.word());
-                let why = format!("it was watching whether run {run} goes on, and was ended");
+                let why = format!("it was stopped while it watched whether run {run} is alive");
                 Err(Failure::of(FailureKind::Interrupted, Fault::new(what, why)))
             }
         }
