@@ -10,7 +10,7 @@ use pilothouse::config::test::TestImage;
 use pilothouse::domain::ids::{HostName, ReleaseNumber, RunId};
 use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::RunRequest;
-use pilothouse::domain::run::RunKind;
+use pilothouse::domain::run::{Cell, RunKind};
 use pilothouse::runs::{self, Word};
 use rustix::process::{Signal, kill_process};
 
@@ -161,6 +161,11 @@ pub(crate) async fn cancelled_behind_the_commit(bench: &mut Bench) {
             .any(|note| note.contains("cancelled by ops-b after the commit")),
         "{:?}",
         view.notes
+    );
+    let go = view.stages.iter().find(|stage| stage.name == "go").unwrap();
+    assert!(
+        matches!(&go.cells[..], [(_, Cell::Failed { why, .. })] if why.contains("cancelled")),
+        "nothing is undone: {go:?}"
     );
     assert_eq!(told(folder.path()), ["migrate converged", "notify converged"]);
     bench.assert_on(ReleaseNumber(1), &journal).await;

@@ -227,13 +227,16 @@ impl Fold {
         is_back && !self.plan.is_always(&step.stage) && step.stage != Stage::Unlock
     }
 
-    /// Its row and column tell what and where. What was ended because the run turned back has not failed.
+    /// Its row and column tell what and where. What was ended because the run turned back has not failed, unless it stays
+    /// as it is.
     fn failed(&mut self, step: &Step, why: &Failure, at: Stamp) {
         let took = self.took(step, at);
+        let stays = self.way == Way::On || self.plan.is_always(&step.stage);
         if let Some(cell) = self.cell(step) {
             *cell = match why.kind {
-                FailureKind::Interrupted => Cell::Undone,
-                FailureKind::Refused
+                FailureKind::Interrupted if !stays => Cell::Undone,
+                FailureKind::Interrupted
+                | FailureKind::Refused
                 | FailureKind::Unreachable
                 | FailureKind::Locked
                 | FailureKind::Fenced
