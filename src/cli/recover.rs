@@ -7,7 +7,7 @@ use super::args::{Recover, Unlock};
 use super::out::{self, Exit};
 use super::plan::{self, Answer};
 use super::run;
-use super::setup::Setup;
+use super::setup::{Setup, WithState};
 use super::target;
 use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
@@ -15,13 +15,13 @@ use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::release::record::{Failure, FailureKind};
 use crate::runs::{self, Recovery, Said, Unfinished};
 
-pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
+pub(super) async fn recover(setup: &WithState<'_>, asked: &Recover) -> Exit {
     if let Err(fault) = setup.may_change("recover a run") {
         return failed(&fault);
     }
     let json = asked.output.json;
     if let Some(id) = &asked.id
-        && let Ok(view) = runs::view(&setup.state, id)
+        && let Ok(view) = runs::view(setup.state, id)
     {
         let (exit, view) = Box::pin(one(setup, &Unfinished::of(&view), &asked.confirm)).await;
         if json && let Some(view) = view {
@@ -29,7 +29,7 @@ pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
         }
         return exit;
     }
-    let (mut found, missing) = runs::unfinished(&setup.state, &setup.config).await;
+    let (mut found, missing) = runs::unfinished(setup.state, &setup.config).await;
     if let Some(id) = &asked.id {
         found.retain(|known| known.run == *id);
     }
@@ -54,7 +54,7 @@ pub(super) async fn recover(setup: &Setup, asked: &Recover) -> Exit {
     let mut views = Vec::new();
     for known in &found {
         // One of the others may have taken it up.
-        let before = runs::view(&setup.state, &known.run);
+        let before = runs::view(setup.state, &known.run);
         if asked.id.is_none() && before.is_ok_and(|view| is_ended(&view)) {
             continue;
         }
@@ -88,12 +88,12 @@ fn is_ended(view: &RunView) -> bool {
 fn watching(what: &str, span: Duration) -> String {
     let span = span.as_secs();
     format!(
-        "{what}: the clocks do not tell how old its lock is: watching for {span} s whether anybody renews it"
+        "{what}: the clocks disagree about the age of its lock: watching for {span} s whether it is renewed"
     )
 }
 
 /// How it ended, and as what it was seen last.
-async fn one(setup: &Setup, known: &Unfinished, confirm: &[String]) -> (Exit, Option<RunView>) {
+async fn one(setup: &WithState<'_>, known: &Unfinished, confirm: &[String]) -> (Exit, Option<RunView>) {
     let word = known.subject.as_str();
     let said = confirm.iter().any(|said| said == word);
     let is_confirmed = is_confirmed(setup, (word, known.hosts.as_slice()), said, confirm.first());
@@ -104,7 +104,7 @@ async fn one(setup: &Setup, known: &Unfinished, confirm: &[String]) -> (Exit, Op
     if let Some(span) = known.watched {
         out::words(&watching(run.as_str(), span));
     }
-    match Box::pin(runs::recover(&setup.state, &setup.config, run, setup.access)).await {
+    match Box::pin(runs::recover(setup.state, &setup.config, run, setup.access)).await {
         Ok(Recovery::Started(id)) => run::watch(setup, &id).await,
         Ok(Recovery::Unlocked { run, hosts }) => {
             let hosts: Vec<&str> = hosts.iter().map(HostName::as_str).collect();
@@ -166,11 +166,15 @@ pub(super) async fn unlock(setup: &Setup, asked: &Unlock) -> Exit {
             }
             unlocking.renewed.iter().for_each(out::fault);
             unlocking.unreached.iter().for_each(out::fault);
+            unlocking.failed.iter().for_each(out::fault);
             if !unlocking.unreached.is_empty() {
                 return Exit::Unreachable;
             }
             if !unlocking.renewed.is_empty() {
                 return Exit::Locked;
+            }
+            if !unlocking.failed.is_empty() {
+                return Exit::Failed;
             }
             if unlocking.removed.is_empty() {
                 out::words(&format!("{subject} is not locked"));

@@ -27,6 +27,8 @@ pub struct Unlocking {
     pub renewed: Vec<Fault>,
     /// Hosts that did not answer, whose locks remain.
     pub unreached: Vec<Fault>,
+    /// Locks that could not be removed for another reason.
+    pub failed: Vec<Fault>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -81,22 +83,40 @@ pub async fn unlock(
     }
     let found = recover::watched(subject, found).await?;
     for (daemon, stale) in found {
-        // Its holder may have come back while the others were looked at.
-        let Some(lock) = lock::again(&daemon, subject, &stale).await? else {
-            continue;
-        };
-        if !lock.is_same_lease(&stale) {
-            let fault = renewed(&daemon, subject, &lock);
-            unlocking.renewed.push(fault);
-            continue;
+        match one(&daemon, subject, &stale, said).await {
+            Ok(One::Removed(removed)) => unlocking.removed.push(removed),
+            Ok(One::Renewed(fault)) => unlocking.renewed.push(fault),
+            Ok(One::Gone) => {}
+            // What was done on the other hosts is reported all the same.
+            Err(failure) if failure.kind == FailureKind::Unreachable => {
+                unlocking.unreached.push(failure.fault);
+            }
+            Err(failure) => unlocking.failed.push(failure.fault),
         }
-        let removed = RemovedLock {
-            host: daemon.name().clone(),
-            lock: removed(&daemon, subject, &lock, said).await?,
-        };
-        unlocking.removed.push(removed);
     }
     Ok(unlocking)
+}
+
+/// What became of one lock.
+enum One {
+    Removed(RemovedLock),
+    Renewed(Fault),
+    Gone,
+}
+
+async fn one(daemon: &Daemon, subject: &Subject, stale: &LockSeen, said: Said<'_>) -> Result<One, Failure> {
+    // Its holder may have come back while the others were looked at.
+    let Some(lock) = lock::again(daemon, subject, stale).await? else {
+        return Ok(One::Gone);
+    };
+    if !lock.is_same_lease(stale) {
+        return Ok(One::Renewed(renewed(daemon, subject, &lock)));
+    }
+    let words = removed(daemon, subject, &lock, said).await?;
+    Ok(One::Removed(RemovedLock {
+        host: daemon.name().clone(),
+        lock: words,
+    }))
 }
 
 fn hosts_of<'a>(config: &'a Config, subject: &Subject) -> Result<Vec<&'a Host>, Failure> {

@@ -280,7 +280,7 @@ impl Driver {
             took = doing.since.elapsed();
         }
         let why = format!(
-            "it did not end within {} s of the cancel and was abandoned",
+            "it did not end within {} s of being asked to, and was abandoned",
             GRACE.as_secs()
         );
         let failure = Failure::of(FailureKind::Abandoned, Fault::new(step.to_string(), why));

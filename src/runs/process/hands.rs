@@ -244,7 +244,10 @@ impl Hands {
             Ok(_places) => {
                 self.pen.write(Entry::Intent(step.clone()))?;
                 self.stops(step);
-                Box::pin(self.with_patience(step)).await
+                match self.wait_for_stops(step).await {
+                    Ok(()) => Box::pin(self.with_patience(step)).await,
+                    Err(failure) => Err(failure),
+                }
             }
             Err(failure) => Err(failure.clone()),
         };
@@ -385,7 +388,6 @@ impl Hands {
                 let decision = self.decision()?;
                 let scene = self.scene(&decision, host);
                 let fence = self.fence_of(host)?;
-                self.settle(step, &daemon, &scene).await?;
                 Box::pin(carry::carry_out(&scene, &step.stage, &self.secrets, &fence)).await?;
                 if step.stage == Stage::CleanUp {
                     adopt::forget_beside(&daemon, &self.plan.subject, &decision.keep).await?;

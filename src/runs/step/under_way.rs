@@ -1,6 +1,6 @@
-//! Stops that are under way on a host though nobody waits for their answers any more: a daemon finishes what it was
-//! asked for, and until a container's grace is over it looks as if nobody had touched it.
-//! Waits for their end; asks for none.
+//! Stops that a daemon is still carrying out although nobody waits for its answer any more. Until the grace of such a
+//! container is over, it looks as if nobody had asked for its stop.
+//! Waits for them to end; starts none.
 
 use std::time::{Duration, Instant};
 
@@ -25,10 +25,16 @@ const REMEMBERED: usize = 256;
 /// For what lies in the daemon's memory.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Until none of what ran before on this host is being stopped any more.
-pub async fn stops(daemon: &Daemon, scene: &Scene<'_>, progress: &mut dyn Progress) -> Result<(), Failure> {
+/// Waits until none of what ran before on this host is being stopped any more. `answered`: when its daemon last answered.
+pub async fn stops(
+    daemon: &Daemon,
+    scene: &Scene<'_>,
+    progress: &mut dyn Progress,
+    answered: &mut Instant,
+) -> Result<(), Failure> {
     let mut looking = replicas::Looking::new(daemon, &scene.plan.subject);
     let now = looking.replicas().await?;
+    *answered = Instant::now();
     let unmoved: Vec<&Replica> = scene.unmoved(&now).collect();
     if unmoved.is_empty() {
         return Ok(());
@@ -50,11 +56,12 @@ pub async fn stops(daemon: &Daemon, scene: &Scene<'_>, progress: &mut dyn Progre
     let opened = Instant::now();
     while let Some((first, _)) = waited.first() {
         progress.text(&format!(
-            "a stop of {} may be under way: its end is waited for",
+            "a stop of {} may still be running: waiting for it to end",
             first.name
         ));
         tokio::time::sleep(LOOK).await;
         let now = looking.replicas().await?;
+        *answered = Instant::now();
         waited.retain(|(replica, longest)| {
             opened.elapsed() < *longest && scene.unmoved(&now).any(|left| left.id == replica.id)
         });

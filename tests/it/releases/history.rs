@@ -339,6 +339,21 @@ async fn a_host_that_burnt_down_keeps_no_lock_on_the_others() {
 }
 
 #[tokio::test]
+async fn a_lock_that_cannot_be_removed_hides_none_that_was() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    bench.ended(&run).await;
+    bench.age_locks().await;
+    let engine = bench.fleet.engine("host-2").unwrap();
+    engine.fail("DELETE", "/containers/", u32::MAX, "no");
+    let done = bench.unlock("a test", Access::Full).await.unwrap();
+    assert_eq!((done.removed.len(), done.failed.len()), (1, 1), "{done:?}");
+    assert_eq!(done.removed[0].host.as_str(), "host-1");
+    assert!(done.failed[0].to_string().contains("host-2"), "{done:?}");
+}
+
+#[tokio::test]
 async fn a_plan_makes_nothing_but_the_container_of_a_pruned_ledger_and_says_so() {
     let bench = Sim::new(2);
     bench.good(RunKind::Deploy).await;

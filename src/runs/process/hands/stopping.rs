@@ -1,9 +1,9 @@
-//! Stops of what ran before that were begun and whose end nobody heard: the daemon finishes them all the same.
-//! Before anything is put back they are waited for; whether one is under way is asked of its daemon.
+//! Remembers on which hosts a stop was begun whose end was not heard: the daemon finishes it all the same.
+//! Before anything is restored there, waits for its end.
+
+use std::time::Instant;
 
 use super::Hands;
-use crate::hosts::Daemon;
-use crate::release::deeds::Scene;
 use crate::release::record::{Failure, Finding};
 use crate::release::stage::{Is, Stage, Step, Turn};
 use crate::runs::step::under_way;
@@ -21,17 +21,23 @@ impl Hands {
         }
     }
 
-    /// Until what is seen there stays so.
-    pub(super) async fn settle(
-        &self,
-        step: &Step,
-        daemon: &Daemon,
-        scene: &Scene<'_>,
-    ) -> Result<(), Failure> {
+    /// Before what was is restored on the host: waits until none of its containers is being stopped. A silent host is waited
+    /// for as long as in a step, from its last answer on.
+    pub(super) async fn wait_for_stops(&self, step: &Step) -> Result<(), Failure> {
         let is_way_back = matches!(step.stage, Stage::Restore | Stage::Wave(_, Turn::Restore));
         if !is_way_back || !self.held().stopping.contains(&step.host) {
             return Ok(());
         }
-        under_way::stops(daemon, &scene.at(&step.stage), &mut self.pen.teller(step)).await
+        let decision = self.decision()?;
+        let scene = self.scene(&decision, &step.host).at(&step.stage);
+        let mut answered = Instant::now();
+        loop {
+            let daemon = self.daemon(&step.host)?;
+            let mut teller = self.pen.teller(step);
+            match under_way::stops(&daemon, &scene, &mut teller, &mut answered).await {
+                Err(failure) if self.may_wait(&failure, answered) => self.reconnect(&step.host).await,
+                other => return other,
+            }
+        }
     }
 }
