@@ -402,7 +402,8 @@ pub struct Listen {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Patience {
-    /// Wait at most this long for another run of the service: `15m`. Default at a terminal: wait without a limit
+    /// Wait at most this long for other runs of the service: `15m`. Default at a terminal: as long as it takes for its turn
+    /// on this machine, and up to 15 min for a run of another machine
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "no_wait")]
     pub wait: Option<Duration>,
     /// Exit with 4 if another run of the service is in progress; the default without a terminal, unless --wait is given

@@ -87,13 +87,23 @@ pub(super) async fn check(setup: &Setup, output: Output) -> Exit {
     let answers = reach::all(&setup.config.hosts, setup.access, Question::Everything).await;
     if output.json {
         print(&answers, output);
-        return reach::say_missing(&answers);
+    } else {
+        describe(setup, &answers);
     }
+    say_twins(&answers);
+    let contexts = say_contexts(&setup.config.services);
+    match reach::say_missing(&answers) {
+        Exit::Done if !contexts => Exit::Failed,
+        exit => exit,
+    }
+}
+
+fn describe(setup: &Setup, answers: &[Answer]) {
     for source in &setup.config.sources {
         out::line(&format!("configuration  {}", source.display()));
     }
     out::line(&format!("services       {}", setup.config.services.len()));
-    for answer in &answers {
+    for answer in answers {
         let verdict = match &answer.result {
             Ok(seen) => {
                 let engine = seen.daemon.engine();
@@ -109,24 +119,18 @@ pub(super) async fn check(setup: &Setup, output: Output) -> Exit {
         };
         out::line(&format!("host           {}  {verdict}", answer.host.name));
     }
-    say_twins(&answers);
-    let contexts = say_contexts(&setup.config.services);
-    match reach::say_missing(&answers) {
-        Exit::Done if !contexts => Exit::Failed,
-        exit => exit,
-    }
 }
 
-/// Folders to build from that are not there; false if there is one.
+/// Folders to build from that are not there; false if there is one. What is built from a revision needs none.
 fn say_contexts(services: &[Service]) -> bool {
     let builds = services
         .iter()
         .filter_map(|service| Some((service, service.build.as_ref()?)));
     let mut all = true;
-    for (service, build) in builds.filter(|(_, build)| !build.context.is_dir()) {
+    for (service, build) in builds.filter(|(_, build)| build.git.is_none() && !build.context.is_dir()) {
         all = false;
         out::words(&format!(
-            "{}: its build context is no folder here: {}",
+            "{}: its build context is not a folder on this machine: {}",
             service.name,
             build.context.display()
         ));

@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::Listen;
 use super::out::{self, Exit};
-use super::setup::Setup;
+use super::setup::WithState;
 use crate::domain::fault::Fault;
 use crate::listen::{Limits, Listener};
 
-pub(super) async fn listen(setup: Setup, asked: &Listen) -> Exit {
-    match open(&setup, asked).await {
+pub(super) async fn listen(setup: &WithState<'_>, asked: &Listen) -> Exit {
+    match open(setup, asked).await {
         Ok(listener) => served(listener).await,
         Err(fault) => {
             out::fault(&fault);
@@ -22,7 +22,7 @@ pub(super) async fn listen(setup: Setup, asked: &Listen) -> Exit {
     }
 }
 
-async fn open(setup: &Setup, asked: &Listen) -> Result<Listener, Fault> {
+async fn open(setup: &WithState<'_>, asked: &Listen) -> Result<Listener, Fault> {
     setup.may_change("listen for webhooks")?;
     let mut config = setup.config.clone();
     if let Some(address) = asked.address {

@@ -84,30 +84,31 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
     let Some(command) = command else {
         return room::open(setup).await;
     };
-    if let Err(exit) = say_lacking(&setup, &command) {
-        return exit;
-    }
-    match command {
-        Command::Check(output) => hosts::check(&setup, output).await,
-        Command::Hosts(output) => hosts::hosts(&setup, output).await,
-        Command::Ps(asked) => ps::ps(&setup, &asked).await,
-        Command::Logs(asked) => logs::logs(&setup, &asked).await,
-        Command::Build(asked) => run::build(&setup, asked).await,
-        Command::Test(asked) => run::of_image(&setup, RunKind::Test, asked).await,
-        Command::Pipeline(asked) => run::pipeline(&setup, asked).await,
-        Command::Push(asked) => run::push(&setup, asked).await,
-        Command::Adopt(asked) => run::adopt(&setup, asked).await,
-        Command::Deploy(asked) => run::of_image(&setup, RunKind::Deploy, asked).await,
-        Command::Promote(asked) => run::promote(&setup, asked).await,
-        Command::Rollback(asked) => run::back(&setup, asked).await,
-        Command::Runs(asked) => runs::list(&setup, &asked),
-        Command::History(asked) => history::history(&setup, &asked).await,
-        Command::Follow(asked) => runs::follow(&setup, &asked).await,
-        Command::Cancel(asked) => runs::cancel(&setup, &asked),
-        Command::Approve(asked) => runs::approve(&setup, &asked),
-        Command::Recover(asked) => Box::pin(recover::recover(&setup, &asked)).await,
-        Command::Unlock(asked) => Box::pin(recover::unlock(&setup, &asked)).await,
-        Command::Listen(asked) => listen::listen(setup, &asked).await,
+    carried_out(&setup, command).await.unwrap_or_else(|exit| exit)
+}
+
+async fn carried_out(setup: &Setup, command: Command) -> Result<Exit, Exit> {
+    Ok(match command {
+        Command::Check(output) => hosts::check(setup.for_hosts(), output).await,
+        Command::Hosts(output) => hosts::hosts(setup.for_hosts(), output).await,
+        Command::Ps(asked) => ps::ps(setup.for_hosts(), &asked).await,
+        Command::Logs(asked) => logs::logs(setup.for_hosts(), &asked).await,
+        Command::History(asked) => history::history(setup.for_hosts(), &asked).await,
+        Command::Unlock(asked) => Box::pin(recover::unlock(setup.for_hosts(), &asked)).await,
+        Command::Build(asked) => run::build(&setup.with_state()?, asked).await,
+        Command::Test(asked) => run::of_image(&setup.with_state()?, RunKind::Test, asked).await,
+        Command::Pipeline(asked) => run::pipeline(&setup.with_state()?, asked).await,
+        Command::Push(asked) => run::push(&setup.with_state()?, asked).await,
+        Command::Adopt(asked) => run::adopt(&setup.with_state()?, asked).await,
+        Command::Deploy(asked) => run::of_image(&setup.with_state()?, RunKind::Deploy, asked).await,
+        Command::Promote(asked) => run::promote(&setup.with_state()?, asked).await,
+        Command::Rollback(asked) => run::back(&setup.with_state()?, asked).await,
+        Command::Runs(asked) => runs::list(&setup.with_state()?, &asked),
+        Command::Follow(asked) => runs::follow(&setup.with_state()?, &asked).await,
+        Command::Cancel(asked) => runs::cancel(&setup.with_state()?, &asked),
+        Command::Approve(asked) => runs::approve(&setup.with_state()?, &asked),
+        Command::Recover(asked) => Box::pin(recover::recover(&setup.with_state()?, &asked)).await,
+        Command::Listen(asked) => listen::listen(&setup.with_state()?, &asked).await,
         // Carried out before there was a setup.
         Command::Demo
         | Command::Keys(_)
@@ -115,21 +116,7 @@ async fn around(setup: Setup, command: Option<Command>) -> Exit {
         | Command::Man
         | Command::Runner { .. }
         | Command::Ssh { .. } => Exit::Usage,
-    }
-}
-
-/// What cannot be kept on disk stops only those that begin runs or read them.
-fn say_lacking(setup: &Setup, command: &Command) -> Result<(), Exit> {
-    let only_asks_hosts = matches!(
-        command,
-        Command::Check(_) | Command::Hosts(_) | Command::Ps(_) | Command::Logs(_) | Command::History(_)
-    );
-    if let (false, Err(fault)) = (only_asks_hosts, setup.state.usable()) {
-        out::fault(&fault);
-        return Err(Exit::Usage);
-    }
-    setup.lacking.iter().for_each(out::fault);
-    Ok(())
+    })
 }
 
 /// A run of its own: it logs beside its journal, and goes on without a log if it must.

@@ -1,5 +1,5 @@
-//! What the demo has behind it: runs of the last days, as journals in its own state folder.
-//! Told by the writer of real runs; nothing of it was done on any host.
+//! The history of the demo: runs of the last days, as journals in its own state folder.
+//! Writes journals only: none of these runs was carried out on a host.
 
 use std::time::Duration;
 
@@ -34,7 +34,8 @@ struct Past {
     kind: RunKind,
     service: &'static str,
     environment: Option<&'static str>,
-    to: Option<u32>,
+    /// The release, and its image's tag.
+    to: Option<(u32, &'static str)>,
     by: &'static str,
     /// Seconds.
     ago: u64,
@@ -53,9 +54,9 @@ const fn past(kind: RunKind, service: &'static str, by: &'static str, ago: u64) 
     }
 }
 
-const fn deploy(service: &'static str, to: u32, by: &'static str, ago: u64) -> Past {
+const fn deploy(service: &'static str, to: u32, tag: &'static str, by: &'static str, ago: u64) -> Past {
     Past {
-        to: Some(to),
+        to: Some((to, tag)),
         ..past(RunKind::Deploy, service, by, ago)
     }
 }
@@ -64,34 +65,34 @@ const fn deploy(service: &'static str, to: u32, by: &'static str, ago: u64) -> P
 const RUNS: [Past; 15] = [
     Past {
         environment: Some("production"),
-        ..deploy("api", 16, "ops-a", 5 * DAY)
+        ..deploy("api", 16, "v16", "ops-a", 5 * DAY)
     },
-    deploy("search", 6, "ops-a", 4 * DAY),
-    deploy("worker", 22, "ops-a", 4 * DAY - HOUR),
-    deploy("web", 87, "ops-b", 3 * DAY + 5 * HOUR),
-    deploy("shop", 40, "ops-a", 3 * DAY + 2 * HOUR),
+    deploy("search", 6, "v6", "ops-a", 4 * DAY),
+    deploy("worker", 22, "v22", "ops-a", 4 * DAY - HOUR),
+    deploy("web", 87, "v87", "ops-b", 3 * DAY + 5 * HOUR),
+    deploy("shop", 40, "v40", "ops-a", 3 * DAY + 2 * HOUR),
     Past {
         environment: Some("production"),
-        ..deploy("api", 17, "ops-b", 2 * DAY)
+        ..deploy("api", 17, "v17", "ops-b", 2 * DAY)
     },
     Past {
         end: End::Gate("exited with 1 after 4 s"),
         ..past(RunKind::Deploy, "worker", "ops-a", DAY + 3 * HOUR)
     },
-    deploy("worker", 23, "ops-b", DAY),
+    deploy("worker", 23, "v23", "ops-b", DAY),
     past(RunKind::Build, "web", "ci", 5 * HOUR + 20 * MINUTE),
     Past {
         end: End::Cancelled,
         ..past(RunKind::Deploy, "web", "ops-b", 5 * HOUR + 12 * MINUTE)
     },
-    deploy("web", 88, "ops-a", 5 * HOUR),
+    deploy("web", 88, "v88", "ops-a", 5 * HOUR),
     Past {
         environment: Some("staging"),
-        ..deploy("api", 24, "ops-a", 3 * HOUR)
+        ..deploy("api", 24, "v18", "ops-a", 3 * HOUR)
     },
     past(RunKind::Build, "shop", "ci", 2 * HOUR + 11 * MINUTE),
     past(RunKind::Test, "shop", "ci", 2 * HOUR + 9 * MINUTE),
-    deploy("shop", 41, "ops-b", 2 * HOUR),
+    deploy("shop", 41, "v41", "ops-b", 2 * HOUR),
 ];
 
 /// As if they had been: `now` is when the demo begins.
@@ -107,9 +108,9 @@ pub(super) async fn write(state: &State, config: &Config, now: Stamp) -> Result<
             ServiceName::parse(past.service).map_err(|why| Fault::new("write the demo's runs", why))?;
         let mut request = RunRequest::new(past.kind, service);
         request.environment = past.environment.map(str::to_owned);
-        request.image = past.to.map(|to| format!("v{to}"));
+        request.image = past.to.map(|(_, tag)| tag.to_owned());
         let mut file = Box::pin(draft(n, config, &request, by, started)).await?;
-        file.plan.to = past.to.map(ReleaseNumber);
+        file.plan.to = past.to.map(|(release, _)| ReleaseNumber(release));
         let dir = state.create(&file)?;
         write_whole(&dir, told(&file.plan, past, n))?;
     }
@@ -218,5 +219,24 @@ mod tests {
         let good = |run: &&crate::domain::run::RunView| run.steps_done == run.steps_total;
         assert_eq!(runs.iter().filter(good).count(), RUNS.len() - 2, "{runs:#?}");
         fleet.stop().await;
+    }
+    #[test]
+    fn what_was_deployed_is_on_the_fleet_with_its_image() {
+        let fleet = Scenario::demo();
+        let containers: Vec<_> = fleet.hosts.iter().flat_map(|host| &host.containers).collect();
+        for past in RUNS.iter().filter(|past| matches!(past.end, End::Converged)) {
+            let Some((release, tag)) = past.to else { continue };
+            let subject = [Some(past.service), past.environment].into_iter().flatten();
+            let name = format!("{}.r{release}.", subject.collect::<Vec<_>>().join("."));
+            let image = format!("/{}:{tag}", past.service);
+            let is_it = |container: &&&crate::sim::ContainerPlan| {
+                let its = container.asked["Image"].as_str().unwrap_or_default();
+                container.name.starts_with(&name) && its.ends_with(&image)
+            };
+            assert!(
+                containers.iter().any(|container| is_it(&container)),
+                "{name} {image}"
+            );
+        }
     }
 }

@@ -3,15 +3,15 @@
 
 use super::out::{self, Exit};
 use super::run;
-use super::setup::Setup;
+use super::setup::WithState;
 use crate::domain::ids::HostName;
 use crate::domain::plan::{KnownRelease, RunRequest};
 use crate::domain::reference::Reference;
 use crate::domain::units::short_span;
 use crate::runs;
 
-pub(super) async fn list(setup: &Setup, request: &RunRequest, json: bool) -> Exit {
-    let asked = Box::pin(runs::plan(&setup.state, &setup.config, request, setup.access)).await;
+pub(super) async fn list(setup: &WithState<'_>, request: &RunRequest, json: bool) -> Exit {
+    let asked = Box::pin(runs::plan(setup.state, &setup.config, request, setup.access)).await;
     let plan = match asked {
         Ok(plan) => plan,
         Err(fault) => {

@@ -32,7 +32,8 @@ pub(super) async fn demo(cli: &Cli) -> Exit {
             machine: "demo".to_owned(),
             via: None,
         };
-        Box::pin(past::write(&setup.state, &setup.config, super::now())).await?;
+        let state = setup.state.as_ref().map_err(Clone::clone)?;
+        Box::pin(past::write(state, &setup.config, super::now())).await?;
         let exit = show(&setup, you, true).await;
         fleet.stop().await;
         Ok(exit)

@@ -11,7 +11,7 @@ use super::args::{
 use super::out::{self, Exit};
 use super::plan::{self, Answer};
 use super::releases;
-use super::setup::Setup;
+use super::setup::WithState;
 use super::target;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
@@ -33,7 +33,7 @@ struct Forward {
     how: HowToRun,
 }
 
-pub(super) async fn build(setup: &Setup, asked: BuildArgs) -> Exit {
+pub(super) async fn build(setup: &WithState<'_>, asked: BuildArgs) -> Exit {
     let BuildArgs { target, built, how } = asked;
     let kind = RunKind::Build;
     forward(
@@ -50,7 +50,7 @@ pub(super) async fn build(setup: &Setup, asked: BuildArgs) -> Exit {
 }
 
 /// `test` and `deploy`
-pub(super) async fn of_image(setup: &Setup, kind: RunKind, asked: ImageArgs) -> Exit {
+pub(super) async fn of_image(setup: &WithState<'_>, kind: RunKind, asked: ImageArgs) -> Exit {
     let ImageArgs { target, which, how } = asked;
     let (which, built) = (Some(which), Built::default());
     forward(
@@ -66,7 +66,7 @@ pub(super) async fn of_image(setup: &Setup, kind: RunKind, asked: ImageArgs) -> 
     .await
 }
 
-pub(super) async fn pipeline(setup: &Setup, asked: PipelineArgs) -> Exit {
+pub(super) async fn pipeline(setup: &WithState<'_>, asked: PipelineArgs) -> Exit {
     let PipelineArgs {
         target,
         which,
@@ -87,7 +87,7 @@ pub(super) async fn pipeline(setup: &Setup, asked: PipelineArgs) -> Exit {
     .await
 }
 
-async fn forward(setup: &Setup, asked: Forward) -> Exit {
+async fn forward(setup: &WithState<'_>, asked: Forward) -> Exit {
     let kind = asked.kind;
     let image = asked.which.and_then(|which| which.image.or(which.tag));
     let subject = match target::deployed(setup, kind, &asked.target) {
@@ -116,7 +116,7 @@ async fn forward(setup: &Setup, asked: Forward) -> Exit {
     run(setup, request, &asked.how).await
 }
 
-pub(super) async fn push(setup: &Setup, asked: PushArgs) -> Exit {
+pub(super) async fn push(setup: &WithState<'_>, asked: PushArgs) -> Exit {
     if let Err(exit) = target::service(setup, &asked.service) {
         return exit;
     }
@@ -130,7 +130,7 @@ pub(super) async fn push(setup: &Setup, asked: PushArgs) -> Exit {
     run(setup, request, &asked.how).await
 }
 
-pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
+pub(super) async fn back(setup: &WithState<'_>, asked: RollbackArgs) -> Exit {
     let subject = match target::deployed(setup, RunKind::Rollback, &asked.target) {
         Ok(subject) => subject,
         Err(exit) => return exit,
@@ -148,7 +148,7 @@ pub(super) async fn back(setup: &Setup, asked: RollbackArgs) -> Exit {
     run(setup, request, &asked.how).await
 }
 
-pub(super) async fn adopt(setup: &Setup, asked: AdoptArgs) -> Exit {
+pub(super) async fn adopt(setup: &WithState<'_>, asked: AdoptArgs) -> Exit {
     let subject = match target::deployed(setup, RunKind::Adopt, &asked.target) {
         Ok(subject) => subject,
         Err(exit) => return exit,
@@ -163,7 +163,7 @@ pub(super) async fn adopt(setup: &Setup, asked: AdoptArgs) -> Exit {
     run(setup, request, &asked.how).await
 }
 
-pub(super) async fn promote(setup: &Setup, asked: PromoteArgs) -> Exit {
+pub(super) async fn promote(setup: &WithState<'_>, asked: PromoteArgs) -> Exit {
     let (from, to) = match target::promoted(setup, &asked) {
         Ok(places) => places,
         Err(exit) => return exit,
@@ -186,8 +186,8 @@ fn at_terminal() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
-    let plan = match Box::pin(runs::plan(&setup.state, &setup.config, &request, setup.access)).await {
+async fn run(setup: &WithState<'_>, request: RunRequest, how: &HowToRun) -> Exit {
+    let plan = match Box::pin(runs::plan(setup.state, &setup.config, &request, setup.access)).await {
         Ok(plan) => plan,
         Err(fault) => return failed(&fault),
     };
@@ -229,7 +229,7 @@ async fn run(setup: &Setup, request: RunRequest, how: &HowToRun) -> Exit {
     }
     // What the plan saw, not merely what was asked.
     let request = &plan.request;
-    let run = match Box::pin(runs::launch(&setup.state, &setup.config, request, runs::who())).await {
+    let run = match Box::pin(runs::launch(setup.state, &setup.config, request, runs::who())).await {
         Ok(run) => run,
         Err(fault) => return failed(&fault),
     };
@@ -257,8 +257,8 @@ pub(super) fn exit_of(plan: &PlanView) -> Exit {
 }
 
 /// The run and those behind it, followed one after the other; the first that did not end well gives the exit code.
-async fn and_behind(setup: &Setup, request: &RunRequest, run: RunId, how: &HowToRun) -> Exit {
-    let begun = runs::launch_behind(&setup.state, &setup.config, request, &run, &runs::who()).await;
+async fn and_behind(setup: &WithState<'_>, request: &RunRequest, run: RunId, how: &HowToRun) -> Exit {
+    let begun = runs::launch_behind(setup.state, &setup.config, request, &run, &runs::who()).await;
     let behind = match begun {
         Ok(behind) => behind,
         Err(fault) => return failed(&fault),
@@ -292,7 +292,7 @@ fn failed(fault: &Fault) -> Exit {
 }
 
 /// Words about each cell as it changes, to stderr; the whole run as JSON at its end if that was asked for.
-pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
+pub(super) async fn follow(setup: &WithState<'_>, id: &RunId, json: bool) -> Exit {
     let (exit, view) = watch(setup, id).await;
     if json && let Some(view) = view {
         out::json(&view);
@@ -301,8 +301,8 @@ pub(super) async fn follow(setup: &Setup, id: &RunId, json: bool) -> Exit {
 }
 
 /// How it ended, and as what it was seen last.
-pub(super) async fn watch(setup: &Setup, id: &RunId) -> (Exit, Option<RunView>) {
-    let mut told = Told::of(&setup.state, id);
+pub(super) async fn watch(setup: &WithState<'_>, id: &RunId) -> (Exit, Option<RunView>) {
+    let mut told = Told::of(setup.state, id);
     let mut last = None;
     let show = |view: &RunView| {
         told.tell(view);
@@ -314,7 +314,7 @@ pub(super) async fn watch(setup: &Setup, id: &RunId) -> (Exit, Option<RunView>) 
             out::words(&format!("the run continues: pilothouse follow {id}, or pilothouse cancel {id}"));
             return (Exit::Interrupted, None);
         }
-        followed = runs::follow(&setup.state, id, show) => followed,
+        followed = runs::follow(setup.state, id, show) => followed,
     };
     match followed {
         Ok(exit) => {

@@ -4,27 +4,27 @@ use super::args::{Approve, Cancel, Follow, Output, Runs};
 use super::filter;
 use super::out::{self, Exit};
 use super::run;
-use super::setup::Setup;
+use super::setup::WithState;
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
 use crate::domain::run::{Outcome, RunStatus, RunView};
 use crate::domain::units::short_span;
 use crate::runs;
 
-pub(super) fn list(setup: &Setup, asked: &Runs) -> Exit {
+pub(super) fn list(setup: &WithState<'_>, asked: &Runs) -> Exit {
     let views = match &asked.id {
         None => {
             let wanted = match asked.filter.resolve(setup) {
                 Ok(wanted) => wanted,
                 Err(exit) => return exit,
             };
-            let listed = runs::list_of(&setup.state, asked.filter.limit, |view| {
+            let listed = runs::list_of(setup.state, asked.filter.limit, |view| {
                 is_wanted(view, asked) && wanted.takes_run(view)
             });
             listed.unreadable.iter().for_each(out::fault);
             listed.runs
         }
-        Some(id) => match runs::view(&setup.state, id) {
+        Some(id) => match runs::view(setup.state, id) {
             Ok(view) => vec![view],
             Err(fault) => return failed(&fault),
         },
@@ -81,17 +81,17 @@ fn result(view: &RunView) -> String {
     }
 }
 
-pub(super) async fn follow(setup: &Setup, asked: &Follow) -> Exit {
+pub(super) async fn follow(setup: &WithState<'_>, asked: &Follow) -> Exit {
     run::follow(setup, &asked.id, asked.output.json).await
 }
 
-pub(super) fn cancel(setup: &Setup, asked: &Cancel) -> Exit {
+pub(super) fn cancel(setup: &WithState<'_>, asked: &Cancel) -> Exit {
     let id = &asked.id;
     if let Err(fault) = setup.may_change("cancel a run") {
         return failed(&fault);
     }
     let actor = runs::who();
-    match runs::cancel(&setup.state, id, &actor.login) {
+    match runs::cancel(setup.state, id, &actor.login) {
         Ok(()) => {
             out::words(&format!(
                 "asked {id} to stop and undo its changes; a second cancel stops it without undoing"
@@ -102,7 +102,7 @@ pub(super) fn cancel(setup: &Setup, asked: &Cancel) -> Exit {
     }
 }
 
-pub(super) fn approve(setup: &Setup, asked: &Approve) -> Exit {
+pub(super) fn approve(setup: &WithState<'_>, asked: &Approve) -> Exit {
     if let Err(fault) = setup.may_change("approve") {
         return failed(&fault);
     }
@@ -111,18 +111,18 @@ pub(super) fn approve(setup: &Setup, asked: &Approve) -> Exit {
         by: runs::who().login,
         reason: asked.reason.clone(),
     };
-    match runs::approve(&setup.state, &asked.id, asked.stage.as_deref(), &word) {
+    match runs::approve(setup.state, &asked.id, asked.stage.as_deref(), &word) {
         Ok(()) => told(setup, &asked.id, asked.output),
         Err(fault) => failed(&fault),
     }
 }
 
 /// The run as it is after a person's word, which its runner hears within a moment.
-fn told(setup: &Setup, id: &RunId, output: Output) -> Exit {
+fn told(setup: &WithState<'_>, id: &RunId, output: Output) -> Exit {
     if !output.json {
         return Exit::Done;
     }
-    match runs::view(&setup.state, id) {
+    match runs::view(setup.state, id) {
         Ok(view) => {
             out::json(&view);
             Exit::Done

@@ -1,5 +1,6 @@
 //! What every command needs first: the configuration, restricted to the given hosts, and Pilothouse's own log.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use super::args::Cli;
@@ -9,17 +10,18 @@ use crate::domain::fault::Fault;
 use crate::domain::ids::HostName;
 use crate::domain::order::Access;
 use crate::observe::{self, Unlogged};
-use crate::runs;
+use crate::runs::State;
 
 pub(super) struct Setup {
     pub(super) config: Config,
     pub(super) access: Access,
     /// Named by `--host`; all of the configuration, if there are none.
     pub(super) named: Vec<HostName>,
-    pub(super) state: runs::State,
+    /// Where runs are kept, or why they cannot be.
+    pub(super) state: Result<State, Fault>,
     /// Logging ends when this is dropped; without a file that can be written there is none.
     log: Option<observe::Observed>,
-    /// What is missing though nothing was stopped by it.
+    /// What is missing though the hosts can be asked without it.
     pub(super) lacking: Vec<Fault>,
 }
 
@@ -36,12 +38,14 @@ impl Setup {
     /// The same around a configuration that was not read from a file.
     pub(super) fn with(cli: &Cli, mut config: Config, own: Option<PathBuf>) -> Result<Self, Fault> {
         narrow(&mut config, cli)?;
-        let state = runs::State::find(&config.state, &super::env)?;
-        let mut lacking = Vec::from_iter(state.usable().err());
-        let log = match observe::start(&own.unwrap_or_else(|| state.root().to_path_buf()), &config.log) {
-            Ok(log) => Some(log),
-            Err(Unlogged::Level(fault)) => return Err(fault),
-            Err(Unlogged::File(fault)) => {
+        let state = State::open(&config.state, &super::env);
+        let mut lacking = Vec::from_iter(state.as_ref().err().cloned());
+        let folder = own.or_else(|| Some(state.as_ref().ok()?.root().to_path_buf()));
+        let log = match folder.map(|folder| observe::start(&folder, &config.log)) {
+            None => None,
+            Some(Ok(log)) => Some(log),
+            Some(Err(Unlogged::Level(fault))) => return Err(fault),
+            Some(Err(Unlogged::File(fault))) => {
                 lacking.push(fault);
                 None
             }
@@ -67,7 +71,41 @@ impl Setup {
     }
 }
 
+/// A setup whose runs can be kept on disk: for commands that begin or read them.
+pub(super) struct WithState<'a> {
+    setup: &'a Setup,
+    pub(super) state: &'a State,
+}
+
+impl Deref for WithState<'_> {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        self.setup
+    }
+}
+
 impl Setup {
+    /// For commands that only ask hosts: what is missing is said, and stops nothing.
+    pub(super) fn for_hosts(&self) -> &Self {
+        self.lacking.iter().for_each(out::fault);
+        self
+    }
+
+    /// Without a state folder the reason is said.
+    pub(super) fn with_state(&self) -> Result<WithState<'_>, Exit> {
+        match &self.state {
+            Ok(state) => {
+                self.lacking.iter().for_each(out::fault);
+                Ok(WithState { setup: self, state })
+            }
+            Err(fault) => {
+                out::fault(fault);
+                Err(Exit::Usage)
+            }
+        }
+    }
+
     /// Runs are processes of their own: with `--read-only` none is started.
     pub(super) fn may_change(&self, what: &str) -> Result<(), Fault> {
         self.access.may_change(what)

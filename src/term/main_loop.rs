@@ -52,8 +52,8 @@ pub struct Room {
     pub demo: bool,
     /// `ops-a@bastion-1`
     pub actor: Actor,
-    /// Where runs are kept and followed.
-    pub state: State,
+    /// Where runs are kept and followed, or why they cannot be.
+    pub state: Result<State, Fault>,
     /// The file of our own log.
     pub log: Option<PathBuf>,
     /// What is missing though the room can be opened; said in it.

@@ -33,7 +33,7 @@ const BULK: usize = 64;
 pub struct World {
     config: Arc<Config>,
     access: Access,
-    state: State,
+    state: Result<State, Fault>,
     /// Who asks, as runs write it down.
     actor: Actor,
     hosts: Hosts,
@@ -61,7 +61,7 @@ impl World {
     pub fn start(
         config: &Arc<Config>,
         access: Access,
-        state: State,
+        state: Result<State, Fault>,
         actor: Actor,
         log: Option<PathBuf>,
     ) -> (Self, News) {
@@ -70,7 +70,7 @@ impl World {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let (runs_shown, shown) = watch::channel(runs::SHOWN);
-        if state.usable().is_ok() {
+        if let Ok(state) = &state {
             let watched = (state.clone(), facts.clone(), shutdown.clone());
             tasks.spawn(async move { runs::watch(&watched.0, shown, watched.1, watched.2).await });
         }
@@ -113,7 +113,7 @@ impl World {
                 let (state, part, follow, bulk) =
                     (self.state.clone(), part.clone(), *follow, self.bulk.clone());
                 return self.read(id, follow, async move {
-                    runs::seen::transcript::follow(&state, part, follow, bulk).await
+                    runs::seen::transcript::follow(&state?, part, follow, bulk).await
                 });
             }
             Order::Unfollow(follow) if self.reading.as_ref().is_some_and(|(read, _)| read == follow) => {
@@ -149,8 +149,8 @@ impl World {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         let facts = self.facts.clone();
         self.tasks.spawn(async move {
-            let plan = match state.usable() {
-                Ok(()) => runs::plan(&state, &config, &request, access).await.map(Box::new),
+            let plan = match state {
+                Ok(state) => runs::plan(&state, &config, &request, access).await.map(Box::new),
                 Err(fault) => Err(fault),
             };
             // Nobody to tell: the room has ended.
@@ -163,7 +163,7 @@ impl World {
         let by = self.actor.clone();
         self.answer(id, async move {
             access.may_change("start the run")?;
-            state.usable()?;
+            let state = state?;
             let run = runs::launch(&state, &config, &request, by.clone()).await?;
             let behind = runs::launch_behind(&state, &config, &request, &run, &by).await?;
             tracing::debug!(%run, behind = behind.len(), "started");
@@ -176,7 +176,7 @@ impl World {
         let actor = self.actor.login.clone();
         self.answer(id, async move {
             access.may_change("cancel the run")?;
-            runs::cancel(&state, &run, &actor)
+            runs::cancel(&state?, &run, &actor)
         });
     }
 
@@ -189,15 +189,14 @@ impl World {
         };
         self.answer(id, async move {
             access.may_change("answer the run")?;
-            runs::approve(&state, &run, Some(&said.stage), &word)
+            runs::approve(&state?, &run, Some(&said.stage), &word)
         });
     }
 
     pub fn recover(&mut self, id: OrderId, run: RunId) {
         let (state, config, access) = (self.state.clone(), Arc::clone(&self.config), self.access);
         self.answer(id, async move {
-            state.usable()?;
-            let recovered = Box::pin(runs::recover(&state, &config, run, access)).await;
+            let recovered = Box::pin(runs::recover(&state?, &config, run, access)).await;
             recovered.map(drop).map_err(|failure| failure.fault)
         });
     }

@@ -355,28 +355,46 @@ async fn a_list_does_not_wait_for_what_only_info_tells() {
 
 #[tokio::test]
 async fn what_cannot_be_kept_on_disk_stops_only_what_begins_or_reads_runs() {
-    let daemon = FakeDaemon::start(|request, _| well(request));
+    let daemon = FakeDaemon::start(|request, _| {
+        if is(request, "/containers/json") && request.contains("filters") {
+            vec![Move::Send(answer(200, "[]"))]
+        } else {
+            well(request)
+        }
+    });
     let home = tempfile::tempdir().unwrap();
     // Neither the log's folder nor the one of the runs can be made.
     std::fs::write(home.path().join(".local"), "").unwrap();
-    let config = at(&daemon, "");
-    for asks in [&["ps"][..], &["hosts"], &["check"]] {
+    let config = format!(
+        "[[hosts]]\nname = \"only-host\"\nurl = \"unix://{}\"\n[[services]]\nname = \"shop\"\nimage = \"shop\"\n\
+         [services.deploy]\nhosts = [\"only-host\"]\n",
+        daemon.socket().display()
+    );
+    for (asks, said) in [
+        (&["ps"][..], &["only-host", "web"][..]),
+        (&["hosts"], &["only-host"]),
+        (&["check"], &["only-host"]),
+        (&["unlock", "shop", "--reason", "a test"], &[]),
+    ] {
         let ran = beside(home.path(), &config, asks).await;
         check(
             &ran,
             0,
-            &["a"],
+            said,
             &["could not write the log", "could not use the state folder"],
         );
     }
-    let ran = beside(home.path(), &config, &["runs"]).await;
-    check(
-        &ran,
-        2,
-        &[],
-        &["could not use the state folder", ".local", "[state] dir"],
-    );
-    assert!(!ran.err.contains("without"), "{}", ran.err);
+    const RUN: &str = "20261122-100000-aaaaa";
+    for reads in [&["runs"][..], &["follow", RUN], &["cancel", RUN]] {
+        let ran = beside(home.path(), &config, reads).await;
+        check(
+            &ran,
+            2,
+            &[],
+            &["could not use the state folder", ".local", "[state] dir"],
+        );
+        assert!(!ran.err.contains("without"), "{}", ran.err);
+    }
 }
 
 #[tokio::test]

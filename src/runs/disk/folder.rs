@@ -85,11 +85,7 @@ pub(in crate::runs) fn prepare(state: &State, group: Option<&str>) -> Result<(),
     let fault = |error: io::Error| {
         let fault = Fault::new(what(), &error);
         if error.kind() == io::ErrorKind::PermissionDenied {
-            let (place, owner) = owner(root);
-            fault.hint(format!(
-                "{} belongs to {owner}: give it to this account (chown), or choose another [state] dir, or share it by [state] group",
-                place.display()
-            ))
+            fault.hint(denied(root))
         } else {
             fault.hint("[state] dir may name another folder")
         }
@@ -145,7 +141,23 @@ pub(in crate::runs) fn prepare(state: &State, group: Option<&str>) -> Result<(),
     })
 }
 
-/// Of the folder, or of the one that it would be made in.
+/// What to do where this account may not use the folder, or not make it.
+fn denied(root: &Path) -> String {
+    let (place, owner) = owner(root);
+    let (folder, place_words) = (root.display(), place.display());
+    if place == root {
+        format!(
+            "{folder} belongs to {owner}: give it to this account (chown), or choose another [state] dir, \
+             or share it by [state] group"
+        )
+    } else {
+        format!(
+            "{place_words} belongs to {owner}: root: install -d -m 700 -o LOGIN {folder}, or choose another [state] dir"
+        )
+    }
+}
+
+/// The owner of the folder, or of the nearest one above it that is there.
 fn owner(root: &Path) -> (&Path, String) {
     let there = root
         .ancestors()
@@ -197,5 +209,21 @@ fn try_locking(root: &Path) -> io::Result<()> {
         Err(fs::TryLockError::WouldBlock) => Ok(()),
         Err(fs::TryLockError::Error(error)) => Err(error),
         Ok(()) => Err(io::Error::other("two processes could lock one file there")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_is_made_and_the_one_above_it_is_left_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let own = denied(temp.path());
+        assert!(own.contains("(chown)"), "{own}");
+        let missing = temp.path().join("a/b");
+        let hint = denied(&missing);
+        let made = format!("install -d -m 700 -o LOGIN {}", missing.display());
+        assert!(hint.contains(&made) && !hint.contains("chown"), "{hint}");
     }
 }

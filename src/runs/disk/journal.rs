@@ -124,7 +124,7 @@ impl Journal {
     }
 }
 
-/// Of a run that is over: all of it at once, and not hurried to the disk.
+/// Writes the whole journal of a finished run at once, without fsync.
 pub fn write_whole(dir: &Path, entries: Vec<(Stamp, Entry)>) -> Result<(), Fault> {
     let path = path(dir);
     let fault = |error: &dyn std::fmt::Display| Fault::new(format!("write {}", path.display()), error);

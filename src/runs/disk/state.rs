@@ -15,7 +15,7 @@ use crate::domain::ids::RunId;
 use crate::domain::plan::Wait;
 use crate::release::plan::Plan;
 
-/// The state folder.
+/// The state folder, which can be used.
 #[derive(Clone, Debug)]
 pub struct State {
     root: PathBuf,
@@ -25,8 +25,6 @@ pub struct State {
     pub(in crate::runs) keep: (std::time::Duration, usize),
     /// The program started as `PROGRAM __run DIR`.
     program: PathBuf,
-    /// Why nothing can be kept there.
-    unusable: Option<Fault>,
 }
 
 /// The input of a runner besides the journal; written before it is started.
@@ -47,16 +45,9 @@ pub struct RunFile {
 }
 
 impl State {
-    /// The same as `find`, and usable.
+    /// `[state] dir`, or `$XDG_STATE_HOME/pilothouse`, or `~/.local/state/pilothouse`; made if it is not there. Fails if it
+    /// cannot be used: hosts can be watched without it.
     pub fn open(config: &StateDir, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Fault> {
-        let state = Self::find(config, env)?;
-        state.usable()?;
-        Ok(state)
-    }
-
-    /// `[state] dir`, or `$XDG_STATE_HOME/pilothouse`, or `~/.local/state/pilothouse`; made if it is not there. Hosts can
-    /// be watched where it cannot be used: `usable` must be asked before a run is begun or read.
-    pub fn find(config: &StateDir, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, Fault> {
         let root = match &config.dir {
             Some(dir) => dir.clone(),
             None => env("XDG_STATE_HOME")
@@ -70,19 +61,14 @@ impl State {
                 })?,
         };
         let program = std::env::current_exe().map_err(|error| Fault::new("find this program", error))?;
-        let mut state = Self {
+        let state = Self {
             shared: config.group.is_some(),
             keep: (config.keep_for, config.keep_runs),
             root,
             program,
-            unusable: None,
         };
-        state.unusable = folder::prepare(&state, config.group.as_deref()).err();
+        folder::prepare(&state, config.group.as_deref())?;
         Ok(state)
-    }
-
-    pub fn usable(&self) -> Result<(), Fault> {
-        self.unusable.clone().map_or(Ok(()), Err)
     }
 
     /// The state folder that a run's own folder is in, as its runner sees it.
@@ -94,14 +80,13 @@ impl State {
         let root = dir
             .parent()
             .and_then(Path::parent)
-            .ok_or_else(|| fault(&"it is in no group"))?;
+            .ok_or_else(|| fault(&"it is not inside a state folder"))?;
         let seen = fs::metadata(&dir).map_err(|error| fault(&error))?;
         Ok(Self {
             root: root.to_path_buf(),
             shared: seen.mode() & 0o2000 != 0,
             keep: (std::time::Duration::MAX, usize::MAX),
             program: std::env::current_exe().map_err(|error| fault(&error))?,
-            unusable: None,
         })
     }
 

@@ -172,8 +172,12 @@ impl Desk {
     }
 }
 
-async fn finish(mut command: Command) -> Said {
-    let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output())
+async fn finish(command: Command) -> Said {
+    finish_within(command, LIMIT).await
+}
+
+async fn finish_within(mut command: Command, limit: Duration) -> Said {
+    let output = tokio::time::timeout(limit, command.kill_on_drop(true).output())
         .await
         .unwrap_or_else(|_| panic!("{command:?} did not end"))
         .unwrap();
