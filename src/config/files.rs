@@ -146,19 +146,54 @@ impl Reading<'_> {
     }
 }
 
-/// Which key is there twice, and where it was first: the nearest of that name before it.
+/// Which key is there twice, and where it was first, as far as that is certain.
 fn twice(source: &Source, table: &DeTable<'_>, at: &Range<usize>) -> Wrong {
     let text = source.text.get(at.clone()).unwrap_or_default();
     let name = text.trim_matches(['[', ']', '"', '\'', ' ']);
-    let wrong = Wrong::new(format!("`{name}` is there twice"));
-    match places_of(table, name)
-        .into_iter()
-        .filter(|first| *first < at.start)
-        .max()
-    {
-        Some(first) => wrong.hint(format!("it is in line {} already", source.place(first).0)),
-        None => wrong,
+    let wrong = Wrong::new(format!("`{name}` appears twice"));
+    match first_places(source, table, name, at.start)[..] {
+        [first] => wrong.hint(format!("it is already in line {}", source.place(first).0)),
+        _ => wrong,
     }
+}
+
+/// Of a header: the same headers above it. Of another key: those below the same header, as deep in their lines.
+fn first_places(source: &Source, table: &DeTable<'_>, name: &str, at: usize) -> Vec<usize> {
+    let head = |at: usize| {
+        let before = source.text.get(..at).unwrap_or_default();
+        before.rsplit('\n').next().unwrap_or_default().trim()
+    };
+    let start = at
+        - source
+            .text
+            .get(..at)
+            .and_then(|text| text.rsplit('\n').next())
+            .map_or(0, str::len);
+    let mut offset = 0;
+    let above: Vec<(usize, &str)> = source
+        .text
+        .split_inclusive('\n')
+        .map(|line| {
+            let start = offset;
+            offset += line.len();
+            (start, line.trim())
+        })
+        .take_while(|(line, _)| *line <= start)
+        .collect();
+    let headers = above
+        .iter()
+        .filter(|(line, text)| text.starts_with('[') && *line < start);
+    if head(at).starts_with('[') {
+        let own = above.last().map_or("", |(_, line)| line);
+        return headers
+            .filter(|(_, line)| *line == own)
+            .map(|(line, _)| *line)
+            .collect();
+    }
+    let section = headers.last().map_or(0, |(line, _)| *line);
+    let mut found = places_of(table, name);
+    found.retain(|place| (section..at).contains(place) && head(*place) == head(at));
+    found
 }
 
 fn places_of(table: &DeTable<'_>, name: &str) -> Vec<usize> {
@@ -185,16 +220,15 @@ fn places_in(value: &DeValue<'_>, name: &str) -> Vec<usize> {
 
 /// Says what is no TOML, and gives the patterns of `include`.
 fn includes(source: &mut Source, faults: &Faults) -> Vec<(Asker, PathBuf)> {
-    let wrongs: Vec<(Range<usize>, Wrong)> = {
-        let (table, errors) = DeTable::parse_recoverable(&source.text);
-        let wrong = |error: toml::de::Error| {
-            let at = error.span().unwrap_or_default();
-            let twice = (error.message() == "duplicate key").then(|| twice(source, table.get_ref(), &at));
-            (at, twice.unwrap_or_else(|| Wrong::new(error.message())))
-        };
-        errors.into_iter().map(wrong).collect()
-    };
-    source.broken = !wrongs.is_empty();
+    let text = source.text.clone();
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    source.broken = !errors.is_empty();
+    let source = &*source;
+    let wrongs = errors.into_iter().map(|error| {
+        let at = error.span().unwrap_or_default();
+        let twice = (error.message() == "duplicate key").then(|| twice(source, table.get_ref(), &at));
+        (at, twice.unwrap_or_else(|| Wrong::new(error.message())))
+    });
     let mut last_line = 0;
     for (at, wrong) in wrongs {
         let (line, _) = source.place(at.start);
@@ -204,8 +238,6 @@ fn includes(source: &mut Source, faults: &Faults) -> Vec<(Asker, PathBuf)> {
         }
         last_line = line;
     }
-    let source = &*source;
-    let (table, _) = DeTable::parse_recoverable(&source.text);
     let mut section = Section::new(
         Place { source, faults },
         table.span(),

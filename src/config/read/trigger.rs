@@ -100,7 +100,7 @@ fn environment(value: &Value<'_>, service: &Service) -> Option<String> {
     let name = value.word()?;
     if !service.environments.is_empty() && service.place(Some(name)).is_none() {
         value.fault(
-            Wrong::new(format!("`environment`: {name:?} is not one of the service"))
+            Wrong::new(format!("`environment`: the service has no {name:?}"))
                 .hint(service.environment_words()),
         );
         return None;

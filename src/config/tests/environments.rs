@@ -189,7 +189,7 @@ fn a_trigger_names_one_of_the_environments() {
     );
     let faults = faults_of(&with("stagin"));
     assert!(
-        faults.contains("not one of the service") && faults.contains("it has staging, production"),
+        faults.contains("the service has no \"stagin\"") && faults.contains("it has staging, production"),
         "{faults}"
     );
 }

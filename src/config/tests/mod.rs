@@ -276,8 +276,27 @@ fn text_that_is_no_toml_is_said_with_its_place_and_the_rest_is_still_checked() {
 fn a_key_that_is_there_twice_is_named_with_its_first_place() {
     let faults =
         faults_of("[[hosts]]\nname = \"a\"\n[[hosts]]\nname = \"b\"\nurl = \"unix:///x\"\nname = \"c\"\n");
-    assert!(faults.contains("file:6:1: `name` is there twice"), "{faults}");
+    assert!(faults.contains("file:6:1: `name` appears twice"), "{faults}");
     assert!(faults.contains("line 4"), "{faults}");
+    // The nearest of that name may be another table's.
+    let nested = "[[services]]\nname = \"a\"\ntest = { name = \"t\" }\nname = \"b\"\n";
+    let faults = faults_of(nested);
+    assert!(
+        faults.contains("file:4:1: `name` appears twice") && faults.contains("line 2"),
+        "{faults}"
+    );
+    let inline = "[[services]]\nname = \"a\"\ntest = { name = \"t\", name = \"u\" }\n";
+    let faults = faults_of(inline);
+    assert!(
+        faults.contains("`name` appears twice") && !faults.contains("already"),
+        "{faults}"
+    );
+    let header = "[looks]\ntheme = \"dark\"\n[log]\nlevel = \"info\"\n[looks]\ntitle = false\n";
+    let faults = faults_of(header);
+    assert!(
+        faults.contains("`looks` appears twice") && faults.contains("line 1"),
+        "{faults}"
+    );
 }
 
 #[test]
