@@ -25,6 +25,7 @@ use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::domain::units::Stamp;
+use pilothouse::release::facts::STALE;
 use pilothouse::release::plan::Actor;
 use pilothouse::release::replica::{Policy, Replica};
 use pilothouse::release::snapshot::differences;
@@ -102,22 +103,21 @@ impl Bench {
 
     /// As if nobody had renewed them for 100 s, and for their grace over ssh: the lease in each says so.
     pub(crate) async fn age_locks(&self) {
-        self.locks_of_age(100).await;
+        self.locks_of_age(Duration::from_secs(100)).await;
     }
 
     /// By the clocks of daemon and holder; what was made over ssh is older by its grace.
-    pub(crate) async fn locks_of_age(&self, seconds: i64) {
+    pub(crate) async fn locks_of_age(&self, age: Duration) {
         for host in &self.config.hosts {
             let daemon = pilothouse::hosts::connect(host, Access::Full).await.unwrap();
             for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
-                let age = Duration::from_secs(seconds.unsigned_abs()) + seen.grace;
-                let ago = |now: Stamp| now.minus(age);
+                let ago = |now: Stamp| now.minus(age + seen.grace);
                 let (renewed, holder) = (ago(seen.now), ago(seen.now_here));
                 let lease = serde_json::json!({ "renewed": renewed, "stage": "gate", "holder": holder });
                 self.write_lease(&daemon, &seen.id, &lease.to_string()).await;
             }
             for seen in lock::seen(&daemon, &self.subject()).await.unwrap() {
-                assert_eq!(seen.is_stale(), seconds >= 90, "{}", seen.described());
+                assert_eq!(seen.is_stale(), age >= STALE, "{}", seen.described());
             }
         }
     }

@@ -29,7 +29,7 @@ pub struct Unfinished {
     pub hosts: Vec<HostName>,
     /// The user who started it, if this user may not recover it.
     pub theirs: Option<String>,
-    /// For so long its locks are watched before anything is done: their age no clock tells.
+    /// How long its locks must be watched before anything is done, because the clocks disagree about their age.
     pub watched: Option<Duration>,
 }
 

@@ -58,7 +58,9 @@ pub async fn carry_out(
             if !going || opened.elapsed() > SETTLING {
                 let proof = match stage {
                     Stage::Create => whole(daemon, scene, scene.made(&now)).await,
-                    stage if stage.is(Is::StartingNew) => all_there(daemon, scene.at(stage), &now, "start"),
+                    stage if stage.is(Is::StartingNew) => {
+                        replicas::all_there(daemon, &scene.at(stage), &now, "start")
+                    }
                     _ => Ok(()),
                 };
                 if let Err(failure) = proof {
@@ -97,17 +99,6 @@ async fn whole<'r>(
         }
     }
     Ok(())
-}
-
-/// Of what has to be here to be good: somebody may have taken it away.
-pub fn all_there(daemon: &Daemon, scene: Scene<'_>, now: &[Replica], verb: &str) -> Result<(), Failure> {
-    match scene.missing(now).first() {
-        None => Ok(()),
-        Some(name) => {
-            let what = format!("{verb} {name} on {}", daemon.name());
-            Err(Failure::refused(Fault::new(what, "it is gone")))
-        }
-    }
 }
 
 /// It was asked for, agreed to, and is not so.

@@ -23,7 +23,7 @@ use crate::release::record::Failure;
 use crate::release::replica::{Kept, Replica};
 use crate::runs::begin::secrets::Secrets;
 
-/// One deed in several requests: none is sent once the lease ran out.
+/// One deed, several requests: each is sent only while the lease holds.
 pub async fn create(fence: &Fence, scene: &Scene<'_>, name: &str, secrets: &Secrets) -> Result<(), Failure> {
     let daemon = &fence.daemon;
     let what = format!("create {name}");
@@ -75,7 +75,7 @@ pub(super) async fn lacking(
         let joined = joined.unwrap_or_default();
         if let Some(network) = spec.networks.iter().find(|name| !joined.contains_key(*name)) {
             let what = format!("join {} to {network} on {}", replica.name, daemon.name());
-            return Ok(Some(Fault::new(what, "it is not there")));
+            return Ok(Some(Fault::new(what, "it is not in that network")));
         }
     }
     files::lacking(daemon, scene, replica.id.as_str()).await

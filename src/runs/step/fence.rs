@@ -75,7 +75,7 @@ impl Fence {
         self.holds()
     }
 
-    /// Of a deed that is several requests: asked before each further one, of nobody but the clock.
+    /// Checks the lease's age only, without a request: before each further request of a deed that takes several.
     pub fn holds(&self) -> Result<(), Failure> {
         let age = self.renewed.age();
         if age < LOST {

@@ -53,10 +53,8 @@ pub async fn gate(
         match looking.replicas().await {
             Ok(now) => {
                 answered = Instant::now();
-                if whose == Whose::New
-                    && let Some(name) = scene.missing(&now).first()
-                {
-                    return Err(Failure::refused(Fault::new(what(), format!("{name} is gone"))));
+                if whose == Whose::New {
+                    replicas::all_there(daemon, scene, &now, "pass the gate with")?;
                 }
                 let wanted = behind(scene, whose, &now);
                 let probed = tokio::select! {

@@ -35,7 +35,7 @@ const BETWEEN: Duration = Duration::from_millis(500);
 
 /// An image as a daemon knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(in crate::runs) struct Found {
     pub(super) id: ImageId,
     pub(super) tags: Vec<String>,
     /// `repo@sha256:…`: its digests in the registries it was pushed to or pulled from.
@@ -232,7 +232,7 @@ fn bringing(image: &ImageId, from: &Daemon, to: &Daemon) -> String {
 }
 
 /// The same without any name: what it is where it comes from, or `None` if it was there already. See [`take_unnamed_away`].
-pub(super) async fn lend(
+pub(in crate::runs) async fn lend(
     from: &Daemon,
     to: &Daemon,
     image: &ImageId,

@@ -1,5 +1,5 @@
-//! The lease in a lock: the file by which its holder says that it lives.
-//! Written and read here; what its age means is judged from what was seen, and never here.
+//! The lease in a lock: the file that its holder writes again and again to show that it lives.
+//! Writes and reads it; whether a lease is too old is decided in `release::facts`.
 
 use std::time::{Duration, SystemTime};
 
@@ -66,7 +66,7 @@ fn unread(renewed: Stamp) -> Lease {
     }
 }
 
-/// The daemon's clock: ages are judged by it, never between two machines.
+/// The daemon's clock, by which leases are dated.
 pub(super) async fn clock(daemon: &Daemon) -> Result<Stamp, Failure> {
     let asked = |error| failure(daemon, "ask for the time", &error);
     if let Some(now) = daemon.clock().await.map_err(asked)? {

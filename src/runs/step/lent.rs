@@ -1,27 +1,14 @@
-//! An image that is on a host only for one test: transferred without a name and removed afterwards.
+//! Images that were on a host only for one test, as `image::lend` brings them: what is left of them is removed.
 //! Removes nothing that has a name or is used by a container.
 
 use bollard::query_parameters::ListImagesOptionsBuilder;
-use tokio_util::sync::CancellationToken;
 
-use super::Progress;
-use super::image::{Layers, lend as bring, take_unnamed_away};
+use super::image::{Layers, take_unnamed_away};
 use crate::domain::container::{Role, label};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ImageId, ServiceName};
 use crate::hosts::Daemon;
 use crate::hosts::trouble::engine_words;
-
-/// Transfers it without a name, unless it is there.
-pub async fn lend(
-    from: &Daemon,
-    to: &Daemon,
-    image: &ImageId,
-    progress: &mut dyn Progress,
-    cancel: &CancellationToken,
-) -> Result<(), Fault> {
-    bring(from, to, image, progress, cancel).await.map(drop)
-}
 
 /// Whatever was lent for tests of this service and is left, as after a crash. Not for the host that builds it: what has no
 /// name there is its cache.

@@ -14,8 +14,10 @@ use super::adopt;
 use super::answer::{failure, status};
 use crate::domain::adoption::Adoption;
 use crate::domain::container::{Health, label};
+use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, ReleaseNumber};
 use crate::hosts::Daemon;
+use crate::release::deeds::Scene;
 use crate::release::record::Failure;
 use crate::release::replica::{Kept, Policy, Replica, Up};
 use crate::release::subject::Subject;
@@ -68,6 +70,17 @@ pub(super) async fn with(
         .iter()
         .flat_map(|adoption| adoption.containers.keys().map(ToString::to_string));
     inspected(daemon, ids.chain(adopted), adoptions).await
+}
+
+/// Fails if a new replica that must exist at this stage is gone.
+pub fn all_there(daemon: &Daemon, scene: &Scene<'_>, now: &[Replica], verb: &str) -> Result<(), Failure> {
+    match scene.missing(now).first() {
+        None => Ok(()),
+        Some(name) => {
+            let what = format!("{verb} {name} on {}", daemon.name());
+            Err(Failure::refused(Fault::new(what, "it is gone")))
+        }
+    }
 }
 
 /// Every container with this `key=value`.

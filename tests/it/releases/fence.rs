@@ -240,11 +240,11 @@ async fn a_lease_that_cannot_be_written_ends_its_holder_after_30_s_and_is_nobody
     engine.forgive();
     let mut other = bench.another();
     other.config = quick;
-    bench.locks_of_age(80).await;
+    bench.locks_of_age(Duration::from_secs(80)).await;
     let early = runs::recover(&other.state, &other.config, run.clone(), Access::Full).await;
     let early = early.unwrap_err().fault.to_string();
     assert!(early.contains("held by ops-a"), "{early}");
-    bench.locks_of_age(95).await;
+    bench.locks_of_age(Duration::from_secs(95)).await;
     let found = runs::recover(&other.state, &other.config, run.clone(), Access::Full)
         .await
         .unwrap();

@@ -14,7 +14,7 @@ use crate::release::record::{Failure, Finding};
 use crate::release::replica::Replica;
 use crate::release::stage::Step;
 use crate::runs::process::pen::Teller;
-use crate::runs::step::{self, Progress, carry, probe, replicas};
+use crate::runs::step::{self, Progress, probe, replicas};
 
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ impl Hands {
         let decision = self.decision()?;
         let scene = self.scene(&decision, &step.host).at(&step.stage);
         let now = replicas::replicas(daemon, &self.plan.subject).await?;
-        carry::all_there(daemon, scene, &now, "test")?;
+        replicas::all_there(daemon, &scene, &now, "test")?;
         let mut teller = self.pen.teller(step);
         for (n, replica) in scene.new_ones(&now).enumerate() {
             for test in self.plan.tests_before() {

@@ -20,7 +20,7 @@ use crate::runs::begin::secrets;
 use crate::runs::process::pen::Teller;
 use crate::runs::step::image::Layers;
 use crate::runs::step::push::{self, Pushing};
-use crate::runs::step::{self, Progress as _, image, lent, pull, survey};
+use crate::runs::step::{self, Progress as _, image, pull, survey};
 
 impl Hands {
     pub(super) async fn test(&self, step: &Step, daemon: &Daemon, name: &str) -> Result<Finding, Failure> {
@@ -224,7 +224,7 @@ impl Hands {
         self.held().staged.insert(reference.clone(), id.clone());
         let key = (to.name().clone(), id.clone());
         *self.held().lent.entry(key).or_default() += 1;
-        let here = lent::lend(&builder, to, &id, teller, cancel).await;
+        let here = image::lend(&builder, to, &id, teller, cancel).await;
         if let Err(fault) = here {
             self.take_back(to, &id, teller).await;
             return Err(self.interrupted(fault));
