@@ -115,7 +115,7 @@ pub enum Command {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Output {
-    /// Print one JSON document
+    /// Print one JSON document: times as RFC 3339 in UTC, durations in seconds, states as words
     #[arg(long)]
     pub json: bool,
 }

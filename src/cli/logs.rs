@@ -13,6 +13,7 @@ use crate::domain::container::{Container, Group};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{ContainerId, ContainerKey, HostName};
 use crate::domain::logs::{LogBatch, LogLine, LogRange, Stream};
+use crate::domain::told;
 use crate::domain::units::Stamp;
 use crate::hosts::Daemon;
 use crate::hosts::logs::{self, Mode, Read};
@@ -27,6 +28,7 @@ struct Target {
 
 #[derive(Serialize)]
 struct Line<'a> {
+    #[serde(serialize_with = "told::time")]
     at: Stamp,
     host: &'a HostName,
     container: &'a str,

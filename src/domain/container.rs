@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::{ContainerId, ImageId, ReleaseNumber, ServiceName};
 use super::reference::Reference;
+use super::told;
 use super::units::Stamp;
 
 /// Labels as the daemon gave them, shared between copies of a row.
 pub type Labels = Arc<BTreeMap<String, String>>;
 
 /// A container as `docker ps` shows it. Written by `hosts::listing` and updated from events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Container {
     pub id: ContainerId,
     /// Without the leading slash.
@@ -25,7 +26,9 @@ pub struct Container {
     pub image: Arc<str>,
     pub image_id: Option<ImageId>,
     pub command: Arc<str>,
+    #[serde(serialize_with = "told::time")]
     pub created: Stamp,
+    #[serde(flatten)]
     pub state: State,
     pub health: Health,
     pub ports: Vec<Port>,
@@ -34,24 +37,29 @@ pub struct Container {
 
 /// Docker's states with their details. Times are the daemon's; they may be approximate (a list says "Up 2 hours") until an
 /// event or an inspection gives them exactly.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
 pub enum State {
     Created,
     Running {
+        #[serde(serialize_with = "told::time_if")]
         since: Option<Stamp>,
     },
     Paused {
+        #[serde(serialize_with = "told::time_if")]
         since: Option<Stamp>,
     },
     /// Exited and about to be started again by its restart policy.
     Restarting {
         code: Option<i32>,
+        #[serde(serialize_with = "told::time_if")]
         since: Option<Stamp>,
     },
     Removing,
     /// `oom`: killed by the kernel for memory. Made by [`State::exited`].
     Exited {
         code: i32,
+        #[serde(serialize_with = "told::time_if")]
         at: Option<Stamp>,
         oom: bool,
     },
@@ -199,6 +207,7 @@ impl Role {
 
 /// What rows are gathered under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Group {
     Service {
         name: ServiceName,

@@ -9,7 +9,7 @@ use super::container::{Health, State};
 use super::ids::ContainerId;
 use super::units::{Bytes, Stamp};
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Detail {
     pub id: ContainerId,
     pub name: String,

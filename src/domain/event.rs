@@ -16,7 +16,7 @@ use super::run::{Output, RunView, Silence};
 use super::sample::Sample;
 use super::units::Stamp;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Event {
     Host(HostName, HostEvent),
     Logs(FollowId, LogBatch),
@@ -37,7 +37,7 @@ pub enum Event {
 }
 
 /// What the actor of one daemon reports. Rows are already reconciled: an older list never overwrites a newer event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum HostEvent {
     Link(Link),
     Engine(Box<Engine>),

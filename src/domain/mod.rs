@@ -5,6 +5,7 @@ pub mod natural;
 pub mod ids;
 pub mod reference;
 pub mod units;
+pub mod told;
 pub mod text;
 pub mod fault;
 pub mod exit;

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::fault::Fault;
 use super::ids::{HostName, ImageId, ReleaseNumber, RunId, ServiceName};
 use super::reference::Reference;
 use super::run::RunKind;
+use super::told;
 use super::units::Stamp;
 
 /// A request for one run, by a person or a webhook.
@@ -163,10 +164,11 @@ impl RunRequest {
 }
 
 /// The plan page, `--dry-run` and its `--json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanView {
     pub request: RunRequest,
     /// Each host of the service, with the release it runs now.
+    #[serde(serialize_with = "now_on")]
     pub hosts: Vec<(HostName, Option<ReleaseNumber>)>,
     pub to: Option<ReleaseNumber>,
     /// Reference and image id that will run.
@@ -179,27 +181,38 @@ pub struct PlanView {
     pub tests: Vec<String>,
     /// What undo will do, and until when.
     pub undo: Vec<String>,
+    #[serde(serialize_with = "told::seconds_if")]
     pub estimate: Option<Duration>,
     /// Warnings; none of them stops the run.
     pub warnings: Vec<String>,
     /// Why it cannot be started, besides `locked`.
     pub refusals: Vec<Fault>,
     /// Why it cannot be started now: another run is in progress.
-    #[serde(default)]
     pub locked: Vec<Fault>,
     /// Hosts that it needs and that did not answer; each has its refusal.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unreached: Vec<HostName>,
     /// Protected hosts that it changes; the word must be typed.
     pub protected: Vec<HostName>,
     /// The word to type: `shop`; `base shop` if a dependent run changes protected hosts, too.
     pub word: String,
     /// All dependent services, whether they are run afterwards or not.
-    #[serde(default)]
     pub dependants: Vec<ServiceName>,
     /// For a rollback: every release the hosts know of, newest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub releases: Vec<KnownRelease>,
+}
+
+fn now_on<S: Serializer>(hosts: &[(HostName, Option<ReleaseNumber>)], to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        host: &'a HostName,
+        release: Option<ReleaseNumber>,
+    }
+    to.collect_seq(hosts.iter().map(|(host, release)| Told {
+        host,
+        release: *release,
+    }))
 }
 
 impl PlanView {
@@ -215,10 +228,11 @@ impl PlanView {
 }
 
 /// A release, from the ledgers and containers of the hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KnownRelease {
     pub release: ReleaseNumber,
     /// When it was first committed; `None` if only labels are left.
+    #[serde(serialize_with = "told::time_if")]
     pub at: Option<Stamp>,
     pub by: Option<String>,
     /// It was deployed, or adopted.

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use super::tested::Tested;
+use super::told;
 use super::units::Stamp;
 
 /// What a run does; also its name in journals, ledgers and JSON.
@@ -52,21 +53,24 @@ pub enum Outcome {
 }
 
 /// What is known of the holder of a lock that is not seen to be renewed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Silence {
     /// It has not renewed the lock for so long: longer than any run that goes on.
-    For(Duration),
+    For(#[serde(serialize_with = "told::seconds")] Duration),
     /// It renewed the lock so far in the future of the lock's daemon: the clock there was set back since.
-    Ahead(Duration),
+    Ahead(#[serde(serialize_with = "told::seconds")] Duration),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
 pub enum RunStatus {
     /// Its process is alive (it holds the run's flock).
     Running,
     Closed {
+        #[serde(serialize_with = "told::time")]
         at: Stamp,
+        #[serde(flatten)]
         outcome: Outcome,
     },
     /// Its process died before it closed: `recover` finishes or reverts it.
@@ -74,7 +78,7 @@ pub enum RunStatus {
 }
 
 /// A run as shown on the screen and printed as JSON; folded from its journal by `runs::seen::view`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunView {
     pub id: RunId,
     pub kind: RunKind,
@@ -84,19 +88,19 @@ pub struct RunView {
     pub actor: String,
     pub machine: String,
     pub reason: Option<String>,
+    #[serde(serialize_with = "told::time")]
     pub started: Stamp,
     pub status: RunStatus,
     /// Set while it waits: `for run … by …`.
     pub waiting: Option<String>,
     /// The total time it waited, until it last continued.
+    #[serde(serialize_with = "told::seconds")]
     pub waited: Duration,
     /// Set while it is being undone: the reason.
     pub undoing: Option<String>,
     /// Its release is committed and stays, whatever the stages after it do.
-    #[serde(default)]
     pub committed: bool,
     /// How often it was cancelled: the first time it undoes its changes, the second time it stops without undoing the rest.
-    #[serde(default)]
     pub cancels: usize,
     pub from: Option<ReleaseNumber>,
     pub to: Option<ReleaseNumber>,
@@ -105,7 +109,6 @@ pub struct RunView {
     /// In the order of the plan.
     pub hosts: Vec<HostName>,
     /// Hosts that were lost during the run: recover them when they answer again.
-    #[serde(default)]
     pub lost: Vec<HostName>,
     /// In execution order.
     pub stages: Vec<StageView>,
@@ -113,15 +116,16 @@ pub struct RunView {
     pub steps_done: u32,
     pub steps_total: u32,
     /// From earlier runs of this kind and service; `None` for the first.
+    #[serde(serialize_with = "told::seconds_if")]
     pub estimate: Option<Duration>,
     /// The user who started it, if that is another one: only that user and root may cancel, approve or recover it.
-    #[serde(default)]
     pub theirs: Option<String>,
     /// Stages that wait for approval.
     pub asks: Vec<Asked>,
     /// Things left over or unsuccessful that do not make the run a failure.
     pub notes: Vec<String>,
     /// The last lines of output, oldest first, as many as a pane can show.
+    #[serde(serialize_with = "lines")]
     pub output: Vec<RunLine>,
     /// The number of earlier output lines.
     pub output_skipped: u64,
@@ -134,21 +138,47 @@ pub struct Asked {
 }
 
 /// A column of the pipeline pane.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StageView {
     /// `build`, `test unit`, `image`, `create`, `start`, `gate`, `commit`, `retire`, …
     pub name: String,
     /// Runs concurrently with the previous stage.
-    #[serde(default)]
     pub beside: bool,
     /// Its usual duration, from earlier runs; `None` for the first.
-    #[serde(default)]
+    #[serde(serialize_with = "told::seconds_if")]
     pub estimate: Option<Duration>,
     /// One cell for the whole stage, or one per host.
+    #[serde(serialize_with = "cells")]
     pub cells: Vec<(Option<HostName>, Cell)>,
     /// For a test that has ended: its attempts, report and artifacts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tested: Option<Tested>,
+}
+
+fn cells<S: Serializer>(cells: &[(Option<HostName>, Cell)], to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        host: &'a Option<HostName>,
+        #[serde(flatten)]
+        cell: &'a Cell,
+    }
+    to.collect_seq(cells.iter().map(|(host, cell)| Told { host, cell }))
+}
+
+fn lines<S: Serializer>(lines: &[RunLine], to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Told<'a> {
+        at: String,
+        stage: &'a str,
+        host: &'a Option<HostName>,
+        text: &'a str,
+    }
+    to.collect_seq(lines.iter().map(|line| Told {
+        at: told::rfc3339(line.at),
+        stage: &line.stage,
+        host: &line.host,
+        text: &line.text,
+    }))
 }
 
 impl StageView {
@@ -165,23 +195,28 @@ impl StageView {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
 pub enum Cell {
     Waiting,
     /// `text`: what it does now, `starting, 4 s of 60 s`.
     Running {
+        #[serde(serialize_with = "told::time")]
         since: Stamp,
         text: String,
     },
     Done {
+        #[serde(serialize_with = "told::seconds")]
         took: Duration,
     },
     /// A test that passed, but not at the first attempt.
     Flaky {
+        #[serde(serialize_with = "told::seconds")]
         took: Duration,
         text: String,
     },
     Failed {
+        #[serde(serialize_with = "told::seconds")]
         took: Duration,
         why: String,
     },

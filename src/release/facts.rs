@@ -109,6 +109,9 @@ pub struct LockSeen {
     pub run: String,
     pub actor: String,
     pub machine: String,
+    /// `deploy`; older programs do not say it.
+    #[serde(default)]
+    pub kind: Option<String>,
     pub reason: Option<String>,
     /// When it was made, by its daemon's clock.
     pub since: Stamp,

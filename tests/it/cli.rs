@@ -324,6 +324,19 @@ async fn beside(home: &Path, config: &str, arguments: &'static [&'static str]) -
 }
 
 #[tokio::test]
+async fn the_json_of_ps_is_flat_and_its_times_can_be_read() {
+    let daemon = FakeDaemon::start(|request, _| well(request));
+    let home = tempfile::tempdir().unwrap();
+    let ran = beside(home.path(), &at(&daemon, ""), &["ps", "--json"]).await;
+    let rows: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let row = &rows[0];
+    assert_eq!(row["state"], "running", "{rows}");
+    assert_eq!(row["created"], "1970-01-01T00:00:01Z", "{rows}");
+    assert_eq!(row["group"]["kind"], "none", "{rows}");
+    assert!(row["since"].as_str().unwrap().ends_with('Z'), "{rows}");
+}
+
+#[tokio::test]
 async fn a_container_in_a_restart_loop_is_listed_without_all() {
     let daemon = well_but("/containers/json", vec![Move::Send(answer(200, LOOPING))]);
     let home = tempfile::tempdir().unwrap();

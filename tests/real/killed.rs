@@ -154,7 +154,7 @@ fn killed(builder: &str, step: usize) {
             assert!(after > 15, "it ended before it could be killed: {said:?}");
             break;
         }
-        assert_eq!(shop.last()["status"], "Dead", "{said:?}");
+        assert_eq!(shop.last()["status"]["state"], "dead", "{said:?}");
         let recovered = shop.run(&["recover"]).exits(1);
         assert_eq!(
             shop.lists(),
@@ -186,7 +186,7 @@ fn a_push_killed_while_its_tag_is_moved_puts_it_back_when_it_is_recovered() {
         });
         shop.program.kill_runner();
         until(LIMIT, "it is dead", || {
-            (shop.last()["status"] == "Dead").then_some(())
+            (shop.last()["status"]["state"] == "dead").then_some(())
         });
         shop.run(&["recover"]).exits(1);
         assert_eq!(shop.lists(), before, "{tag}");
@@ -235,7 +235,7 @@ fn cancelled_while_it_builds_or_pushes_it_leaves_nothing() {
             let stages = run["stages"].as_array().unwrap();
             stages
                 .iter()
-                .any(|stage| stage["name"] == "push" && stage["cells"].to_string().contains("Running"))
+                .any(|stage| stage["name"] == "push" && stage["cells"].to_string().contains("running"))
         };
         shop.cancelled_when(&is_pushing, &before);
         shop.registry.thaw();

@@ -56,7 +56,7 @@ fn the_run_outlives_the_room(signal: Signal) {
     room.end();
 
     let runs = program.run(&["runs", "--json"]).exits(0).json();
-    assert_eq!(runs[0]["status"], "Running", "{runs:#}");
+    assert_eq!(runs[0]["status"]["state"], "running", "{runs:#}");
     let next = Terminal::open(&program, &[], 160, 50);
     next.until("the next room shows the run while it lives", |screen| {
         screen.contains("pipeline shop") && screen.contains("test unit")

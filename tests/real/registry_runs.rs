@@ -456,7 +456,7 @@ fn a_push_that_is_denied_ends_its_run_with_the_registrys_words_and_nothing_is_mo
     shop.run(&["build", "shop"]).exits(0);
     let said = shop.run(&["push", "shop", "--json"]).exits(1);
     let view = said.json();
-    let outcome = &view["status"]["Closed"]["outcome"];
+    let outcome = &view["status"];
     let why = outcome["why"].as_str().unwrap();
     assert_eq!(outcome["result"], "reverted", "{view:#}");
     assert!(

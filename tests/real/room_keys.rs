@@ -146,7 +146,7 @@ fn a_run_is_given_up_by_x_and_one_whose_process_died_is_taken_back_by_the_next_r
     });
     until(Duration::from_mins(1), "the run is closed", || {
         let runs = program.run(&["runs", "--json"]).exits(0).json();
-        runs[0]["status"].is_object().then_some(())
+        (runs[0]["status"]["state"] == "closed").then_some(())
     });
     next.press("q");
     assert_eq!(next.end(), 0);

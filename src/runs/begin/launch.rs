@@ -81,7 +81,7 @@ pub async fn launch(
         file.plan.notes.extend(notes);
     }
     // Only now: who is still asked for a passphrase is in nobody's way.
-    let entered = state.enter(&file.plan.subject, &file.plan.by, now)?;
+    let entered = state.enter(&file.plan, now)?;
     if entered.number != guess {
         // Somebody was faster: tags may hold the number.
         let (by, seals, notes) = (file.plan.by, file.plan.seals, file.plan.notes);

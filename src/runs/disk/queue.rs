@@ -10,7 +10,7 @@ use super::state::{State, open_private};
 use crate::domain::fault::Fault;
 use crate::domain::ids::{RunId, ServiceName};
 use crate::domain::units::Stamp;
-use crate::release::plan::Actor;
+use crate::release::plan::Plan;
 use crate::release::subject::Subject;
 use crate::runs::begin::draft::new_id;
 
@@ -45,7 +45,7 @@ pub struct Turn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ahead {
     pub run: RunId,
-    /// `ops-a on bastion-1`
+    /// `ops-a on bastion-1 (deploy shop)`
     pub by: String,
 }
 
@@ -72,7 +72,8 @@ impl State {
     }
 
     /// Appends a run, with an id that sorts after all earlier ones.
-    pub fn enter(&self, subject: &Subject, by: &Actor, now: Stamp) -> Result<Entered, Fault> {
+    pub fn enter(&self, plan: &Plan, now: Stamp) -> Result<Entered, Fault> {
+        let subject = &plan.subject;
         let fault = |why: &dyn std::fmt::Display| Fault::new(format!("queue the run of {subject}"), why);
         let queue = self.queue_of(subject);
         let counted = self.queue().join(subject.service.as_str());
@@ -94,7 +95,8 @@ impl State {
         let number = self.count(&counted).map_err(|error| fault(&error))?;
         queue.tidy();
         let place = queue.place(&run).map_err(|error| fault(&error))?;
-        let words = format!("{} on {}", by.login, by.machine);
+        let (by, kind) = (&plan.by, plan.kind.word());
+        let words = format!("{} on {} ({kind} {subject})", by.login, by.machine);
         fs::write(&place.path, words).map_err(|error| fault(&error))?;
         Ok(Entered { run, number, place })
     }

@@ -13,6 +13,7 @@ use crate::domain::ids::{HostName, ImageId, ReleaseNumber, ServiceName};
 use crate::domain::order::Access;
 use crate::domain::reference::Reference;
 use crate::domain::run::RunKind;
+use crate::domain::told;
 use crate::domain::units::Stamp;
 use crate::hosts::{Unreached, connect};
 use crate::release::facts::LedgerSeen;
@@ -24,6 +25,7 @@ use crate::runs::step::ledger;
 /// One entry of the history, recorded by one or several hosts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Chapter {
+    #[serde(serialize_with = "told::time")]
     pub at: Stamp,
     pub service: ServiceName,
     pub environment: Option<String>,

@@ -122,6 +122,7 @@ mod tests {
             run: label.to_owned(),
             actor: label.to_owned(),
             machine: label.to_owned(),
+            kind: Some(label.to_owned()),
             reason: Some(label.to_owned()),
             since,
             renewed: lease.renewed,

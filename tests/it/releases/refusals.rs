@@ -226,6 +226,7 @@ fn a_lock_is_refused_with_who_holds_it_and_one_that_was_left_with_how_to_recover
         run: "run-9".to_owned(),
         actor: "ops-b".to_owned(),
         machine: "bastion-2".to_owned(),
+        kind: None,
         reason: Some("fix basket".to_owned()),
         since: Stamp::from_seconds(1_000),
         renewed: Stamp::from_seconds(renewed),

@@ -5,6 +5,8 @@ use pilothouse::domain::run::{Cell, RunView};
 use pilothouse::domain::units::Stamp;
 use pilothouse::release::record::Entry;
 
+use serde_json::json;
+
 use super::Desk;
 use crate::releases::bench::reverted::why;
 
@@ -109,7 +111,7 @@ async fn a_waiting_run_is_cancelled_at_once_and_the_others_go_on() {
     desk.until(&waiter, "it waits", waits).await;
     let shown = desk.run(&["runs"]).await.exits(0);
     assert!(
-        shown.out.contains(&format!("waiting for run {holder}")),
+        shown.out.contains(&format!("waiting for run {holder}")) && shown.out.contains("(test shop)"),
         "{}",
         shown.out
     );
@@ -164,7 +166,7 @@ async fn a_run_of_another_state_folder_is_waited_for_at_the_lock_on_the_hosts() 
     other.env("HOME", &folder).env("PILOTHOUSE_ACTOR", "ops-b");
     let said = super::finish(other).await.exits(0);
     assert!(
-        said.err.contains(&format!("waiting for run {first}")),
+        said.err.contains(&format!("waiting for run {first}")) && said.err.contains("(deploy shop)"),
         "{}",
         said.err
     );
@@ -173,5 +175,18 @@ async fn a_run_of_another_state_folder_is_waited_for_at_the_lock_on_the_hosts() 
     third.env("HOME", &folder);
     let runs = super::finish(third).await.exits(0).json();
     assert_eq!(runs[0]["to"], 2, "{runs:#}");
-    assert!(runs[0]["waited"]["secs"].as_u64().is_some(), "{runs:#}");
+    assert!(runs[0]["waited"].is_f64(), "{runs:#}");
+    assert!(runs[0]["started"].as_str().unwrap().ends_with('Z'), "{runs:#}");
+    let status = &runs[0]["status"];
+    assert_eq!(
+        (&status["state"], &status["result"]),
+        (&json!("closed"), &json!("converged")),
+        "{runs:#}"
+    );
+    let cell = &runs[0]["stages"][0]["cells"][0];
+    assert_eq!(
+        (&cell["host"], &cell["state"]),
+        (&json!("host-1"), &json!("done")),
+        "{runs:#}"
+    );
 }

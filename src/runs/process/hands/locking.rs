@@ -12,6 +12,7 @@ use crate::hosts::Daemon;
 use crate::release::facts::LockSeen;
 use crate::release::record::{Entry, Failure, FailureKind, Finding};
 use crate::release::stage::Step;
+use crate::release::subject::Subject;
 use crate::runs::step::Progress as _;
 use crate::runs::step::fence::{Renewed, uptime};
 use crate::runs::step::lock::{self, Claim, Pinned};
@@ -60,7 +61,7 @@ impl Hands {
                     continue;
                 }
                 Some(lock) => {
-                    let words = waiting_for(&lock);
+                    let words = waiting_for(&lock, &self.plan.subject);
                     if words != said {
                         self.pen.teller(step).text(&format!("waiting {words}"));
                         let entry = Entry::Waits { text: words.clone() };
@@ -130,9 +131,11 @@ pub(super) fn not_locked(host: &HostName) -> Failure {
 }
 
 /// Without its age: what is said again only when it changes.
-fn waiting_for(lock: &LockSeen) -> String {
+fn waiting_for(lock: &LockSeen, subject: &Subject) -> String {
+    let kind = lock.kind.as_ref();
+    let kind = kind.map_or_else(String::new, |kind| format!(" ({kind} {subject})"));
     let mut parts = vec![format!(
-        "for run {} by {} on {}",
+        "for run {} by {} on {}{kind}",
         lock.run, lock.actor, lock.machine
     )];
     parts.extend(lock.reason.as_ref().map(|reason| format!("\"{reason}\"")));
