@@ -180,7 +180,7 @@ fn first_places(source: &Source, table: &DeTable<'_>, name: &str, at: usize) -> 
         })
         .take_while(|(line, _)| *line <= start)
         .collect();
-    let headers = above
+    let mut headers = above
         .iter()
         .filter(|(line, text)| text.starts_with('[') && *line < start);
     if head(at).starts_with('[') {
@@ -190,7 +190,7 @@ fn first_places(source: &Source, table: &DeTable<'_>, name: &str, at: usize) -> 
             .map(|(line, _)| *line)
             .collect();
     }
-    let section = headers.last().map_or(0, |(line, _)| *line);
+    let section = headers.next_back().map_or(0, |(line, _)| *line);
     let mut found = places_of(table, name);
     found.retain(|place| (section..at).contains(place) && head(*place) == head(at));
     found

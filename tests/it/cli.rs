@@ -397,8 +397,11 @@ async fn what_cannot_be_kept_on_disk_stops_only_what_begins_or_reads_runs() {
             &["could not write the log", "could not use the state folder"],
         );
     }
-    const RUN: &str = "20261122-100000-aaaaa";
-    for reads in [&["runs"][..], &["follow", RUN], &["cancel", RUN]] {
+    for reads in [
+        &["runs"][..],
+        &["follow", "20261122-100000-aaaaa"],
+        &["cancel", "20261122-100000-aaaaa"],
+    ] {
         let ran = beside(home.path(), &config, reads).await;
         check(
             &ran,
