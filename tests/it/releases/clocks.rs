@@ -84,3 +84,45 @@ async fn a_lock_that_is_renewed_is_nobody_elses_whatever_its_daemons_clock_is_se
     is_held(&bench, &other, &run, -HOURS).await;
     kill_process(bench.process(&run), Signal::KILL).unwrap();
 }
+
+#[tokio::test]
+async fn what_is_known_to_have_died_here_is_recovered_without_being_watched() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    bench.set_clocks(HOURS);
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    assert_eq!(bench.ended(&run).await.0, 5);
+    bench.set_clocks(0);
+    let begun = Instant::now();
+    let first = first_step(&bench).await;
+    assert!(!first.contains("if nobody renews it"), "{first}");
+    bench.good(RunKind::Deploy).await;
+    assert!(begun.elapsed() < Duration::from_secs(80), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_plan_tells_that_any_of_a_runs_locks_will_be_watched() {
+    let bench = Sim::new(2);
+    bench.good(RunKind::Deploy).await;
+    let second = bench.fleet.engine("host-2").unwrap();
+    second.skew_clock(HOURS);
+    let run = bench.launch_dying(30, RunKind::Deploy).await;
+    assert_eq!(bench.ended(&run).await.0, 5);
+    bench.bastion_gone(&run).await;
+    second.skew_clock(0);
+    let first = first_step(&bench.another()).await;
+    assert!(
+        first.contains("on host-1") && first.contains("if nobody renews it for 90 s"),
+        "{first}"
+    );
+}
+
+/// Of the plan of the next deploy.
+async fn first_step(bench: &Bench) -> String {
+    let request = bench.request(RunKind::Deploy);
+    let plan = runs::plan(&bench.state, &bench.config, &request, Access::Full)
+        .await
+        .unwrap();
+    assert!(plan.order[0].contains("first recover"), "{plan:?}");
+    plan.order[0].clone()
+}

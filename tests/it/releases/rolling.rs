@@ -124,6 +124,16 @@ async fn what_a_later_wave_was_to_wake_and_is_gone_turns_a_rollback_back() {
 }
 
 #[tokio::test]
+async fn the_plan_of_a_first_release_that_pauses_says_that_the_hosts_done_by_then_stay() {
+    let bench = rolling(3, Batch::Count(1), Order::StopFirst, OnFailure::Pause);
+    let undo = plan(&bench, RunKind::Deploy).await.undo.join("\n");
+    assert!(
+        undo.contains("SPLIT") && undo.contains("if cancelled: r1 is removed"),
+        "{undo}"
+    );
+}
+
+#[tokio::test]
 async fn waves_are_taken_in_the_order_of_the_hosts_with_the_canary_before_them() {
     let mut bench = rolling(3, Batch::Count(2), Order::StopFirst, OnFailure::Revert);
     bench.good(RunKind::Deploy).await;
