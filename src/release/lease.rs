@@ -144,6 +144,7 @@ mod tests {
             run: run.to_owned(),
             actor: "ops-a".to_owned(),
             machine: "bastion-1".to_owned(),
+            kind: None,
             reason: None,
             since: now.minus(age),
             renewed: now.minus(age),

@@ -273,6 +273,7 @@ mod tests {
                 run: "run-9".to_owned(),
                 actor: "ops-b".to_owned(),
                 machine: "bastion-2".to_owned(),
+                kind: None,
                 reason: None,
                 since: renewed,
                 renewed,

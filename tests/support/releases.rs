@@ -25,7 +25,7 @@ use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::domain::units::Stamp;
-use pilothouse::release::facts::STALE;
+use pilothouse::release::lease::STALE;
 use pilothouse::release::plan::Actor;
 use pilothouse::release::replica::{Policy, Replica};
 use pilothouse::release::snapshot::differences;

@@ -1,5 +1,5 @@
 //! The lease in a lock: the file that its holder writes again and again to show that it lives.
-//! Writes and reads it; whether a lease is too old is decided in `release::facts`.
+//! Writes and reads it; whether a lease is too old is decided in `release::lease`.
 
 use std::time::{Duration, SystemTime};
 
