@@ -9,6 +9,7 @@ pub mod road;
 pub mod work;
 pub mod rolling;
 pub mod stage;
+pub mod stopping;
 pub mod plan;
 mod withheld;
 pub mod facts;

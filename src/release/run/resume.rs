@@ -10,6 +10,7 @@ use crate::release::decision::Decision;
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Finding, Record, Tags};
 use crate::release::stage::{Is, Step};
+use crate::release::stopping::Stopping;
 
 /// What is known about a run left by an earlier process.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +34,7 @@ pub struct Left {
     pub unheard: BTreeSet<Step>,
     /// Work after the commit or at the end that was done and is not repeated.
     pub done: BTreeSet<Step>,
-    /// Where a stop of what ran before may be under way still: nobody heard its end.
-    pub stopping: BTreeSet<HostName>,
+    pub stopping: Stopping,
     /// So many waves may have been begun.
     pub begun: u32,
     /// The part that was to be committed when it was paused.
@@ -64,7 +64,7 @@ impl Left {
                         built: None,
                         pushed: Vec::new(),
                         unheard: BTreeSet::new(),
-                        stopping: plan.targets.iter().cloned().collect(),
+                        stopping: Stopping::anywhere(&plan.targets),
                         done: BTreeSet::new(),
                         begun: u32::MAX,
                         part: None,
@@ -122,7 +122,7 @@ impl Left {
                 (Entry::Intent(step), Some(left)) => match step.stage {
                     Stage::Connect if !resumed => {
                         left.untouched = true;
-                        left.stopping.clear();
+                        left.stopping = Stopping::default();
                         left.begun = 0;
                     }
                     Stage::Wave(n, _) => {
@@ -144,15 +144,11 @@ impl Left {
         match entry {
             Entry::Intent(step) => {
                 self.unheard.insert(step.clone());
-                if step.stage.is(Is::StoppingOld) {
-                    self.stopping.insert(step.host.clone());
-                }
+                self.stopping.begun(step);
             }
             Entry::Done { step, .. } => {
                 self.unheard.remove(step);
-                if step.stage.is(Is::StoppingOld) || step.stage == Stage::Restore {
-                    self.stopping.remove(&step.host);
-                }
+                self.stopping.done(step);
             }
             Entry::Failed { step, why, .. } if !why.kind.is_interrupted() => {
                 self.unheard.remove(step);

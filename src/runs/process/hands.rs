@@ -35,6 +35,7 @@ use crate::release::ledger::{Ledger, LedgerResult};
 use crate::release::plan::Plan;
 use crate::release::record::{Entry, Failure, FailureKind, Finding, Tags};
 use crate::release::stage::{Is, Stage, Step, Turn, Way};
+use crate::release::stopping::Stopping;
 use crate::runs::begin::logins::Logins;
 use crate::runs::begin::secrets::{Handed, Secrets};
 use crate::runs::disk::state::{RunFile, State};
@@ -103,8 +104,7 @@ struct Held {
     built: Option<ImageId>,
     /// Images built from other stages of its Dockerfile, by tag.
     staged: BTreeMap<String, ImageId>,
-    /// Where a stop of what ran before was begun and its end not heard: it may be under way still.
-    stopping: BTreeSet<HostName>,
+    stopping: Stopping,
     /// How many tests under way stand on an image that was brought there for them.
     lent: BTreeMap<(HostName, ImageId), usize>,
 }
@@ -125,8 +125,7 @@ pub struct Earlier {
     /// What it found the run's tags to name.
     pub tags: BTreeMap<HostName, Tags>,
     pub built: Option<ImageId>,
-    /// And where a stop of it may be under way.
-    pub stopping: BTreeSet<HostName>,
+    pub stopping: Stopping,
 }
 
 impl Hands {

@@ -161,7 +161,7 @@ fn where_a_stop_may_be_under_way_is_read_from_the_journal() {
         });
         let stopping = Left::read(&records).unwrap().stopping;
         stopping
-            .iter()
+            .hosts()
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" ")

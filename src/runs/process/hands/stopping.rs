@@ -5,19 +5,17 @@ use std::time::Instant;
 
 use super::Hands;
 use crate::release::record::{Failure, Finding};
-use crate::release::stage::{Is, Stage, Step, Turn};
+use crate::release::stage::{Stage, Step, Turn};
 use crate::runs::step::under_way;
 
 impl Hands {
     pub(super) fn stops(&self, step: &Step) {
-        if step.stage.is(Is::StoppingOld) {
-            self.held().stopping.insert(step.host.clone());
-        }
+        self.held().stopping.begun(step);
     }
 
     pub(super) fn stopped(&self, step: &Step, done: &Result<Finding, Failure>) {
-        if done.is_ok() && (step.stage.is(Is::StoppingOld) || step.stage == Stage::Restore) {
-            self.held().stopping.remove(&step.host);
+        if done.is_ok() {
+            self.held().stopping.done(step);
         }
     }
 
@@ -25,7 +23,7 @@ impl Hands {
     /// for as long as in a step, from its last answer on.
     pub(super) async fn wait_for_stops(&self, step: &Step) -> Result<(), Failure> {
         let is_way_back = matches!(step.stage, Stage::Restore | Stage::Wave(_, Turn::Restore));
-        if !is_way_back || !self.held().stopping.contains(&step.host) {
+        if !is_way_back || !self.held().stopping.may_be_on(&step.host) {
             return Ok(());
         }
         let decision = self.decision()?;
