@@ -159,7 +159,14 @@ fn told(plan: &Plan, past: &Past, n: u64) -> Vec<(Stamp, Entry)> {
         Outcome::Reverted { cancelled: true, .. } => Exit::Interrupted,
         Outcome::Reverted { cancelled: false, .. } | Outcome::NeedsHuman { .. } => Exit::Failed,
     };
-    journal.push((at, Entry::Closed { outcome, exit }));
+    journal.push((
+        at,
+        Entry::Closed {
+            outcome,
+            exit,
+            hints: Vec::new(),
+        },
+    ));
     journal
 }
 

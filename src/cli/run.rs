@@ -334,6 +334,10 @@ pub(super) fn ending(view: &RunView) -> String {
         words.push_str("\n  note: ");
         words.push_str(note);
     }
+    for hint in &view.hints {
+        words.push_str("\n  hint: ");
+        words.push_str(hint);
+    }
     words
 }
 

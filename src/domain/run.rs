@@ -124,6 +124,9 @@ pub struct RunView {
     pub asks: Vec<Asked>,
     /// Things left over or unsuccessful that do not make the run a failure.
     pub notes: Vec<String>,
+    /// What may help a run that was refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
     /// The last lines of output, oldest first, as many as a pane can show.
     #[serde(serialize_with = "lines")]
     pub output: Vec<RunLine>,

@@ -39,9 +39,7 @@ pub enum Entry {
     /// The first record of every journal.
     Opened(Box<Plan>),
     /// A later process recovers the run.
-    Resumed {
-        by: Actor,
-    },
+    Resumed { by: Actor },
     /// The step is about to be done; on disk before it changes anything.
     Intent(Step),
     Done {
@@ -57,39 +55,25 @@ pub enum Entry {
     /// The decision; on disk before anything is changed.
     Decided(Box<Decision>),
     /// What a step is doing now, for followers.
-    Text {
-        step: Step,
-        text: String,
-    },
+    Text { step: Step, text: String },
     /// The details of a test's result, before its `Done` or `Failed`.
-    Tested {
-        step: Step,
-        tested: Tested,
-    },
+    Tested { step: Step, tested: Tested },
     /// What it is waiting for: `for run … by …`. Holds until the next record of another kind.
-    Waits {
-        text: String,
-    },
+    Waits { text: String },
     /// The run changes its way, for example from `Out` to `Back`.
-    Turned {
-        way: Way,
-        why: String,
-    },
+    Turned { way: Way, why: String },
     /// No more steps on this host.
-    Lost {
-        host: HostName,
-        why: String,
-    },
+    Lost { host: HostName, why: String },
     /// The run was paused: these hosts are kept and committed, the rest is undone.
-    Kept {
-        hosts: BTreeSet<HostName>,
-        why: String,
-    },
+    Kept { hosts: BTreeSet<HostName>, why: String },
     /// Something left over or unsuccessful that does not make the run a failure.
     Note(String),
     Closed {
         outcome: Outcome,
         exit: Exit,
+        /// What may help. Earlier versions wrote it as notes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        hints: Vec<String>,
     },
 }
 

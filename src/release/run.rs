@@ -24,6 +24,7 @@ use crate::domain::reference::Reference;
 use crate::domain::run::Outcome;
 
 pub use resume::Left;
+use trouble::Trouble;
 
 /// What the driver reports to the run.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,24 +113,6 @@ pub struct Run {
     done: BTreeSet<Step>,
     cancels: u8,
     closed: bool,
-}
-
-/// The first failure on the way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Trouble {
-    why: String,
-    exit: Exit,
-    cancelled: bool,
-}
-
-impl Trouble {
-    fn new(why: String, exit: Exit) -> Self {
-        Self {
-            why,
-            exit,
-            cancelled: false,
-        }
-    }
 }
 
 /// What was kept of a run that was paused.

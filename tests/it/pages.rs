@@ -111,6 +111,7 @@ fn deploy(hosts: usize) -> RunView {
         asks: Vec::new(),
         theirs: None,
         notes: Vec::new(),
+        hints: Vec::new(),
     }
 }
 

@@ -310,5 +310,6 @@ fn dead(number: u32, on: &str) -> RunView {
         asks: Vec::new(),
         theirs: None,
         notes: Vec::new(),
+        hints: Vec::new(),
     }
 }

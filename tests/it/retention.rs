@@ -109,6 +109,7 @@ impl Attic {
                     Entry::Closed {
                         outcome,
                         exit: exit.into(),
+                        hints: Vec::new(),
                     },
                 )
                 .unwrap();

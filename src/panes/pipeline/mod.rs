@@ -341,7 +341,10 @@ fn tell(model: &mut Model, run: &RunView, outcome: &Outcome) {
             why,
             cancelled: false,
         } => {
-            let hint = "everything is as it was before; press Enter on the run in runs for its output";
+            let mut hints = run.hints.clone();
+            hints.push("everything is as it was before".to_owned());
+            hints.push("press Enter on the run in runs for its output".to_owned());
+            let hint = hints.join("; ");
             // The others are verbs.
             let what = match run.kind {
                 RunKind::Pipeline => format!("run the {what}"),

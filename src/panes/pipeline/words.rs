@@ -45,8 +45,16 @@ pub fn progress(run: &RunView, now: Stamp, glyphs: &Glyphs, columns: usize) -> V
         } => why,
         RunStatus::Closed { .. } | RunStatus::Dead | RunStatus::Running => return vec![head],
     };
+    let below = |text: &str, tone: Tone| {
+        broken(&clean(text), columns.saturating_sub(3).max(12))
+            .into_iter()
+            .map(|part| row(tone, format!("  {part}")))
+            .collect::<Vec<Row>>()
+    };
+    let hints = run.hints.iter();
+    let hints = hints.flat_map(|hint| below(&format!("hint: {hint}"), Tone::Dim));
     if wide < columns {
-        return vec![head];
+        return std::iter::once(head).chain(hints).collect();
     }
     head.retain(|(_, text)| text != why);
     // What it announced stands below.
@@ -54,13 +62,8 @@ pub fn progress(run: &RunView, now: Stamp, glyphs: &Glyphs, columns: usize) -> V
         ended.truncate(ended.trim_end_matches([':', ' ']).len());
     }
     let mut rows = vec![head];
-    let why = clean(why);
-    let broken = broken(&why, columns.saturating_sub(3).max(12));
-    rows.extend(
-        broken
-            .into_iter()
-            .map(|part| row(Tone::Text, format!("  {part}"))),
-    );
+    rows.extend(below(why, Tone::Text));
+    rows.extend(hints);
     rows
 }
 

@@ -52,10 +52,11 @@ impl Run {
     /// With what may help, once each.
     fn refuse(&mut self, faults: &[Fault], exit: Exit) {
         let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        self.trouble = Some(Trouble::new(words.join("; "), exit));
         let hints: BTreeSet<&String> = faults.iter().filter_map(|fault| fault.hint.as_ref()).collect();
-        let hints = hints.into_iter().map(|hint| format!("hint: {hint}"));
-        self.pending_work.extend(hints);
+        self.trouble = Some(Trouble {
+            hints: hints.into_iter().cloned().collect(),
+            ..Trouble::new(words.join("; "), exit)
+        });
     }
 
     /// Nothing but what was confirmed.

@@ -1,11 +1,32 @@
 //! How a run reacts to a failed step, a lost host and a cancel.
 //! Before the commit it undoes its changes; after it, it continues and reports what is left.
 
-use super::{Action, Entry, Run, Stage, Step, Trouble, Way};
+use super::{Action, Entry, Run, Stage, Step, Way};
 use crate::domain::exit::Exit;
 use crate::domain::ids::HostName;
 use crate::release::record::{Failure, FailureKind};
 use crate::release::stage::Is;
+
+/// The first failure on the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) why: String,
+    /// What may help.
+    pub(super) hints: Vec<String>,
+    pub(super) exit: Exit,
+    pub(super) cancelled: bool,
+}
+
+impl Trouble {
+    pub(super) fn new(why: String, exit: Exit) -> Self {
+        Self {
+            why,
+            hints: Vec::new(),
+            exit,
+            cancelled: false,
+        }
+    }
+}
 
 impl Run {
     pub(super) fn failed(&mut self, step: &Step, failure: &Failure, actions: &mut Vec<Action>) {
@@ -137,9 +158,8 @@ impl Run {
                 if self.trouble.is_none() {
                     actions.push(Action::Interrupt);
                     self.trouble = Some(Trouble {
-                        why: format!("cancelled by {by}"),
-                        exit: Exit::Interrupted,
                         cancelled: true,
+                        ..Trouble::new(format!("cancelled by {by}"), Exit::Interrupted)
                     });
                 }
             }

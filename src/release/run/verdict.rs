@@ -145,10 +145,12 @@ impl Run {
         self.pending_work
             .extend(std::mem::take(&mut self.unretired).into_values());
         let notes = std::mem::take(&mut self.pending_work).into_iter();
+        let hints = self.trouble.as_ref().map(|trouble| trouble.hints.clone());
         actions.extend(notes.map(|note| Action::Write(Entry::Note(note))));
         actions.push(Action::Write(Entry::Closed {
             outcome: outcome.clone(),
             exit,
+            hints: hints.unwrap_or_default(),
         }));
         actions.push(Action::Close { outcome, exit });
     }

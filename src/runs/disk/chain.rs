@@ -157,6 +157,7 @@ mod tests {
                     differences: vec!["web-1: shop.r1.1 is gone".to_owned()],
                 },
                 exit: crate::domain::exit::Exit::NeedsHuman,
+                hints: vec!["look at it".to_owned()],
             },
         ]
     }

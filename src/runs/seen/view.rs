@@ -39,6 +39,7 @@ pub struct Fold {
     steps_done: u32,
     steps_total: u32,
     notes: Vec<String>,
+    hints: Vec<String>,
     lost: BTreeSet<HostName>,
     closed: Option<(Stamp, Outcome, Exit)>,
     pub last: Stamp,
@@ -66,6 +67,7 @@ impl Fold {
             way: Way::Out,
             steps_done: 0,
             notes: Vec::new(),
+            hints: Vec::new(),
             lost: BTreeSet::new(),
             closed: None,
             last: first.at,
@@ -136,7 +138,8 @@ impl Fold {
                 self.undoing = Some(format!("paused: {why}"));
             }
             Entry::Note(note) => self.notes.push(note.clone()),
-            Entry::Closed { outcome, exit } => {
+            Entry::Closed { outcome, exit, hints } => {
+                self.hints.clone_from(hints);
                 self.closed = Some((record.at, outcome.clone(), *exit));
                 self.settle(outcome, record.at);
             }
@@ -352,6 +355,7 @@ impl Fold {
             asks: self.asks(),
             theirs: None,
             notes: self.notes.clone(),
+            hints: self.hints.clone(),
             output: Vec::new(),
             output_skipped: 0,
         }

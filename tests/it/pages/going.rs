@@ -165,6 +165,7 @@ fn what_ended_because_the_run_turned_back_has_not_failed() {
     fold.apply(&record(Entry::Closed {
         outcome,
         exit: Exit::Failed,
+        hints: Vec::new(),
     }));
     let view = fold.view(false);
     let gate = view.stages.iter().find(|stage| stage.name == "gate").unwrap();
@@ -279,6 +280,25 @@ fn a_reason_below_leaves_no_colon_behind() {
     });
     room.key(key!(6));
     said(&mut room, &["as it was before  took", "no such table"], &[]);
+}
+
+#[test]
+fn what_may_help_a_run_that_was_refused_stands_below_its_reason() {
+    let mut room = shop((80, 24));
+    room.run(RunView {
+        status: RunStatus::Closed {
+            at: ago(3),
+            outcome: Outcome::Reverted {
+                why: "no network edge".to_owned(),
+                cancelled: false,
+            },
+        },
+        hints: vec!["docker network create edge".to_owned()],
+        ..deploy(2)
+    });
+    room.key(key!(6));
+    let words = ["no network edge", "hint: docker network create edge"];
+    said(&mut room, &words, &[]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ mod switch;
 mod unknown;
 mod world;
 
+use std::time::{Duration, Instant};
+
 use bench::reverted::why;
 use bench::{Bench, actor};
 use pilothouse::config::service::Strategy;
@@ -33,8 +35,30 @@ use pilothouse::domain::order::Access;
 use pilothouse::domain::plan::{RunRequest, Wait};
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus};
 use pilothouse::release::plan::Plan;
+use pilothouse::release::record::Failure;
 use pilothouse::runs;
 use pilothouse::sim::{BOX_IMAGE, Downfall, Fleet, Scenario};
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let limit = Instant::now() + Duration::from_mins(2);
+    while !is_so() {
+        assert!(Instant::now() < limit, "{what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+impl Bench {
+    /// A person's word against its locks.
+    async fn unlock(&self, reason: &str, access: Access) -> Result<runs::Unlocking, Failure> {
+        let by = actor();
+        let said = runs::Said {
+            reason,
+            by: &by,
+            watching: &|_| {},
+        };
+        runs::unlock(&self.config, &self.subject(), said, access).await
+    }
+}
 
 /// What a run of the service in memory is asked to do.
 pub(crate) fn planned(kind: RunKind, hosts: usize, strategy: &Strategy) -> Plan {
@@ -173,10 +197,11 @@ async fn hosts_of_one_id_are_refused_before_anything_is_locked_and_it_is_said_wh
     assert_eq!(exit, 2, "{journal}");
     let why = why(&view);
     assert!(why.contains("is the same daemon"), "{why}");
-    let notes = view.notes.join("\n");
+    assert_eq!(view.notes, [] as [String; 0]);
     assert!(
-        notes.contains("hint: ") && notes.contains("/var/lib/docker/engine-id"),
-        "{notes}"
+        matches!(&view.hints[..], [hint] if hint.contains("/var/lib/docker/engine-id")),
+        "{:?}",
+        view.hints
     );
     bench.assert_as_before(&before, &journal).await;
     assert!(!journal.contains("\"stage\":\"lock\""), "{journal}");
