@@ -225,6 +225,16 @@ impl EngineHandle {
         names
     }
 
+    /// How many containers were asked to stop and are up still, whoever asked.
+    #[must_use]
+    pub fn stops_under_way(&self) -> usize {
+        let world = self.0.world();
+        let containers = world.containers.values();
+        containers
+            .filter(|container| container.is_up() && container.no_restart)
+            .count()
+    }
+
     pub(super) fn keep_dropping(&self, outages: Outages) {
         let engine = Arc::clone(&self.0);
         self.0.spawn_outside(async move {

@@ -345,6 +345,23 @@ impl Bench {
             .unwrap();
     }
 
+    /// Until a run gates on so many hosts at once.
+    pub(crate) async fn gating(&self, run: &RunId, hosts: usize) {
+        let gates = || {
+            let view = runs::view(&self.state, run).unwrap();
+            let mut gates = view.stages.iter().filter(|stage| stage.name == "gate");
+            gates.any(|gate| format!("{:?}", gate.cells).matches("Running").count() >= hosts)
+        };
+        let gating = async {
+            while !gates() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(2), gating)
+            .await
+            .unwrap_or_else(|_| panic!("it does not gate:\n{}", self.journal(run)));
+    }
+
     /// On every host exactly this release is up, with its final policy; nothing else would start after a reboot.
     pub(crate) async fn assert_on(&self, release: ReleaseNumber, context: &str) {
         for (host, replicas) in self.look().await {
@@ -485,21 +502,7 @@ pub(crate) async fn comes_back(bench: &mut Bench) {
     bench.config.services[0].deploy.as_mut().unwrap().gate.steady = Duration::from_mins(10);
     bench.config.services[0].deploy.as_mut().unwrap().gate.within = Duration::from_mins(20);
     let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    let (said, mut told) = tokio::sync::mpsc::channel(1);
-    let follow = runs::follow(&bench.state, &run, |view| {
-        let gates = view.stages.iter().filter(|stage| stage.name == "gate");
-        if gates
-            .map(|gate| format!("{:?}", gate.cells))
-            .any(|cells| cells.matches("Running").count() == 2)
-        {
-            // Once is enough: the channel is full then.
-            said.try_send(()).unwrap_or_default();
-        }
-    });
-    tokio::select! {
-        ended = follow => panic!("it ended: {ended:?}\n{}", bench.journal(&run)),
-        _ = told.recv() => {}
-    }
+    bench.gating(&run, 2).await;
     let pid = bench.process(&run);
     kill_process(pid, Signal::STOP).unwrap();
     bench.age_locks().await;

@@ -60,8 +60,12 @@ async fn a_dead_runs_lock_that_is_stamped_in_its_daemons_future_is_watched_and_t
 
 /// Somebody else tries to recover it as soon as its host's clock was set.
 async fn is_held(bench: &Sim, other: &Bench, run: &RunId, clock: i64) {
+    // It renews its lock every 20 s: not between the clock and the look at it.
+    let holder = bench.process(run);
+    kill_process(holder, Signal::STOP).unwrap();
     bench.set_clocks(clock);
     let (found, _) = runs::unfinished(&other.state, &other.config).await;
+    kill_process(holder, Signal::CONT).unwrap();
     assert!(
         found.iter().any(|found| found.watched.is_some()),
         "set to {clock}: {found:?}"

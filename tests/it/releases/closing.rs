@@ -128,6 +128,7 @@ fn any_failure(rng: &mut Rng) -> Failure {
         FailureKind::Locked,
         FailureKind::Fenced,
         FailureKind::Interrupted,
+        FailureKind::Abandoned,
     ];
     Failure::of(kinds[rng.usize(0..kinds.len())], Fault::new("do it", "injected"))
 }
@@ -279,10 +280,10 @@ fn episode(seed: u64) -> &'static str {
     ear.write(Entry::Opened(Box::new(plan.clone())));
     let wild = [0, 3, 10, 30][rng.usize(0..4)];
     let mut crashes = rng.u32(0..3);
-    let first = if rng.u32(0..20) == 0 {
-        run.on(Fact::Late("run 0 by ops".to_owned()))
-    } else {
-        run.start()
+    let first = match rng.u32(0..40) {
+        0 => run.on(Fact::Late("run 0 by ops".to_owned())),
+        1 => run.on(Fact::Unfounded("run 0 failed".to_owned())),
+        _ => run.start(),
     };
     ear.hear(first);
     while ear.closings == 0 {
@@ -336,13 +337,14 @@ fn episode(seed: u64) -> &'static str {
     // Whatever comes now is not its business any more.
     for _ in 0..20 {
         let step = any_step(&mut rng, &ear.pending);
-        let late = match rng.u32(0..7) {
+        let late = match rng.u32(0..8) {
             0 => Fact::Did(step, Finding::Nothing),
             1 => Fact::Failed(step, any_failure(&mut rng)),
             2 => Fact::HostLost(step.host, "late".to_owned()),
             3 => Fact::Taken(step.host, "late".to_owned()),
             4 => Fact::Cancelled("late".to_owned()),
             5 => Fact::Full("late".to_owned()),
+            6 => Fact::Unfounded("late".to_owned()),
             _ => Fact::Late("late".to_owned()),
         };
         let said = run.on(late);

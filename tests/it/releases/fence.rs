@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use super::Sim;
 use super::bench::{Bench, Seen};
+use super::{Sim, until};
 use pilothouse::config::service::{Batch, OnFailure, Order, Strategy};
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::RunId;
@@ -52,14 +52,6 @@ async fn mark(bench: &Bench, mark: &str) {
         .unwrap();
     let seen = daemon.read().inspect_container(mark, None).await;
     assert!(seen.is_err());
-}
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_mins(2);
-    while !is_so() {
-        assert!(Instant::now() < limit, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]
@@ -112,7 +104,8 @@ async fn stopping(order: Option<Order>) -> (Sim, Seen, RunId) {
 async fn stays_as_before(bench: &Sim, before: &Seen, run: &RunId) {
     let journal = bench.journal(run);
     bench.assert_as_before(before, &journal).await;
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    let engine = bench.fleet.engine("host-1").unwrap();
+    until("every stop has ended", || engine.stops_under_way() == 0).await;
     bench.assert_as_before(before, &journal).await;
 }
 
@@ -207,15 +200,6 @@ async fn a_stop_whose_grace_is_longer_than_two_minutes_is_waited_for() {
     bench.assert_on(release, "").await;
 }
 
-async fn gating(bench: &Bench, run: &RunId) {
-    let gates = || {
-        let view = runs::view(&bench.state, run).unwrap();
-        let mut gates = view.stages.iter().filter(|stage| stage.name == "gate");
-        gates.any(|gate| format!("{:?}", gate.cells).contains("Running"))
-    };
-    until("it gates", gates).await;
-}
-
 #[tokio::test]
 async fn a_lease_that_cannot_be_written_ends_its_holder_after_30_s_and_is_nobody_elses_before_90_s() {
     let mut bench = Sim::new(1);
@@ -226,7 +210,7 @@ async fn a_lease_that_cannot_be_written_ends_its_holder_after_30_s_and_is_nobody
     gate.within = Duration::from_mins(20);
     let engine = bench.fleet.engine("host-1").unwrap().clone();
     let run = bench.launch(&bench.state, RunKind::Deploy).await;
-    gating(&bench, &run).await;
+    bench.gating(&run, 1).await;
     let locked = Instant::now();
     mark(&bench, "torn").await;
     engine.fail("PUT", "/archive", 1_000, "no space left on device");

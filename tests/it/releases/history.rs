@@ -15,7 +15,6 @@ use pilothouse::domain::plan::RunRequest;
 use pilothouse::domain::run::{RunKind, RunView};
 use pilothouse::hosts::{self, Daemon};
 use pilothouse::release::facts::LedgerSeen;
-use pilothouse::release::record::Failure;
 use pilothouse::runs;
 use pilothouse::runs::step::{Progress, build, image, ledger};
 use pilothouse::sim::BOX_IMAGE;
@@ -78,19 +77,6 @@ async fn deployed(bench: &Sim, image: &str) -> RunView {
     let (exit, view) = bench.ended(&run).await;
     assert_eq!(exit, 0, "{:?}\n{}", view.status, bench.journal(&run));
     view
-}
-
-impl Bench {
-    /// A person's word against its locks.
-    pub(crate) async fn unlock(&self, reason: &str, access: Access) -> Result<runs::Unlocking, Failure> {
-        let by = actor();
-        let said = runs::Said {
-            reason,
-            by: &by,
-            watching: &|_| {},
-        };
-        runs::unlock(&self.config, &self.subject(), said, access).await
-    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Rolling deploys on simulated daemons: waves in order, reverted or paused after a failure, killed after every record.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pilothouse::config::service::{Batch, Mount, OnFailure, Order, Publish, Slot, Strategy, Test};
 use pilothouse::config::test::TestImage;
@@ -12,6 +12,7 @@ use pilothouse::domain::run::{RunKind, RunView};
 use pilothouse::hosts;
 use pilothouse::release::replica::{Replica, Up};
 use pilothouse::runs;
+use rustix::process::{Signal, kill_process};
 
 use super::Sim;
 use super::bench::Seen;
@@ -50,48 +51,37 @@ fn begun(journal: &str) -> Vec<String> {
         .collect()
 }
 
-/// Wave 1 is in its gate for 3 s; meanwhile what wave 2 will start is removed.
-async fn pruned_meanwhile(kind: RunKind) -> (Sim, Seen, u8, RunView) {
+/// Wave 1 is in its gate; meanwhile what wave 2 will start is removed.
+async fn pruned_meanwhile(kind: RunKind, goes: &str) -> (Sim, Seen, u8, RunView) {
     let mut bench = rolling(2, Batch::Count(1), Order::StopFirst, OnFailure::Revert);
     if kind == RunKind::Rollback {
         bench.good(RunKind::Deploy).await;
     }
-    let steady = |bench: &mut Sim, seconds: u64| {
-        bench.config.services[0].deploy.as_mut().unwrap().gate.steady = Duration::from_secs(seconds);
-    };
-    steady(&mut bench, 3);
+    bench.config.services[0].deploy.as_mut().unwrap().gate.steady = Duration::from_secs(3);
     bench.good(RunKind::Deploy).await;
     let before = bench.look().await;
     let run = bench.launch(&bench.state, kind).await;
-    let gates = || {
-        let view = runs::view(&bench.state, &run).unwrap();
-        let mut gates = view.stages.iter().filter(|stage| stage.name == "gate");
-        gates.any(|gate| format!("{:?}", gate.cells).contains("Running"))
-    };
-    let limit = Instant::now() + Duration::from_mins(1);
-    while !gates() {
-        assert!(Instant::now() < limit, "{}", bench.journal(&run));
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    bench.gating(&run, 1).await;
+    let runner = bench.process(&run);
+    kill_process(runner, Signal::STOP).unwrap();
     let second = bench
         .config
         .hosts
         .iter()
         .find(|host| host.name.as_str() == "host-2");
     let daemon = hosts::connect(second.unwrap(), Access::Full).await.unwrap();
-    for replica in &bench.look().await[daemon.name()] {
-        if !replica.state.is_up() {
-            let docker = daemon.change().unwrap();
-            docker.remove_container(replica.id.as_str(), None).await.unwrap();
-        }
-    }
+    let replicas = bench.look().await.remove(daemon.name()).unwrap();
+    let gone = replicas.iter().find(|replica| replica.name == goes).unwrap();
+    let docker = daemon.change().unwrap();
+    docker.remove_container(gone.id.as_str(), None).await.unwrap();
+    kill_process(runner, Signal::CONT).unwrap();
     let (exit, view) = bench.ended(&run).await;
     (bench, before, exit, view)
 }
 
 #[tokio::test]
 async fn what_a_later_wave_was_to_start_and_is_gone_turns_a_deploy_back() {
-    let (bench, before, exit, view) = pruned_meanwhile(RunKind::Deploy).await;
+    let (bench, before, exit, view) = pruned_meanwhile(RunKind::Deploy, "shop.r2.1").await;
     let journal = bench.journal(&view.id);
     assert_eq!(exit, 1, "{:?}\n{journal}", view.status);
     assert_eq!(why(&view), "could not start shop.r2.1 on host-2: it is gone");
@@ -100,7 +90,7 @@ async fn what_a_later_wave_was_to_start_and_is_gone_turns_a_deploy_back() {
 
 #[tokio::test]
 async fn what_a_later_wave_was_to_wake_and_is_gone_turns_a_rollback_back() {
-    let (bench, before, exit, view) = pruned_meanwhile(RunKind::Rollback).await;
+    let (bench, before, exit, view) = pruned_meanwhile(RunKind::Rollback, "shop.r1.1").await;
     let journal = bench.journal(&view.id);
     // What was kept cannot be brought back; what served does.
     assert_eq!(exit, 5, "{:?}\n{journal}", view.status);

@@ -1,6 +1,6 @@
 //! A commit whose outcome cannot be determined: it is neither undone nor finished until its ledger can be read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::domain::ids::RunId;
@@ -9,16 +9,8 @@ use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::sim::EngineHandle;
 use pilothouse::{hosts, runs};
 
-use super::Sim;
 use super::bench::Bench;
-
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let limit = Instant::now() + Duration::from_mins(2);
-    while !is_so() {
-        assert!(Instant::now() < limit, "{what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
+use super::{Sim, until};
 
 /// The host whose ledger is the commit.
 async fn first(bench: &Sim) -> EngineHandle {
