@@ -259,7 +259,7 @@ async fn hosts_and_replicas_that_left_the_configuration_and_another_bastions_are
         .unwrap();
     let warned = plan.warnings.join("\n");
     assert!(
-        warned.contains(&format!("{gone} had r1 and is no longer one of its hosts")),
+        warned.contains(&format!("no longer among its hosts: {gone} (had r1)")),
         "{warned}"
     );
     assert!(
