@@ -46,19 +46,10 @@ pub fn containers_of_subject(model: &Model) -> Result<Vec<ContainerKey>, Refusal
     match model.subject() {
         Some(Subject::Container(key)) if model.fleet.row(&key).is_some() => Ok(vec![key]),
         Some(Subject::Container(_)) => Err(Refusal("it is gone".to_owned())),
-        Some(Subject::Group(group)) => {
-            let keys: Vec<ContainerKey> = model
-                .fleet
-                .rows()
-                .filter(|(_, row)| !row.container.is_housekeeping() && row.container.group() == group)
-                .map(|(host, row)| key_of(host, row))
-                .collect();
-            if keys.is_empty() {
-                Err(Refusal("it has no containers".to_owned()))
-            } else {
-                Ok(keys)
-            }
-        }
+        Some(Subject::Group(group)) => match crate::panes::containers::of_group(model, &group) {
+            none if none.is_empty() => Err(Refusal("it has no containers".to_owned())),
+            keys => Ok(keys),
+        },
         Some(Subject::Host(_) | Subject::Run(_)) | None => {
             Err(Refusal("select a container first".to_owned()))
         }

@@ -250,13 +250,7 @@ impl Model {
     pub(super) fn tells_seconds(&self) -> bool {
         const YOUNG: Duration = Duration::from_mins(1);
         let now = self.now.wall;
-        let young = |state: &State| match state {
-            State::Running { since } | State::Paused { since } | State::Restarting { since, .. } => {
-                since.is_some_and(|since| since.until(now) <= YOUNG)
-            }
-            State::Exited { at, .. } => at.is_some_and(|at| at.until(now) <= YOUNG),
-            State::Created | State::Removing | State::Dead => false,
-        };
+        let young = |state: &State| state.since().is_some_and(|since| since.until(now) <= YOUNG);
         self.runs.values().any(RunView::is_open)
             || self.fleet.hosts().any(|(_, host)| !host.link.is_live())
             || self.fleet.rows().any(|(_, row)| young(&row.container.state))

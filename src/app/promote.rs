@@ -119,10 +119,7 @@ impl Promotions {
     #[must_use]
     pub fn words(&self, model: &Model, way: &Way, arrow: &str) -> String {
         let place = |environment: &Option<String>| {
-            let group = Group::Service {
-                name: self.service.clone(),
-                environment: environment.as_deref().map(Into::into),
-            };
+            let group = Group::service(&self.service, environment.as_deref());
             let containers = model.fleet.rows().map(|(_, row)| &row.container);
             let up =
                 containers.filter(|container| container.state.is_running() && container.group() == group);

@@ -10,7 +10,7 @@ use super::layer::Layer;
 use super::model::Model;
 use super::question::{Intent, Question};
 use super::subject::Subject;
-use crate::domain::container::{Group, Role, label};
+use crate::domain::container::{Role, label};
 use crate::domain::fault::Fault;
 use crate::domain::fleet::Row;
 use crate::domain::ids::{HostName, RunId};
@@ -89,11 +89,7 @@ pub fn needs_person(model: &Model, run: &RunView) -> bool {
         (&other.service, &other.environment) == (&run.service, &run.environment)
             && other.started > run.started
     };
-    let group = Group::Service {
-        name: run.service.clone(),
-        environment: run.environment.as_deref().map(Into::into),
-    };
-    let standing = model.services.standings().get(&group);
+    let standing = model.services.standings().get(&run.group());
     let is_whole = standing.is_some_and(|judged| matches!(judged.standing, Standing::Converged { .. }));
     !(is_whole && model.runs.values().filter(is_later).any(ended_well))
 }

@@ -2,7 +2,7 @@
 //! Contains nothing that changes every second.
 
 use super::model::Model;
-use crate::domain::run::{Cell, RunStatus, RunView};
+use crate::domain::run::{Cell, Doing, RunStatus, RunView};
 
 const NAME: &str = "pilothouse";
 
@@ -25,18 +25,12 @@ pub fn of(model: &Model) -> String {
 fn under_way(run: &RunView) -> String {
     let is_running = |(_, cell): &(_, Cell)| matches!(cell, Cell::Running { .. });
     let stage = run.stages.iter().find(|stage| stage.cells.iter().any(is_running));
-    let percent = u64::from(run.steps_done) * 100 / u64::from(run.steps_total.max(1));
-    let how_far = if run.waiting.is_some() {
-        "waiting".to_owned()
-    } else if !run.asks.is_empty() {
-        "waits for approval".to_owned()
-    } else if run.undoing.is_some() {
-        "undoing".to_owned()
-    } else {
-        match stage {
-            Some(stage) => format!("{}, {} %", stage.name, percent.min(100)),
-            None => format!("{} %", percent.min(100)),
-        }
+    let how_far = match (run.doing(), stage) {
+        (Doing::Waiting(_), _) => "waiting".to_owned(),
+        (Doing::Asking(_), _) => "waits for approval".to_owned(),
+        (Doing::Undoing(_), _) => "undoing".to_owned(),
+        (Doing::Going, Some(stage)) => format!("{}, {} %", stage.name, run.percent()),
+        (Doing::Going, None) => format!("{} %", run.percent()),
     };
     format!("{}: {how_far}", run.name())
 }

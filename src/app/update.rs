@@ -20,7 +20,7 @@ use super::promote;
 use super::question::{Intent, Verdict};
 use super::recovery;
 use super::watch;
-use crate::domain::event::{Event, HostEvent};
+use crate::domain::event::Event;
 use crate::domain::ids::HostName;
 use crate::domain::order::Order;
 use crate::domain::run::RunKind;
@@ -110,16 +110,10 @@ fn tick(model: &mut Model, before: Now) -> Vec<Effect> {
 fn happened(model: &mut Model, event: Event) -> Vec<Effect> {
     match event {
         Event::Host(name, event) => {
-            match event {
-                HostEvent::Samples(_) | HostEvent::Load(_) => model.changed_by(FIGURES_WITHIN),
-                HostEvent::Link(_)
-                | HostEvent::Engine(_)
-                | HostEvent::Listed(_)
-                | HostEvent::Changed(_)
-                | HostEvent::Removed(_)
-                | HostEvent::Adopted(_)
-                | HostEvent::Inspected(_)
-                | HostEvent::Happened(_) => model.changed(),
+            if event.is_figure() {
+                model.changed_by(FIGURES_WITHIN);
+            } else {
+                model.changed();
             }
             model.stale = true;
             let effects = panes::before_host_event(model, &name, &event);

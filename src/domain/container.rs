@@ -87,6 +87,16 @@ impl State {
         matches!(self, Self::Running { .. } | Self::Paused { .. })
     }
 
+    /// Since when it is as it is.
+    #[must_use]
+    pub fn since(&self) -> Option<Stamp> {
+        match self {
+            Self::Running { since } | Self::Paused { since } | Self::Restarting { since, .. } => *since,
+            Self::Exited { at, .. } => *at,
+            Self::Created | Self::Removing | Self::Dead => None,
+        }
+    }
+
     /// Docker's word for it, as in `docker ps --filter status=`.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -218,6 +228,16 @@ pub enum Group {
         service: Arc<str>,
     },
     None,
+}
+
+impl Group {
+    #[must_use]
+    pub fn service(name: &ServiceName, environment: Option<&str>) -> Self {
+        Self::Service {
+            name: name.clone(),
+            environment: environment.map(Into::into),
+        }
+    }
 }
 
 /// `shop`, `shop.prod`, `project/web`

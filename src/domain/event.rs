@@ -57,6 +57,14 @@ pub enum HostEvent {
     Happened(Happening),
 }
 
+impl HostEvent {
+    /// Figures that change all the time, as against something that happened.
+    #[must_use]
+    pub fn is_figure(&self) -> bool {
+        matches!(self, Self::Samples(_) | Self::Load(_))
+    }
+}
+
 /// One event of Docker's stream that concerns a container, in words for its history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Happening {

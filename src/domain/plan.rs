@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::container::Group;
 use super::fault::Fault;
 use super::ids::{HostName, ImageId, ReleaseNumber, RunId, ServiceName};
 use super::reference::Reference;
@@ -128,6 +129,12 @@ impl RunRequest {
             dependants: Vec::new(),
             behind: Vec::new(),
         }
+    }
+
+    /// What its service is gathered under.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        Group::service(&self.service, self.environment.as_deref())
     }
 
     /// `shop`, or `shop.staging`: the word to type if a host is protected.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::container::Group;
 use super::ids::{HostName, ReleaseNumber, RunId, ServiceName};
 use super::tested::Tested;
 use super::told;
@@ -132,6 +133,18 @@ pub struct RunView {
     pub output: Vec<RunLine>,
     /// The number of earlier output lines.
     pub output_skipped: u64,
+}
+
+/// What a run in progress does: only one that goes has a percentage and an estimate that move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing<'a> {
+    /// For whom.
+    Waiting(&'a str),
+    /// A stage waits for approval.
+    Asking(&'a Asked),
+    /// Why.
+    Undoing(&'a str),
+    Going,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -307,6 +320,33 @@ impl RunView {
         } else {
             format!("{}@{}", self.actor, self.machine)
         }
+    }
+
+    /// What its service is gathered under.
+    #[must_use]
+    pub fn group(&self) -> Group {
+        Group::service(&self.service, self.environment.as_deref())
+    }
+
+    /// Of one that is in progress.
+    #[must_use]
+    pub fn doing(&self) -> Doing<'_> {
+        if let Some(whom) = &self.waiting {
+            Doing::Waiting(whom)
+        } else if let Some(asked) = self.asks.first() {
+            Doing::Asking(asked)
+        } else if let Some(why) = &self.undoing {
+            Doing::Undoing(why)
+        } else {
+            Doing::Going
+        }
+    }
+
+    /// Of its steps those that are done, in percent.
+    #[must_use]
+    pub fn percent(&self) -> u64 {
+        let percent = u64::from(self.steps_done) * 100 / u64::from(self.steps_total.max(1));
+        percent.min(100)
     }
 
     /// `shop`, or `shop.staging`.

@@ -10,7 +10,7 @@ use super::theme::Theme;
 use crate::app::{Model, PaneId};
 use crate::domain::host::Link;
 use crate::domain::order::Access;
-use crate::domain::run::{RunStatus, RunView};
+use crate::domain::run::{Doing, RunStatus, RunView};
 use crate::domain::units::{Stamp, short_span};
 use crate::panes::problems::Gravity;
 
@@ -140,39 +140,33 @@ fn open_run(model: &Model, theme: &Theme) -> Option<Vec<Span<'static>>> {
     Some(part)
 }
 
-/// ` deploy ▓▓▓▓░░ 58 % ~24 s`. Of one that waits or is taken back no percentage would move.
+/// ` deploy ▓▓▓▓░░ 58 % ~24 s`. Of one that waits, asks or is taken back no percentage would move.
 fn how_far(run: &RunView, theme: &Theme, now: Stamp) -> Vec<Span<'static>> {
     let elapsed = run.started.until(now).saturating_sub(run.waited);
-    if run.undoing.is_some() {
-        let sign = theme.glyphs.undone;
-        return vec![
-            Span::styled(format!(" {sign} undoing {}", run.kind.word()), theme.warn),
-            Span::styled(format!(" {}", short_span(elapsed)), theme.dim),
-        ];
-    }
-    if run.waiting.is_some() {
-        return vec![
-            Span::raw(format!(" {} ", run.kind.word())),
-            Span::styled("waiting", theme.busy),
-            Span::styled(format!(" {}", short_span(elapsed)), theme.dim),
-        ];
+    let glyphs = theme.glyphs;
+    let since = Span::styled(format!(" {}", short_span(elapsed)), theme.dim);
+    let kind = Span::raw(format!(" {} ", run.kind.word()));
+    match run.doing() {
+        Doing::Waiting(_) => return vec![kind, Span::styled("waiting", theme.busy), since],
+        Doing::Asking(_) => return vec![kind, Span::styled("waits for approval", theme.warn)],
+        Doing::Undoing(_) => {
+            let words = format!(" {} undoing {}", glyphs.undone, run.kind.word());
+            return vec![Span::styled(words, theme.warn), since];
+        }
+        Doing::Going => {}
     }
     let total = run.steps_total.max(1);
     let filled = run.steps_done.min(total) * BAR / total;
-    let (full, empty) = (theme.glyphs.full, theme.glyphs.empty);
-    let bar: String = (0..BAR)
-        .map(|cell| if cell < filled { full } else { empty })
-        .collect();
-    let percent = run.steps_done * 100 / total;
+    let bar = (0..BAR).map(|cell| if cell < filled { glyphs.full } else { glyphs.empty });
     let left = match run.estimate.map(|estimate| estimate.checked_sub(elapsed)) {
         Some(Some(left)) => format!(" ~{}", short_span(left)),
         Some(None) => " longer than usual".to_owned(),
         None => format!(" {}", short_span(elapsed)),
     };
     vec![
-        Span::raw(format!(" {} ", run.kind.word())),
-        Span::styled(bar, theme.busy),
-        Span::styled(format!(" {percent} %"), theme.busy),
+        kind,
+        Span::styled(bar.collect::<String>(), theme.busy),
+        Span::styled(format!(" {} %", run.percent()), theme.busy),
         Span::styled(left, theme.dim),
     ]
 }

@@ -74,12 +74,7 @@ fn scope_of(model: &Model, pane: PaneId) -> Option<Scope> {
     match crate::panes::subject(model, pane)? {
         Subject::Container(key) => Some(Scope::Containers(vec![key])),
         Subject::Group(group) => Some(Scope::Group(group)),
-        Subject::Run(id) => model.runs.get(&id).map(|run| {
-            Scope::Group(crate::domain::container::Group::Service {
-                name: run.service.clone(),
-                environment: run.environment.as_deref().map(Into::into),
-            })
-        }),
+        Subject::Run(id) => model.runs.get(&id).map(|run| Scope::Group(run.group())),
         Subject::Host(_) => None,
     }
 }

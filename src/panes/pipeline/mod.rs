@@ -7,7 +7,6 @@ pub mod words;
 
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
-use crate::domain::container::Group;
 use crate::domain::fault::Fault;
 use crate::domain::ids::{HostName, RunId};
 use crate::domain::plan::RunRequest;
@@ -77,10 +76,10 @@ pub fn shown(model: &Model) -> Option<&RunView> {
     let rows = model.services.rows();
     match model.services.selected().map(|row| &row.group) {
         Some(selected) if model.in_room() => {
-            let is_its = |run: &&RunView| group_of(run) == *selected;
+            let is_its = |run: &&RunView| run.group() == *selected;
             // Of what has no row there is nothing else to show beside it.
             let has_focus = model.focus == PaneId::Pipeline;
-            let has_no_row = |run: &RunView| !rows.iter().any(|row| row.group == group_of(run));
+            let has_no_row = |run: &RunView| !rows.iter().any(|row| row.group == run.group());
             let chosen = chosen.filter(|run| is_its(run) || (has_focus && has_no_row(run)));
             chosen.or_else(|| latest(model, is_its))
         }
@@ -92,13 +91,6 @@ pub fn shown(model: &Model) -> Option<&RunView> {
 fn latest(model: &Model, is_meant: impl Fn(&&RunView) -> bool) -> Option<&RunView> {
     let runs = model.runs.values().filter(is_meant);
     runs.max_by_key(|run| (run.is_open(), run.started))
-}
-
-fn group_of(run: &RunView) -> Group {
-    Group::Service {
-        name: run.service.clone(),
-        environment: run.environment.as_deref().map(Into::into),
-    }
 }
 
 /// All runs of the same service and environment, oldest first.
@@ -153,11 +145,7 @@ pub fn wanted_height(model: &Model) -> u16 {
 /// A run was just asked for: show it as soon as it is there.
 pub fn show(model: &mut Model, request: &RunRequest) {
     model.go(PaneId::Pipeline);
-    let group = Group::Service {
-        name: request.service.clone(),
-        environment: request.environment.as_deref().map(Into::into),
-    };
-    super::services::select(model, &group);
+    super::services::select(model, &request.group());
     model.pipeline = Pipeline {
         awaited: Some((request.clone(), model.now.wall)),
         ..Pipeline::default()
@@ -167,7 +155,7 @@ pub fn show(model: &mut Model, request: &RunRequest) {
 /// `Enter` on a run of any age.
 pub fn open(model: &mut Model, run: RunId) {
     model.go(PaneId::Pipeline);
-    if let Some(group) = model.runs.get(&run).map(group_of) {
+    if let Some(group) = model.runs.get(&run).map(RunView::group) {
         super::services::select(model, &group);
     }
     model.pipeline = Pipeline {

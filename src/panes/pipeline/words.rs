@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::domain::ids::HostName;
-use crate::domain::run::{Outcome, RunKind, RunStatus, RunView};
+use crate::domain::run::{Doing, Outcome, RunKind, RunStatus, RunView};
 use crate::domain::units::{Stamp, long_span, short_span};
 use crate::panes::page::{Row, Tone, row};
 use crate::ui::ansi::{clean, rows as broken, width};
@@ -86,36 +86,33 @@ fn in_a_row(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
 
 fn running(run: &RunView, now: Stamp, glyphs: &Glyphs) -> Row {
     const BAR: u32 = 10;
-    let (done, total) = (run.steps_done.min(run.steps_total), run.steps_total.max(1));
-    let full = done * BAR / total;
-    let bar: String = (0..BAR)
-        .map(|cell| if cell < full { glyphs.full } else { glyphs.empty })
-        .collect();
-    let percent = u64::from(done) * 100 / u64::from(total);
     let spent = run.started.until(now).saturating_sub(run.waited);
-    if let Some(whom) = &run.waiting {
-        return vec![
+    match run.doing() {
+        Doing::Waiting(whom) => vec![
             (Tone::Busy, format!("{} waiting ", glyphs.changing)),
-            (Tone::Text, whom.clone()),
+            (Tone::Text, whom.to_owned()),
             (Tone::Dim, format!("  {}", long_span(spent))),
-        ];
-    }
-    if let Some(asked) = run.asks.first() {
-        return vec![
+        ],
+        Doing::Asking(asked) => vec![
             (Tone::Warn, format!("{} waits for approval: ", glyphs.problem)),
             (Tone::Text, asked.question.clone()),
             (Tone::Dim, "  A answers".to_owned()),
-        ];
-    }
-    let mut row = vec![(Tone::Busy, bar), (Tone::Text, format!(" {percent} %"))];
-    if let Some(why) = &run.undoing {
-        return vec![
+        ],
+        Doing::Undoing(why) => vec![
             (Tone::Warn, format!("{} undoing what was done: ", glyphs.undone)),
             (Tone::Text, format!("{why}  {}", long_span(spent))),
-        ];
+        ],
+        Doing::Going => {
+            let (done, total) = (run.steps_done.min(run.steps_total), run.steps_total.max(1));
+            let full = done * BAR / total;
+            let bar = (0..BAR).map(|cell| if cell < full { glyphs.full } else { glyphs.empty });
+            vec![
+                (Tone::Busy, bar.collect()),
+                (Tone::Text, format!(" {} %", run.percent())),
+                (Tone::Dim, format!("  {}", remaining(run.estimate, spent))),
+            ]
+        }
     }
-    row.push((Tone::Dim, format!("  {}", remaining(run.estimate, spent))));
-    row
 }
 
 /// What is left by the estimate; an estimate that is wrong says so.

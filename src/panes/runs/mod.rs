@@ -9,7 +9,7 @@ use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::fault::Fault;
 use crate::domain::ids::RunId;
-use crate::domain::run::{Outcome, RunStatus, RunView};
+use crate::domain::run::{Doing, Outcome, RunStatus, RunView};
 
 pub const HINTS: &[Command] = &[
     Command::Open,
@@ -139,12 +139,12 @@ pub fn unreadable(why: &Fault) -> String {
 #[must_use]
 pub fn result(run: &RunView) -> String {
     match &run.status {
-        RunStatus::Running if run.undoing.is_some() => "undoing".to_owned(),
-        RunStatus::Running if run.waiting.is_some() => "waiting".to_owned(),
-        RunStatus::Running => {
-            let percent = u64::from(run.steps_done) * 100 / u64::from(run.steps_total.max(1));
-            format!("{} %", percent.min(100))
-        }
+        RunStatus::Running => match run.doing() {
+            Doing::Waiting(_) => "waiting".to_owned(),
+            Doing::Asking(_) => "waits for approval".to_owned(),
+            Doing::Undoing(_) => "undoing".to_owned(),
+            Doing::Going => format!("{} %", run.percent()),
+        },
         RunStatus::Dead => "died: X recovers".to_owned(),
         RunStatus::Closed { outcome, .. } => match outcome {
             Outcome::Converged => "done".to_owned(),

@@ -11,7 +11,7 @@ use crate::domain::fleet::Row;
 use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
 use crate::domain::natural;
-use crate::domain::run::RunView;
+use crate::domain::run::{RunStatus, RunView};
 use crate::domain::units::Bytes;
 use crate::panes::containers::Expected;
 use crate::release::standing::{self, HostSeen, Judged, Standing};
@@ -33,6 +33,8 @@ pub struct ServiceRow {
     pub run: Option<RunId>,
     /// That run is in progress.
     pub busy: bool,
+    /// A run of it died, and nobody has recovered it yet.
+    pub died: bool,
     /// What a run that is under way brings out, until it is committed.
     pub going: Option<Going>,
     /// Of the running ones of which it is known, together.
@@ -50,9 +52,9 @@ pub struct Going {
 }
 
 impl Going {
-    /// What was committed is told by the hosts.
+    /// What was committed is told by the hosts; what died goes nowhere.
     fn of(run: &RunView) -> Option<Self> {
-        let is_going = run.is_open() && !run.committed;
+        let is_going = run.status == RunStatus::Running && !run.committed;
         is_going.then_some(Self {
             from: run.from,
             to: run.to?,
@@ -92,13 +94,14 @@ impl ServiceRow {
             unwell: 0,
             run: None,
             busy: false,
+            died: false,
             going: None,
             cpu: Figure::Unknown,
             memory: Figure::Unknown,
         }
     }
 
-    /// Fewer run than should, one is unwell, or the hosts are not of one mind.
+    /// Fewer run than should, one is unwell, a run of it died, or the hosts are not of one mind.
     #[must_use]
     pub fn is_problem(&self) -> bool {
         if matches!(
@@ -107,7 +110,7 @@ impl ServiceRow {
         ) {
             return true;
         }
-        self.unwell > 0 || self.is_short()
+        self.died || self.unwell > 0 || self.is_short()
     }
 
     /// Fewer run than should; where none does, it may not be released yet.
@@ -145,17 +148,10 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         places.partition(|(_, service)| service.deploy.is_some() || service.environments.is_empty());
     let only_shared: BTreeSet<Group> = only_shared
         .into_iter()
-        .map(|(_, service)| Group::Service {
-            name: service.name.clone(),
-            environment: None,
-        })
+        .map(|(_, service)| Group::service(&service.name, None))
         .collect();
     for (environment, service) in places {
-        let group = Group::Service {
-            name: service.name.clone(),
-            environment: environment.map(Into::into),
-        };
-        let (group, mut row) = row_of(group);
+        let (group, mut row) = row_of(Group::service(&service.name, environment));
         row.wanted = service
             .deploy
             .as_ref()
@@ -189,17 +185,15 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         }
     }
     for run in model.runs.values() {
-        let group = Group::Service {
-            name: run.service.clone(),
-            environment: run.environment.as_deref().map(Into::into),
-        };
+        let group = run.group();
         if only_shared.contains(&group) {
             rows.entry(group.clone())
                 .or_insert_with(|| ServiceRow::new(group.clone()));
         }
         if let Some(row) = rows.get_mut(&group) {
             row.run = Some(run.id.clone());
-            row.busy = run.is_open();
+            row.busy = run.status == RunStatus::Running;
+            row.died |= run.status == RunStatus::Dead;
             // One that waits behind another has not decided yet.
             row.going = Going::of(run).or(row.going.take());
         }

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 use super::{Figure, Going, ServiceRow};
 use crate::app::{Model, PaneId};
 use crate::domain::ids::ReleaseNumber;
-use crate::domain::run::{Outcome, RunStatus, RunView};
+use crate::domain::run::{Doing, Outcome, RunStatus, RunView};
 use crate::domain::units::{Bytes, short_span};
 use crate::panes::containers::view::percent;
 use crate::release::standing::Standing;
@@ -202,33 +202,36 @@ fn figure<T>(theme: &Theme, figure: &Figure<T>, words: impl Fn(&T) -> String) ->
 fn last_run(model: &Model, theme: &Theme, run: &RunView) -> Line<'static> {
     let glyphs = theme.glyphs;
     let who = clean(&run.actor).into_owned();
-    let mut spans = vec![Span::raw(format!("{} ", run.kind.word()))];
-    if run.status == RunStatus::Running && run.undoing.is_some() {
-        spans = vec![Span::styled(format!("{} undoing", glyphs.undone), theme.warn)];
-    }
+    let kind = Span::raw(format!("{} ", run.kind.word()));
     match &run.status {
-        RunStatus::Running if run.waiting.is_some() => {
-            spans.push(Span::styled("waiting", theme.busy));
-            spans.push(Span::styled(format!(", {who}"), theme.dim));
-        }
-        RunStatus::Running if run.undoing.is_some() => {
-            spans.push(Span::styled(format!(", {who}"), theme.dim));
-        }
         RunStatus::Running => {
-            let done = run.steps_done * 100 / run.steps_total.max(1);
-            spans.push(Span::styled(format!("{done} %"), theme.busy));
-            spans.push(Span::styled(format!(", {who}"), theme.dim));
+            let who = Span::styled(format!(", {who}"), theme.dim);
+            let percent = || format!("{} %", run.percent());
+            Line::from(match run.doing() {
+                Doing::Waiting(_) => vec![kind, Span::styled("waiting", theme.busy), who],
+                Doing::Asking(_) => vec![Span::styled("waits for approval", theme.warn), who],
+                Doing::Undoing(_) => {
+                    vec![
+                        Span::styled(format!("{} undoing", glyphs.undone), theme.warn),
+                        who,
+                    ]
+                }
+                Doing::Going => vec![kind, Span::styled(percent(), theme.busy), who],
+            })
         }
-        RunStatus::Dead => spans.push(Span::styled("died: X recovers", theme.bad)),
+        RunStatus::Dead => Line::from(vec![kind, Span::styled("died: X recovers", theme.bad)]),
         RunStatus::Closed { at, outcome } => {
-            spans.push(match outcome {
+            let sign = match outcome {
                 Outcome::Converged => Span::styled(glyphs.done, theme.ok),
                 Outcome::Reverted { .. } => Span::styled(glyphs.undone, theme.warn),
                 Outcome::NeedsHuman { .. } => Span::styled(glyphs.failed, theme.bad),
-            });
+            };
             let ago = short_span(at.until(model.now.wall));
-            spans.push(Span::styled(format!(" {ago}, {who}"), theme.dim));
+            Line::from(vec![
+                kind,
+                sign,
+                Span::styled(format!(" {ago}, {who}"), theme.dim),
+            ])
         }
     }
-    Line::from(spans)
 }

@@ -10,7 +10,7 @@ use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::exit::Exit;
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::order::Access;
-use pilothouse::domain::run::{Cell, Outcome, RunKind, RunStatus, RunView};
+use pilothouse::domain::run::{Asked, Cell, Outcome, RunKind, RunStatus, RunView};
 use pilothouse::domain::sample::Sample;
 use pilothouse::release::record::{Entry, Failure, FailureKind, Record, SCHEMA};
 use pilothouse::release::stage::{Stage as Work, Step};
@@ -86,6 +86,50 @@ fn while_it_is_taken_back_no_percentage_stands_still() {
         ..deploy(3)
     });
     said(&mut room, &["undoing deploy", " ↶ undoing, ops-a"], &["%"]);
+}
+
+#[test]
+fn what_died_is_on_its_way_nowhere() {
+    let mut room = shop((80, 24));
+    room.run(RunView {
+        status: RunStatus::Dead,
+        ..deploy(3)
+    });
+    said(&mut room, &["▲ shop", "deploy died", "r42"], &["r41", "◐"]);
+}
+
+#[test]
+fn while_a_person_is_asked_no_percentage_stands_still() {
+    let mut room = shop((80, 24));
+    room.run(RunView {
+        asks: vec![Asked {
+            stage: "go".to_owned(),
+            question: "Now?".to_owned(),
+        }],
+        estimate: Some(seconds(5)),
+        ..deploy(3)
+    });
+    let words = ["shop deploy waits for approval", "– waits for approval"];
+    said(&mut room, &words, &["%", "longer than usual"]);
+    room.key(key!(7));
+    said(&mut room, &["waits for approval"], &["%"]);
+}
+
+#[test]
+fn that_a_run_is_asked_to_cancel_does_not_say_what_it_makes_of_it() {
+    let mut room = shop((80, 24));
+    room.run(RunView {
+        committed: true,
+        ..deploy(3)
+    });
+    room.keys(&[key!(6), key!(x)]);
+    room.wait();
+    let effects = room.key(key!(y));
+    let [Effect::Cancel(id, _)] = effects[..] else {
+        panic!("{effects:?}");
+    };
+    room.event(Event::Done(id, Ok(())));
+    said(&mut room, &["asked the run to cancel"], &["undoing"]);
 }
 
 #[test]
