@@ -260,7 +260,11 @@ impl Model {
     /// When `update` needs a tick before the next full second.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        let dues = [self.watch.due(), self.logs.attention().due()];
+        let dues = [
+            self.watch.due(),
+            self.logs.attention().due(),
+            self.problems.said().due(),
+        ];
         dues.into_iter().flatten().min()
     }
 

@@ -104,6 +104,6 @@ fn rank(sort: SortBy, row: &Row) -> i64 {
             .history
             .last()
             .map_or(0, |sample| i64::try_from(sample.memory.0).unwrap_or(i64::MAX)),
-        SortBy::Age => -super::view::since(&row.container.state).map_or(0, |at| at.0),
+        SortBy::Age => -row.container.state.since().map_or(0, |at| at.0),
     }
 }

@@ -239,7 +239,10 @@ fn state_cells(
         container
             .release()
             .map_or_else(none, |release| Line::raw(release.to_string())),
-        since(&container.state).map_or_else(none, |at| Line::styled(row_age(at.until(now)), theme.dim)),
+        container
+            .state
+            .since()
+            .map_or_else(none, |at| Line::styled(row_age(at.until(now)), theme.dim)),
     ]
 }
 
@@ -267,16 +270,6 @@ fn state_words(theme: &Theme, state: &State) -> Line<'static> {
             Line::styled(format!("exited {code}"), theme.dim)
         }
         State::Exited { code, .. } => Line::styled(format!("exited {code}"), theme.bad),
-    }
-}
-
-/// Since when it is as it is.
-#[must_use]
-pub fn since(state: &State) -> Option<Stamp> {
-    match state {
-        State::Running { since } | State::Paused { since } | State::Restarting { since, .. } => *since,
-        State::Exited { at, .. } => *at,
-        State::Created | State::Removing | State::Dead => None,
     }
 }
 

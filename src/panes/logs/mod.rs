@@ -227,7 +227,8 @@ fn ask_file_name(model: &mut Model) {
 }
 
 pub fn lines(model: &mut Model, id: FollowId, batch: LogBatch) {
-    if !crate::panes::detail::receive(model, id, &batch) && !model.problems.receive(id, &batch) {
+    let panes = [crate::panes::detail::receive, crate::panes::problems::receive];
+    if !panes.iter().any(|receive| receive(model, id, &batch)) {
         model.logs.receive(id, batch);
     }
 }

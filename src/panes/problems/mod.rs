@@ -16,6 +16,7 @@ use crate::domain::ids::ContainerKey;
 use crate::domain::logs::{FollowId, LogBatch};
 use crate::domain::order::Order;
 use crate::panes::containers::{self, Scope};
+use crate::panes::logs::shape::readable;
 
 use said::Said;
 
@@ -73,10 +74,6 @@ impl Problems {
         &self.said
     }
 
-    pub fn receive(&mut self, id: FollowId, batch: &LogBatch) -> bool {
-        self.said.receive(id, batch)
-    }
-
     /// Is there room for a third row of each, its last words, if the selected one takes so many rows more?
     #[must_use]
     pub fn is_roomy(&self, height: usize, more: usize) -> bool {
@@ -92,9 +89,12 @@ impl Problems {
                 place,
                 what,
                 evidence,
+                subject,
                 ..
             } = problem;
-            self.filter.admits(&[name, place, what, evidence])
+            let words = self.said.last(subject).map(|line| readable(&line.text, true));
+            let words = words.unwrap_or_default();
+            self.filter.admits(&[name, place, what, evidence, &words])
         })
     }
 }
@@ -129,6 +129,15 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
     }
 }
 
+/// Lines of a log, if they are last words.
+pub fn receive(model: &mut Model, id: FollowId, batch: &LogBatch) -> bool {
+    let is_its = model.problems.said.receive(id, batch, model.now.uptime);
+    if is_its && !model.problems.filter.is_empty() {
+        refresh(model);
+    }
+    is_its
+}
+
 /// The evidence of the selected container is better with its inspection: asked for once.
 fn inspect(model: &mut Model) -> Vec<Effect> {
     match model.problems.cursor.key().cloned() {
@@ -161,15 +170,12 @@ pub fn settle(model: &mut Model) -> Vec<Effect> {
     if model.focus != PaneId::Problems {
         return effects;
     }
-    let shown = model.problems.seen().skip(top).take(height);
-    let unasked: Vec<ContainerKey> = shown
-        .filter(|problem| !model.problems.inspected.contains(&problem.subject))
-        .filter_map(|problem| match &problem.subject {
-            Subject::Container(key) if is_unexplained(model, key) => Some(key.clone()),
-            Subject::Container(_) | Subject::Host(_) | Subject::Run(_) | Subject::Group(_) => None,
-        })
-        .collect();
-    effects.extend(unasked.into_iter().map(|key| ask(model, key)));
+    for key in containers {
+        let subject = Subject::Container(key.clone());
+        if !model.problems.inspected.contains(&subject) && is_unexplained(model, &key) {
+            effects.push(ask(model, key));
+        }
+    }
     effects
 }
 

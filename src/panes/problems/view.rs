@@ -62,7 +62,11 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         rows.take(height.saturating_sub(1)).collect::<Vec<String>>()
     });
     let evidence = evidence.unwrap_or_default();
-    let is_roomy = pane.is_roomy(height, evidence.len().saturating_sub(1));
+    let selected = pane.seen().nth(cursor.row());
+    let words = selected.and_then(|selected| pane.said().last(&selected.subject));
+    // Its last words are among those rows, and counted as those of the others are.
+    let usual = 1 + usize::from(words.is_some());
+    let is_roomy = pane.is_roomy(height, evidence.len().saturating_sub(usual));
     // The whole evidence of the selected one is seen, whatever goes above it.
     let above = height.saturating_sub(1 + evidence.len()) / ROWS_EACH;
     let top = cursor.top().max(cursor.row().saturating_sub(above));

@@ -136,6 +136,14 @@ impl Room {
     }
 
     /// A frame is about to be drawn.
+    /// The moment that the model asked to be woken at; with no frame drawn until then.
+    pub(super) fn woken(&mut self) -> Vec<Effect> {
+        let wake = self.model.wake_at().expect("a moment to be woken at");
+        assert!(wake > self.uptime, "{wake:?} is over");
+        self.uptime = wake;
+        self.update(Msg::Tick)
+    }
+
     pub(super) fn frame(&mut self) -> Vec<Effect> {
         self.update(Msg::Frame)
     }
