@@ -265,14 +265,7 @@ pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
             model.orders.expect(id, Some(words));
             vec![Effect::Approve(id, run, said)]
         }
-        Intent::Recover(run) => {
-            let id = model.next_order();
-            model.orders.expect(
-                id,
-                Some("recovering: the run is followed in the pipeline".to_owned()),
-            );
-            vec![Effect::Recover(id, run)]
-        }
+        Intent::Recover(run) => super::recovery::carry_out(model, run),
     }
 }
 

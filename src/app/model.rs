@@ -246,7 +246,7 @@ impl Model {
         self.setup.config.host(host).is_some_and(|host| host.protected)
     }
 
-    /// Whether something visible changes every second: a young age, a countdown, a run.
+    /// Whether something visible changes every second, or may: a young age, a countdown, a run, a question that waits.
     pub(super) fn tells_seconds(&self) -> bool {
         const YOUNG: Duration = Duration::from_mins(1);
         let now = self.now.wall;
@@ -257,6 +257,7 @@ impl Model {
             || matches!(self.focus, PaneId::Detail | PaneId::Plan)
     }
 
+            || super::recovery::is_waiting(self)
     /// When `update` needs a tick before the next full second.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {

@@ -20,7 +20,7 @@ use crate::domain::units::short_span;
 use crate::release::standing::Standing;
 
 /// Called before the state of a run is replaced by `run`. A run that is dead when first seen is offered for recovery; one that
-/// dies while shown only causes a notice, because a question must not appear while somebody is typing.
+/// dies while shown, or is found while somebody is typing, only causes a notice.
 pub fn heard(model: &mut Model, run: &RunView) {
     if run.status != RunStatus::Dead {
         model.offers.retain(|id| *id != run.id);
@@ -154,22 +154,62 @@ fn is_left(model: &Model, run: &RunView) -> bool {
     run.status == RunStatus::Dead || is_back(model, run) || (run.lost.is_empty() && needs_person(model, run))
 }
 
-/// Asks about the next run that is dead or whose hosts are back, as soon as no layer is open. Closes a question about a run
-/// that somebody else is already recovering.
-pub fn offer(model: &mut Model) {
-    if let Some(Layer::Question(question)) = &model.layer
-        && let Intent::Recover(id) = &question.intent
-        && model.runs.get(id).is_some_and(|run| !is_recoverable(run))
-    {
-        model.layer = None;
-        model.say("somebody else is already recovering the run");
+/// What a question about a run says that somebody else took up meanwhile.
+const TAKEN: &str = "somebody else is already recovering the run";
+
+/// Is the question that is open about a run that somebody else is already recovering?
+fn is_taken(model: &Model) -> bool {
+    let Some(Layer::Question(question)) = &model.layer else {
+        return false;
+    };
+    match &question.intent {
+        Intent::Recover(id) => !can_be_recovered(model, id),
+        Intent::Act { .. } | Intent::Launch(_) | Intent::Cancel(_) | Intent::Approve(..) => false,
     }
+}
+
+fn can_be_recovered(model: &Model, id: &RunId) -> bool {
+    model.runs.get(id).is_some_and(is_recoverable)
+}
+
+/// Will something be asked, or a question be closed, once nobody is typing any more?
+#[must_use]
+pub fn is_waiting(model: &Model) -> bool {
+    !model.offers.is_empty() || is_taken(model)
+}
+
+/// Asks about the next run that is dead or whose hosts are back, as soon as no layer is open. Closes a question about a run
+/// that somebody else is already recovering. Neither under fingers that are typing.
+pub fn offer(model: &mut Model) {
     returned(model);
-    if model.layer.is_none()
+    if is_typing(model) {
+        return;
+    }
+    if is_taken(model) {
+        model.layer = None;
+        model.say(TAKEN);
+    }
+    while model.layer.is_none()
         && let Some(id) = model.offers.pop_front()
     {
-        ask_about(model, &id);
+        let run = model.runs.get(&id);
+        if run.is_some_and(|run| run.status == RunStatus::Dead || is_back(model, run)) {
+            ask_about(model, &id);
+        }
     }
+}
+
+/// After a yes.
+#[must_use]
+pub(super) fn carry_out(model: &mut Model, run: RunId) -> Vec<Effect> {
+    if !can_be_recovered(model, &run) {
+        model.say(TAKEN);
+        return Vec::new();
+    }
+    let id = model.next_order();
+    let words = "recovering: the run is followed in the pipeline";
+    model.orders.expect(id, Some(words.to_owned()));
+    vec![Effect::Recover(id, run)]
 }
 
 /// The key: asks about the selected run, otherwise about the latest one that can be recovered.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pilothouse::app::Effect;
+use pilothouse::app::model::Redraw;
 use pilothouse::domain::container::{Container, State};
 use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::ids::{RunId, ServiceName};
@@ -22,6 +23,9 @@ fn found(stage: &mut Stage, run: RunView) {
     stage.event(Event::Run(Box::new(run)));
     stage.frame();
 }
+
+/// Nobody is typing any more.
+const QUIET: Duration = Duration::from_secs(6);
 
 fn recovered(effects: &[Effect]) -> Vec<RunId> {
     let run = |effect: &Effect| match effect {
@@ -77,6 +81,8 @@ fn several_are_offered_one_after_the_other_and_one_that_lives_again_is_not() {
     };
     stage.event(Event::Run(Box::new(running)));
     assert_eq!(recovered(&stage.press("n")), []);
+    assert!(!stage.screen().contains("141003-shop"), "{}", stage.screen());
+    stage.wait(QUIET);
     stage.frame();
     assert!(stage.screen().contains("141003-shop"), "{}", stage.screen());
     let running = RunView {
@@ -206,6 +212,66 @@ fn a_question_does_not_come_up_under_fingers_that_are_typing() {
     stage.wait(Duration::from_secs(20));
     assert_eq!(recovered(&stage.press("y")), []);
     assert_eq!(recovered(&stage.press("shift-x y")), [id(1)]);
+}
+
+/// Its host is back while the line of a filter is open.
+fn returned_under_a_layer() -> Stage {
+    let mut stage = Stage::new(100, 24);
+    stage.host("web-2", HostEvent::Link(lost()));
+    found(&mut stage, unfinished(1, "web-2"));
+    stage.press("/");
+    stage.wait(QUIET);
+    stage.host("web-2", HostEvent::Link(live()));
+    stage.host("web-2", HostEvent::Changed(Box::new(lock_of(1))));
+    stage.frame();
+    stage.press("s enter");
+    stage.frame();
+    assert!(!stage.screen().contains("y yes"), "{}", stage.screen());
+    stage
+}
+
+#[test]
+fn one_that_waited_for_a_layer_waits_for_the_fingers_too() {
+    let mut stage = returned_under_a_layer();
+    assert_eq!(recovered(&stage.press("y")), []);
+    stage.frame();
+    stage.wait(QUIET);
+    assert_ne!(stage.model.redraw(), Redraw::No, "it is asked by itself");
+    stage.frame();
+    let screen = stage.screen();
+    assert!(screen.contains("Recover deploy shop on web-2?"), "{screen}");
+    let mut stage = returned_under_a_layer();
+    stage.host("web-2", HostEvent::Link(lost()));
+    stage.wait(QUIET);
+    stage.frame();
+    assert!(!stage.screen().contains("y yes"), "{}", stage.screen());
+}
+
+#[test]
+fn a_question_is_not_taken_from_under_fingers_and_its_answer_then_does_nothing() {
+    let taken = || RunView {
+        status: RunStatus::Running,
+        ..dead(1, "web-1")
+    };
+    let mut stage = Stage::new(80, 24);
+    found(&mut stage, dead(1, "web-1"));
+    stage.press("s h");
+    found(&mut stage, taken());
+    assert!(stage.screen().contains("Type shop"), "{}", stage.screen());
+    assert_eq!(recovered(&stage.press("o p enter")), []);
+    let words = "somebody else is already recovering the run";
+    assert!(stage.screen().contains(words), "{}", stage.screen());
+    let mut stage = Stage::new(80, 24);
+    found(&mut stage, dead(1, "web-1"));
+    stage.press("s h");
+    found(&mut stage, taken());
+    stage.wait(QUIET);
+    stage.frame();
+    let screen = stage.screen();
+    assert!(
+        !screen.contains("Type shop") && screen.contains(words),
+        "{screen}"
+    );
 }
 
 #[test]
