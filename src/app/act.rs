@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::availability::{Refusal, availability, place};
+use super::availability::{NONE_RUNS, Refusal, availability, place};
 use super::command::Command;
 use super::effect::{Effect, Lend};
 use super::model::Model;
@@ -117,7 +117,7 @@ pub fn ask(model: &mut Model, command: Command) -> Vec<Effect> {
     };
     let (verb, targets) = verb_for(model, command, targets);
     if targets.is_empty() {
-        model.say("none of them runs");
+        model.say(NONE_RUNS);
         return Vec::new();
     }
     let question = question(model, verb, targets);
@@ -151,7 +151,8 @@ fn verb_for(model: &Model, command: Command, targets: Vec<ContainerKey>) -> (Ver
         Command::Pause => {
             let running = in_state(|state| matches!(state, State::Running { .. }));
             if running.is_empty() {
-                (Verb::Unpause, targets)
+                let paused = in_state(|state| matches!(state, State::Paused { .. }));
+                (Verb::Unpause, paused)
             } else {
                 (Verb::Pause, running)
             }
@@ -249,10 +250,9 @@ pub fn carry_out(model: &mut Model, intent: Intent) -> Vec<Effect> {
         Intent::Launch(request) => launch(model, *request),
         Intent::Cancel(run) => {
             let id = model.next_order();
-            model.orders.expect(
-                id,
-                Some("asked the run to cancel; it is undoing its changes".to_owned()),
-            );
+            model
+                .orders
+                .expect(id, Some("asked the run to cancel".to_owned()));
             vec![Effect::Cancel(id, run)]
         }
         Intent::Approve(run, said) => {

@@ -28,9 +28,13 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             act::targets(model).map(drop)
         }
         Command::Restart => restart(model),
-        Command::Pause | Command::Kill => {
+        Command::Pause => {
             writable(model)?;
-            one_runs(model, &act::targets(model)?)
+            one_is(model, &act::targets(model)?, State::is_running)
+        }
+        Command::Kill => {
+            writable(model)?;
+            one_is(model, &act::targets(model)?, State::is_up)
         }
         Command::All => match model.focus {
             PaneId::Services | PaneId::Containers => Ok(()),
@@ -142,14 +146,13 @@ fn open(model: &Model) -> Result<(), Refusal> {
     }
 }
 
-/// Only containers with a process can be paused or killed.
-fn one_runs(model: &Model, targets: &[ContainerKey]) -> Result<(), Refusal> {
+/// Of several, none of which is as it must be.
+pub(super) const NONE_RUNS: &str = "none of them is running";
+
+/// Only containers with a process can be paused, only those with one or between two be killed.
+fn one_is(model: &Model, targets: &[ContainerKey], meant: fn(&State) -> bool) -> Result<(), Refusal> {
     let state = |key| model.fleet.row(key).map(|row| &row.container.state);
-    let is_up = |state: &State| match state {
-        State::Running { .. } | State::Paused { .. } | State::Restarting { .. } => true,
-        State::Created | State::Removing | State::Exited { .. } | State::Dead => false,
-    };
-    if targets.iter().filter_map(state).any(is_up) {
+    if targets.iter().filter_map(state).any(meant) {
         return Ok(());
     }
     Err(match targets {
@@ -157,7 +160,7 @@ fn one_runs(model: &Model, targets: &[ContainerKey]) -> Result<(), Refusal> {
             "it is {}",
             state(only).map_or("gone", |state| state.word())
         )),
-        _ => Refusal::new("none of them is running"),
+        _ => Refusal::new(NONE_RUNS),
     })
 }
 
@@ -186,7 +189,7 @@ fn restart(model: &Model) -> Result<(), Refusal> {
     writable(model)?;
     let targets = act::targets(model)?;
     match model.subject() {
-        Some(Subject::Group(_)) => one_runs(model, &targets),
+        Some(Subject::Group(_)) => one_is(model, &targets, State::is_up),
         Some(Subject::Container(_) | Subject::Host(_) | Subject::Run(_)) | None => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pilothouse::app::{Effect, Msg};
+use pilothouse::domain::container::{Container, State};
 use pilothouse::domain::event::{Event, HostEvent};
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::ContainerKey;
@@ -420,6 +421,31 @@ fn what_has_no_process_is_neither_paused_nor_killed() {
 
 #[test]
 fn every_key_that_does_nothing_says_why() {
+#[test]
+fn only_what_is_paused_is_told_to_go_on() {
+    let in_state = |state: State| Container {
+        state,
+        ..row("api.r17.1", 5, 60)
+    };
+    let mut stage = on("api.r17.1");
+    let restarting = in_state(State::Restarting {
+        code: Some(1),
+        since: None,
+    });
+    stage.host("web-2", HostEvent::Changed(Box::new(restarting)));
+    stage.press("z");
+    let screen = stage.screen();
+    assert!(screen.contains("pause: it is restarting"), "{screen}");
+    // The other one of the service has exited.
+    let paused = in_state(State::Paused { since: None });
+    stage.host("web-2", HostEvent::Changed(Box::new(paused)));
+    stage.press("1 /");
+    stage.typed("api");
+    stage.press("enter z");
+    let screen = stage.screen();
+    assert!(screen.contains("Unpause api.r17.1 on web-2?"), "{screen}");
+}
+
     let cases = [
         ("1", "w", "wrap: only in text"),
         ("1", "<", "shorter: only in logs"),

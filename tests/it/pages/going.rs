@@ -19,7 +19,7 @@ use pilothouse::runs::seen::view::Fold;
 use super::support::{NOW, Room, ago, container, host, run_id, service};
 use super::{deploy, seconds};
 use crate::releases::planned;
-use crate::stage::{Stage, live, row, unhealthy};
+use crate::stage::{Stage, line, live, row, unhealthy};
 
 fn released(id: &str, name: &str, of: &str, release: &str) -> Container {
     let plain = container(id, name, of);
