@@ -256,9 +256,9 @@ fn question_key(
     // The page beneath may be longer than the screen: what types nothing may move it.
     let moves = [key!(up), key!(down), key!(pageup), key!(pagedown)].contains(&pressed);
     if moves && let Some(command) = model.keymap.meaning(PaneId::Plan, pressed) {
-        let effects = panes::command(model, command);
+        // It takes its rows of the page while that moves.
         model.layer = Some(Layer::Question(Box::new(question)));
-        return effects;
+        return panes::command(model, command);
     }
     match question.key(pressed, model.now.uptime) {
         Verdict::Pending => {

@@ -1,7 +1,5 @@
 //! The layers above the panes: question, palette, help, notices.
-//! Below a question its context stays visible.
-
-use std::borrow::Cow;
+//! A question is at the bottom: its context stays visible above it.
 
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
@@ -68,18 +66,31 @@ fn put(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style: Style, them
         .0
 }
 
-fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
-    let columns = usize::from(area.width).saturating_sub(2).max(1);
-    let title = clean(&question.title);
-    let details: Vec<Cow<'_, str>> = question.details.iter().map(|detail| clean(detail)).collect();
-    // Whole, in as many rows as it takes: what is asked must be readable. Of the details what there is room for.
-    let mut lines: Vec<(&str, Style)> = rows_of(&title, columns)
+/// Rows that a question of this width takes where there is room: a line, its title, its details, its answer.
+#[must_use]
+pub fn question_height(question: &Question, width: u16) -> usize {
+    let texts = [&question.title].into_iter().chain(&question.details);
+    2 + texts.map(|text| in_rows(text, width).len()).sum::<usize>()
+}
+
+/// As it is broken in a panel so wide.
+fn in_rows(text: &str, width: u16) -> Vec<String> {
+    let columns = usize::from(width).saturating_sub(2).max(1);
+    rows_of(&clean(text), columns)
         .into_iter()
-        .map(|row| (row, theme.warn))
-        .collect();
-    for detail in &details {
-        lines.extend(rows_of(detail, columns).into_iter().map(|row| (row, theme.dim)));
-    }
+        .map(str::to_owned)
+        .collect()
+}
+
+fn draw_question(question: &Question, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
+    let title = in_rows(&question.title, area.width);
+    let details = question
+        .details
+        .iter()
+        .flat_map(|detail| in_rows(detail, area.width));
+    // Whole, in as many rows as it takes: what is asked must be readable. Of the details what there is room for.
+    let mut lines: Vec<(String, Style)> = title.into_iter().map(|row| (row, theme.warn)).collect();
+    lines.extend(details.map(|row| (row, theme.dim)));
     lines.truncate(usize::from(area.height).saturating_sub(2));
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
     let inner = panel(frame.buffer_mut(), area, height.saturating_add(1), theme);
@@ -271,7 +282,7 @@ fn draw_help(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area
 fn draw_notices(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     Clear.render(area, buffer);
     if model.notices.iter().len() == 0 {
-        put(buffer, area, 0, "no output yet", theme.dim, theme);
+        put(buffer, area, 0, "no notices yet", theme.dim, theme);
     }
     for (row, notice) in (0..area.height).zip(model.notices.iter().skip(top)) {
         let (sign, style) = match notice.tone {

@@ -432,6 +432,31 @@ fn a_plan_is_read_first_and_y_starts_it() {
 }
 
 #[test]
+fn no_row_of_a_plan_lies_under_its_question() {
+    let names: Vec<_> = (1..=9)
+        .map(|number| host(&format!("a-long-name-{number}")))
+        .collect();
+    let last = "the very last row of the plan";
+    let many = PlanView {
+        hosts: names.iter().map(|name| (name.clone(), None)).collect(),
+        warnings: vec![last.to_owned()],
+        order: (0..20).map(|step| format!("step {step}")).collect(),
+        protected: names,
+        ..plan()
+    };
+    let mut room = planned((80, 24), Ok(many));
+    room.wait();
+    for _ in 0..30 {
+        room.key(key!(down));
+    }
+    let screen = room.screen();
+    assert!(
+        screen.contains("a-long-name-9") && screen.contains(last),
+        "{screen}"
+    );
+}
+
+#[test]
 fn neither_enter_nor_the_key_that_opened_it_confirms_a_plan() {
     for pressed in [key!(enter), key!(d), key!(esc), key!(space)] {
         let mut room = planned((80, 24), Ok(plan()));

@@ -1,4 +1,4 @@
-//! Draws the plan: a page of text below the question.
+//! Draws the plan: a page of text above the question.
 //! Reads only.
 
 use ratatui::Frame;
@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use crate::app::Model;
 use crate::app::layer::Layer;
 use crate::panes::page;
+use crate::ui::overlay::question_height;
 use crate::ui::theme::Theme;
 
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -19,11 +20,15 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     page::view::draw(&rows, model.plan.reader(), theme, frame.buffer_mut(), area);
 }
 
-/// Rows at the bottom that the question takes: a line, its title, its details, its answer.
+/// Rows of the page that the question at the bottom covers; the notice below the page is the first that it does.
 #[must_use]
 pub fn question_rows(model: &Model) -> usize {
+    let notice = model
+        .layout()
+        .notice
+        .map_or(0, |notice| usize::from(notice.height));
     match &model.layer {
-        Some(Layer::Question(question)) => question.details.len() + 3,
+        Some(Layer::Question(question)) => question_height(question, model.size.width).saturating_sub(notice),
         _ => 0,
     }
 }
