@@ -170,7 +170,7 @@ commands! {
     Cancel = "cancel", "cancel" on [key!(x)] in Fleet;
     /// Approve or deny a run that waits for approval
     Approve = "approve", "approve" on [key!(shift-a)] in Fleet;
-    /// Finish or revert a run whose process died
+    /// Finish or undo a run that died, lost a host or needs a human
     Recover = "recover", "recover" on [key!(shift-x)] in Fleet;
 
     /// Go to the next match

@@ -2,6 +2,7 @@
 //! Words only; the newest is last.
 
 use super::words;
+use crate::domain::container::is_clean_exit;
 use crate::domain::event::Happening;
 use crate::domain::units::Stamp;
 
@@ -22,8 +23,9 @@ pub struct Happened {
 impl Happened {
     #[must_use]
     pub fn is_bad(&self) -> bool {
-        let is_bad = |what: &String| {
-            (what.starts_with("die ") && what != "die 0") || what == "oom" || what.contains("unhealthy")
+        let is_bad = |what: &String| match what.strip_prefix("die ") {
+            Some(code) => !code.parse().is_ok_and(is_clean_exit),
+            None => what == "oom" || what.contains("unhealthy"),
         };
         self.whats.iter().any(is_bad)
     }
@@ -107,6 +109,21 @@ mod tests {
             "{all:?}"
         );
         assert!(all[1].contains(" → "), "{all:?}");
+    }
+
+    #[test]
+    fn an_end_that_was_asked_for_is_not_bad() {
+        let is_bad = |what: &str| {
+            let whats = vec![what.to_owned()];
+            let (times, at) = (1, Stamp::from_seconds(0));
+            Happened { whats, times, at }.is_bad()
+        };
+        for what in ["start", "die 0", "die 130", "die 143", "health healthy"] {
+            assert!(!is_bad(what), "{what}");
+        }
+        for what in ["die 1", "die 137", "oom", "health unhealthy"] {
+            assert!(is_bad(what), "{what}");
+        }
     }
 
     #[test]
