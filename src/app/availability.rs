@@ -101,6 +101,9 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             writable(model)?;
             super::recovery::wanted(model).map(drop)
         }
+        Command::Copy if !model.setup.clipboard => Err(Refusal::new(
+            "this kind of terminal (TERM) takes no text to a clipboard",
+        )),
         Command::Copy => match model.subject() {
             Some(_) => Ok(()),
             None if model.focus == PaneId::Logs => Ok(()),

@@ -36,6 +36,8 @@ pub struct Setup {
     pub access: Access,
     /// Shown in the header.
     pub demo: bool,
+    /// Whether the terminal takes text for its clipboard.
+    pub clipboard: bool,
     /// Login of the person and the machine, as runs name them: `ops-a@bastion-1`.
     pub actor: String,
     pub size: Size,
@@ -255,9 +257,9 @@ impl Model {
             || self.fleet.hosts().any(|(_, host)| !host.link.is_live())
             || self.fleet.rows().any(|(_, row)| young(&row.container.state))
             || matches!(self.focus, PaneId::Detail | PaneId::Plan)
+            || super::recovery::is_waiting(self)
     }
 
-            || super::recovery::is_waiting(self)
     /// When `update` needs a tick before the next full second.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {

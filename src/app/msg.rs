@@ -3,8 +3,10 @@
 
 use crokey::KeyCombination;
 
+use super::effect::Lend;
 use super::layout::Size;
 use crate::domain::event::Event;
+use crate::domain::fault::Fault;
 
 /// An input of `update`.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +16,13 @@ pub enum Msg {
     Paste(String),
     Resized(Size),
     Event(Event),
-    /// Once a second.
+    /// Something failed that nobody ordered.
+    Fault(Fault),
+    /// The terminal is about to be another program's.
+    Lent,
+    /// It is ours again: that program has ended.
+    Returned(Lend),
+    /// Once a second, and when the model says so.
     Tick,
     /// A frame is about to be drawn: updates derived data, and requests what is visible.
     Frame,

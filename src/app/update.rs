@@ -9,7 +9,7 @@ use super::act;
 use super::availability::{Refusal, availability};
 use super::command::Command;
 use super::cursor::Motion;
-use super::effect::{Effect, Save};
+use super::effect::{Effect, Lend, Save};
 use super::layer::{Layer, LineEdit, Purpose};
 use super::model::{Model, Redraw};
 use super::msg::Msg;
@@ -52,6 +52,14 @@ pub fn update(model: &mut Model, msg: Msg, now: Now) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Event(event) => happened(model, event),
+        Msg::Fault(fault) => {
+            model.changed();
+            model.notices.fault(now.wall, &fault);
+            Vec::new()
+        }
+        Msg::Lent => watch::withdraw(model),
+        Msg::Returned(Lend::Shell(_)) => Vec::new(),
+        Msg::Returned(Lend::Host(host)) => vec![Effect::Order(model.next_order(), Order::Retry(host))],
         Msg::Tick => tick(model, before),
         Msg::Frame => {
             refresh(model);

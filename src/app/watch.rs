@@ -37,14 +37,16 @@ impl Watch {
 
 /// Nobody sees the rows for a while: their statistics are asked for no more. The next `settle` asks anew.
 #[must_use]
-pub fn withdraw(model: &mut Model) -> Vec<Order> {
+pub(super) fn withdraw(model: &mut Model) -> Vec<Effect> {
     let watch = std::mem::take(&mut model.watch);
     let asked = watch.asked.into_iter().filter(|(_, ids)| !ids.is_empty());
     let empty = |(host, _)| Order::Watch {
         host,
         ids: Vec::new(),
     };
-    asked.map(empty).collect()
+    asked
+        .map(|asked| Effect::Order(model.next_order(), empty(asked)))
+        .collect()
 }
 
 /// Asks for what has been on the screen for long enough. The first time at once.

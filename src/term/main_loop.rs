@@ -21,11 +21,11 @@ use super::title;
 use super::world::{News, World};
 use crate::app::effect::Lend;
 use crate::app::model::Redraw;
-use crate::app::{Effect, Model, Msg, Setup, update, watch};
+use crate::app::{Effect, Model, Msg, Setup, update};
 use crate::config::{Config, Notify};
 use crate::domain::event::Event;
 use crate::domain::fault::Fault;
-use crate::domain::order::{Access, Order, OrderId};
+use crate::domain::order::{Access, OrderId};
 use crate::domain::units::Now;
 use crate::release::plan::Actor;
 use crate::runs::State;
@@ -75,6 +75,7 @@ pub async fn run(room: Room) -> Result<(), Fault> {
         config: Arc::clone(&room.config),
         access: room.access,
         demo: room.demo,
+        clipboard: is_understood,
         actor: format!("{}@{}", room.actor.login, room.actor.machine),
         size,
     };
@@ -94,8 +95,8 @@ pub async fn run(room: Room) -> Result<(), Fault> {
         is_understood,
         leaving: false,
     };
-    for fault in &room.lacking {
-        desk.model.notices.fault(clock.now().wall, fault);
+    for fault in room.lacking {
+        desk.happened(Msg::Fault(fault), &mut news).await?;
     }
     let ended = desk.attend(&mut news).await;
     let world = desk.world;
@@ -194,7 +195,7 @@ impl Desk<'_> {
                 Turn::Tick => {
                     if Instant::now() >= tick {
                         tick = Instant::now() + TICK;
-                        self.told_of_panics();
+                        self.told_of_panics(news).await?;
                         panic_if_asked();
                     }
                     self.happened(Msg::Tick, news).await?;
@@ -268,13 +269,6 @@ impl Desk<'_> {
     }
 
     fn copy(&mut self, text: &str) -> Result<(), Fault> {
-        if !self.is_understood {
-            // In the place of "copied".
-            self.model.notices.key_pressed();
-            self.model
-                .say("this kind of terminal (TERM) takes no text to a clipboard");
-            return Ok(());
-        }
         let env = |name: &str| std::env::var(name).ok();
         let bytes = clipboard::copy(text, Inside::of(&env));
         self.terminal.backend_mut().pass(&bytes).map_err(gone)
@@ -292,10 +286,7 @@ impl Desk<'_> {
 
     /// The terminal is another program's until that ends; facts are still heard, so that nobody waits for us.
     async fn lend(&mut self, id: OrderId, lend: Lend, news: &mut News) -> Result<(), Fault> {
-        for order in watch::withdraw(&mut self.model) {
-            let id = self.model.next_order();
-            self.world.order(id, order);
-        }
+        self.happened(Msg::Lent, news).await?;
         self.keys = None;
         match lend {
             Lend::Shell(_) => self.guard.lend_raw(),
@@ -304,12 +295,8 @@ impl Desk<'_> {
         .map_err(gone)?;
         let (mut facts, mut bulk) = (Vec::new(), Vec::new());
         let mut waiting: Vec<Effect> = Vec::new();
-        let asked_for = match &lend {
-            Lend::Host(host) => Some(Order::Retry(host.clone())),
-            Lend::Shell(_) => None,
-        };
         let result = {
-            let ended = self.world.lend(lend);
+            let ended = self.world.lend(lend.clone());
             tokio::pin!(ended);
             loop {
                 tokio::select! {
@@ -337,10 +324,7 @@ impl Desk<'_> {
         for effect in waiting {
             self.perform(effect, news).await?;
         }
-        if let Some(order) = asked_for {
-            let retry = self.model.next_order();
-            self.world.order(retry, order);
-        }
+        self.happened(Msg::Returned(lend), news).await?;
         self.happened(Msg::Event(Event::Done(id, result)), news).await
     }
 
@@ -370,12 +354,13 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn told_of_panics(&mut self) {
+    async fn told_of_panics(&mut self, news: &mut News) -> Result<(), Fault> {
         for words in guard::take_panics() {
             let fault = Fault::new("go on with a task", words)
                 .hint("this is a bug in Pilothouse: :log shows where it happened");
-            self.model.notices.fault(self.clock.now().wall, &fault);
+            self.happened(Msg::Fault(fault), news).await?;
         }
+        Ok(())
     }
 }
 

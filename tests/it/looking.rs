@@ -263,15 +263,9 @@ fn statistics_that_nobody_can_see_are_asked_for_no_more_and_then_anew() {
     stage.frame();
     stage.wait(Duration::from_secs(1));
     stage.frame();
-    // As before a terminal is lent.
-    let withdrawn = pilothouse::app::watch::withdraw(&mut stage.model);
+    let withdrawn = watched(stage.tell(Msg::Lent));
     assert!(!withdrawn.is_empty());
-    for order in &withdrawn {
-        assert!(
-            matches!(order, Order::Watch { ids, .. } if ids.is_empty()),
-            "{order:?}"
-        );
-    }
+    assert!(withdrawn.iter().all(|(_, ids)| *ids == 0), "{withdrawn:?}");
     let again = watched(stage.frame());
     assert_eq!(again.len(), withdrawn.len());
     assert!(again.iter().all(|(_, ids)| *ids > 0), "{again:?}");

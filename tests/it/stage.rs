@@ -79,6 +79,7 @@ impl Stage {
             config: Arc::new(configuration()),
             access,
             demo: false,
+            clipboard: true,
             actor: "ops-a@bastion-1".to_owned(),
             size: Size { width, height },
         };

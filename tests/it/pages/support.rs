@@ -85,6 +85,7 @@ impl Room {
             }),
             access: Access::Full,
             demo: false,
+            clipboard: true,
             actor: "ops-a@bastion-1".to_owned(),
             size: Size { width, height },
         };
@@ -135,7 +136,6 @@ impl Room {
         self.uptime += Duration::from_secs(5);
     }
 
-    /// A frame is about to be drawn.
     /// The moment that the model asked to be woken at; with no frame drawn until then.
     pub(super) fn woken(&mut self) -> Vec<Effect> {
         let wake = self.model.wake_at().expect("a moment to be woken at");
@@ -144,6 +144,7 @@ impl Room {
         self.update(Msg::Tick)
     }
 
+    /// A frame is about to be drawn.
     pub(super) fn frame(&mut self) -> Vec<Effect> {
         self.update(Msg::Frame)
     }
