@@ -168,23 +168,17 @@ pub fn measure(model: &mut Model) -> Vec<Effect> {
 /// In the demo every second host tells its figures by itself, as one reached over ssh does.
 #[must_use]
 pub fn host_event(model: &mut Model, host: &HostName, event: &HostEvent) -> Vec<Effect> {
-    let place = names(model).iter().position(|name| name == host);
-    match event {
-        HostEvent::Engine(_) if model.setup.demo && place.is_some_and(|place| place % 2 == 1) => {
-            let id = model.next_order();
-            vec![Effect::Order(id, Order::Measure(host.clone()))]
-        }
-        HostEvent::Engine(_)
-        | HostEvent::Listed(_)
-        | HostEvent::Changed(_)
-        | HostEvent::Removed(_)
-        | HostEvent::Adopted(_)
-        | HostEvent::Link(_)
-        | HostEvent::Samples(_)
-        | HostEvent::Load(_)
-        | HostEvent::Inspected(_)
-        | HostEvent::Happened(_) => Vec::new(),
+    let HostEvent::Engine(_) = event else {
+        return Vec::new();
+    };
+    let mut hosts = model.setup.config.hosts.iter();
+    let place = hosts.position(|configured| configured.name == *host);
+    let was_asked = model.fleet.host(host).is_some_and(|entry| entry.engine.is_some());
+    if !model.setup.demo || was_asked || place.is_none_or(|place| place % 2 == 0) {
+        return Vec::new();
     }
+    let id = model.next_order();
+    vec![Effect::Order(id, Order::Measure(host.clone()))]
 }
 
 /// Rows of hosts: beside other panes there are no details below them.
