@@ -10,7 +10,7 @@ use pilothouse::domain::ids::ReleaseNumber;
 use pilothouse::domain::plan::{PlanView, RunRequest};
 use pilothouse::domain::run::RunKind;
 
-use crate::stage::{Stage, host, row};
+use crate::stage::{Stage, host, line, row};
 
 fn replica(environment: &str, release: u32, id: u32) -> Container {
     let mut container = row(&format!("shop.r{release}.1"), id, 3_600);
@@ -85,15 +85,8 @@ fn each_environment_is_a_row_with_the_release_that_runs_there() {
     for size in [(80, 24), (160, 50)] {
         let mut stage = stage(size.0, size.1);
         let screen = stage.screen();
-        let line = |name: &str| {
-            screen
-                .lines()
-                .find(|line| line.contains(name))
-                .unwrap_or_default()
-                .to_owned()
-        };
-        assert!(line("shop.staging").contains("r42"), "{screen}");
-        assert!(line("shop.production").contains("r41"), "{screen}");
+        assert!(line(&screen, "shop.staging").contains("r42"), "{screen}");
+        assert!(line(&screen, "shop.production").contains("r41"), "{screen}");
     }
 }
 

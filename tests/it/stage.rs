@@ -339,3 +339,11 @@ fn samples(ids: &[u32]) -> HostEvent {
     };
     HostEvent::Samples(ids.iter().map(sample).collect())
 }
+
+/// The line with these words.
+pub(crate) fn line<'a>(screen: &'a str, words: &str) -> &'a str {
+    let mut lines = screen.lines();
+    lines
+        .find(|line| line.contains(words))
+        .unwrap_or_else(|| panic!("no line has {words:?}:\n{screen}"))
+}

@@ -273,20 +273,10 @@ fn what_was_not_measured_has_no_bar_and_all_bars_have_one_scale() {
         room.event(Event::Host(host("web-1"), HostEvent::Samples(samples)));
     }
     let screen = room.screen();
-    let line = |name: &str| {
-        screen
-            .lines()
-            .find(|line| line.contains(name))
-            .unwrap_or_default()
-    };
-    assert!(
-        line("shop-1").contains('▂') && !line("shop-1").contains('▁'),
-        "{screen}"
-    );
-    assert!(
-        line("shop-2").contains('█') && !line("shop-2").contains('▁'),
-        "{screen}"
-    );
+    for (name, bar) in [("shop-1", '▂'), ("shop-2", '█')] {
+        let line = line(&screen, name);
+        assert!(line.contains(bar) && !line.contains('▁'), "{screen}");
+    }
 }
 
 #[test]
@@ -358,13 +348,7 @@ fn one_lands_where_something_can_be_deployed() {
         stage.host(name, HostEvent::Listed(containers));
     }
     let screen = stage.screen();
-    let line = |words: &str| {
-        screen
-            .lines()
-            .find(|line| line.contains(words))
-            .unwrap_or_default()
-    };
-    assert!(!line("aaa").starts_with('▸'), "{screen}");
+    assert!(!line(&screen, "aaa").starts_with('▸'), "{screen}");
     assert!(screen.contains("d deploy"), "{screen}");
     stage.press("3");
     let screen = stage.screen();

@@ -12,6 +12,7 @@ use pilothouse::runs::seen::view::Fold;
 
 use super::support::{Room, ago};
 use crate::releases::planned;
+use crate::stage::line;
 
 /// One after the other until `end` is in progress.
 fn watched(hosts: usize, batch: u32, end: &Stage) -> RunView {
@@ -87,12 +88,7 @@ fn waves_on_five_hosts_are_readable_at_80_by_24() {
         assert!(screen.contains(word), "{word} is not in\n{screen}");
     }
     // Done, under way, to come: a host a line.
-    let row = |host: &str| {
-        screen
-            .lines()
-            .find(|line| line.contains(host))
-            .unwrap_or_default()
-    };
+    let row = |host: &str| line(&screen, host);
     assert!(
         row("web-2").contains('✓') && !row("web-2").contains("wave"),
         "{screen}"
