@@ -236,7 +236,7 @@ fn standing(model: &Model, group: &Group, standing: &Standing) -> Option<Problem
         evidence: if is_configured(model, group) {
             format!("{standing}; {remedy}")
         } else {
-            "not in the configuration: add it, or stop (s), then remove (D) its containers".to_owned()
+            "not configured: add it, or stop (s), then remove (D) its containers".to_owned()
         },
     })
 }

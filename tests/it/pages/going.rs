@@ -352,8 +352,5 @@ fn one_lands_where_something_can_be_deployed() {
     assert!(screen.contains("d deploy"), "{screen}");
     stage.press("3");
     let screen = stage.screen();
-    assert!(
-        screen.contains("not in the configuration: add it, or stop (s)"),
-        "{screen}"
-    );
+    assert!(screen.contains("not configured: add it, or stop (s)"), "{screen}");
 }
