@@ -45,6 +45,8 @@ pub struct Wishes {
     /// The focused pane alone, whatever the size.
     pub zoomed: bool,
     pub notice: bool,
+    /// Columns of services and hosts, where there is room.
+    pub left: u16,
     /// Rows, header included.
     pub hosts: u16,
     pub pipeline: u16,
@@ -58,6 +60,7 @@ const ROOM_HEIGHT: u16 = 24;
 const LEFT_WIDTH: u16 = 32;
 const ROOMY_WIDTH: u16 = 150;
 const ROOMY_LEFT_WIDTH: u16 = 38;
+const WIDEST_LEFT: u16 = 58;
 
 impl Layout {
     #[must_use]
@@ -120,7 +123,9 @@ fn alone(pane: PaneId, body: Area) -> Slot {
 /// Left: services and hosts; right: pipeline, containers and logs of the selection.
 fn room(body: Area, wishes: Wishes) -> (Vec<Slot>, Option<Area>) {
     let all = if body.width >= ROOMY_WIDTH {
-        ROOMY_LEFT_WIDTH
+        // The names are read there; what is looked at has the greater part all the same.
+        let most = (body.width / 10 * 3).clamp(ROOMY_LEFT_WIDTH, WIDEST_LEFT);
+        (wishes.left + 1).clamp(ROOMY_LEFT_WIDTH, most)
     } else {
         LEFT_WIDTH
     };
@@ -195,6 +200,7 @@ mod tests {
             focus,
             zoomed: false,
             notice: false,
+            left: 30,
             hosts: 7,
             pipeline: 6,
             containers: 10,
@@ -227,6 +233,23 @@ mod tests {
             .map(|slot| slot.body.height + 1)
             .sum();
         assert_eq!((layout.slots.len(), right), (5, 48));
+    }
+
+    #[test]
+    fn the_left_is_as_wide_as_its_names_want_up_to_a_bound() {
+        let left = |width, left| {
+            let wishes = Wishes {
+                left,
+                ..wishes(PaneId::Services)
+            };
+            let layout = Layout::new(Size { width, height: 50 }, wishes);
+            layout.rule.map(|rule| rule.x)
+        };
+        assert_eq!(left(160, 30), Some(38));
+        assert_eq!(left(160, 45), Some(46));
+        assert_eq!(left(160, 90), Some(48));
+        assert_eq!(left(300, 90), Some(58));
+        assert_eq!(left(120, 45), Some(32));
     }
 
     #[test]

@@ -158,6 +158,7 @@ impl Model {
                 focus: self.focus,
                 zoomed: self.zoomed,
                 notice,
+                left: crate::panes::services::view::whole_width(self.services.widest()),
                 hosts: u16::try_from(self.fleet.hosts().len()).unwrap_or(u16::MAX),
                 pipeline: crate::panes::pipeline::wanted_height(self),
                 containers: crate::panes::containers::wanted_height(self),

@@ -15,6 +15,7 @@ use crate::domain::run::{RunStatus, RunView};
 use crate::domain::units::Bytes;
 use crate::panes::containers::Expected;
 use crate::release::standing::{self, HostSeen, Judged, Standing};
+use crate::ui::ansi::{clean, width};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServiceRow {
@@ -138,8 +139,9 @@ pub(super) fn standings(model: &Model) -> BTreeMap<Group, Judged> {
     judged
 }
 
-/// Problems first, then what is under way, then by name; what belongs to no service last of its kind.
-pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
+/// Problems first, then what is under way, then by name; what belongs to no service last of its kind. With the columns that
+/// the longest name takes, whatever the filter.
+pub(super) fn gather(model: &Model) -> (Vec<ServiceRow>, usize) {
     let mut rows: BTreeMap<Group, ServiceRow> = BTreeMap::new();
     let row_of = |group: Group| (group.clone(), ServiceRow::new(group));
     let places = model.setup.config.services.iter().flat_map(Service::places);
@@ -198,6 +200,8 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
             row.going = Going::of(run).or(row.going.take());
         }
     }
+    let widths = rows.keys().map(|group| width(&clean(&group.to_string())));
+    let widest = widths.max().unwrap_or(0);
     let mut rows: Vec<ServiceRow> = rows
         .into_values()
         .filter(|row| admitted(model, row))
@@ -213,7 +217,7 @@ pub(super) fn gather(model: &Model) -> Vec<ServiceRow> {
         let names = || natural::compare(&one.group.to_string(), &other.group.to_string());
         place(one).cmp(&place(other)).then_with(names)
     });
-    rows
+    (rows, widest)
 }
 
 fn loops(model: &Model, row: &Row) -> bool {

@@ -38,6 +38,8 @@ pub const HINTS: &[Command] = &[
 pub struct Services {
     pub filter: RowFilter,
     rows: Vec<ServiceRow>,
+    /// Columns of the longest name, whatever the filter: a pane must not change its width with it.
+    widest: usize,
     /// Of every service, whatever the filter.
     standings: BTreeMap<Group, Judged>,
     cursor: Cursor<Group>,
@@ -65,6 +67,12 @@ impl Services {
     pub fn selected(&self) -> Option<&ServiceRow> {
         let group = self.cursor.key()?;
         self.rows.iter().find(|row| row.group == *group)
+    }
+
+    /// Columns of the longest name of all.
+    #[must_use]
+    pub fn widest(&self) -> usize {
+        self.widest
     }
 
     fn groups(&self) -> Vec<Group> {
@@ -154,9 +162,10 @@ fn height(model: &Model) -> usize {
 
 pub fn refresh(model: &mut Model) {
     model.services.standings = gather::standings(model);
-    let rows = gather::gather(model);
-    let height = height(model);
+    let (rows, widest) = gather::gather(model);
     model.services.rows = rows;
+    model.services.widest = widest;
+    let height = height(model);
     let groups = model.services.groups();
     model.services.cursor.arriving(model.fleet.is_arriving());
     // Where it can be built, deployed, rolled back.
@@ -173,7 +182,7 @@ pub fn refresh(model: &mut Model) {
 /// beside other panes there is no room for figures, and none are asked for.
 #[must_use]
 pub fn on_screen(model: &Model) -> Vec<ContainerKey> {
-    if !view::has_figures(model.width_of(PaneId::Services)) {
+    if !view::has_figures(model, model.width_of(PaneId::Services)) {
         return Vec::new();
     }
     let pane = &model.services;

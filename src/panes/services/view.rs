@@ -27,20 +27,25 @@ const WIDE: &[Column] = &[
     Column::left("LAST RUN", 19, 30, 1),
 ];
 
-const NARROW: &[Column] = &[
+const NARROW: [Column; 3] = [
     Column::name("SERVICE", 9, 26, 0),
     Column::left("RELEASE", 7, 9, 1),
     Column::right("RUN", 5, 0),
 ];
 
-/// Narrower than this there is a pane beside.
+/// Columns of the narrow table beside the longest name, with those between them: all, and where releases are cut.
+const BESIDE: u16 = 22;
+const BESIDE_CUT: u16 = 20;
+
+/// Narrower than this figures are left out, as they are beside other panes.
 const NARROW_BELOW: u16 = 40;
 
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let pane = &model.services;
-    let narrow = area.width < NARROW_BELOW;
+    let narrow = is_narrow(model, area.width);
+    let beside = narrow_columns(pane.widest, area.width);
     let table = Table {
-        columns: columns(area.width),
+        columns: if narrow { &beside } else { WIDE },
         len: pane.rows.len(),
         top: pane.cursor.top(),
         selected: (!pane.rows.is_empty()).then(|| pane.cursor.row()),
@@ -72,13 +77,29 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn columns(width: u16) -> &'static [Column] {
-    if width < NARROW_BELOW { NARROW } else { WIDE }
+/// Names are whole where there is room, then releases; what is left is the names' again.
+fn narrow_columns(widest: usize, width: u16) -> [Column; 3] {
+    let [name, release, run] = NARROW;
+    let most = width.saturating_sub(BESIDE_CUT);
+    let widest = u16::try_from(widest).unwrap_or(most).min(most).max(name.min);
+    let (min, max) = (widest, width.saturating_sub(BESIDE).max(widest));
+    [Column { min, max, ..name }, release, run]
+}
+
+/// Columns that the narrow table takes if nothing in it is cut.
+#[must_use]
+pub fn whole_width(widest: usize) -> u16 {
+    u16::try_from(widest).unwrap_or(u16::MAX).saturating_add(BESIDE)
+}
+
+fn is_narrow(model: &Model, width: u16) -> bool {
+    let slot = model.slot(PaneId::Services);
+    width < NARROW_BELOW || slot.is_some_and(|slot| slot.title.is_some())
 }
 
 /// Are figures of containers drawn in a pane so wide?
-pub(super) fn has_figures(width: u16) -> bool {
-    table::shows(columns(width), width, &["CPU", "MEM"])
+pub(super) fn has_figures(model: &Model, width: u16) -> bool {
+    !is_narrow(model, width) && table::shows(WIDE, width, &["CPU", "MEM"])
 }
 
 fn sign<'a>(theme: &Theme, row: &ServiceRow) -> Span<'a> {
