@@ -125,8 +125,13 @@ fn draw_output(model: &Model, run: &RunView, theme: &Theme, buffer: &mut Buffer,
         y += 1;
     }
     if lines.is_empty() && y < area.y + area.height {
+        let words = if run.is_open() {
+            "no output yet"
+        } else {
+            "no output"
+        };
         draw_row(
-            &row(Tone::Dim, "no output yet"),
+            &row(Tone::Dim, words),
             theme,
             buffer,
             Rect { y, height: 1, ..area },
