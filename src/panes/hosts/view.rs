@@ -35,7 +35,7 @@ const WIDE: &[Column] = &[
 ];
 
 const NARROW: &[Column] = &[
-    Column::name("HOST", 8, 20, 0),
+    Column::name("HOST", 8, 40, 0),
     Column::right("CPU", 4, 2),
     Column::right("MEM", 4, 1),
     Column::right("RUN", 4, 0),
