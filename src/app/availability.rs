@@ -8,7 +8,7 @@ use super::place::PaneId;
 use super::subject::Subject;
 use crate::config::Service;
 use crate::domain::container::{Group, State};
-use crate::domain::ids::{ContainerKey, ServiceName};
+use crate::domain::ids::ServiceName;
 use crate::domain::order::Access;
 
 /// `not now: {words}`
@@ -28,14 +28,8 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             act::targets(model).map(drop)
         }
         Command::Restart => restart(model),
-        Command::Pause => {
-            writable(model)?;
-            one_is(model, &act::targets(model)?, State::is_running)
-        }
-        Command::Kill => {
-            writable(model)?;
-            one_is(model, &act::targets(model)?, State::is_up)
-        }
+        Command::Pause => one_is(model, State::is_running),
+        Command::Kill => one_is(model, State::is_up),
         Command::All => match model.focus {
             PaneId::Services | PaneId::Containers => Ok(()),
             _ => Err(Refusal::new("only for services and containers: press 1 or 2")),
@@ -101,14 +95,7 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             writable(model)?;
             super::recovery::wanted(model).map(drop)
         }
-        Command::Copy if !model.setup.clipboard => Err(Refusal::new(
-            "this kind of terminal (TERM) takes no text to a clipboard",
-        )),
-        Command::Copy => match model.subject() {
-            Some(_) => Ok(()),
-            None if model.focus == PaneId::Logs => Ok(()),
-            None => Err(Refusal::new("nothing is selected")),
-        },
+        Command::Copy => copy(model),
         Command::Retry | Command::Measure => match (command, model.subject()) {
             (Command::Measure, Some(Subject::Host(_))) => writable(model),
             (Command::Retry, Some(Subject::Host(_))) => Ok(()),
@@ -128,6 +115,19 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             _ => Err(Refusal::new("only in the table of containers: press 2")),
         },
         _ => Ok(()),
+    }
+}
+
+fn copy(model: &Model) -> Result<(), Refusal> {
+    if !model.setup.clipboard {
+        return Err(Refusal::new(
+            "this kind of terminal (TERM) takes no text to a clipboard",
+        ));
+    }
+    match model.subject() {
+        Some(_) => Ok(()),
+        None if model.focus == PaneId::Logs => Ok(()),
+        None => Err(Refusal::new("nothing is selected")),
     }
 }
 
@@ -153,12 +153,14 @@ fn open(model: &Model) -> Result<(), Refusal> {
 pub(super) const NONE_RUNS: &str = "none of them is running";
 
 /// Only containers with a process can be paused, only those with one or between two be killed.
-fn one_is(model: &Model, targets: &[ContainerKey], meant: fn(&State) -> bool) -> Result<(), Refusal> {
+fn one_is(model: &Model, meant: fn(&State) -> bool) -> Result<(), Refusal> {
+    writable(model)?;
+    let targets = act::targets(model)?;
     let state = |key| model.fleet.row(key).map(|row| &row.container.state);
     if targets.iter().filter_map(state).any(meant) {
         return Ok(());
     }
-    Err(match targets {
+    Err(match targets.as_slice() {
         [only] => Refusal(format!(
             "it is {}",
             state(only).map_or("gone", |state| state.word())
@@ -189,11 +191,12 @@ fn writable(model: &Model) -> Result<(), Refusal> {
 
 /// One that is stopped is started by it where it is selected itself, not by the row of its group.
 fn restart(model: &Model) -> Result<(), Refusal> {
-    writable(model)?;
-    let targets = act::targets(model)?;
     match model.subject() {
-        Some(Subject::Group(_)) => one_is(model, &targets, State::is_up),
-        Some(Subject::Container(_) | Subject::Host(_) | Subject::Run(_)) | None => Ok(()),
+        Some(Subject::Group(_)) => one_is(model, State::is_up),
+        Some(Subject::Container(_) | Subject::Host(_) | Subject::Run(_)) | None => {
+            writable(model)?;
+            act::targets(model).map(drop)
+        }
     }
 }
 
