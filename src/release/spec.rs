@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::config::service::Spec;
+use crate::config::service::{Mount, Options, Publish, Spec};
+use crate::config::test::HealthCheck;
 
 /// By the secret's name: a short hash of its value.
 pub type Seals = BTreeMap<String, String>;
@@ -67,39 +68,13 @@ pub fn changes(before: &Spec, after: &Spec) -> Vec<String> {
         found.push(format!("- {name} (secret)"));
     }
     found.extend(files(before, after));
-    let mut other = |what: &str, old: String, new: String| {
-        if old != new {
-            found.push(format!("{what} {} → {}", or_none(&old), or_none(&new)));
-        }
-    };
-    other("command", before.command.join(" "), after.command.join(" "));
-    other(
-        "entrypoint",
-        before.entrypoint.join(" "),
-        after.entrypoint.join(" "),
-    );
-    other("ports", ports(before), ports(after));
-    other("volumes", volumes(before), volumes(after));
-    other("networks", networks(before), networks(after));
-    other(
-        "user",
-        before.user.clone().unwrap_or_default(),
-        after.user.clone().unwrap_or_default(),
-    );
-    other("memory", number(before.memory), number(after.memory));
-    other("cpus", number(before.cpus), number(after.cpus));
-    other(
-        "restart",
-        format!("{:?}", before.restart),
-        format!("{:?}", after.restart),
-    );
-    other("labels", pairs(&before.labels), pairs(&after.labels));
-    let grace = |spec: &Spec| format!("{} s", spec.stop_grace.as_secs());
-    other("stop_grace", grace(before), grace(after));
-    let signal = |spec: &Spec| spec.stop_signal.clone().unwrap_or_default();
-    other("stop_signal", signal(before), signal(after));
-    for (name, old, new) in options(before, after) {
-        other(name, old, new);
+    let settings = settings(before).into_iter().zip(settings(after));
+    let others = settings.chain(options(before).into_iter().zip(options(after)));
+    for ((what, old), (_, new)) in others.filter(|((_, old), (_, new))| old != new) {
+        found.push(format!("{what} {} → {}", or_none(&old), or_none(&new)));
+    }
+    if found.is_empty() && before != after {
+        found.push("a value that is not shown differs".to_owned());
     }
     found
 }
@@ -188,68 +163,148 @@ fn number(value: Option<impl ToString>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// The other options of a replica, each before and after.
-fn options(before: &Spec, after: &Spec) -> Vec<(&'static str, String, String)> {
-    let words = |spec: &Spec| {
-        let options = &spec.options;
-        let yes = |yes: bool| if yes { "yes" } else { "" }.to_owned();
-        let log = options.log.as_ref();
-        let log = log.map(|log| {
-            format!("{} {}", log.driver, pairs(&log.options))
-                .trim()
-                .to_owned()
-        });
-        let check = options.healthcheck.as_ref().map(|check| {
-            let often = check.interval.map(|span| format!(" every {span:?}"));
-            format!("{}{}", check.test.join(" "), often.unwrap_or_default())
-        });
-        [
-            ("read_only", yes(options.read_only)),
-            ("no_new_privileges", yes(options.no_new_privileges)),
-            ("init", yes(options.init)),
-            ("cap_add", options.cap_add.join(" ")),
-            ("cap_drop", options.cap_drop.join(" ")),
-            ("tmpfs", pairs(&options.tmpfs)),
-            ("extra_hosts", pairs(&options.extra_hosts)),
-            ("pids", number(options.pids)),
-            ("working_dir", options.working_dir.clone().unwrap_or_default()),
-            ("log", log.unwrap_or_default()),
-            ("healthcheck", check.unwrap_or_default()),
-        ]
-    };
-    let both = words(before).into_iter().zip(words(after));
-    both.map(|((name, old), (_, new))| (name, old, new)).collect()
+/// In words, but for what is told one by one. Every field is named here: what is left out is a change that no plan shows.
+fn settings(spec: &Spec) -> [(&'static str, String); 13] {
+    let Spec {
+        command,
+        entrypoint,
+        env: _,
+        secrets: _,
+        files: _,
+        ports,
+        volumes,
+        networks,
+        aliases,
+        labels,
+        user,
+        memory,
+        cpus,
+        restart,
+        stop_signal,
+        stop_grace,
+        ephemeral,
+        options: _,
+    } = spec;
+    [
+        ("command", command.join(" ")),
+        ("entrypoint", entrypoint.join(" ")),
+        ("ports", each(ports, port)),
+        ("volumes", each(volumes, volume)),
+        (
+            "networks",
+            each(networks, |name| network(name, aliases.get(name))),
+        ),
+        ("user", user.clone().unwrap_or_default()),
+        ("memory", number(*memory)),
+        ("cpus", number(*cpus)),
+        ("restart", format!("{restart:?}")),
+        ("labels", pairs(labels)),
+        ("stop_grace", format!("{} s", stop_grace.as_secs_f64())),
+        ("stop_signal", stop_signal.clone().unwrap_or_default()),
+        ("ephemeral", yes(*ephemeral)),
+    ]
+}
+
+/// As `settings`, of the other options.
+fn options(spec: &Spec) -> [(&'static str, String); 11] {
+    let Options {
+        read_only,
+        no_new_privileges,
+        init,
+        cap_add,
+        cap_drop,
+        tmpfs,
+        extra_hosts,
+        pids,
+        working_dir,
+        log,
+        healthcheck,
+    } = spec.options.as_ref();
+    let log = log.as_ref().map(|log| {
+        let words = format!("{} {}", log.driver, pairs(&log.options));
+        words.trim().to_owned()
+    });
+    [
+        ("read_only", yes(*read_only)),
+        ("no_new_privileges", yes(*no_new_privileges)),
+        ("init", yes(*init)),
+        ("cap_add", cap_add.join(" ")),
+        ("cap_drop", cap_drop.join(" ")),
+        ("tmpfs", pairs(tmpfs)),
+        ("extra_hosts", pairs(extra_hosts)),
+        ("pids", number(*pids)),
+        ("working_dir", working_dir.clone().unwrap_or_default()),
+        ("log", log.unwrap_or_default()),
+        (
+            "healthcheck",
+            healthcheck.as_ref().map(health).unwrap_or_default(),
+        ),
+    ]
+}
+
+fn yes(yes: bool) -> String {
+    if yes { "yes" } else { "" }.to_owned()
+}
+
+fn each<T>(all: &[T], words: impl Fn(&T) -> String) -> String {
+    all.iter().map(words).collect::<Vec<_>>().join(" ")
+}
+
+/// `CMD true every 5s, at most 3s, 10s to start, 3 tries`
+fn health(check: &HealthCheck) -> String {
+    let HealthCheck {
+        test,
+        interval,
+        timeout,
+        start_period,
+        retries,
+    } = check;
+    let details = [
+        interval.map(|span| format!("every {span:?}")),
+        timeout.map(|span| format!("at most {span:?}")),
+        start_period.map(|span| format!("{span:?} to start")),
+        retries.map(|times| format!("{times} tries")),
+    ];
+    let details: Vec<String> = details.into_iter().flatten().collect();
+    format!("{} {}", test.join(" "), details.join(", "))
+        .trim()
+        .to_owned()
 }
 
 /// `edge (as shop-api)`
-fn networks(spec: &Spec) -> String {
-    let words = spec.networks.iter().map(|name| match spec.aliases.get(name) {
+fn network(name: &str, aliases: Option<&Vec<String>>) -> String {
+    match aliases {
         Some(others) => format!("{name} (as {})", others.join(", ")),
-        None => name.clone(),
-    });
-    words.collect::<Vec<_>>().join(" ")
+        None => name.to_owned(),
+    }
 }
 
-fn ports(spec: &Spec) -> String {
-    let all: Vec<String> = spec
-        .ports
-        .iter()
-        .map(|port| format!("{}:{}/{}", port.outside, port.inside, port.protocol))
-        .collect();
-    all.join(" ")
+/// `127.0.0.1:8080:80/tcp`
+fn port(port: &Publish) -> String {
+    let Publish {
+        address,
+        outside,
+        inside,
+        protocol,
+    } = port;
+    let address = address.as_ref().map(|address| format!("{address}:"));
+    format!("{}{outside}:{inside}/{protocol}", address.unwrap_or_default())
 }
 
-fn volumes(spec: &Spec) -> String {
-    let all: Vec<String> = spec
-        .volumes
-        .iter()
-        .map(|mount| format!("{}:{}", mount.source, mount.target))
-        .collect();
-    all.join(" ")
+/// `/etc/shop:/etc/shop:ro`
+fn volume(mount: &Mount) -> String {
+    let Mount {
+        source,
+        target,
+        read_only,
+    } = mount;
+    format!("{source}:{target}{}", if *read_only { ":ro" } else { "" })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::service::{Secret, SecretFile};
 
@@ -266,6 +321,91 @@ mod tests {
             changes(&before, &after),
             ["DB_PASSWORD •••••• → ••••••", "+ FEATURE", "PORT 80 → 8080"]
         );
+    }
+
+    fn published(address: Option<&str>) -> Publish {
+        Publish {
+            address: address.map(str::to_owned),
+            outside: 8080,
+            inside: 80,
+            protocol: "tcp".to_owned(),
+        }
+    }
+
+    fn mounted(read_only: bool) -> Mount {
+        Mount {
+            source: "/etc/shop".to_owned(),
+            target: "/etc/shop".to_owned(),
+            read_only,
+        }
+    }
+
+    fn checked(change: impl Fn(&mut HealthCheck)) -> Spec {
+        let mut check = HealthCheck {
+            test: vec!["CMD".to_owned(), "true".to_owned()],
+            interval: Some(Duration::from_secs(5)),
+            timeout: None,
+            start_period: None,
+            retries: None,
+        };
+        change(&mut check);
+        let mut spec = Spec::default();
+        spec.options.healthcheck = Some(check);
+        spec
+    }
+
+    /// Somebody who opens a port to the world, or a mount to be written, sees it in the plan.
+    #[test]
+    fn where_a_port_listens_how_a_mount_is_written_and_each_part_of_a_check_are_told() {
+        let with = |change: &dyn Fn(&mut Spec)| {
+            let mut spec = Spec::default();
+            change(&mut spec);
+            spec
+        };
+        let ports = |address| with(&|spec| spec.ports = vec![published(address)]);
+        assert_eq!(
+            changes(&ports(Some("127.0.0.1")), &ports(None)),
+            ["ports 127.0.0.1:8080:80/tcp → 8080:80/tcp"]
+        );
+        let mounts = |read_only| with(&|spec| spec.volumes = vec![mounted(read_only)]);
+        assert_eq!(
+            changes(&mounts(true), &mounts(false)),
+            ["volumes /etc/shop:/etc/shop:ro → /etc/shop:/etc/shop"]
+        );
+        let before = checked(|_| {});
+        let said = |after: Spec| changes(&before, &after).join("|");
+        let started = said(checked(|check| check.start_period = Some(Duration::from_secs(9))));
+        assert_eq!(
+            started,
+            "healthcheck CMD true every 5s → CMD true every 5s, 9s to start"
+        );
+        assert!(said(checked(|check| check.timeout = Some(Duration::from_secs(1)))).contains("at most 1s"));
+        assert!(said(checked(|check| check.retries = Some(2))).contains("2 tries"));
+        assert_eq!(
+            changes(&Spec::default(), &with(&|spec| spec.ephemeral = true)),
+            ["ephemeral none → yes"]
+        );
+        assert_eq!(
+            changes(
+                &Spec::default(),
+                &with(&|spec| spec.stop_grace = Duration::from_millis(500))
+            ),
+            ["stop_grace 0 s → 0.5 s"]
+        );
+    }
+
+    #[test]
+    fn a_change_of_a_value_that_is_not_shown_is_a_change() {
+        let token = |value: &str| {
+            let mut spec = Spec::default();
+            spec.labels.insert("API_TOKEN".to_owned(), value.to_owned());
+            spec
+        };
+        assert_eq!(
+            changes(&token("a"), &token("b")),
+            ["a value that is not shown differs"]
+        );
+        assert!(changes(&token("a"), &token("a")).is_empty());
     }
 
     #[test]
