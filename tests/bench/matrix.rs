@@ -11,7 +11,7 @@ use std::time::Instant;
 use pilothouse::config::service::{Batch, OnFailure, Order};
 use pilothouse::domain::run::RunKind;
 
-use super::support::daemon::{Daemon, restart_all};
+use super::support::daemon::{Daemon, reboots};
 use super::support::releases::Bench;
 use super::support::releases::crash::{Ending, Kill, Points, crash_matrix};
 use super::support::releases::rolling::pause_matrix;
@@ -167,7 +167,7 @@ fn fill(column: Column) -> Filled {
     if let Some(order) = column.order {
         bench.rolling(Batch::Count(1), order, OnFailure::Revert);
     }
-    let reboot = || restart_all(&daemons);
+    let reboot = reboots(&daemons);
     let reboot: Option<&dyn Fn()> = column.reboots.then_some(&reboot);
     let kills = runtime().block_on(crash_matrix(
         &bench,

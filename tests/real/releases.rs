@@ -8,7 +8,7 @@ use pilothouse::domain::exit::Exit;
 use pilothouse::domain::run::RunKind;
 use pilothouse::runs;
 
-use crate::support::daemon::{Daemon, restart_all};
+use crate::support::daemon::{Daemon, reboots};
 use crate::support::releases::crash::{Points, crash_matrix};
 use crate::support::releases::promotion::promotes;
 use crate::support::releases::rolling::pause_matrix;
@@ -35,7 +35,7 @@ async fn a_rollback_killed_once_in_every_step_is_recovered() {
 async fn restarted_before_and_after_the_commit_and_once_more_in_the_end_no_host_starts_what_is_over() {
     let daemons = fleet::lease(2);
     let points = Points::Every { first: 24, step: 30 };
-    let reboot = || restart_all(&daemons);
+    let reboot = reboots(&daemons);
     crash_matrix(&bench(&daemons), RunKind::Deploy, points, Some(&reboot)).await;
 }
 
@@ -60,14 +60,14 @@ async fn restarted_in_every_step_of_a_rolling_deploy_no_host_starts_what_is_over
     let daemons = fleet::lease(2);
     let mut bench = bench(&daemons);
     bench.rolling(Batch::Count(1), Order::StopFirst, OnFailure::Revert);
-    let reboot = || restart_all(&daemons);
+    let reboot = reboots(&daemons);
     crash_matrix(&bench, RunKind::Deploy, Points::EachStep, Some(&reboot)).await;
 }
 
 #[tokio::test]
 async fn restarted_in_every_step_of_a_rollback_no_host_starts_what_is_over() {
     let daemons = fleet::lease(2);
-    let reboot = || restart_all(&daemons);
+    let reboot = reboots(&daemons);
     crash_matrix(
         &bench(&daemons),
         RunKind::Rollback,

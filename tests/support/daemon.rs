@@ -1,6 +1,7 @@
 //! One real Docker daemon in its own namespaces, and everything that can be done to it.
 //! Everything here blocks; use it on a test's own thread.
 
+use std::cell::Cell;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -437,20 +438,24 @@ impl Daemon {
     }
 }
 
-/// All at once: the first by an orderly end, the others without a warning.
-pub(crate) fn restart_all(daemons: &[Daemon]) {
-    std::thread::scope(|scope| {
-        for (at, daemon) in daemons.iter().enumerate() {
-            scope.spawn(move || {
-                if at == 0 {
-                    daemon.stop();
-                } else {
-                    daemon.kill_9();
-                }
-                daemon.start();
-            });
-        }
-    });
+/// All at once: every second by an orderly end, the others without a warning; the other way round the next time.
+pub(crate) fn reboots(daemons: &[Daemon]) -> impl Fn() {
+    let times = Cell::new(0);
+    move || {
+        let time = times.replace(times.get() + 1);
+        std::thread::scope(|scope| {
+            for (at, daemon) in daemons.iter().enumerate() {
+                scope.spawn(move || {
+                    if (at + time) % 2 == 0 {
+                        daemon.stop();
+                    } else {
+                        daemon.kill_9();
+                    }
+                    daemon.start();
+                });
+            }
+        });
+    }
 }
 
 fn list(value: &Value) -> Vec<Value> {

@@ -1,5 +1,6 @@
 //! The runner killed with SIGKILL after every record of its journal: recovery ends converged or reverted, verified by a diff.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptions, ListVolumesOptions};
@@ -201,12 +202,14 @@ async fn a_test_with_needs_killed_at_any_of_its_requests_leaves_nothing_once_it_
     assert!(killed > 15, "only {killed} were killed");
 }
 
-/// Every daemon goes and comes again: half of the times by an orderly end.
+/// Every daemon goes and comes again: every second by an orderly end, and the other way round the next time.
 fn restarted(bench: &Sim) -> impl Fn() {
     let engines: Vec<_> = bench.fleet.engines().cloned().collect();
+    let times = Cell::new(0);
     move || {
-        for engine in &engines {
-            let how = [Downfall::Killed, Downfall::Stopped][fastrand::usize(0..2)];
+        let time = times.replace(times.get() + 1);
+        for (at, engine) in engines.iter().enumerate() {
+            let how = [Downfall::Killed, Downfall::Stopped][(at + time) % 2];
             engine.restart(how).unwrap();
         }
     }
@@ -227,16 +230,12 @@ async fn restarted_behind_any_even_record_of_a_rollback_the_old_is_up_before_the
 }
 
 #[tokio::test]
-async fn restarted_in_each_step_of_a_rolling_deploy_the_old_is_up_before_the_commit_and_never_after() {
-    for order in [Order::StopFirst, Order::StartFirst] {
-        let mut bench = Sim::new(2);
-        bench.rolling(Batch::Count(1), order, OnFailure::Revert);
-        crash_matrix(
-            &bench,
-            RunKind::Deploy,
-            Points::EachStep,
-            Some(&restarted(&bench)),
-        )
-        .await;
+async fn restarted_in_each_step_of_a_rolling_release_the_old_is_up_before_the_commit_and_never_after() {
+    for kind in [RunKind::Deploy, RunKind::Rollback] {
+        for order in [Order::StopFirst, Order::StartFirst] {
+            let mut bench = Sim::new(2);
+            bench.rolling(Batch::Count(1), order, OnFailure::Revert);
+            crash_matrix(&bench, kind, Points::EachStep, Some(&restarted(&bench))).await;
+        }
     }
 }

@@ -58,6 +58,13 @@ async fn of_fifty_deploys_at_once_from_two_state_folders_each_runs_once_and_alon
     for pair in reigns.windows(2) {
         assert!(pair[0].1 <= pair[1].0, "two at a time: {pair:?}");
     }
+    let held: i64 = reigns.iter().map(|(from, to)| to - from).sum();
+    let span = reigns[CROWD - 1].1 - reigns[0].0;
+    println!(
+        "{CROWD} deploys from two state folders in {} ms: one at a time, the lock was held {} % of it; none lost, none doubled",
+        span / 1_000_000,
+        held * 100 / span
+    );
     let last = *releases.last().unwrap();
     assert_eq!(usize::try_from(last.0).unwrap(), CROWD, "no number was left out");
     bench.assert_on(last, "").await;
