@@ -248,6 +248,69 @@ fn a_deploy_goes_through_us_when_the_registry_is_down_and_pulls_what_no_host_has
     assert_eq!(replica(&shop.daemons[0]).0, replica(&shop.daemons[1]).0);
 }
 
+/// What `docker system prune -af` asks for.
+fn prune_everything(daemon: &Daemon) {
+    for what in [
+        "containers/prune",
+        "networks/prune",
+        "images/prune?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D",
+        "build/prune?all=1",
+    ] {
+        daemon.ask("POST", &format!("/{what}"), &Value::Null);
+    }
+}
+
+#[test]
+fn after_a_prune_of_everything_another_bastion_rolls_back_to_the_digest_that_the_registry_has() {
+    let mut shop = Shop::new(Registry::open(), None);
+    let address = shop.registry.address().to_owned();
+    shop.daemons.iter().for_each(|daemon| daemon.trust(&address));
+    let deployed = |version: &str| {
+        shop.write(version, "exit 0");
+        shop.run(&["build", "shop"]).exits(0);
+        shop.run(&["push", "shop"]).exits(0);
+        shop.run(&["deploy", "shop", "--yes"]).exits(0);
+        let pinned = replica(&shop.daemons[1]).1;
+        assert!(
+            pinned.starts_with(&format!("{address}/team/shop@sha256:")),
+            "{pinned}"
+        );
+        pinned
+    };
+    let (first, second) = (deployed("one"), deployed("two"));
+    assert_ne!(first, second);
+    let everywhere_gone = |image: &str| {
+        shop.daemons.iter().for_each(prune_everything);
+        for daemon in shop.daemons.iter() {
+            let seen = daemon.try_ask("GET", &format!("/images/{image}/json"), &Value::Null);
+            assert_eq!(seen.status, 404, "{}", seen.text());
+        }
+    };
+    everywhere_gone(&first);
+    // Another bastion: nothing is known here of what was done.
+    let forget = |to: &str| {
+        let dir = shop.program.dir();
+        fs::rename(dir.join("state"), dir.join(to)).unwrap();
+    };
+    forget("state-1");
+    let plan = shop.run(&["rollback", "shop", "--dry-run"]).exits(0);
+    assert!(plan.out.contains("pull"), "{}", plan.out);
+    shop.run(&["rollback", "shop", "--yes"]).exits(0);
+    for daemon in shop.daemons.iter() {
+        assert_eq!(replica(daemon).1, first);
+    }
+
+    // With the registry gone as well nobody has the other one: refused before anything is touched.
+    everywhere_gone(&second);
+    forget("state-2");
+    shop.registry.kill_9();
+    let refused = shop.run(&["rollback", "shop", "--yes"]).exits(1);
+    assert!(refused.err.contains(&address), "{}", refused.err);
+    for daemon in shop.daemons.iter() {
+        assert_eq!(replica(daemon).1, first, "{}", refused.err);
+    }
+}
+
 #[test]
 fn a_registry_killed_while_a_host_pulls_ends_no_deploy_the_image_goes_through_us() {
     let mut shop = Shop::new(Registry::open(), None);
