@@ -81,6 +81,29 @@ async fn a_runner_that_was_asleep_between_two_deeds_of_a_step_does_not_do_the_se
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
 
+/// For longer than its lease is good for, and shorter than anybody else waits for it.
+#[tokio::test]
+async fn a_runner_that_was_asleep_for_40_s_renews_its_lease_before_the_next_deed() {
+    let (bench, _, run) = stopping(None).await;
+    let engine = bench.fleet.engine("host-1").unwrap().clone();
+    let pid = bench.process(&run);
+    kill_process(pid, Signal::STOP).unwrap();
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let other = bench.another();
+    let refused = runs::recover(&other.state, &other.config, run.clone(), Access::Full).await;
+    let refused = refused.unwrap_err().fault.to_string();
+    assert!(refused.contains("held by ops-a"), "{refused}");
+    mark(&bench, "woken").await;
+    kill_process(pid, Signal::CONT).unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    assert_eq!(exit, 0, "{:?}\n{}", view.status, bench.journal(&run));
+    let asked = since(&engine, "woken");
+    let first = |is_it: &dyn Fn(&str) -> bool| asked.iter().position(|line| is_it(line)).unwrap();
+    let renewal = first(&|line| line.starts_with("PUT") && line.contains("/archive"));
+    let stop = first(&|line| line.contains("/stop"));
+    assert!(renewal < stop, "{asked:#?}");
+}
+
 /// Two replicas are there, and the stop of one of them that does not hear TERM is under way; its grace is 5 s.
 async fn stopping(order: Option<Order>) -> (Sim, Seen, RunId) {
     let mut bench = Sim::new(1);
