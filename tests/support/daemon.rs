@@ -446,7 +446,7 @@ pub(crate) fn reboots(daemons: &[Daemon]) -> impl Fn() {
         std::thread::scope(|scope| {
             for (at, daemon) in daemons.iter().enumerate() {
                 scope.spawn(move || {
-                    if (at + time) % 2 == 0 {
+                    if (at + time).is_multiple_of(2) {
                         daemon.stop();
                     } else {
                         daemon.kill_9();
