@@ -273,8 +273,10 @@ impl ReadWire {
 
     async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Trouble> {
         if request.uri().authority().is_some() {
+            // bollard's: its version gets lost when it joins the path to it.
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            *request.uri_mut() = path
+            let prefix = self.shared.prefix.get().map_or("", String::as_str);
+            *request.uri_mut() = format!("{prefix}{path}")
                 .parse::<Uri>()
                 .map_err(|fault| Trouble::Invalid(fault.to_string()))?;
         }

@@ -239,6 +239,73 @@ async fn an_engine_that_is_too_old_is_never_live_and_is_tried_less_and_less_ofte
     watched.end().await;
 }
 
+#[tokio::test]
+async fn each_daemon_is_spoken_to_in_its_own_version_even_side_by_side() {
+    let of = |version: &'static str| {
+        FakeDaemon::start(move |request, _| {
+            if is(request, "/version") {
+                vec![Move::Send(answer(
+                    200,
+                    &format!(
+                        r#"{{"Version":"29.1.3","ApiVersion":"{version}","Os":"linux","Arch":"amd64"}}"#
+                    ),
+                ))]
+            } else if request.starts_with("POST /containers/abc1/stop") {
+                vec![Move::Send(answer(304, ""))]
+            } else {
+                well(request)
+            }
+        })
+    };
+    let (old, new) = (of("1.41"), of("1.45"));
+    let mut watched = Watched::start(&[("old", &old), ("new", &new)], Access::Full);
+    let mut listed = std::collections::BTreeSet::new();
+    watched
+        .until("both lists", |event| {
+            if let Event::Host(host, HostEvent::Listed(_)) = event {
+                listed.insert(host.clone());
+            }
+            (listed.len() == 2).then_some(())
+        })
+        .await;
+    for (number, name) in [(1, "old"), (2, "new")] {
+        let stop = Order::Act {
+            target: web(name),
+            verb: Verb::Stop,
+        };
+        watched.hosts.order(OrderId(number), stop).unwrap();
+        let inspect = Order::Inspect(web(name));
+        watched.hosts.order(OrderId(number + 10), inspect).unwrap();
+    }
+    let mut done = 0;
+    watched
+        .until("all is answered", |event| {
+            if let Event::Done(_, result) = event {
+                assert_eq!(*result, Ok(()));
+                done += 1;
+            }
+            (done == 4).then_some(())
+        })
+        .await;
+    watched.end().await;
+    for (daemon, version) in [(&old, "v1.41"), (&new, "v1.45")] {
+        let asked = daemon.versioned();
+        for path in [
+            "POST /VERSION/containers/abc1/stop",
+            "GET /VERSION/containers/abc1/json",
+        ] {
+            let path = path.replace("VERSION", version);
+            assert!(
+                asked.iter().any(|one| one.starts_with(&path)),
+                "{path}: {asked:#?}"
+            );
+        }
+        // Before it said what it speaks there is no version to name; a list and its events are asked for at once.
+        let other = |one: &&String| one.contains(" /v1.") && !one.contains(&format!(" /{version}/"));
+        assert_eq!(asked.iter().find(other), None, "{asked:#?}");
+    }
+}
+
 /// What came of `/info`, beside a list and a stop that need it not.
 struct Uninformed {
     engine: Engine,

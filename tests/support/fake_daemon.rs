@@ -26,6 +26,8 @@ type Script = dyn Fn(&str, usize) -> Vec<Move> + Send + Sync;
 pub(crate) struct FakeDaemon {
     dir: tempfile::TempDir,
     requests: Arc<Mutex<Vec<String>>>,
+    /// The same with their versions.
+    versioned: Arc<Mutex<Vec<String>>>,
     _task: JoinSet<()>,
 }
 
@@ -35,17 +37,25 @@ impl FakeDaemon {
         let dir = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(dir.path().join("fake.sock")).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let versioned = Arc::new(Mutex::new(Vec::new()));
         let mut task = JoinSet::new();
         let (seen, script): (_, Arc<Script>) = (Arc::clone(&requests), Arc::new(script));
+        let raw = Arc::clone(&versioned);
         task.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&script), Arc::clone(&seen)));
+                connections.spawn(serve(
+                    stream,
+                    Arc::clone(&script),
+                    Arc::clone(&seen),
+                    Arc::clone(&raw),
+                ));
             }
         });
         Self {
             dir,
             requests,
+            versioned,
             _task: task,
         }
     }
@@ -59,6 +69,11 @@ impl FakeDaemon {
         self.requests.lock().unwrap().clone()
     }
 
+    /// As they came: `GET /v1.41/containers/json?all=true`.
+    pub(crate) fn versioned(&self) -> Vec<String> {
+        self.versioned.lock().unwrap().clone()
+    }
+
     pub(crate) fn count(&self, begins: &str) -> usize {
         self.requests()
             .iter()
@@ -67,7 +82,12 @@ impl FakeDaemon {
     }
 }
 
-async fn serve(mut stream: UnixStream, script: Arc<Script>, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut stream: UnixStream,
+    script: Arc<Script>,
+    seen: Arc<Mutex<Vec<String>>>,
+    raw: Arc<Mutex<Vec<String>>>,
+) {
     let mut head = Vec::new();
     loop {
         let mut byte = [0];
@@ -81,11 +101,9 @@ async fn serve(mut stream: UnixStream, script: Arc<Script>, seen: Arc<Mutex<Vec<
         let text = String::from_utf8_lossy(&head).into_owned();
         head.clear();
         let mut words = text.split_whitespace();
-        let request = format!(
-            "{} {}",
-            words.next().unwrap_or(""),
-            unversioned(words.next().unwrap_or(""))
-        );
+        let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        raw.lock().unwrap().push(format!("{method} {path}"));
+        let request = format!("{method} {}", unversioned(path));
         let path = request.split('?').next().unwrap_or("").to_owned();
         let before = {
             let mut seen = seen.lock().unwrap();
