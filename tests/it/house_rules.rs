@@ -125,28 +125,65 @@ fn sources() -> Vec<Source> {
 }
 
 fn read(path: &Path) -> Source {
-    let text = fs::read_to_string(path).unwrap();
-    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let code = shipped
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.split("//").next().unwrap_or_default().to_owned()))
-        .collect();
     let below = path.strip_prefix(source_folder()).unwrap().with_extension("");
+    parse(below.to_str().unwrap(), &fs::read_to_string(path).unwrap())
+}
+
+/// Every `use` with one path each, on the line where it begins; the crate's root is always called `crate::`.
+fn parse(path: &str, text: &str) -> Source {
+    let shipped = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let depth = path.split('/').filter(|part| *part != "mod").count();
+    let root = "super::".repeat(depth);
+    let mut code: Vec<(usize, String)> = Vec::new();
+    // The line of the `use` that has not ended yet.
+    let mut open: Option<usize> = None;
+    for (index, line) in shipped.lines().enumerate() {
+        let line = line.split("//").next().unwrap_or_default();
+        let began = if let Some(began) = open {
+            code[began].1.push_str(line.trim());
+            code.push((index + 1, String::new()));
+            began
+        } else {
+            code.push((index + 1, line.to_owned()));
+            index
+        };
+        let is_use = open.is_some() || line.starts_with("use ") || line.contains(" use ");
+        open = (is_use && !line.contains(';')).then_some(began);
+        if is_use && open.is_none() {
+            code[began].1 = paths(&code[began].1).join("; ");
+        }
+        if open.is_none() {
+            code[began].1 = code[began].1.replace(&root, "crate::");
+        }
+    }
     Source {
-        path: below.to_str().unwrap().to_owned(),
+        path: path.to_owned(),
         code,
     }
 }
 
-/// `crate::room` as it stands in a line, also inside `use crate::{a::…, b::…}` written on one line.
+/// `use a::{b, c::{d, e}};` → `use a::b`, `use a::c::d`, `use a::c::e`
+fn paths(tree: &str) -> Vec<String> {
+    let tree = tree.trim_end_matches(';');
+    let Some((before, inside)) = tree.split_once('{') else {
+        return vec![tree.to_owned()];
+    };
+    let mut depth = 0;
+    let members = inside.strip_suffix('}').unwrap_or(inside).split(|c| {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        c == ',' && depth == 0
+    });
+    members
+        .map(str::trim)
+        .filter(|member| !member.is_empty())
+        .flat_map(|member| paths(&format!("{before}{member}")))
+        .collect()
+}
+
+/// `crate::room` as it stands in a line.
 fn rooms_named<'a>(line: &'a str, rooms: &[Room]) -> Vec<&'a str> {
     line.split("crate::")
         .skip(1)
-        .flat_map(|rest| match rest.strip_prefix('{') {
-            Some(list) => list.split(',').map(str::trim).collect(),
-            None => vec![rest],
-        })
         .map(|name| {
             name.split(|c: char| !c.is_alphanumeric() && c != '_')
                 .next()
@@ -266,9 +303,30 @@ fn every_file_says_what_it_is_for() {
 #[test]
 fn the_rules_notice_a_breach() {
     let rooms = rooms();
-    let named = |line| rooms_named(line, &rooms);
-    assert_eq!(named("use crate::{app::Model, hosts::Daemon};"), ["app", "hosts"]);
-    assert_eq!(named("let x = crate::ui::ansi::clean(y);"), ["ui"]);
+    let named = |path: &str, text: &str| -> Vec<String> {
+        let code = parse(path, text).code;
+        let lines = code.iter().flat_map(|(_, line)| rooms_named(line, &rooms));
+        lines.map(str::to_owned).collect()
+    };
+    let of_ui = |text| named("ui/screen", text);
+    assert_eq!(of_ui("use crate::{app::Model, hosts::Daemon};"), ["app", "hosts"]);
+    assert_eq!(
+        of_ui("pub(super) use crate::{\n    app::{Model, hosts}, // one\n    hosts,\n};"),
+        ["app", "app", "hosts"]
+    );
+    assert_eq!(of_ui("let x = crate::ui::ansi::clean(y);"), ["ui"]);
+    assert_eq!(of_ui("use super::super::hosts::Daemon;"), ["hosts"]);
+    assert_eq!(named("ui/mod", "let x = super::hosts::connect(y);"), ["hosts"]);
+    assert_eq!(of_ui("use super::hosts;"), [""; 0]);
+    let from_outside = parse(
+        "ui/screen",
+        "use std::{\n    fmt,\n    fs::{self, File},\n};\nfn f() {}",
+    );
+    assert_eq!(
+        from_outside.code[0].1,
+        "use std::fmt; use std::fs::self; use std::fs::File"
+    );
+    assert_eq!(from_outside.code.len(), 5, "{from_outside:?}");
     let logs = read(&source_folder().join("panes/logs/mod.rs"));
     assert!(
         logs.code.len() > 300,
