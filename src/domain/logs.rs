@@ -257,4 +257,22 @@ mod tests {
         });
         assert_eq!(texts(&ring), ["first", "second"]);
     }
+
+    #[test]
+    fn bytes_are_bounded_as_lines_are_and_one_line_always_stays() {
+        let each = weight(&line("a", 1, "12345"));
+        let mut ring = LogRing::new(100, 2 * each);
+        ring.push(LogBatch {
+            lines: ["11111", "22222", "33333"].map(|text| line("a", 1, text)).into(),
+            skipped: 0,
+        });
+        assert_eq!(texts(&ring), ["22222", "33333"]);
+        assert_eq!((ring.bytes(), ring.skipped(), ring.first()), (2 * each, 1, 1));
+        let long = "x".repeat(3 * each);
+        ring.push_line(line("a", 2, &long));
+        assert_eq!(texts(&ring), [long.as_str()]);
+        assert_eq!((ring.skipped(), ring.first()), (3, 3));
+        ring.push_line(line("a", 3, "after"));
+        assert_eq!(texts(&ring), ["after"]);
+    }
 }

@@ -166,4 +166,35 @@ mod tests {
         };
         assert_eq!(Sample::from_counters(None, &now).memory, Bytes(70));
     }
+
+    #[test]
+    fn network_and_blocks_are_bytes_a_second_since_the_earlier_counters() {
+        let of = |at, bytes| Counters {
+            network_received: bytes,
+            network_sent: bytes * 2,
+            block_read: bytes * 3,
+            block_written: bytes * 4,
+            ..counters(at, 0, None)
+        };
+        let rates = |sample: &Sample| [sample.received, sample.sent, sample.read, sample.written];
+        let sample = Sample::from_counters(Some(&of(10, 1_000)), &of(12, 5_000));
+        assert_eq!(rates(&sample), [2_000, 4_000, 6_000, 8_000].map(Bytes));
+        assert_eq!(
+            [
+                sample.received_total,
+                sample.sent_total,
+                sample.read_total,
+                sample.written_total
+            ],
+            [5_000, 10_000, 15_000, 20_000].map(Bytes)
+        );
+        let first = Sample::from_counters(None, &of(12, 5_000));
+        assert_eq!(
+            rates(&first),
+            [Bytes(0); 4],
+            "no rate is known before a second message"
+        );
+        let restarted = Sample::from_counters(Some(&of(10, 5_000)), &of(11, 10));
+        assert_eq!(rates(&restarted), [Bytes(0); 4], "counters that decreased");
+    }
 }

@@ -437,4 +437,37 @@ mod tests {
         assert!(!idle.is_over(0, start + BULK_IDLE * 2 + BULK_IDLE / 2));
         assert!(idle.is_over(0, start + BULK_IDLE * 3));
     }
+
+    #[test]
+    fn the_reading_client_only_lets_through_what_changes_and_runs_nothing() {
+        let passes = |method: &str, path: &str| {
+            let request = hyper::Request::builder().method(method);
+            let request = request.uri(format!("http://docker/v1.41{path}"));
+            only_reads(&request.body(bollard::body_full(bytes::Bytes::new())).unwrap())
+        };
+        for (method, path) in [
+            ("GET", "/containers/json?all=true"),
+            ("GET", "/containers/abc/logs?follow=true"),
+            ("HEAD", "/containers/abc/archive?path=/"),
+            ("POST", "/containers/abc/wait?condition=next-exit"),
+        ] {
+            assert!(passes(method, path), "{method} {path}");
+        }
+        for (method, path) in [
+            ("GET", "/containers/abc/attach/ws?stream=true"),
+            ("POST", "/containers/abc/attach?stream=true"),
+            ("POST", "/containers/create?name=wait"),
+            ("POST", "/containers/abc/start"),
+            ("POST", "/containers/abc/exec"),
+            ("POST", "/exec/abc/start"),
+            ("POST", "/build"),
+            ("POST", "/images/create?fromImage=busybox"),
+            ("POST", "/containers/prune"),
+            ("PUT", "/containers/abc/archive?path=/"),
+            ("PATCH", "/containers/abc"),
+            ("DELETE", "/containers/abc"),
+        ] {
+            assert!(!passes(method, path), "{method} {path}");
+        }
+    }
 }

@@ -303,4 +303,30 @@ mod tests {
         assert!(!all.contains("hunter2"), "{all}");
         assert!(detail.raw.contains("\n  \"Config\""), "{}", detail.raw);
     }
+
+    #[test]
+    fn what_its_checks_said_is_read_with_how_long_each_took() {
+        let detail = read(serde_json::json!({
+            "State": {"Status": "running", "Health": {"Status": "unhealthy", "FailingStreak": 1, "Log": [
+                {"Start": "1970-01-01T00:00:05.5Z", "End": "1970-01-01T00:00:06Z", "ExitCode": 0, "Output": "well"},
+                {"Start": "1970-01-01T01:00:09+01:00", "ExitCode": 1, "Output": "503\n"},
+                {"Start": "0001-01-01T00:00:00Z", "ExitCode": 0, "Output": "never ran"},
+                {"Output": "no moment"},
+            ]}},
+        }));
+        assert_eq!(detail.health, Health::Unhealthy);
+        let probe = |at, took, exit, output: &str| Probe {
+            at: Stamp(at),
+            took: Duration::from_millis(took),
+            exit,
+            output: output.to_owned(),
+        };
+        assert_eq!(
+            detail.probes,
+            [
+                probe(5_500_000_000, 500, 0, "well"),
+                probe(9_000_000_000, 0, 1, "503\n"),
+            ]
+        );
+    }
 }

@@ -34,6 +34,57 @@ fn nothing_is_left(room: &Room) {
     }
 }
 
+/// Says yes until the run has ended in these words. What is typed in the first moment of a question is not taken for its
+/// answer, and makes that moment longer.
+#[track_caller]
+fn confirm(room: &mut Room, done: &str) {
+    let begun = Instant::now();
+    let mut pressed = begun;
+    while !room.screen().contains(done) {
+        if room.screen().contains("y yes") && pressed.elapsed() > Duration::from_millis(600) {
+            room.press("y");
+            pressed = Instant::now();
+        }
+        let asked = Instant::now();
+        room.until("a moment passes, or it is done", |room| {
+            asked.elapsed() > Duration::from_millis(700) || room.screen().contains(done)
+        });
+        assert!(
+            begun.elapsed() < Duration::from_secs(90),
+            "no {done:?}:\n{}",
+            room.screen()
+        );
+    }
+}
+
+#[test]
+fn a_service_is_built_tested_and_rolled_back_by_keys() {
+    let mut room = demo();
+    room.until_open();
+    room.until("it says that it is a demo", |room| room.screen().contains("DEMO"));
+    for (service, key, done) in [
+        ("web", "b", "built"),
+        ("web", "t", "tests passed"),
+        ("worker", "R", "r22 runs again on"),
+    ] {
+        room.press("1");
+        // The filter is changed from what it was.
+        room.press(&format!("/{}{service}\r", "\x7f".repeat(8)));
+        room.until("the service", |room| {
+            room.screen().contains(&format!("filter: {service}"))
+        });
+        room.press(key);
+        if key == "R" {
+            room.until("the releases", |room| room.screen().contains("r22"));
+            room.press("\r");
+        }
+        confirm(&mut room, done);
+    }
+    room.press("q");
+    assert_eq!(room.ended(), 0);
+    nothing_is_left(&room);
+}
+
 #[test]
 fn a_service_is_deployed_and_the_host_on_a_bad_line_drops_and_comes_back() {
     let mut room = demo();
@@ -46,18 +97,7 @@ fn a_service_is_deployed_and_the_host_on_a_bad_line_drops_and_comes_back() {
     room.until("the plan, and its question", |room| {
         room.screen().contains("y yes") && room.screen().contains("r24")
     });
-    // What is typed in the first moment of a question is not taken for its answer, and makes that moment longer.
-    let mut pressed = Instant::now();
-    while !room.screen().contains("r24 runs on") {
-        if room.screen().contains("y yes") && pressed.elapsed() > Duration::from_millis(600) {
-            room.press("y");
-            pressed = Instant::now();
-        }
-        room.until("a moment passes, or it is done", |room| {
-            pressed.elapsed() > Duration::from_millis(700) || room.screen().contains("r24 runs on")
-        });
-        assert!(pressed.elapsed() < Duration::from_secs(90), "{}", room.screen());
-    }
+    confirm(&mut room, "r24 runs on");
     room.press("5");
     let says = |room: &Room, word: &str| {
         let screen = room.screen();

@@ -627,6 +627,18 @@ fn logs_of_three_hosts_are_merged() {
 }
 
 #[test]
+fn logs_runs_and_a_plan_at_160_by_50() {
+    let (mut room, _) = logs((160, 50));
+    insta::assert_snapshot!("logs_160x50", room.screen());
+    let mut room = Room::new(160, 50);
+    history(&mut room, &deploy(3));
+    room.key(key!(7));
+    insta::assert_snapshot!("runs_160x50", room.screen());
+    let mut room = planned((160, 50), Ok(plan()));
+    insta::assert_snapshot!("plan_160x50", room.screen());
+}
+
+#[test]
 fn logs_fit_into_40_by_10() {
     let (mut room, _) = logs((40, 10));
     room.key(key!(w));

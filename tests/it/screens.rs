@@ -6,7 +6,7 @@ use pilothouse::domain::order::Access;
 use pilothouse::ui::theme::{ASCII, Theme, UNICODE};
 use ratatui::style::Color;
 
-use crate::stage::{Stage, exited, row, text};
+use crate::stage::{Stage, exited, id_of, live, row, text};
 
 /// The wall clock is the machine's own zone: only its shape is compared.
 pub(crate) fn steady(screen: &str) -> String {
@@ -32,8 +32,11 @@ shows!(services_on_a_small_terminal, 80 x 24, "");
 shows!(containers_on_a_small_terminal, 80 x 24, "2");
 shows!(containers_with_images, 80 x 24, "2 c");
 shows!(problems_on_a_small_terminal, 80 x 24, "3");
+shows!(a_container_among_the_problems, 80 x 24, "3 down");
 shows!(hosts_on_a_small_terminal, 80 x 24, "5 down down");
 shows!(the_room, 160 x 50, "");
+shows!(problems_alone_at_160_by_50, 160 x 50, "3");
+shows!(hosts_alone_at_160_by_50, 160 x 50, "5");
 shows!(containers_on_a_tiny_terminal, 40 x 10, "2");
 shows!(services_on_a_tiny_terminal, 40 x 10, "");
 shows!(problems_on_a_tiny_terminal, 40 x 10, "3");
@@ -43,6 +46,114 @@ shows!(a_question_names_target_and_host, 80 x 24, "2 down down down down down r"
 shows!(a_question_on_a_protected_host_wants_the_name, 80 x 24, "2 down down down s");
 shows!(help_for_this_page, 80 x 24, "2 ?");
 shows!(the_palette, 80 x 24, ": r o l l");
+
+#[test]
+fn containers_with_traffic() {
+    use pilothouse::domain::sample::Sample;
+    use pilothouse::domain::units::Bytes;
+    let mut stage = Stage::new(80, 24);
+    let sample = Sample {
+        received: Bytes(1_500),
+        sent: Bytes(3 << 20),
+        received_total: Bytes(7 << 30),
+        sent_total: Bytes(9 << 30),
+        read: Bytes(12 << 10),
+        written: Bytes(0),
+        read_total: Bytes(5 << 20),
+        written_total: Bytes(6 << 20),
+        pids: 12,
+        ..Sample::default()
+    };
+    stage.host("web-1", HostEvent::Samples(vec![(id_of(1), sample)]));
+    stage.press("2 c c");
+    insta::assert_snapshot!(steady(&stage.screen()));
+}
+
+/// Labelled as Compose does.
+fn composed(name: &str, id: u32, service: &str) -> pilothouse::domain::container::Container {
+    let labels = [("project", "blog"), ("service", service)];
+    let labels = labels.map(|(key, value)| (format!("com.docker.compose.{key}"), value.to_owned()));
+    pilothouse::domain::container::Container {
+        labels: std::sync::Arc::new(labels.into()),
+        ..row(name, id, 3_600)
+    }
+}
+
+#[test]
+fn what_compose_made_is_grouped_by_its_project() {
+    let mut stage = Stage::new(80, 24);
+    let rows = vec![
+        composed("blog-web-1", 20, "web"),
+        composed("blog-web-2", 21, "web"),
+        exited(composed("blog-db-1", 22, "db"), 1, false),
+    ];
+    stage.host("db-1", HostEvent::Link(live()));
+    stage.host("db-1", HostEvent::Listed(rows));
+    stage.press("1");
+    insta::assert_snapshot!("compose_projects", steady(&stage.screen()));
+    stage.press("/");
+    stage.typed("blog");
+    stage.press("enter down enter");
+    insta::assert_snapshot!("containers_of_a_compose_project", steady(&stage.screen()));
+}
+
+/// A dash is a figure that is not known; which it is and why is said below the table.
+#[test]
+fn a_figure_of_a_host_that_is_not_known_is_a_dash_with_the_reason() {
+    use pilothouse::domain::host::{HostLoad, Reading};
+    use pilothouse::domain::units::Bytes;
+    let mut stage = Stage::new(100, 24);
+    stage.host("db-1", HostEvent::Link(live()));
+    let row_of = |screen: &str, name: &str| {
+        let is_row = |line: &&str| line.contains(name) && line.contains("docker");
+        screen
+            .lines()
+            .find(is_row)
+            .unwrap_or_else(|| panic!("{screen}"))
+            .to_owned()
+    };
+    stage.press("5 down down");
+    let screen = stage.screen();
+    assert_eq!(row_of(&screen, "db-1").matches('–').count(), 3, "{screen}");
+    assert!(screen.contains("cpu, memory, disk: reading over ssh"), "{screen}");
+
+    let load = HostLoad {
+        at: stage.model.now.wall,
+        cpu: Reading::Known(12.0),
+        memory: Reading::Known((Bytes(1 << 30), Bytes(4 << 30))),
+        disk: Reading::Unknown {
+            why: "df: /var/lib/docker: Permission denied".to_owned(),
+        },
+    };
+    stage.host("db-1", HostEvent::Load(load));
+    let screen = stage.screen();
+    let row = row_of(&screen, "db-1");
+    assert!(row.contains("12 %") && row.contains("25 %"), "{screen}");
+    assert_eq!(row.matches('–').count(), 1, "{screen}");
+    assert!(
+        screen.contains("disk unknown: df: /var/lib/docker: Permission denied"),
+        "{screen}"
+    );
+}
+
+#[test]
+fn why_a_host_that_is_not_reached_over_ssh_has_no_figures_is_said_with_what_helps() {
+    for (access, said) in [
+        (
+            Access::Full,
+            "not in Docker's API; M reads them once in a container",
+        ),
+        (
+            Access::ReadOnly,
+            "not in Docker's API, and --read-only runs no command",
+        ),
+    ] {
+        let mut stage = Stage::dark(100, 24, access);
+        stage.host("web-1", HostEvent::Link(live()));
+        stage.press("5");
+        assert!(stage.screen().contains(said), "{}", stage.screen());
+    }
+}
 
 #[test]
 fn before_anything_answers_the_screen_says_so() {

@@ -2,7 +2,7 @@
 
 use pilothouse::domain::container::{Health, State};
 use pilothouse::domain::ids::{ContainerId, ContainerKey};
-use pilothouse::domain::order::{Access, Verb};
+use pilothouse::domain::order::{Access, Order, Verb};
 use serde_json::{Value, json};
 
 use crate::support::daemon::Daemon;
@@ -61,6 +61,15 @@ async fn what_happens_to_a_container_is_seen_in_its_row() {
         &format!("/containers/{}/update", id.as_str()),
         &json!({ "PidsLimit": 100 }),
     );
+    watch
+        .until("the update is in its history", |watch| {
+            let happenings = &watch.row(&key).happenings;
+            happenings
+                .iter()
+                .any(|happening| happening.what == "update")
+                .then_some(())
+        })
+        .await;
     post(daemon, &id, "kill?signal=KILL");
     let exited = watch
         .until_row(&key, "it exited", |row| row.state.word() == "exited")
@@ -142,6 +151,24 @@ async fn the_exit_code_the_kernels_kill_the_health_and_the_restart_loop_are_told
     watch
         .until_row(&checked, "it is unhealthy", |row| row.health == Health::Unhealthy)
         .await;
+    watch.order(Order::Inspect(checked.clone())).await.unwrap();
+    let detail = watch.row(&checked).detail.as_ref().expect("it was inspected");
+    assert_eq!((&*detail.name, detail.health), ("checked", Health::Unhealthy));
+    let exits: Vec<i64> = detail.probes.iter().map(|probe| probe.exit).collect();
+    assert!(
+        exits.contains(&0) && exits.last() == Some(&1),
+        "{:?}",
+        detail.probes
+    );
+    assert!(
+        detail
+            .probes
+            .iter()
+            .all(|probe| probe.at.0 > 0 && !probe.took.is_zero()),
+        "{:?}",
+        detail.probes
+    );
+    assert!(detail.raw.contains("\"FailingStreak\""), "{}", detail.raw);
 
     let looping = daemon.key(&daemon.run_with(
         "looping",

@@ -120,21 +120,33 @@ impl Shell {
         self.room.until("a prompt", |screen| screen.contains('#'));
     }
 
+    /// The command lines in its container.
+    fn processes(&self) -> Vec<String> {
+        let path = format!("/containers/{}/top?ps_args=-eo%20pid,args", self.container);
+        let top = self.daemons[0].ask("GET", &path, &Value::Null);
+        let processes = top["Processes"].as_array().unwrap().iter();
+        processes
+            .map(|process| process[1].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    #[track_caller]
+    fn runs(&self, command: &str) {
+        until(Duration::from_secs(30), "it runs in its container", || {
+            self.processes()
+                .iter()
+                .any(|process| process == command)
+                .then_some(())
+        });
+    }
+
     /// Nothing but the container's own process is left in it.
     #[track_caller]
     fn is_gone(&self) {
-        let daemon = &self.daemons[0];
         until(
             Duration::from_secs(30),
             "the shell ended in its container",
-            || {
-                let top = daemon.ask(
-                    "GET",
-                    &format!("/containers/{}/top", self.container),
-                    &Value::Null,
-                );
-                (top["Processes"].as_array().unwrap().len() == 1).then_some(())
-            },
+            || (self.processes().len() == 1).then_some(()),
         );
     }
 }
@@ -155,6 +167,13 @@ fn a_shell_is_opened_resized_and_gone_when_it_is_left() {
             asked = Instant::now();
         }
         screen.contains("33 90")
+    });
+    room.press("sleep 1234\r");
+    shell.runs("sleep 1234");
+    room.press("\x03");
+    room.press("echo ended with $?\r");
+    room.until("Ctrl-C ended what ran in the shell, and only that", |screen| {
+        screen.contains("ended with 130")
     });
     room.press("exit 7\r");
     room.until("the room again", |screen| {

@@ -13,7 +13,7 @@ use pilothouse::hosts;
 use crate::support::daemon::Daemon;
 use crate::support::fleet;
 use crate::support::sshd::{Sshd, user, with_word};
-use crate::support::wait::until;
+use crate::support::wait::{until, until_running};
 use crate::support::watch::Watch;
 
 fn over(daemon: &Daemon, ssh: &Ssh) -> config::Host {
@@ -59,6 +59,14 @@ async fn a_daemon_behind_ssh_is_watched_told_and_read_over_two_logins() {
         .until("lines of the log", |watch| (watch.lines.len() > 5).then_some(()))
         .await;
     assert_eq!(sshd.sessions().len(), 2, "a second one for the log");
+    watch.leave();
+    // After a minute: the limit is at least as long again.
+    until_running(
+        Duration::from_mins(3),
+        "the second one is closed when nobody used it for a while",
+        || (sshd.sessions().len() == 1).then_some(()),
+    )
+    .await;
 
     watch.act(&key, Verb::Kill).await.unwrap();
     watch

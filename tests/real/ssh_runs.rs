@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use crate::support::daemon::Daemon;
 use crate::support::fleet;
-use crate::support::program::Program;
+use crate::support::program::{Program, finish};
 use crate::support::shop;
-use crate::support::sshd::{Sshd, user, with_word};
+use crate::support::sshd::{Agent, Sshd, user, with_word};
 use crate::support::terminal::Terminal;
 use crate::support::wait::until;
 
@@ -86,5 +86,22 @@ fn a_room_that_is_left_or_panics_leaves_no_ssh() {
         (!with_word(&ssh.host).is_empty()).then_some(())
     });
     assert_ne!(room.end(), 0);
+    none_left(&ssh);
+}
+
+#[test]
+fn a_key_that_only_the_agent_holds_opens_the_host() {
+    let daemons = fleet::lease(1);
+    let key = user().key("agents", "");
+    let agent = Agent::holding(&key);
+    let sshd = Sshd::start(&daemons[0], 2228, "", &[&key]);
+    let ssh = sshd.host("agent", "IdentityAgent SSH_AUTH_SOCK\n  IdentitiesOnly no");
+    let far = daemons[0].host_at(Endpoint::Ssh(ssh.clone()));
+    let program = Program::new(&[far], "").finding(&user().bin());
+    let without = program.run(&["hosts"]).exits(3);
+    assert!(without.err.contains("Permission denied"), "{}", without.err);
+    let mut with = program.command(&["hosts"]);
+    let with = finish(with.env("SSH_AUTH_SOCK", agent.socket())).exits(0);
+    assert!(with.out.contains(daemons[0].name().as_str()), "{with:?}");
     none_left(&ssh);
 }

@@ -95,8 +95,8 @@ impl User {
         let host = format!("{kind}-{}-{number}", std::process::id());
         let dir = self.dir.display();
         let block = format!(
-            "Host {host}\n  HostName {address}\n  Port {port}\n  User root\n  IdentityAgent none\n  IdentitiesOnly yes\n  \
-             {more}\n  IdentityFile {dir}/key\n  UserKnownHostsFile {dir}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
+            "Host {host}\n  HostName {address}\n  Port {port}\n  User root\n  {more}\n  IdentityAgent none\n  IdentitiesOnly yes\n  \
+             IdentityFile {dir}/key\n  UserKnownHostsFile {dir}/known_hosts\n  GlobalKnownHostsFile /dev/null\n"
         );
         let mut config = OpenOptions::new()
             .append(true)
@@ -119,6 +119,46 @@ impl User {
         known
             .write_all(format!("[{address}]:{port} {key}\n").as_bytes())
             .unwrap();
+    }
+}
+
+/// An agent of the user's. Dropping it ends it.
+pub(crate) struct Agent {
+    socket: PathBuf,
+    child: Child,
+}
+
+impl Agent {
+    /// The only one that still holds this key: its file is deleted, the public one stays.
+    pub(crate) fn holding(key: &Path) -> Self {
+        let socket = fleet::folder("agent").join("socket");
+        let child = Command::new("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("ssh-agent (openssh-client) runs");
+        let agent = Self { socket, child };
+        until(Duration::from_secs(5), "the agent listens", || {
+            agent.socket.exists().then_some(())
+        });
+        let mut add = Command::new("ssh-add");
+        add.arg("-q").arg(key).env("SSH_AUTH_SOCK", &agent.socket);
+        assert!(add.status().unwrap().success());
+        fs::remove_file(key).unwrap();
+        agent
+    }
+
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.child.kill().expect("the agent is ours to end");
+        self.child.wait().expect("and to wait for");
     }
 }
 

@@ -194,6 +194,15 @@ fn an_unknown_container_is_asked_for_once() {
 }
 
 #[test]
+fn an_update_is_history_and_asks_what_it_changed() {
+    let mut inventory = listed(100, &[("a", running(50))]);
+    let step = inventory.events(vec![event("a", 110, Kind::Update)]);
+    assert_eq!(history(&step), ["update"]);
+    assert_eq!(step.refresh, [id("a")]);
+    assert_eq!(state(&inventory, "a"), running(50));
+}
+
+#[test]
 fn the_answer_about_an_unknown_container_may_be_older_than_its_end() {
     let mut inventory = listed(100, &[]);
     inventory.events(vec![

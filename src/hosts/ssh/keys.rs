@@ -108,4 +108,12 @@ mod tests {
         let settings = "proxyjumper x\nproxyjump a,b\n";
         assert_eq!(value(settings, "proxyjump"), Some("a,b"));
     }
+
+    /// Heads that `ssh-keygen -y` reads as keys on a device.
+    #[test]
+    fn a_key_on_a_device_is_told_by_its_public_half_across_lines() {
+        let ed25519 = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAASgAAABpzay1zc2\ngtZWQyNTUxOUBvcGVuc3NoLmNvbQAAACDXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo\n";
+        let ecdsa = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAfwAAACJzay1lY2\nRzYS1zaGEyLW5pc3RwMjU2QG9wZW5zc2guY29tAAAACG5pc3RwMjU2AAAAQQRrF9Hy4SxC\n";
+        assert_eq!([ed25519, ecdsa].map(kind), [Keys::Touch, Keys::Touch]);
+    }
 }

@@ -313,4 +313,28 @@ mod tests {
             "something new"
         );
     }
+
+    #[test]
+    fn a_key_on_a_device_needs_a_touch_whether_ssh_says_so_or_only_denies() {
+        let denied = "root@db: Permission denied (publickey).\n";
+        let agent = "sign_and_send_pubkey: signing failed for ED25519-SK \"/home/a/.ssh/id\" from agent: agent refused operation\n";
+        let touch = |said: &str, keys| {
+            let fault = person(judged(said, keys));
+            assert!(
+                fault.hint.as_deref().unwrap().contains("touch or a PIN"),
+                "{fault:?}"
+            );
+            fault.why
+        };
+        assert_eq!(touch(denied, Keys::Touch), denied.trim());
+        // Whatever the key files say: the agent's own keys are in none.
+        assert_eq!(touch(&format!("{agent}{denied}"), Keys::Open), agent.trim());
+        assert_eq!(
+            touch(
+                &format!("Confirm user presence for key ED25519-SK SHA256:x\n{denied}"),
+                Keys::Locked
+            ),
+            "Confirm user presence for key ED25519-SK SHA256:x"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 //! Their commands are typed as a person or a hook would.
 
 mod ending;
+mod headless;
 mod history;
 mod places;
 mod protected;
