@@ -242,7 +242,8 @@ impl<'a> Scene<'a> {
             | Stage::Copy
             | Stage::Prove
             | Stage::Record
-            | Stage::Unlock => Vec::new(),
+            | Stage::Unlock
+            | Stage::Look => Vec::new(),
         }
     }
 

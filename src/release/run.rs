@@ -5,6 +5,7 @@
 //! begins when all have answered. Before the commit any trouble turns the run back, after it the only way is on.
 
 mod decide;
+mod look;
 mod pause;
 mod resume;
 mod trouble;
@@ -13,7 +14,6 @@ mod verdict;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision::{Decision, Facts};
-use super::deeds::Scene;
 use super::plan::Plan;
 use super::record::{Entry, Failure, Finding};
 use super::road::{Group, all_back, early_back, on_in_part, road};
@@ -97,6 +97,10 @@ pub struct Run {
     trouble: Option<Trouble>,
     /// Differences from the promised end state.
     differences: Vec<String>,
+    /// Those of them that the last comparison of a host found.
+    compared: BTreeMap<HostName, Vec<String>>,
+    /// Once it looks before it ends without undoing anything: where nothing was seen, and why.
+    unseen: Option<BTreeMap<HostName, String>>,
     /// Hosts where the old release could not be retired, and why; retried once before the end.
     unretired: BTreeMap<HostName, String>,
     /// Work left over that does not make the run a failure.
@@ -147,6 +151,8 @@ impl Run {
             untouched: false,
             trouble: None,
             differences: Vec::new(),
+            compared: BTreeMap::new(),
+            unseen: None,
             unretired: BTreeMap::new(),
             pending_work: Vec::new(),
             halted: None,
@@ -281,26 +287,13 @@ impl Run {
         }
     }
 
-    fn compare(&mut self, step: &Step, now: &[super::replica::Replica]) {
-        let found = match (&self.decision, &step.stage) {
-            (Some(decision), stage) => {
-                let scene = Scene::new(&self.plan, decision, &step.host);
-                match stage {
-                    Stage::Check => scene.differences(now),
-                    Stage::Prove => scene.unproven(now),
-                    _ => Vec::new(),
-                }
-            }
-            (None, Stage::Check) => super::snapshot::differences(&step.host, &[], now),
-            (None, _) => Vec::new(),
-        };
-        self.differences.extend(found);
-    }
-
     /// Continues while no step is in progress.
     fn go_on(&mut self, actions: &mut Vec<Action>) {
         while self.pending.is_empty() && !self.closed {
             if let Some(why) = self.halted.clone() {
+                if self.look(actions) {
+                    continue;
+                }
                 self.close_halted(&why, actions);
                 return;
             }

@@ -83,6 +83,9 @@ pub enum Stage {
     /// Writes the result of a run that was not committed to the ledgers.
     Record,
     Unlock,
+
+    /// Reads once what there is on the host, without a lock, before a run ends that undoes nothing.
+    Look,
 }
 
 /// A step forwards or back within a wave: the stage of that name, for the wave's replicas only.
@@ -262,6 +265,8 @@ impl Stage {
 
             Self::Record => row(Targets, "", "", &[Changing, Optional]),
             Self::Unlock => row(Touched, "", "", &[Changing]),
+
+            Self::Look => row(Targets, "", "", &[]),
         }
     }
 
@@ -334,6 +339,7 @@ impl fmt::Display for Stage {
             Self::RetireAgain => f.write_str("retire again"),
             Self::Record => f.write_str("record"),
             Self::Unlock => f.write_str("unlock"),
+            Self::Look => f.write_str("look"),
         }
     }
 }

@@ -30,6 +30,10 @@ impl Trouble {
 
 impl Run {
     pub(super) fn failed(&mut self, step: &Step, failure: &Failure, actions: &mut Vec<Action>) {
+        if step.stage == Stage::Look {
+            self.saw_nothing(&step.host, &failure.fault.why);
+            return;
+        }
         if failure.kind == FailureKind::Fenced {
             self.fenced(&step.host, &failure.fault.why, actions);
             return;

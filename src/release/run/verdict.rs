@@ -115,6 +115,7 @@ impl Run {
         if self.decision.is_some() {
             differences.push(format!("it was stopped at {at}, and nothing was undone since"));
         }
+        differences.extend(self.not_looked_at());
         for host in &self.touched {
             differences.push(format!("{host}: the lock of this run may remain"));
         }

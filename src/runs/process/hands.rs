@@ -7,6 +7,7 @@ mod pushes;
 mod left;
 mod ledgers;
 mod locking;
+mod looking;
 mod placing;
 mod stopping;
 mod switch;
@@ -244,6 +245,7 @@ impl Hands {
                 self.pen.write(Entry::Intent(step.clone()))?;
                 self.stops(step);
                 match self.wait_for_stops(step).await {
+                    Ok(()) if step.stage == Stage::Look => Box::pin(self.look(step)).await,
                     Ok(()) => Box::pin(self.with_patience(step)).await,
                     Err(failure) => Err(failure),
                 }
@@ -368,7 +370,7 @@ impl Hands {
             Stage::Copy => self.copy(host).await,
             Stage::Record => self.record(host).await,
             Stage::Inquire => self.inquire(&daemon).await,
-            Stage::Check | Stage::Prove => {
+            Stage::Check | Stage::Prove | Stage::Look => {
                 let now = replicas::replicas(&daemon, &self.plan.subject).await?;
                 Ok(Finding::Replicas(now))
             }

@@ -219,6 +219,7 @@ fn honest(world: &mut World, run: &Run, step: &Step, rng: &mut Rng) -> Result<Fi
             | Stage::Inquire
             | Stage::Check
             | Stage::Prove
+            | Stage::Look
             | Stage::Unlock
     );
     if !world.knows(&step.host) || (needs_decision && run.decision().is_none()) {

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use super::bench::{Bench, Seen};
+use super::named::{Promised, assert_named};
 use super::{Sim, until};
 use pilothouse::config::service::{Batch, OnFailure, Order, Strategy};
 use pilothouse::domain::fault::Fault;
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::order::Access;
-use pilothouse::domain::run::{RunKind, RunStatus};
+use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::domain::units::Stamp;
 use pilothouse::hosts;
 use pilothouse::release::record::{Entry, Failure, FailureKind, Finding, Record, SCHEMA};
@@ -59,6 +60,7 @@ async fn a_runner_that_was_asleep_between_two_deeds_of_a_step_does_not_do_the_se
     let mut bench = Sim::new(1);
     stubborn(&mut bench, 2, 3);
     bench.good(RunKind::Deploy).await;
+    let found = bench.look().await;
     let engine = bench.fleet.engine("host-1").unwrap().clone();
     let run = bench.launch(&bench.state, RunKind::Deploy).await;
     until("it stops the old", || {
@@ -78,6 +80,76 @@ async fn a_runner_that_was_asleep_between_two_deeds_of_a_step_does_not_do_the_se
     let (exit, view) = bench.ended(&run).await;
     assert_eq!(exit, 5, "{:?}\n{}", view.status, bench.journal(&run));
     assert_eq!(changes(&since(&engine, "woken")), [] as [&String; 0]);
+    bench.assert_as_before(&before, &bench.journal(&run)).await;
+    // What the other bastion did is different from what it found, too.
+    let differences = differences(&view);
+    for (host, now) in &before {
+        assert_named(host, &Promised::Before(&found[host]), now, &differences, "");
+    }
+}
+
+fn differences(view: &RunView) -> Vec<String> {
+    match &view.status {
+        RunStatus::Closed {
+            outcome: Outcome::NeedsHuman { differences, .. },
+            ..
+        } => differences.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn cancelled_twice_it_says_what_is_different_and_which_host_it_could_not_look_at() {
+    let mut bench = Sim::new(2);
+    stubborn(&mut bench, 1, 3);
+    bench.good(RunKind::Deploy).await;
+    let before = bench.look().await;
+    let gate = &mut bench.config.services[0].deploy.as_mut().unwrap().gate;
+    gate.steady = Duration::from_mins(10);
+    gate.within = Duration::from_mins(20);
+    let run = bench.launch(&bench.state, RunKind::Deploy).await;
+    bench.gating(&run, 2).await;
+    let [one, two] = ["host-1", "host-2"].map(|name| bench.fleet.engine(name).unwrap().clone());
+    two.hang(true);
+    // The way back begins with the stop of the new, which takes its grace.
+    let stops = |engine: &EngineHandle| {
+        let requests = engine.requests();
+        requests.iter().filter(|line| line.contains("/stop")).count()
+    };
+    let stopped = stops(&one);
+    runs::cancel(&bench.state, &run, "ops-b").unwrap();
+    until("it stops the new", || stops(&one) > stopped).await;
+    mark(&bench, "again").await;
+    runs::cancel(&bench.state, &run, "ops-b").unwrap();
+    let (exit, view) = bench.ended(&run).await;
+    let journal = bench.journal(&run);
+    assert_eq!(exit, 5, "{:?}\n{journal}", view.status);
+    assert_eq!(changes(&since(&one, "again")), [] as [&String; 0]);
+    two.hang(false);
+    let differences = differences(&view);
+    let has = |words: &str| differences.iter().any(|line| line.contains(words));
+    assert!(has("it was stopped at "), "{differences:?}");
+    assert!(has("host-2 was not looked at: "), "{differences:?}");
+    assert!(
+        has("host-1: shop.r1.1 was running, is ") && has("host-1: shop.r2.1 was not there"),
+        "{differences:?}"
+    );
+    let now = bench.look().await;
+    let host = &bench.config.hosts[0].name;
+    assert_named(
+        host,
+        &Promised::Before(&before[host]),
+        &now[host],
+        &differences,
+        &journal,
+    );
+    let (exit, view) = bench.recover(&run).await;
+    assert!(
+        [1, 130].contains(&exit),
+        "{:?}\n{}",
+        view.status,
+        bench.journal(&run)
+    );
     bench.assert_as_before(&before, &bench.journal(&run)).await;
 }
 

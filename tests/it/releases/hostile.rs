@@ -9,11 +9,14 @@ use fastrand::Rng;
 
 use super::Sim;
 use super::bench::Seen;
+use super::named::{Promised, assert_named};
 use pilothouse::config::service::{Batch, OnFailure, Order, Strategy};
 use pilothouse::domain::ids::RunId;
 use pilothouse::domain::order::Access;
 use pilothouse::domain::run::{Outcome, RunKind, RunStatus, RunView};
 use pilothouse::hosts;
+use pilothouse::release::record::{Entry, Finding, Record};
+use pilothouse::release::stage::Stage;
 use pilothouse::runs;
 use pilothouse::sim::{Downfall, EngineHandle};
 
@@ -126,6 +129,50 @@ fn heal(bench: &Sim) {
     }
 }
 
+/// A host that something befell when the journal was so long.
+type Struck<'a> = (&'a str, usize);
+
+/// Where it has compared, and nothing befell the host since, it names what differs and nothing else.
+async fn assert_differences(bench: &Sim, before: &Seen, view: &RunView, struck: Struck<'_>, context: &str) {
+    let RunStatus::Closed {
+        outcome: Outcome::NeedsHuman { differences, .. },
+        ..
+    } = &view.status
+    else {
+        return;
+    };
+    let journal = bench.journal(&view.id);
+    let records = journal.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let mut committed = false;
+    let (mut asked, mut looked) = (BTreeMap::new(), BTreeMap::new());
+    for record in records {
+        let Record { n, entry, .. } = record;
+        match entry {
+            Entry::Resumed { .. } => looked.clear(),
+            Entry::Intent(step) => drop(asked.insert(step, n)),
+            Entry::Done { step, finding, .. } => {
+                committed |= step.stage == Stage::Commit;
+                committed |= matches!(finding, Finding::Committed { yes: true, .. });
+                if matches!(step.stage, Stage::Check | Stage::Prove | Stage::Look) {
+                    looked.insert(step.host.clone(), asked[&step]);
+                }
+            }
+            _ => {}
+        }
+    }
+    for (host, now) in bench.look().await {
+        let since = looked.get(&host).copied();
+        if since.is_none_or(|n| host.as_str() == struck.0 && n <= struck.1 as u64) {
+            continue;
+        }
+        let promised = match view.to.filter(|_| committed) {
+            Some(release) => Promised::Release(release, 1),
+            None => Promised::Before(&before[&host]),
+        };
+        assert_named(&host, &promised, &now, differences, context);
+    }
+}
+
 /// What it says against what is there.
 async fn compare(bench: &Sim, before: &Seen, view: &RunView, exit: u8, context: &str) -> Option<Ending> {
     let RunStatus::Closed { outcome, .. } = &view.status else {
@@ -225,12 +272,21 @@ async fn episode(bench: &mut Sim, seed: u64) -> Ending {
         strike(bench, &run, at, blow, &engines[struck]).await;
         run
     };
+    let struck_at = length(bench, &run);
     let (exit, view) = bench.ended(&run).await;
     heal(bench);
     let context = format!("{told}\n{:?}\n{}", view.status, bench.journal(&run));
     if let Some(ending) = compare(bench, &before, &view, exit, &context).await {
         return ending;
     }
+    assert_differences(
+        bench,
+        &before,
+        &view,
+        (engines[struck].name(), struck_at),
+        &context,
+    )
+    .await;
     let ending = if view.status == RunStatus::Dead {
         Ending::Dead
     } else {

@@ -13,6 +13,7 @@ mod forged;
 mod goals;
 mod history;
 mod hostile;
+mod named;
 mod past;
 mod pulled;
 mod refusals;

@@ -28,6 +28,8 @@ use pilothouse::release::run::{Action, Fact, Left, Run};
 use pilothouse::release::stage::{Is, Stage, Step, Turn, Way};
 use pilothouse::release::subject::Subject;
 
+use super::named::{Promised, assert_named};
+
 /// What a person would compare.
 type Shape = Vec<(HostName, ContainerId, &'static str, Policy)>;
 
@@ -377,7 +379,9 @@ impl World {
                     part: part.map(|entry| entry.hosts.iter().cloned().collect()),
                 })
             }
-            Stage::Check | Stage::Prove => Ok(Finding::Replicas(self.hosts[name].replicas.clone())),
+            Stage::Check | Stage::Prove | Stage::Look => {
+                Ok(Finding::Replicas(self.hosts[name].replicas.clone()))
+            }
             Stage::Unlock => {
                 self.hosts.get_mut(name).unwrap().lock = None;
                 Ok(Finding::Nothing)
@@ -554,6 +558,10 @@ struct Told {
     decision: Option<pilothouse::release::decision::Decision>,
     crashes: u32,
     records: Vec<Record>,
+    /// What its last process saw of each host when it last compared it.
+    seen: BTreeMap<HostName, Vec<Replica>>,
+    /// Whether that one knew of a commit.
+    knew: bool,
 }
 
 /// One run from its beginning to its end.
@@ -588,6 +596,8 @@ fn drive_on(world: &mut World, mut run: Run, mut records: Vec<Record>, mood: &Mo
     'process: loop {
         let mut actions = run.start();
         let mut pending: Vec<Step> = Vec::new();
+        let mut seen: BTreeMap<HostName, Vec<Replica>> = BTreeMap::new();
+        let mut knew = Left::read(&records).unwrap().committed;
         loop {
             for action in std::mem::take(&mut actions) {
                 match action {
@@ -600,6 +610,8 @@ fn drive_on(world: &mut World, mut run: Run, mut records: Vec<Record>, mood: &Mo
                             decision: run.decision().cloned(),
                             crashes,
                             records,
+                            seen,
+                            knew,
                         };
                     }
                     Action::Leave { .. } => {
@@ -698,6 +710,12 @@ fn drive_on(world: &mut World, mut run: Run, mut records: Vec<Record>, mood: &Mo
                         },
                     };
                     write(&mut records, entry);
+                    match &done {
+                        Ok(Finding::Replicas(now)) => drop(seen.insert(step.host.clone(), now.clone())),
+                        Ok(Finding::Committed { yes, .. }) => knew |= yes,
+                        Ok(_) => knew |= step.stage == Stage::Commit,
+                        Err(_) => {}
+                    }
                     actions = run.on(match done {
                         Ok(finding) => Fact::Did(step, finding),
                         Err(failure) => Fact::Failed(step, failure),
@@ -843,6 +861,35 @@ enum Ending {
     Human,
 }
 
+/// Whatever of a host was seen and differs is named, and only that; and so is each host that was not seen.
+fn assert_differences(world: &World, before: &BTreeMap<HostName, Vec<Replica>>, told: &Told) {
+    let Outcome::NeedsHuman { differences, .. } = &told.outcome else {
+        return;
+    };
+    let Some(decision) = &told.decision else { return };
+    let plan = Left::read(&told.records).unwrap().plan;
+    let history = joined(world.hosts.values().map(|state| &state.ledger));
+    let entry = history.as_ref().filter(|_| told.knew).map(|ledger| {
+        let mut committed = ledger.committed();
+        committed.find(|entry| entry.run == plan.run).unwrap()
+    });
+    for (name, before) in before {
+        let Some(now) = told.seen.get(name) else {
+            let is_named = |line: &String| line.starts_with(name.as_str());
+            assert!(
+                differences.iter().any(is_named),
+                "{name} was not looked at: {differences:?}"
+            );
+            continue;
+        };
+        let promised = match entry {
+            Some(entry) if entry.hosts.contains(name) => Promised::Release(decision.release, 2),
+            Some(_) | None => Promised::Before(before),
+        };
+        assert_named(name, &promised, now, differences, &format!("{:?}", told.outcome));
+    }
+}
+
 /// One seed: a fleet with two releases, then one run in a hostile world, then what it says against what is.
 fn episode(seed: u64) -> Ending {
     let hosts = 1 + usize::try_from(seed % 4).unwrap();
@@ -869,6 +916,8 @@ fn episode(seed: u64) -> Ending {
         remove: one_of([0, 0, 0, 20]),
     };
     let before = world.shape();
+    let replicas = |(name, state): (&HostName, &HostState)| (name.clone(), state.replicas.clone());
+    let replicas: BTreeMap<HostName, Vec<Replica>> = world.hosts.iter().map(replicas).collect();
     let mut plan = plan(kind, 3, hosts, &strategy);
     if world.rng.bool() {
         let deploy = plan.service.deploy.as_mut().unwrap();
@@ -896,6 +945,7 @@ fn episode(seed: u64) -> Ending {
         }
         Outcome::NeedsHuman { differences, .. } => {
             assert!(!differences.is_empty(), "it says what is different");
+            assert_differences(&world, &replicas, &told);
             assert!(
                 world.blemished || world.trouble_later || world.faults > 0,
                 "nothing was in its way: {differences:?}, {} crashes",
