@@ -163,7 +163,9 @@ impl Decision {
             .find(|(_, replica)| replica.release == Some(release))
             .and_then(|(host, replica)| Some((host.clone(), ImageId::parse(&replica.image).ok()?)));
         // With ledger and containers gone, a later release's labels still say which image it was.
-        let labelled = self::replicas(order, facts).find_map(|replica| replica.kept.get(&release));
+        let labelled = self::replicas(order, facts)
+            .filter_map(|replica| replica.kept.get(&release))
+            .max_by_key(|kept| kept.digest.is_some());
         let image = match (entry, kept_image) {
             (Some(entry), kept) => RunImage {
                 id: entry.image.clone(),
@@ -189,7 +191,7 @@ impl Decision {
                 on,
                 pinned: None,
             },
-            (None, None) => by_labels(plan, release, labelled, facts)?,
+            (None, None) => by_labels(plan, release, labelled, order, facts)?,
         };
         let spec = entry.map_or_else(|| deploy.spec.clone(), |entry| entry.spec.clone());
         let spec_hash = match entry {
@@ -285,6 +287,7 @@ impl Decision {
                 let kept = Kept {
                     image: entry.image.clone(),
                     spec_hash: entry.spec_hash.clone(),
+                    digest: entry.digest.clone(),
                 };
                 Some((*release, kept))
             })
@@ -328,6 +331,7 @@ fn by_labels(
     plan: &Plan,
     release: ReleaseNumber,
     labelled: Option<&Kept>,
+    order: &[HostName],
     facts: &Facts,
 ) -> Result<RunImage, Fault> {
     let fault = |why: String| Fault::new(format!("roll back {}", plan.subject), why);
@@ -347,7 +351,10 @@ fn by_labels(
         )));
     }
     let on = facts.iter().find(|(_, seen)| seen.images.contains(&kept.image));
-    let (on, _) = on.ok_or_else(|| {
+    let on = on.map(|(host, _)| host);
+    // Its registry still knows it.
+    let on = on.or_else(|| kept.digest.as_ref().and(order.first()));
+    let on = on.ok_or_else(|| {
         fault(format!(
             "the image {} is no longer on any host",
             kept.image.short()
@@ -357,7 +364,7 @@ fn by_labels(
         reference: kept.image.short().to_owned(),
         id: kept.image.clone(),
         on: on.clone(),
-        pinned: None,
+        pinned: kept.digest.clone(),
     })
 }
 

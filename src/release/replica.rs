@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::service::Restart;
 use crate::domain::container::Health;
 use crate::domain::ids::{ContainerId, ImageId, ReleaseNumber};
+use crate::domain::reference::Reference;
 
 /// One container of a service, as inspected by a step. Part of facts, snapshots and the findings in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,34 +45,55 @@ pub struct Replica {
 pub struct Kept {
     pub image: ImageId,
     pub spec_hash: String,
+    /// Its digest in its registry, if it was pushed; older programs do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Reference>,
 }
 
 impl Kept {
-    /// `r41=sha256:…/0123abcd r40=…`
+    /// `r41=sha256:…/0123abcd r41@shop@sha256:… r40=…`; older programs pass over the digest's word.
     #[must_use]
     pub fn write(kept: &BTreeMap<ReleaseNumber, Self>) -> String {
-        let words: Vec<String> = kept
-            .iter()
-            .map(|(release, kept)| format!("{release}={}/{}", kept.image, kept.spec_hash))
-            .collect();
+        let mut words: Vec<String> = Vec::new();
+        for (release, kept) in kept {
+            words.push(format!("{release}={}/{}", kept.image, kept.spec_hash));
+            words.extend(kept.digest.iter().map(|digest| format!("{release}@{digest}")));
+        }
         words.join(" ")
     }
 
     /// Ignores words in another form.
     #[must_use]
     pub fn read(text: &str) -> BTreeMap<ReleaseNumber, Self> {
-        text.split_whitespace()
-            .filter_map(|word| {
-                let (release, rest) = word.strip_prefix('r')?.split_once('=')?;
-                let (image, spec_hash) = rest.split_once('/')?;
-                let kept = Self {
-                    image: ImageId::parse(image).ok()?,
-                    spec_hash: spec_hash.to_owned(),
-                };
-                Some((ReleaseNumber(release.parse().ok()?), kept))
-            })
-            .collect()
+        let mut found: BTreeMap<ReleaseNumber, Self> =
+            text.split_whitespace().filter_map(release_in).collect();
+        for (release, digest) in text.split_whitespace().filter_map(digest_in) {
+            if let Some(kept) = found.get_mut(&release) {
+                kept.digest = Some(digest);
+            }
+        }
+        found
     }
+}
+
+/// `r41=sha256:…/0123abcd`
+fn release_in(word: &str) -> Option<(ReleaseNumber, Kept)> {
+    let (release, rest) = word.strip_prefix('r')?.split_once('=')?;
+    let (image, spec_hash) = rest.split_once('/')?;
+    let kept = Kept {
+        image: ImageId::parse(image).ok()?,
+        spec_hash: spec_hash.to_owned(),
+        digest: None,
+    };
+    Some((ReleaseNumber(release.parse().ok()?), kept))
+}
+
+/// `r41@registry:5000/shop@sha256:…`
+fn digest_in(word: &str) -> Option<(ReleaseNumber, Reference)> {
+    let (release, digest) = word.strip_prefix('r')?.split_once('@')?;
+    let digest = Reference::parse(digest).ok()?;
+    digest.digest()?;
+    Some((ReleaseNumber(release.parse().ok()?), digest))
 }
 
 /// Docker's states, as far as they matter to a release.
@@ -170,18 +192,30 @@ mod tests {
         let kept = |image: &str| Kept {
             image: ImageId::parse(image).unwrap(),
             spec_hash: "0123abcd".to_owned(),
+            digest: None,
         };
-        let all = BTreeMap::from([
+        let mut all = BTreeMap::from([
             (ReleaseNumber(40), kept("sha256:aa")),
             (ReleaseNumber(41), kept("sha256:bb")),
         ]);
         assert_eq!(Kept::read(&Kept::write(&all)), all);
         assert_eq!(Kept::read("r9 x=1/2 r41=sha256:bb/0123abcd").len(), 1);
+        let digest = format!("registry:5000/shop@sha256:{}", "a1".repeat(32));
+        all.get_mut(&ReleaseNumber(41)).unwrap().digest = Reference::parse(&digest).ok();
+        let written = Kept::write(&all);
+        assert!(
+            written.ends_with(&format!("r41=sha256:bb/0123abcd r41@{digest}")),
+            "{written}"
+        );
+        assert_eq!(Kept::read(&written), all);
+        // A digest of nothing, and one that is none.
+        let read = Kept::read(&format!("r9@{digest} r41@shop:v1 r41=sha256:bb/0123abcd"));
+        assert_eq!(read, BTreeMap::from([(ReleaseNumber(41), kept("sha256:bb"))]));
     }
 
     proptest::proptest! {
         #[test]
-        fn whatever_a_label_says_is_read_as_releases_or_left_out(text in "\\PC{0,60}|(r[0-9]{1,12}=[a-z0-9:]{0,9}/[a-f0-9]{0,4} ?){0,4}") {
+        fn whatever_a_label_says_is_read_as_releases_or_left_out(text in "\\PC{0,60}|(r[0-9]{1,2}(=[a-z0-9:]{0,9}/[a-f0-9]{0,4}|@[a-z0-9:/.]{0,9}(@sha256:[a-f0-9]{64})?) ?){0,6}") {
             let kept = Kept::read(&text);
             proptest::prop_assert_eq!(Kept::read(&Kept::write(&kept)), kept);
         }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::Sim;
 use super::bench::{Bench, actor};
 
-struct Silent;
+pub(super) struct Silent;
 
 impl Progress for Silent {
     fn text(&mut self, _now: &str) {}
@@ -42,7 +42,7 @@ async fn ground() -> (Sim, Daemon) {
     (bench, daemon)
 }
 
-async fn built(daemon: &Daemon, version: &str) -> ImageId {
+pub(super) async fn built(daemon: &Daemon, version: &str) -> ImageId {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(
         folder.path().join("Dockerfile"),
@@ -68,7 +68,7 @@ async fn built(daemon: &Daemon, version: &str) -> ImageId {
         .unwrap()
 }
 
-async fn deployed(bench: &Sim, image: &str) -> RunView {
+pub(super) async fn deployed(bench: &Sim, image: &str) -> RunView {
     let mut request = bench.request(RunKind::Deploy);
     request.image = Some(image.to_owned());
     let run = runs::launch(&bench.state, &bench.config, &request, actor())
