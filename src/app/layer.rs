@@ -1,11 +1,16 @@
 //! The layer over the panes that receives keys first: a question, a page, the palette. At most one at a time.
 //! Holds state only; `update` passes it its keys.
 
+use crokey::KeyCombination;
+
+use super::cursor::Motion;
 use super::input::Line;
+use super::model::Model;
 use super::palette::Palette;
 use super::place::PaneId;
 use super::promote::Promotions;
 use super::question::Question;
+use crate::domain::ids::RunId;
 
 #[derive(Clone, Debug)]
 pub enum Layer {
@@ -21,6 +26,11 @@ pub enum Layer {
     Notices {
         top: usize,
     },
+    /// What a run left that needs a human; first row shown.
+    Left {
+        run: RunId,
+        top: usize,
+    },
     /// A line of input at the bottom; the pane stays visible.
     Line(Box<LineEdit>),
 }
@@ -31,6 +41,15 @@ impl Layer {
         let line = Line::new(text);
         Self::Line(Box::new(LineEdit { purpose, line }))
     }
+}
+
+/// A page of text above everything: motions scroll it, any other key closes it.
+#[must_use]
+pub fn scrolled(model: &Model, pressed: KeyCombination, top: usize, rows: usize) -> Option<usize> {
+    let motion = Motion::of(model.keymap.meaning(model.focus, pressed)?)?;
+    let height = usize::from(model.size.height.saturating_sub(2));
+    let last = rows.saturating_sub(height);
+    Some(motion.from(top, last + 1, height))
 }
 
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use super::availability::{Refusal, availability};
 use super::command::Command;
 use super::cursor::Motion;
 use super::effect::{Effect, Lend, Save};
-use super::layer::{Layer, LineEdit, Purpose};
+use super::layer::{Layer, LineEdit, Purpose, scrolled};
 use super::model::{Model, Redraw};
 use super::msg::Msg;
 use super::orders;
@@ -190,7 +190,13 @@ fn pasted(model: &mut Model, text: &str) {
             line_changed(model);
         }
         // A pasted text never answers a question, and is no row of keystrokes either.
-        Some(Layer::Question(_) | Layer::Promotions(_) | Layer::Help { .. } | Layer::Notices { .. })
+        Some(
+            Layer::Question(_)
+            | Layer::Promotions(_)
+            | Layer::Help { .. }
+            | Layer::Notices { .. }
+            | Layer::Left { .. },
+        )
         | None => {}
     }
 }
@@ -217,6 +223,7 @@ fn key_pressed(model: &mut Model, pressed: KeyCombination) -> Vec<Effect> {
         Some(Layer::Palette(palette)) => palette_key(model, palette, pressed),
         Some(Layer::Promotions(list)) => promote::pressed(model, list, pressed),
         Some(Layer::Line(edit)) => line_key(model, edit, pressed),
+        Some(Layer::Left { run, top }) => panes::pipeline::left::pressed(model, run, top, pressed),
         Some(Layer::Help { top }) => {
             let rows = super::help::rows(model).len();
             if let Some(top) = scrolled(model, pressed, top, rows) {
@@ -246,14 +253,6 @@ fn meaningless(model: &Model, pressed: KeyCombination) -> String {
         Place::Fleet | Place::Everywhere => "not on this page",
     };
     format!("{}: {why}", command.short())
-}
-
-/// A page of text above everything: motions scroll it, any other key closes it.
-fn scrolled(model: &Model, pressed: KeyCombination, top: usize, rows: usize) -> Option<usize> {
-    let motion = Motion::of(model.keymap.meaning(model.focus, pressed)?)?;
-    let height = usize::from(model.size.height.saturating_sub(2));
-    let last = rows.saturating_sub(height);
-    Some(motion.from(top, last + 1, height))
 }
 
 fn question_key(
@@ -383,7 +382,7 @@ pub fn command_given(model: &mut Model, command: Command) -> Vec<Effect> {
             // What a run said is searched where it can be read.
             let mut effects = Vec::new();
             if model.focus == PaneId::Pipeline {
-                effects = panes::pipeline::command(model, Command::Open);
+                effects = panes::pipeline::whole_output(model);
             }
             let written = panes::filter(model, model.focus);
             effects.extend(layer(model, Layer::line(Purpose::Filter(model.focus), &written)));

@@ -53,20 +53,24 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     if let Some(layer) = &model.layer {
         let page = |top: usize, rows: usize| {
             let seen = usize::from(model.size.height.saturating_sub(2));
-            let position = if rows > seen {
+            if rows > seen {
                 format!("   {} to {} of {rows}", top + 1, (top + seen).min(rows))
             } else {
                 String::new()
-            };
-            format!("Up Down move   any other key closes{position}")
+            }
         };
+        let closes = |position: String| format!("Up Down move   any other key closes{position}");
         let words = match layer {
             // It names its own.
             Layer::Question(_) | Layer::Line(_) => String::new(),
             Layer::Palette(_) => "Enter run   Esc leave".to_owned(),
             Layer::Promotions(_) => "Enter show the plan   Esc leave".to_owned(),
-            Layer::Help { top } => page(*top, help::rows(model).len()),
-            Layer::Notices { top } => page(*top, model.notices.iter().len()),
+            Layer::Help { top } => closes(page(*top, help::rows(model).len())),
+            Layer::Notices { top } => closes(page(*top, model.notices.iter().len())),
+            Layer::Left { run, top } => {
+                let position = page(*top, panes::pipeline::left::rows(model, run).len());
+                format!("Up Down move   Enter output   X recover   Esc closes{position}")
+            }
         };
         let room = usize::from(area.width).saturating_sub(2);
         let words = fit(&words, room, theme.glyphs.ellipsis);
@@ -81,7 +85,7 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
     let words = panes::hints(pane)
         .iter()
         .filter(|command| availability(model, **command).is_ok())
-        .filter_map(|command| Some((model.keymap.shown(pane, *command)?, word(pane, *command))));
+        .filter_map(|command| Some((model.keymap.shown(pane, *command)?, word(model, *command))));
     for (key, word) in words {
         let wide = u16::try_from(width(&key) + 1 + width(word)).unwrap_or(u16::MAX);
         if at.saturating_add(wide).saturating_add(reserved) > end {
@@ -101,9 +105,10 @@ fn keys(model: &Model, theme: &Theme, buffer: &mut Buffer, area: Rect) {
 }
 
 /// In running text `/` searches; of a run there is its output to open.
-fn word(pane: PaneId, command: Command) -> &'static str {
-    match (command, pane) {
+fn word(model: &Model, command: Command) -> &'static str {
+    match (command, model.focus) {
         (Command::Filter, PaneId::Logs | PaneId::Detail) => "search",
+        (Command::Open, PaneId::Pipeline) if panes::pipeline::opens_left(model) => "what is left",
         (Command::Open, PaneId::Pipeline) => "output",
         _ => command.short(),
     }

@@ -19,6 +19,9 @@ use crate::app::palette::Palette;
 use crate::app::promote::{self, Promotions};
 use crate::app::question::{Answer, Question};
 use crate::app::update::PALETTE_ROWS;
+use crate::domain::ids::RunId;
+use crate::panes::page::view::draw_row;
+use crate::panes::pipeline::left;
 
 /// `area`: everything between status and key line.
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
@@ -28,6 +31,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         Some(Layer::Palette(palette)) => draw_palette(model, palette, theme, frame, area),
         Some(Layer::Promotions(list)) => draw_promotions(model, list, theme, frame.buffer_mut(), area),
         Some(Layer::Help { top }) => draw_help(model, *top, theme, frame.buffer_mut(), area),
+        Some(Layer::Left { run, top }) => draw_left(model, (run, *top), theme, frame.buffer_mut(), area),
         Some(Layer::Notices { top }) => draw_notices(model, *top, theme, frame.buffer_mut(), area),
     }
 }
@@ -276,6 +280,14 @@ fn draw_help(model: &Model, top: usize, theme: &Theme, buffer: &mut Buffer, area
                 }
             }
         }
+    }
+}
+
+fn draw_left(model: &Model, (run, top): (&RunId, usize), theme: &Theme, buffer: &mut Buffer, area: Rect) {
+    Clear.render(area, buffer);
+    let rows = left::rows(model, run);
+    for (y, row) in (area.y..area.y + area.height).zip(rows.iter().skip(top)) {
+        draw_row(row, theme, buffer, Rect { y, height: 1, ..area });
     }
 }
 

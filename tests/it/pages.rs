@@ -3,6 +3,7 @@
 
 mod going;
 mod last_words;
+mod left;
 mod problems;
 mod releases;
 mod rolling;

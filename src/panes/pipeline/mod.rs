@@ -2,9 +2,11 @@
 //! Shows the journal; does not affect the run.
 
 pub mod grid;
+pub mod left;
 pub mod view;
 pub mod words;
 
+use crate::app::layer::Layer;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
 use crate::domain::fault::Fault;
@@ -138,7 +140,8 @@ pub fn wanted_height(model: &Model) -> u16 {
     } else {
         0
     };
-    let rows = 3 + whole + hosts.clamp(1, HOSTS_IN_ROOM) + scrolled + 1 + said;
+    let left = left::differences(run).map_or(0, |(_, left)| left.len().min(view::LEFT_SHOWN + 1));
+    let rows = 3 + left + whole + hosts.clamp(1, HOSTS_IN_ROOM) + scrolled + 1 + said;
     u16::try_from(rows).unwrap_or(u16::MAX)
 }
 
@@ -172,6 +175,7 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
     let hosts: Vec<HostName> = grid::hosts(run).into_iter().cloned().collect();
     let lines = output(model, run).len();
     let part = part(model, run);
+    let opens_left = opens_left(model);
     let page = model
         .height_of(PaneId::Pipeline)
         .saturating_sub(hosts.len() + 5)
@@ -204,12 +208,34 @@ pub fn command(model: &mut Model, command: Command) -> Vec<Effect> {
         Command::Right => step(model, Side::Right),
         Command::EarlierRun => turn(model, true),
         Command::LaterRun => turn(model, false),
+        Command::Open if opens_left => {
+            model.layer = Some(Layer::Left {
+                run: part.run,
+                top: 0,
+            });
+        }
         Command::Open => {
             return crate::panes::logs::open_run(model, part);
         }
         _ => {}
     }
     Vec::new()
+}
+
+/// Does `Enter` show what the run left that needs a human? Of a stage or a host it is the output.
+#[must_use]
+pub fn opens_left(model: &Model) -> bool {
+    let is_whole = model.pipeline.stage.is_none() && model.pipeline.host.is_none();
+    is_whole && shown(model).is_some_and(|run| left::differences(run).is_some())
+}
+
+/// Where what the shown run said can be read and searched.
+#[must_use]
+pub fn whole_output(model: &mut Model) -> Vec<Effect> {
+    match shown(model).map(|run| part(model, run)) {
+        Some(part) => crate::panes::logs::open_run(model, part),
+        None => Vec::new(),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

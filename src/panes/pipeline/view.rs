@@ -6,14 +6,17 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::grid::Wish;
-use super::{grid, output, same_subject, shown, words};
+use super::{grid, left, output, same_subject, shown, words};
 use crate::app::Model;
-use crate::domain::run::{Outcome, RunLine, RunStatus, RunView};
+use crate::domain::run::{RunLine, RunView};
 use crate::panes::page::view::draw_row;
 use crate::panes::page::{Row, Tone, row};
 use crate::ui::ansi::{clean, width};
 use crate::ui::clock;
 use crate::ui::theme::Theme;
+
+/// Differences that are told beside the stages; all of them have a page.
+pub(super) const LEFT_SHOWN: usize = 3;
 
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let buffer = frame.buffer_mut();
@@ -31,15 +34,11 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
         theme.glyphs,
         usize::from(area.width),
     ));
-    if let RunStatus::Closed {
-        outcome: Outcome::NeedsHuman { differences, .. },
-        ..
-    } = &run.status
-    {
-        page.extend(differences.iter().map(|left| row(Tone::Bad, format!("  {left}"))));
-    }
     let hosts = grid::hosts(run).len().max(1);
     let above = usize::from(grid::has_whole_stages(run));
+    // The grid with its heading, the strip and a little of the output stay.
+    let spare = height.saturating_sub(page.len() + above + hosts + 4);
+    page.extend(left_behind(run, spare.clamp(1, LEFT_SHOWN)));
     // Below the heading.
     let room = height.saturating_sub(page.len() + 1 + above);
     let wish = Wish {
@@ -79,6 +78,20 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     if rest.height >= 2 {
         draw_output(model, run, theme, buffer, rest);
     }
+}
+
+/// So many of the differences of a run that needs a human, and how many more there are.
+fn left_behind(run: &RunView, most: usize) -> Vec<Row> {
+    let Some((_, differences)) = left::differences(run) else {
+        return Vec::new();
+    };
+    let told = differences.iter().take(most);
+    let mut rows: Vec<Row> = told.map(|left| row(Tone::Bad, format!("  {left}"))).collect();
+    let more = differences.len().saturating_sub(most);
+    if more > 0 {
+        rows.push(row(Tone::Dim, format!("  … and {more} more: Enter shows all")));
+    }
+    rows
 }
 
 fn nothing(model: &Model) -> Vec<Row> {

@@ -89,6 +89,21 @@ async fn where_the_daemon_does_not_answer_the_step_is_given_up_and_what_may_be_l
         .iter()
         .any(|cell| matches!(cell, Cell::Failed { why, .. } if why.contains("abandoned")));
     assert!(given_up, "{cells:?}");
+    // Programs read them too.
+    let listed = desk.run(&["runs", run.as_str(), "--json"]).await.exits(0).json();
+    let followed = desk
+        .run(&["follow", run.as_str(), "--json"])
+        .await
+        .exits(5)
+        .json();
+    for view in [&listed[0], &followed] {
+        assert_eq!(view["status"]["result"], "needs-human", "{view}");
+        assert_eq!(
+            view["status"]["differences"],
+            serde_json::json!(differences),
+            "{view}"
+        );
+    }
     // When the daemon is back it is put in order.
     engine.hang(false);
     desk.run(&["recover", run.as_str()]).await.exits(1);
