@@ -116,4 +116,33 @@ mod tests {
         other.extend([Role::Ledger.label()]);
         assert_eq!(Adoption::read(&other), None);
     }
+
+    proptest::proptest! {
+        /// Anybody may make a volume with labels.
+        #[test]
+        fn whatever_a_volume_says_is_no_adoption_or_one_that_is_read_again_as_it_was(
+            release in "r{0,2}[0-9]{0,11}|\\PC{0,12}",
+            words in "([0-9a-fé]{0,6}=?[a-z=.\n-]{0,5} ?){0,5}",
+            service in "\\PC{0,8}",
+            adopted in proptest::bool::ANY,
+        ) {
+            let mut labels = BTreeMap::from([
+                (label::RELEASE.to_owned(), release),
+                (CONTAINERS.to_owned(), words.clone()),
+                (label::SERVICE.to_owned(), service),
+            ]);
+            if adopted {
+                labels.extend([Role::Adopted.label()]);
+            }
+            if let Some(read) = Adoption::read(&labels) {
+                proptest::prop_assert!(adopted);
+                for (id, name) in &read.containers {
+                    let word = format!("{id}={name}");
+                    proptest::prop_assert!(words.contains(&word), "{}", word);
+                    proptest::prop_assert!(read.holds(id.as_str()));
+                }
+                proptest::prop_assert_eq!(Adoption::read(&read.write()), Some(read));
+            }
+        }
+    }
 }

@@ -36,7 +36,7 @@ shows!(a_container_among_the_problems, 80 x 24, "3 down");
 shows!(hosts_on_a_small_terminal, 80 x 24, "5 down down");
 shows!(the_room, 160 x 50, "");
 shows!(problems_alone_at_160_by_50, 160 x 50, "3");
-shows!(hosts_alone_at_160_by_50, 160 x 50, "5");
+shows!(hosts_alone_at_160_by_50, 160 x 50, "5 f");
 shows!(containers_on_a_tiny_terminal, 40 x 10, "2");
 shows!(services_on_a_tiny_terminal, 40 x 10, "");
 shows!(problems_on_a_tiny_terminal, 40 x 10, "3");

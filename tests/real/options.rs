@@ -18,9 +18,16 @@ cap_add = ["CAP_CHOWN"]
 tmpfs = ["/run", "/scratch:size=1m"]
 pids = 50
 working_dir = "/run"
+cpus = 0.5
+stop_signal = "TERM"
+labels = { team = "shop" }
+restart = "on-failure:3"
+ports = ["127.0.0.1:5353:53/udp"]
 extra_hosts = { "db.internal" = "10.0.0.5" }
 log = { driver = "json-file", options = { max-size = "1m", max-file = "2" } }
 healthcheck = { command = ["CMD-SHELL", "! (echo > /bin/x) && echo > /scratch/x && grep -q db.internal /etc/hosts"], interval = "500ms", retries = 40 }
+[services.deploy.secrets]
+API_KEY = { command = ["echo", "hunter2"] }
 "#;
 
 #[test]
@@ -52,6 +59,15 @@ fn what_a_replica_is_given_the_daemon_has_and_its_own_check_gates_the_release() 
         ("CapDrop", json!(["ALL"])),
         ("Tmpfs", json!({ "/run": "", "/scratch": "size=1m" })),
         ("PidsLimit", json!(50)),
+        ("NanoCpus", json!(500_000_000)),
+        (
+            "RestartPolicy",
+            json!({ "Name": "on-failure", "MaximumRetryCount": 3 }),
+        ),
+        (
+            "PortBindings",
+            json!({ "53/udp": [{ "HostIp": "127.0.0.1", "HostPort": "5353" }] }),
+        ),
         ("ExtraHosts", json!(["db.internal:10.0.0.5"])),
         (
             "LogConfig",
@@ -66,7 +82,17 @@ fn what_a_replica_is_given_the_daemon_has_and_its_own_check_gates_the_release() 
         added.len() == 1 && added[0].as_str().unwrap().ends_with("CHOWN"),
         "{added:?}"
     );
-    assert_eq!(seen["Config"]["WorkingDir"], "/run");
+    let config = &seen["Config"];
+    assert_eq!(config["WorkingDir"], "/run");
+    assert_eq!(config["StopSignal"], "TERM");
+    assert_eq!(config["Labels"]["team"], "shop");
+    assert!(
+        config["Env"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("API_KEY=hunter2")),
+        "{config:#}"
+    );
 
     // Its check fails from now on: what runs stays what it was.
     program.configure(

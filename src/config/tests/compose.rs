@@ -4,9 +4,9 @@ use super::{HOSTS, Machine, USER};
 use crate::config::Config;
 use crate::config::service::{Publish, Restart, Secret, Spec};
 
-const COMPOSE: &str = "home/ann/.config/pilothouse/shop/compose.yaml";
+pub(super) const COMPOSE: &str = "home/ann/.config/pilothouse/shop/compose.yaml";
 
-const USUAL: &str = r#"
+pub(super) const USUAL: &str = r#"
 name: acme
 x-common: &common
   logging: { driver: json-file, options: { max-size: 10m } }
@@ -63,7 +63,7 @@ secrets:
   key: { environment: TLS_KEY }
 "#;
 
-fn machine(compose: &str, keys: &str) -> Machine {
+pub(super) fn machine(compose: &str, keys: &str) -> Machine {
     let text = format!(
         "{HOSTS}[[services]]\nname = \"shop\"\nimage = \"shop\"\n[services.deploy]\nhosts = [\"web-1\"]\ncompose = \"shop/compose.yaml\"\n{keys}\n"
     );
@@ -78,7 +78,8 @@ fn spec(config: &Config) -> Spec {
     config.services[0].deploy.as_ref().unwrap().spec.clone()
 }
 
-const WEB: &str = "compose_service = \"web\"\ncompose_without = [\"container_name\", \"depends_on\"]\n";
+pub(super) const WEB: &str =
+    "compose_service = \"web\"\ncompose_without = [\"container_name\", \"depends_on\"]\n";
 
 #[test]
 fn what_one_container_can_be_given_is_taken_under_the_names_that_compose_gives() {

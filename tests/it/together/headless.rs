@@ -23,12 +23,17 @@ async fn deployed(times: usize) -> Desk {
     desk
 }
 
-/// Of the containers that are up, each once.
+/// Of the containers that are up, each once; the name of one that is of no release.
 async fn releases_up(desk: &Desk) -> Vec<String> {
     let rows = desk.run(&["ps", "--json"]).await.exits(0).json();
     let rows = rows.as_array().unwrap().iter();
     let mut names: Vec<String> = rows
-        .filter_map(|row| Some(row["name"].as_str()?.rsplit_once('.')?.0.to_owned()))
+        .filter_map(|row| row["name"].as_str())
+        .map(|name| {
+            name.rsplit_once('.')
+                .map_or(name, |(release, _)| release)
+                .to_owned()
+        })
         .collect();
     names.sort();
     names.dedup();
@@ -244,4 +249,63 @@ async fn ctrl_c_ends_a_followed_log_with_130() {
     let (code, said) = interrupted(&desk, &["logs", "shop", "-f", "--all"], "hello").await;
     assert_eq!(code, Some(130), "{said}");
     assert_eq!(releases_up(&desk).await, ["shop.r1"]);
+}
+
+/// Nothing is there that a run made.
+fn nothing_is_made(desk: &Desk) {
+    for engine in desk.fleet.engines() {
+        assert_eq!(engine.containers(), Vec::<String>::new(), "{}", engine.name());
+    }
+}
+
+#[tokio::test]
+async fn what_a_host_lacks_is_refused_before_anything_is_made() {
+    for (lacking, said) in [
+        ("networks = [\"backbone\"]", "there is no network backbone"),
+        ("volumes = [\"data:/data\"]", "there is no volume data"),
+    ] {
+        let desk = Desk::new(2, &format!("{SHOP}{lacking}\n"));
+        let refused = desk.run(&DEPLOY).await.exits(1);
+        for host in ["host-1", "host-2"] {
+            assert!(refused.err.contains(host), "{}", refused.err);
+        }
+        assert!(refused.err.contains(said), "{}", refused.err);
+        nothing_is_made(&desk);
+    }
+}
+
+#[tokio::test]
+async fn a_secret_whose_command_fails_is_said_without_what_it_printed_and_nothing_is_made() {
+    let sealed =
+        "[services.deploy.secrets]\nAPI_KEY = { command = [\"sh\", \"-c\", \"echo hunter2; exit 4\"] }\n";
+    let desk = Desk::new(2, &format!("{SHOP}{sealed}"));
+    let refused = desk.run(&DEPLOY).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.err.contains("API_KEY") && refused.err.contains("exit status: 4"),
+        "{}",
+        refused.err
+    );
+    assert!(!refused.err.contains("hunter2"), "{}", refused.err);
+    nothing_is_made(&desk);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_after_the_survey_is_said_in_the_daemons_words_and_all_is_undone() {
+    use pilothouse::sim::{BOX_IMAGE, ContainerPlan};
+    let rolling = SHOP.replace("50ms", "2s") + "ports = [\"8080:80\"]\nstrategy = \"rolling\"\nbatch = 1\n";
+    let desk = Desk::new(2, &rolling);
+    let run = desk.begin(&DEPLOY).await;
+    desk.until(&run, "the first wave is in its gate", |view| {
+        let gate = view.stages.iter().find(|stage| stage.name.starts_with("gate"));
+        gate.is_some_and(|gate| format!("{:?}", gate.cells).contains("Running"))
+    })
+    .await;
+    let other = ContainerPlan::new("other", BOX_IMAGE).publishing(8080, 80);
+    desk.fleet.engine("host-2").unwrap().add(&other).unwrap();
+    assert_eq!(desk.ended(&run).await, 1);
+    let said = desk.run(&["follow", run.as_str()]).await.exits(1);
+    assert!(said.err.contains("port is already allocated"), "{}", said.err);
+    assert!(said.err.contains("everything is as before"), "{}", said.err);
+    assert_eq!(releases_up(&desk).await, ["other"]);
 }
