@@ -81,7 +81,7 @@ pub enum Command {
     ///
     /// Allowed for the user who started the run and for root.
     Approve(Approve),
-    /// Finish or revert a run whose process died
+    /// Finish or undo a run that died, lost a host or needs a human
     ///
     /// Allowed for the user who started the run and for root.
     Recover(Recover),

@@ -105,7 +105,7 @@ async fn an_image_that_cannot_fit_is_refused_with_figures_before_it_is_sent_and_
         .unwrap();
     assert!(
         plan.warnings.iter().any(|line| line.contains(&format!(
-            "it is unknown whether {} has room for the image",
+            "it is unknown whether there is room for the image on {}",
             daemons[1].name()
         ))),
         "{:?}",

@@ -56,7 +56,7 @@ pub(super) async fn look(plan: &Plan, facts: &Facts, readers: &mut Readers<'_>, 
     for (why, hosts) in unknown {
         let hosts = hosts.join(", ");
         view.warnings.push(format!(
-            "it is unknown whether {hosts} has room for the image: {why}"
+            "it is unknown whether there is room for the image on {hosts}: {why}"
         ));
     }
 }
