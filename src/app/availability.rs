@@ -34,9 +34,10 @@ pub fn availability(model: &Model, command: Command) -> Result<(), Refusal> {
             PaneId::Services | PaneId::Containers => Ok(()),
             _ => Err(Refusal::new("only for services and containers: press 1 or 2")),
         },
-        Command::Zoom if !model.in_room() && !model.zoomed => {
-            Err(Refusal::new("this terminal is too small for more than one pane"))
-        }
+        Command::Zoom if !model.in_room() && !model.zoomed => Err(Refusal::new(match model.focus {
+            PaneId::Problems | PaneId::Runs | PaneId::Detail | PaneId::Plan => "this page is always alone",
+            _ => "this terminal is too small for more than one pane",
+        })),
         Command::Wrap if model.focus != PaneId::Logs => Err(Refusal::new("only in logs: press l")),
         Command::Open => open(model),
         Command::Shell => {

@@ -54,7 +54,9 @@ const DEEPEST: usize = 40;
 pub(super) fn read(text: &str) -> Result<Tree, ComposeFault> {
     let mut loader: YamlLoader<'_, MarkedYaml<'_>> = YamlLoader::default();
     loader.early_parse(false);
-    let broken = |error: &saphyr::ScanError| fault(error.marker().line(), error.info());
+    // What is missing at the end is missed behind it.
+    let last = text.lines().count().max(1);
+    let broken = |error: &saphyr::ScanError| fault(error.marker().line().min(last), error.info());
     Parser::new_from_str(text)
         .load(&mut loader, true)
         .map_err(|error| broken(&error))?;

@@ -77,7 +77,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Spec> {
                 section.place.faults.add_new(ConfigFault {
                     file: path.clone(),
                     line: small(fault.line),
-                    column: small(fault.column).max(1),
+                    column: small(fault.column).max(u32::from(fault.line > 0)),
                     what: fault.what,
                     hint: None,
                 });
