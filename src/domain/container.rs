@@ -163,6 +163,8 @@ pub mod label {
     pub const SPEC: &str = "pilothouse.spec";
     pub const RUN: &str = "pilothouse.run";
     pub const ACTOR: &str = "pilothouse.actor";
+    /// Of the run that holds a lock.
+    pub const KIND: &str = "pilothouse.kind";
     pub const GIT: &str = "pilothouse.git";
     pub const PREVIOUS: &str = "pilothouse.previous";
     /// The releases before it that are kept, as `release::replica::Kept` writes them.

@@ -39,6 +39,12 @@ impl RunKind {
             Self::Pipeline => "pipeline",
         }
     }
+
+    /// Those that lock a service on its hosts.
+    #[must_use]
+    pub fn of_replicas() -> [Self; 4] {
+        [Self::Deploy, Self::Rollback, Self::Adopt, Self::Pipeline]
+    }
 }
 
 /// The result of a closed run; there are no others.

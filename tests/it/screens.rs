@@ -196,6 +196,146 @@ fn services_of_two_minds_are_said_in_their_row_and_as_problems() {
     insta::assert_snapshot!("services_of_two_minds_as_problems", steady(&stage.screen()));
 }
 
+/// `shop` with a container of every part that is possible without a run; `api` with a run of ops-b from elsewhere.
+fn of_every_part(width: u16, height: u16) -> Stage {
+    use pilothouse::domain::container::{Container, Health, State};
+    let labelled = |container: Container, more: &[(&str, &str)]| {
+        let more = more
+            .iter()
+            .map(|(key, value)| (format!("pilothouse.{key}"), (*value).to_owned()));
+        let labels = container
+            .labels
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()));
+        Container {
+            labels: std::sync::Arc::new(labels.chain(more).collect()),
+            ..container
+        }
+    };
+    let created = |container: Container| Container {
+        state: State::Created,
+        health: Health::Unchecked,
+        ..container
+    };
+    let held = [
+        ("service", "api"),
+        ("role", "lock"),
+        ("run", "20260921-141300-0a1b"),
+        ("actor", "ops-b"),
+        ("kind", "deploy"),
+    ];
+    let candidate = Container {
+        health: Health::Starting,
+        ..labelled(row("api.r18.1", 21, 9), &held[2..3])
+    };
+    let mut stage = Stage::new(width, height);
+    let on_one = vec![
+        row("shop.r41.1", 1, 7_200),
+        row("shop.r41.2", 2, 7_200),
+        exited(row("shop.r40.1", 11, 90_000), 143, false),
+        row("shop.r39.1", 12, 600),
+        created(row("shop.r42.1", 13, 300)),
+    ];
+    let on_two = vec![
+        row("shop.r41.3", 3, 7_200),
+        exited(row("shop.r41.4", 4, 60), 1, false),
+        row("shop.r42.2", 14, 300),
+        row("api.r17.1", 5, 86_400),
+        row("api.r17.2", 6, 86_400),
+        candidate,
+        labelled(created(row("pilothouse-lock-api", 22, 9)), &held),
+    ];
+    stage.host("web-1", HostEvent::Listed(on_one));
+    stage.host("web-2", HostEvent::Listed(on_two));
+    stage
+}
+
+#[test]
+fn the_part_of_each_container_is_said_in_the_table_and_whose_run_is_at_a_service_in_its_row() {
+    let mut stage = of_every_part(80, 24);
+    insta::assert_snapshot!("services_with_a_run_of_elsewhere", steady(&stage.screen()));
+    stage.press("2 a");
+    insta::assert_snapshot!("containers_of_every_part", steady(&stage.screen()));
+    let mut stage = of_every_part(160, 50);
+    stage.press("a up");
+    insta::assert_snapshot!("the_room_with_every_part", steady(&stage.screen()));
+    let mut stage = of_every_part(160, 50);
+    stage.press("f 2 a");
+    insta::assert_snapshot!("containers_of_every_part_at_160_by_50", steady(&stage.screen()));
+}
+
+#[test]
+fn a_run_of_elsewhere_that_was_left_is_said_in_its_services_row() {
+    use pilothouse::domain::event::Event;
+    use pilothouse::domain::run::Silence;
+    let silence = Silence::For(std::time::Duration::from_mins(5));
+    let mut stage = of_every_part(80, 24);
+    stage.event(Event::LeftLocks(vec![(
+        "20260921-141300-0a1b".to_owned(),
+        silence,
+    )]));
+    let screen = stage.screen();
+    let is_said = |line: &str| line.contains("▲ api") && line.ends_with("ops-b left a run");
+    assert!(screen.lines().any(is_said), "{screen}");
+}
+
+#[test]
+fn what_needs_a_look_is_told_by_colour_what_is_kept_is_dim() {
+    let theme = Theme::dark(&UNICODE);
+    for (width, height) in [(80, 24), (160, 50)] {
+        let mut stage = of_every_part(width, height);
+        stage.press("f 2 a");
+        let buffer = stage.drawn(&theme);
+        let screen = text(&buffer);
+        for (word, style) in [
+            ("retained", theme.dim),
+            ("candidate", theme.busy),
+            ("failed", theme.warn),
+            ("orphan", theme.warn),
+            ("revived", theme.warn),
+        ] {
+            let found = screen
+                .lines()
+                .zip(0..)
+                .find_map(|(line, y)| Some((line.split_once(word)?.0, y)));
+            let (before, y) = found.unwrap_or_else(|| panic!("{word}: {screen}"));
+            let x = u16::try_from(unicode_width::UnicodeWidthStr::width(before)).unwrap();
+            assert_eq!(Some(buffer[(x, y)].fg), style.fg, "{word}: {screen}");
+        }
+        assert!(!screen.contains("active"), "{screen}");
+    }
+}
+
+#[test]
+fn a_containers_page_says_what_it_is_to_its_service() {
+    for (name, said) in [
+        ("shop.r41.1", "r41, active"),
+        ("shop.r40.1", "r40, retained: kept for R"),
+        ("shop.r41.4", "r41, failed: it should be running"),
+        ("shop.r42.2", "r42, orphan: left over"),
+        ("shop.r39.1", "r39, revived: it is running again"),
+        ("api.r18.1", "r18, candidate: a run is bringing it out"),
+    ] {
+        let mut stage = of_every_part(80, 24);
+        stage.press("2 a /");
+        stage.typed(name);
+        stage.press("enter enter");
+        let screen = stage.screen();
+        assert!(screen.contains(said), "{screen}");
+        if name == "shop.r40.1" {
+            insta::assert_snapshot!("a_container_that_is_retained", steady(&screen));
+        }
+    }
+    let mut stage = of_every_part(160, 50);
+    stage.press("f 2 a /");
+    stage.typed("shop.r39.1");
+    stage.press("enter enter");
+    insta::assert_snapshot!(
+        "a_container_that_is_revived_at_160_by_50",
+        steady(&stage.screen())
+    );
+}
+
 #[test]
 fn without_colour_no_cell_has_one() {
     let mut stage = Stage::new(160, 50);

@@ -13,6 +13,7 @@ use crate::domain::fleet;
 use crate::domain::host::Link;
 use crate::domain::ids::ContainerKey;
 use crate::domain::units::{Bytes, Stamp, row_age, short_span};
+use crate::release::standing::Part;
 use crate::ui::ansi::clean;
 use crate::ui::spark::spark;
 use crate::ui::table::{self, Column, Row, Table};
@@ -37,9 +38,14 @@ const STATE: &[Column] = &[
     Column::left("", 4, 4, 6),
     Column::right("MEM", 6, 3),
     Column::right("LIMIT", 6, 8),
-    Column::left("REL", 4, 6, 5),
+    RELEASE,
     Column::right("UP", 6, 1),
 ];
+
+/// From this width on releases are told with the part: `r41 retained`. In narrower tables names would be cut for it.
+const ROOMY: u16 = 120;
+const RELEASE: Column = Column::left("REL", 4, 6, 5);
+const RELEASE_AND_PART: Column = Column::left("RELEASE", 13, 14, 5);
 
 const IMAGE: &[Column] = &[
     Column::name("CONTAINER", 14, 30, 0),
@@ -66,7 +72,7 @@ const TRAFFIC: &[Column] = &[
 
 pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     let pane = &model.containers;
-    let columns = columns(model);
+    let columns = columns(model, area.width);
     let table = Table {
         columns: &columns,
         len: pane.rows.len(),
@@ -78,7 +84,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     table.draw(frame.buffer_mut(), area, theme, |index| {
         pane.rows
             .get(index)
-            .map_or_else(Row::default, |key| row(model, theme, key))
+            .map_or_else(Row::default, |key| row(model, theme, key, area.width))
     });
     if pane.rows.is_empty() && area.height > 1 {
         let words = empty_words(model);
@@ -92,7 +98,7 @@ pub fn draw(model: &Model, theme: &Theme, frame: &mut Frame<'_>, area: Rect) {
     }
 }
 
-fn columns(model: &Model) -> Vec<Column> {
+fn columns(model: &Model, width: u16) -> Vec<Column> {
     let columns = match model.containers.columns {
         ColumnSet::State => STATE,
         ColumnSet::Image => IMAGE,
@@ -101,7 +107,10 @@ fn columns(model: &Model) -> Vec<Column> {
     let hosts = || model.setup.config.hosts.iter().map(|host| host.name.as_str());
     let fitted = |column: &Column| {
         if *column == HOST {
-            column.fitted(hosts(), WIDEST_HOST)
+            let widest = if width >= ROOMY { HOST.max } else { WIDEST_HOST };
+            column.fitted(hosts(), widest)
+        } else if *column == RELEASE && width >= ROOMY {
+            RELEASE_AND_PART
         } else {
             *column
         }
@@ -111,7 +120,8 @@ fn columns(model: &Model) -> Vec<Column> {
 
 /// Are figures drawn in a pane so wide?
 pub(super) fn has_figures(model: &Model, width: u16) -> bool {
-    model.containers.columns == ColumnSet::Traffic || table::shows(&columns(model), width, &["CPU", "MEM"])
+    model.containers.columns == ColumnSet::Traffic
+        || table::shows(&columns(model, width), width, &["CPU", "MEM"])
 }
 
 fn empty_words(model: &Model) -> &'static str {
@@ -127,7 +137,7 @@ fn empty_words(model: &Model) -> &'static str {
     }
 }
 
-fn row<'a>(model: &'a Model, theme: &Theme, key: &ContainerKey) -> Row<'a> {
+fn row<'a>(model: &'a Model, theme: &Theme, key: &ContainerKey, width: u16) -> Row<'a> {
     let Some(row) = model.fleet.row(key) else {
         return Row::default();
     };
@@ -142,7 +152,18 @@ fn row<'a>(model: &'a Model, theme: &Theme, key: &ContainerKey) -> Row<'a> {
             let engine = model.fleet.host(&key.host).and_then(|host| host.engine.as_ref());
             let known = engine.and_then(|engine| engine.installation().ok());
             let machine = known.map(|known| known.memory).filter(|memory| memory.0 > 0);
-            cells.extend(state_cells(theme, row, stale, (now, machine)));
+            let part = model
+                .services
+                .part(container)
+                .and_then(|part| part_words(theme, part));
+            let about = About {
+                now,
+                stale,
+                machine,
+                part,
+                roomy: width >= ROOMY,
+            };
+            cells.extend(state_cells(theme, row, about));
         }
         ColumnSet::Image => cells.extend(image_cells(theme, container, now)),
         ColumnSet::Traffic => cells.extend(traffic_cells(theme, row)),
@@ -192,18 +213,48 @@ pub fn sign<'a>(theme: &Theme, row: &fleet::Row, stale: bool) -> Span<'a> {
     }
 }
 
-fn state_cells(
-    theme: &Theme,
-    row: &fleet::Row,
+/// What a row is drawn from beside the container.
+struct About {
+    now: Stamp,
     stale: Option<Stamp>,
-    (now, machine): (Stamp, Option<Bytes>),
-) -> Vec<Line<'static>> {
-    let container = &row.container;
-    let words = match stale {
-        Some(since) => Line::styled(format!("stale {}", short_span(since.until(now))), theme.warn),
-        None => state_words(theme, &row.state()),
+    /// Memory of its host, where that is known.
+    machine: Option<Bytes>,
+    part: Option<Span<'static>>,
+    /// The part has room beside the release.
+    roomy: bool,
+}
+
+/// Nothing for what runs as it should.
+fn part_words(theme: &Theme, part: Part) -> Option<Span<'static>> {
+    let style = match part {
+        Part::Active => return None,
+        Part::Candidate => theme.busy,
+        Part::Retained => theme.dim,
+        Part::Failed | Part::Orphan | Part::Revived => theme.warn,
     };
+    Some(Span::styled(part.word(), style))
+}
+
+/// Where the part has no room beside the release it takes the cell that says least: of what runs its state, of what does
+/// not its health.
+fn state_cells(theme: &Theme, row: &fleet::Row, about: About) -> Vec<Line<'static>> {
+    let About {
+        now,
+        stale,
+        machine,
+        part,
+        roomy,
+    } = about;
+    let container = &row.container;
     let runs = container.state.is_running();
+    let none = || Line::styled(theme.glyphs.none, theme.dim);
+    let (beside, instead) = if roomy { (part, None) } else { (None, part) };
+    let (in_state, in_health) = if runs { (instead, None) } else { (None, instead) };
+    let words = match (stale, in_state) {
+        (Some(since), _) => Line::styled(format!("stale {}", short_span(since.until(now))), theme.warn),
+        (None, Some(part)) => Line::from(part),
+        (None, None) => state_words(theme, &row.state()),
+    };
     let health = match container.health {
         Health::Unhealthy if runs => Line::styled("unhealthy", theme.bad),
         Health::Starting if runs => Line::styled("starting", theme.busy),
@@ -212,10 +263,9 @@ fn state_cells(
             Line::styled(format!("exit {code}"), theme.bad)
         }
         Health::Unchecked | Health::Healthy | Health::Starting | Health::Unhealthy => {
-            Line::styled(theme.glyphs.none, theme.dim)
+            in_health.map_or_else(none, Line::from)
         }
     };
-    let none = || Line::styled(theme.glyphs.none, theme.dim);
     let sample = row.history.last().filter(|_| runs);
     let cpu = sample.and_then(|sample| sample.cpu);
     let bars = row.history.iter().map(|sample| sample.cpu);
@@ -236,9 +286,11 @@ fn state_cells(
         },
         sample.map_or_else(none, |sample| Line::raw(sample.memory.to_string())),
         limit.map_or_else(none, |limit| Line::styled(limit.to_string(), theme.dim)),
-        container
-            .release()
-            .map_or_else(none, |release| Line::raw(release.to_string())),
+        match (container.release(), beside) {
+            (None, _) => none(),
+            (Some(release), None) => Line::raw(release.to_string()),
+            (Some(release), Some(part)) => Line::from(vec![Span::raw(format!("{release} ")), part]),
+        },
         container
             .state
             .since()

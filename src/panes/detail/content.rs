@@ -11,6 +11,7 @@ use crate::domain::logs::Stream;
 use crate::domain::units::{Bytes, Stamp, long_span, short_span};
 use crate::panes::page::{Row, Tone, entry, row};
 use crate::panes::plan::content::wrapped;
+use crate::release::standing::Part;
 use crate::ui::ansi::{clean, pad_left};
 use crate::ui::clock;
 use crate::ui::theme::Glyphs;
@@ -31,6 +32,8 @@ pub struct Scene<'a> {
     pub page: &'a DetailPage,
     pub row: Option<&'a FleetRow>,
     pub link: Option<&'a Link>,
+    /// What it is to its service.
+    pub part: Option<Part>,
     pub now: Stamp,
     pub columns: usize,
     pub glyphs: &'static Glyphs,
@@ -112,6 +115,14 @@ fn head(scene: &Scene<'_>, known: &FleetRow, detail: Option<&Detail>) -> Vec<Row
         scene.columns,
         2,
     ));
+    if let (Some(release), Some(part)) = (container.release(), scene.part) {
+        let (tone, words) = words::part(part);
+        page.extend(wrapped(
+            &[(tone, format!("{release}, {words}"))],
+            scene.columns,
+            2,
+        ));
+    }
     if let Some(detail) = detail {
         if let Some(error) = detail.error.as_deref().filter(|error| !error.is_empty()) {
             page.extend(wrapped(&[(Tone::Bad, error.to_owned())], scene.columns, 2));

@@ -149,6 +149,7 @@ pub fn rows(model: &Model, glyphs: &'static Glyphs) -> Vec<Row> {
             .as_ref()
             .and_then(|key| model.fleet.host(&key.host))
             .map(|host| &host.link),
+        part: known(model).and_then(|row| model.services.part(&row.container)),
         now: model.now.wall,
         columns: usize::from(width),
         glyphs,

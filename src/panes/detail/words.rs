@@ -4,6 +4,8 @@
 use crate::domain::container::{Health, State};
 use crate::domain::fleet::Row;
 use crate::domain::units::{Bytes, Stamp, short_span};
+use crate::panes::page::Tone;
+use crate::release::standing::Part;
 
 /// Signals by their number on Linux (`signal(7)`).
 const SIGNALS: [(i32, &str); 15] = [
@@ -91,6 +93,22 @@ pub fn state(row: &Row, limit: Option<Bytes>, now: Stamp) -> String {
             format!("exited{ago} with code {code}: {}", exit_code(*code, *oom, limit))
         }
         State::Dead => "dead: the engine could not remove it completely".to_owned(),
+    }
+}
+
+/// What it is to its service, after its release: `r40, retained: kept for R, which rolls back to it`.
+#[must_use]
+pub fn part(part: Part) -> (Tone, &'static str) {
+    match part {
+        Part::Active => (Tone::Dim, "active"),
+        Part::Candidate => (Tone::Busy, "candidate: a run is bringing it out"),
+        Part::Retained => (Tone::Dim, "retained: kept for R (roll back)"),
+        Part::Failed => (Tone::Warn, "failed: it should be running, and is not"),
+        Part::Orphan => (Tone::Warn, "orphan: left over from an earlier run"),
+        Part::Revived => (
+            Tone::Warn,
+            "revived: it is running again next to the active release",
+        ),
     }
 }
 

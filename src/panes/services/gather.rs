@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::app::Model;
 use crate::app::act::key_of;
 use crate::config::Service;
-use crate::domain::container::{Group, State};
+use crate::domain::container::{Container, Group, Role, State, label};
 use crate::domain::fleet::Row;
 use crate::domain::host::Link;
 use crate::domain::ids::{ContainerKey, HostName, ReleaseNumber, RunId};
 use crate::domain::natural;
-use crate::domain::run::{RunStatus, RunView};
+use crate::domain::run::{RunKind, RunStatus, RunView};
 use crate::domain::units::Bytes;
 use crate::panes::containers::Expected;
 use crate::release::standing::{self, HostSeen, Judged, Standing};
@@ -38,6 +38,8 @@ pub struct ServiceRow {
     pub died: bool,
     /// What a run that is under way brings out, until it is committed.
     pub going: Option<Going>,
+    /// Whose run holds its lock, where it is none of this machine's.
+    pub elsewhere: Option<Elsewhere>,
     /// Of the running ones of which it is known, together.
     pub cpu: Figure<f32>,
     pub memory: Figure<Bytes>,
@@ -60,6 +62,45 @@ impl Going {
             from: run.from,
             to: run.to?,
             undone: run.undoing.is_some(),
+        })
+    }
+}
+
+/// Who is at it from another machine, as the lock tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    pub actor: String,
+    /// What the run is for, where the lock says so.
+    pub kind: Option<RunKind>,
+    /// Its lock is not seen to be renewed.
+    pub left: bool,
+}
+
+impl Elsewhere {
+    fn of(model: &Model, standing: &Standing) -> Option<Self> {
+        let Standing::InProgress { actor, run, silent } = standing else {
+            return None;
+        };
+        if RunId::parse(run).is_ok_and(|run| model.runs.contains_key(&run)) {
+            return None;
+        }
+        let is_its_lock = |container: &&Container| {
+            container.has_role(Role::Lock) && container.label(label::RUN) == Some(run)
+        };
+        let mut locks = model
+            .fleet
+            .rows()
+            .map(|(_, row)| &row.container)
+            .filter(is_its_lock);
+        let word = locks.find_map(|lock| lock.label(label::KIND));
+        Some(Self {
+            actor: actor.clone(),
+            kind: word.and_then(|word| {
+                RunKind::of_replicas()
+                    .into_iter()
+                    .find(|kind| kind.word() == word)
+            }),
+            left: silent.is_some(),
         })
     }
 }
@@ -97,6 +138,7 @@ impl ServiceRow {
             busy: false,
             died: false,
             going: None,
+            elsewhere: None,
             cpu: Figure::Unknown,
             memory: Figure::Unknown,
         }
@@ -184,6 +226,7 @@ pub(super) fn gather(model: &Model) -> (Vec<ServiceRow>, usize) {
     for (group, judged) in &model.services.standings {
         if let Some(row) = rows.get_mut(group) {
             row.standing = judged.standing.clone();
+            row.elsewhere = Elsewhere::of(model, &row.standing);
         }
     }
     for run in model.runs.values() {

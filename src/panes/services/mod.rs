@@ -10,12 +10,12 @@ use crate::app::cursor::{Cursor, Motion};
 use crate::app::filter::RowFilter;
 use crate::app::subject::Subject;
 use crate::app::{Command, Effect, Model, PaneId};
-use crate::domain::container::Group;
+use crate::domain::container::{Container, Group};
 use crate::domain::ids::ContainerKey;
 use crate::panes::containers::{self, Scope};
-use crate::release::standing::Judged;
+use crate::release::standing::{Judged, Part};
 
-pub use gather::{Figure, Going, ServiceRow};
+pub use gather::{Elsewhere, Figure, Going, ServiceRow};
 
 pub const HINTS: &[Command] = &[
     Command::Build,
@@ -55,6 +55,13 @@ impl Services {
     #[must_use]
     pub fn standings(&self) -> &BTreeMap<Group, Judged> {
         &self.standings
+    }
+
+    /// What a container is to its service; nothing on hosts that are not reached.
+    #[must_use]
+    pub fn part(&self, container: &Container) -> Option<Part> {
+        let judged = self.standings.get(&container.group())?;
+        judged.parts.get(&container.id).copied()
     }
 
     #[must_use]

@@ -6,10 +6,10 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::{Figure, Going, ServiceRow};
+use super::{Elsewhere, Figure, Going, ServiceRow};
 use crate::app::{Model, PaneId};
 use crate::domain::ids::ReleaseNumber;
-use crate::domain::run::{Doing, Outcome, RunStatus, RunView};
+use crate::domain::run::{Doing, Outcome, RunKind, RunStatus, RunView};
 use crate::domain::units::{Bytes, short_span};
 use crate::panes::containers::view::percent;
 use crate::release::standing::Standing;
@@ -189,7 +189,12 @@ fn narrow_cells(theme: &Theme, row: &ServiceRow) -> Vec<Line<'static>> {
     };
     // Without the blanks around the arrow: both numbers are told.
     let going = row.going.as_ref().map(|going| going_out(theme, going, ""));
-    let release = going.unwrap_or_else(|| release(theme, row));
+    // Which releases run meanwhile is told beside the containers; whose run it is, here only.
+    let whose = |elsewhere: &Elsewhere| {
+        Line::styled(format!("by {}", clean(&elsewhere.actor)), tone(theme, elsewhere))
+    };
+    let elsewhere = elsewhere(row).map(whose);
+    let release = going.or(elsewhere).unwrap_or_else(|| release(theme, row));
     vec![name(row), release, Line::styled(count, style)]
 }
 
@@ -203,8 +208,34 @@ fn wide_cells(model: &Model, theme: &Theme, row: &ServiceRow) -> Vec<Line<'stati
         Line::raw(row.hosts.len().to_string()),
         figure(theme, &row.cpu, |cpu| percent(*cpu)),
         figure(theme, &row.memory, Bytes::to_string),
-        run.map_or_else(none, |run| last_run(model, theme, run)),
+        match (elsewhere(row), run) {
+            (Some(elsewhere), _) => Line::styled(at_it(elsewhere), tone(theme, elsewhere)),
+            (None, Some(run)) => last_run(model, theme, run),
+            (None, None) => none(),
+        },
     ]
+}
+
+/// A run of this machine comes first: it waits, or it died.
+fn elsewhere(row: &ServiceRow) -> Option<&Elsewhere> {
+    row.elsewhere.as_ref().filter(|_| !row.busy && !row.died)
+}
+
+fn tone(theme: &Theme, elsewhere: &Elsewhere) -> Style {
+    if elsewhere.left { theme.bad } else { theme.busy }
+}
+
+/// `ops-b is deploying`
+fn at_it(elsewhere: &Elsewhere) -> String {
+    let who = clean(&elsewhere.actor);
+    let does = match elsewhere.kind {
+        _ if elsewhere.left => "left a run",
+        Some(RunKind::Deploy | RunKind::Pipeline) => "is deploying",
+        Some(RunKind::Rollback) => "is rolling back",
+        Some(RunKind::Adopt) => "is adopting it",
+        Some(RunKind::Build | RunKind::Test | RunKind::Push) | None => "is at it",
+    };
+    format!("{who} {does}")
 }
 
 /// `≥ 12 %`: not all of its containers are watched.

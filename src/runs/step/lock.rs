@@ -27,7 +27,6 @@ use crate::release::record::{Failure, FailureKind};
 use crate::release::subject::Subject;
 
 const MACHINE: &str = "pilothouse.machine";
-const KIND: &str = "pilothouse.kind";
 const REASON: &str = "pilothouse.reason";
 /// Seconds.
 const GRACE: &str = "pilothouse.grace";
@@ -118,7 +117,7 @@ fn labels(plan: &Plan, machine: &str, host: &Host) -> HashMap<String, String> {
         (label::RUN.to_owned(), plan.run.to_string()),
         (label::ACTOR.to_owned(), plan.by.login.clone()),
         (MACHINE.to_owned(), machine.to_owned()),
-        (KIND.to_owned(), plan.kind.word().to_owned()),
+        (label::KIND.to_owned(), plan.kind.word().to_owned()),
     ]);
     labels.extend(
         plan.subject
@@ -309,7 +308,7 @@ pub async fn seen(daemon: &Daemon, subject: &Subject) -> Result<Vec<LockSeen>, F
             run: labels.get(label::RUN).cloned().unwrap_or_default(),
             actor: labels.get(label::ACTOR).cloned().unwrap_or_default(),
             machine: labels.get(MACHINE).cloned().unwrap_or_default(),
-            kind: labels.get(KIND).cloned(),
+            kind: labels.get(label::KIND).cloned(),
             reason: labels.get(REASON).cloned(),
             since,
             renewed: lease.renewed,
